@@ -1,0 +1,1 @@
+"""Search backends: each turns its own API into hits and our errors."""

@@ -1,0 +1,56 @@
+"""Over-fetch candidates from a search index, rerank them, and prove the gain."""
+
+from retrieve_rerank.base import (
+    Connector,
+    Embedder,
+    Encoder,
+    Filter,
+    IndexReport,
+    IndexSchema,
+    Range,
+    Reranker,
+    Scorer,
+    TensorConnector,
+    TokenEmbedder,
+)
+from retrieve_rerank.errors import RetrieveRerankError
+from retrieve_rerank.fusion import rrf, weighted
+from retrieve_rerank.template import Template
+from retrieve_rerank.types import (
+    Document,
+    Hit,
+    Placement,
+    Qrels,
+    Run,
+    SearchResult,
+    StageReport,
+    rank,
+    rescore,
+)
+
+__all__ = [
+    "Connector",
+    "Document",
+    "Embedder",
+    "Encoder",
+    "Filter",
+    "Hit",
+    "IndexReport",
+    "IndexSchema",
+    "Placement",
+    "Qrels",
+    "Range",
+    "Reranker",
+    "RetrieveRerankError",
+    "Run",
+    "Scorer",
+    "SearchResult",
+    "StageReport",
+    "Template",
+    "TensorConnector",
+    "TokenEmbedder",
+    "rank",
+    "rescore",
+    "rrf",
+    "weighted",
+]

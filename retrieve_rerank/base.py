@@ -1,0 +1,302 @@
+"""The extension points: what a search backend, a reranker and an embedding model must offer.
+
+Knows nothing of any backend or model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeAlias
+
+from retrieve_rerank.template import Template
+from retrieve_rerank.types import Document, Hit, rescore
+
+if TYPE_CHECKING:  # `import retrieve_rerank` loads no third-party package
+    import numpy as np
+    from numpy.typing import NDArray
+
+Vectors: TypeAlias = "NDArray[np.float32]"
+Scalar: TypeAlias = str | int | float | bool
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Numbers between bounds; None leaves a side open."""
+
+    gte: float | None = None
+    gt: float | None = None
+    lte: float | None = None
+    lt: float | None = None
+
+
+Filter: TypeAlias = Mapping[str, Scalar | Sequence[Scalar] | Range]
+"""Metadata field -> the value it must have, values of which one must match, or a Range.
+All fields must match; `author.name` reaches into nested metadata."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexReport:
+    """What `Connector.index` did with the documents it was given."""
+
+    indexed: int = 0
+    """Documents written, new or changed."""
+    unchanged: int = 0
+    """Documents that the index already held with the same content."""
+    truncated: int = 0
+    """Documents of which the encoder read only the beginning."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexSchema:
+    """What an index holds, as `rr info` shows it."""
+
+    connector: str
+    """Registered name of the backend."""
+    location: str
+    """Where the index is, free of secrets."""
+    documents: int
+    rankings: Sequence[str]
+    """First-stage rankings there are: "dense", "bm25"."""
+    encoder: str | None = None
+    """Name of the model that its vectors were made with."""
+    dimension: int | None = None
+    token_tensors: bool = False
+    fields: Mapping[str, str] = field(default_factory=dict)
+    """Metadata field -> type of its values: string, integer, float, boolean, or mixed."""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """Facts that only this backend has."""
+
+
+class Encoding(NamedTuple):
+    """Both views of one text from a single forward pass."""
+
+    vector: Vectors  # (dim,), normalised where the model says so
+    tokens: Vectors  # (tokens, dim), rows of length 1
+    truncated: bool
+
+
+class Embedder(Protocol):
+    """Texts to vectors, one each."""
+
+    @property
+    def name(self) -> str:
+        """How users call the model: an alias, a hub id or a path."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever the vectors would: a hash over weights and settings."""
+
+    @property
+    def dimension(self) -> int:
+        """Length of each vector."""
+
+    def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        """Embed queries, prompted as the model expects; (n, dim)."""
+
+    def embed_documents(self, texts: Sequence[str]) -> Vectors:
+        """Embed documents, prompted as the model expects; (n, dim)."""
+
+
+class TokenEmbedder(Protocol):
+    """Texts to one vector for each token, for MaxSim."""
+
+    def embed_query_tokens(self, texts: Sequence[str]) -> list[Vectors]:
+        """Embed queries; one (tokens, dim) array each, rows of length 1."""
+
+    def embed_document_tokens(self, texts: Sequence[str]) -> list[Vectors]:
+        """Embed documents; one (tokens, dim) array each, rows of length 1."""
+
+
+class Encoder(Embedder, TokenEmbedder, Protocol):
+    """One model that yields the pooled vector and the token vectors in one forward pass."""
+
+    def encode_queries(self, texts: Sequence[str]) -> list[Encoding]:
+        """Encode queries, prompted as the model expects."""
+
+    def encode_documents(self, texts: Sequence[str]) -> list[Encoding]:
+        """Encode documents, prompted as the model expects."""
+
+
+class Connector(ABC):
+    """A search backend holding one index.
+
+    Every error of the backend arrives as a ConnectorError.
+    """
+
+    @classmethod
+    @abstractmethod
+    def connect(cls, url: str, **options: Any) -> Self:
+        """Open the existing index at `url`; raise IndexNotFoundError where there is none."""
+
+    @abstractmethod
+    def search(
+        self,
+        query: str,
+        *,
+        top_k: int,
+        filter: Filter | None = None,
+        timeout_s: float | None = None,
+    ) -> list[Hit]:
+        """Return at most `top_k` hits, best first."""
+
+    @abstractmethod
+    def index(
+        self,
+        documents: Iterable[Document],
+        *,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> IndexReport:
+        """Add the documents, replacing those with the same id.
+
+        Doing it twice leaves the index as once. `on_progress` hears how many documents have
+        been dealt with since it was last called.
+        """
+
+    @abstractmethod
+    def delete(self, ids: Sequence[str]) -> int:
+        """Delete the documents with these ids; return how many there were."""
+
+    @abstractmethod
+    def get(self, ids: Sequence[str]) -> list[Document]:
+        """Return the documents with these ids, in that order, leaving out unknown ones."""
+
+    @abstractmethod
+    def scan(self) -> Iterator[Document]:
+        """Iterate over all documents, each once, in no particular order."""
+
+    @abstractmethod
+    def count(self) -> int:
+        """Return the number of documents."""
+
+    @abstractmethod
+    def schema(self) -> IndexSchema:
+        """Describe the index."""
+
+    async def asearch(
+        self,
+        query: str,
+        *,
+        top_k: int,
+        filter: Filter | None = None,
+        timeout_s: float | None = None,
+    ) -> list[Hit]:
+        """Search without blocking the event loop; in a thread unless the backend is async."""
+        return await asyncio.to_thread(
+            self.search, query, top_k=top_k, filter=filter, timeout_s=timeout_s
+        )
+
+    def close(self) -> None:  # noqa: B027 - a backend without resources has nothing to release
+        """Release files, locks and connections; closing twice is harmless."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+class TensorSearch(NamedTuple):
+    """A first stage and the MaxSim scores of its hits, from one request to the backend."""
+
+    hits: list[Hit]
+    scores: dict[str, float]
+    """Document id -> MaxSim; documents without token tensors are absent."""
+
+
+class TensorConnector(Connector):
+    """A backend that holds token tensors and computes MaxSim itself.
+
+    MaxSim here is the mean over the query's tokens of the best cosine to any document token,
+    so that it lies within -1 and 1 (Khattab and Zaharia, SIGIR 2020,
+    https://arxiv.org/abs/2004.12832, who take the sum).
+    """
+
+    @abstractmethod
+    def search_max_sim(
+        self,
+        query: str,
+        *,
+        top_k: int,
+        filter: Filter | None = None,
+        timeout_s: float | None = None,
+    ) -> TensorSearch:
+        """Search, and score the hits by MaxSim, in one request."""
+
+    @abstractmethod
+    def max_sim(self, query: str, ids: Sequence[str]) -> dict[str, float]:
+        """Score these documents; those without token tensors are absent from the answer."""
+
+    async def asearch_max_sim(
+        self,
+        query: str,
+        *,
+        top_k: int,
+        filter: Filter | None = None,
+        timeout_s: float | None = None,
+    ) -> TensorSearch:
+        """Async twin of `search_max_sim`; in a thread unless the backend is async."""
+        return await asyncio.to_thread(
+            self.search_max_sim, query, top_k=top_k, filter=filter, timeout_s=timeout_s
+        )
+
+
+class Judgment(NamedTuple):
+    """A reranker's answer with what the stage's report says of it."""
+
+    hits: list[Hit]
+    truncated: int = 0
+    """Texts of which the model read only the beginning."""
+    cache_hits: int = 0
+
+
+class Reranker(ABC):
+    """Puts hits into a better order."""
+
+    name: str
+    """What reports call it."""
+
+    @classmethod
+    def configure(cls, connector: Connector, **options: Any) -> Self:
+        """Make one from configuration; `connector` is where its hits will come from."""
+        return cls(**options)
+
+    @abstractmethod
+    def rerank(self, query: str, hits: Sequence[Hit], *, top_k: int | None = None) -> list[Hit]:
+        """Return the best `top_k` hits, all of them when None, best first.
+
+        Each has the hit it was made from as `previous`; `rescore` does that.
+        """
+
+    async def arerank(
+        self, query: str, hits: Sequence[Hit], *, top_k: int | None = None
+    ) -> list[Hit]:
+        """Async twin of `rerank`; in a thread unless the reranker is async."""
+        return await asyncio.to_thread(self.rerank, query, hits, top_k=top_k)
+
+    def judge(self, query: str, hits: Sequence[Hit]) -> Judgment:
+        """Order all of `hits`; overridden by rerankers that have something to report."""
+        return Judgment(self.rerank(query, hits))
+
+    async def ajudge(self, query: str, hits: Sequence[Hit]) -> Judgment:
+        """Async twin of `judge`."""
+        return Judgment(await self.arerank(query, hits))
+
+
+class Scorer(Reranker):
+    """A pointwise reranker: a text's score depends on the query and that text alone."""
+
+    template: Template = Template()
+    """What the scorer reads of a document."""
+
+    @abstractmethod
+    def score(self, query: str, texts: Sequence[str]) -> list[float]:
+        """Score each text against the query, higher is better, in the order given."""
+
+    def rerank(self, query: str, hits: Sequence[Hit], *, top_k: int | None = None) -> list[Hit]:
+        """Return the best `top_k` hits by the scores of their rendered documents."""
+        texts = [self.template.render(hit.document) for hit in hits]
+        scores = self.score(query, texts) if hits else []
+        return rescore(hits, scores, top_k=top_k)

@@ -1,0 +1,1 @@
+"""The command line, `rr`: one module per command, imported when called."""

@@ -1,0 +1,97 @@
+"""Every error that this library raises.
+
+RetrieveRerankError
+├── ConfigError              a setting, name or URL that cannot be used
+├── InputError               an argument, record or file that cannot be used (a ValueError too)
+├── MissingExtraError        an optional package is not installed (an ImportError too)
+├── ModelError               a model that cannot be loaded or run
+│   ├── ModelNotFoundError
+│   └── FidelityError        an exported model strays too far from the original
+├── ConnectorError           a search backend failed
+│   ├── IndexNotFoundError
+│   ├── IndexExistsError
+│   ├── IndexLockedError     another process holds the index
+│   ├── IndexMismatchError   the index was built with another model or other settings
+│   ├── IndexCorruptError
+│   ├── UnknownFieldError    a filter names a field that the index does not have
+│   └── StorageFullError
+├── ScoreError               a reranker returned NaN or the wrong number of scores
+└── DeadlineExceededError    no answer within the time given (a TimeoutError too)
+"""
+
+from __future__ import annotations
+
+
+class RetrieveRerankError(Exception):
+    """Base of every error raised by this library."""
+
+
+class ConfigError(RetrieveRerankError):
+    """A setting, a name or a URL cannot be used."""
+
+
+class InputError(RetrieveRerankError, ValueError):
+    """An argument, a record or a file cannot be used."""
+
+
+class MissingExtraError(RetrieveRerankError, ImportError):
+    """A feature needs a package that is not installed."""
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(
+            f"{feature} needs the extra '{extra}': pip install 'retrieve-rerank[{extra}]'"
+        )
+        self.feature = feature
+        self.extra = extra
+
+
+class ModelError(RetrieveRerankError):
+    """A model cannot be loaded or run."""
+
+
+class ModelNotFoundError(ModelError):
+    """No model was found under the name given."""
+
+
+class FidelityError(ModelError):
+    """An exported model's scores differ too much from the original's."""
+
+
+class ConnectorError(RetrieveRerankError):
+    """A search backend failed."""
+
+
+class IndexNotFoundError(ConnectorError):
+    """No index exists under the name given."""
+
+
+class IndexExistsError(ConnectorError):
+    """An index exists already where a new one was to be made."""
+
+
+class IndexLockedError(ConnectorError):
+    """Another process holds the index."""
+
+
+class IndexMismatchError(ConnectorError):
+    """The index was built with another model, other dimensions or other settings."""
+
+
+class IndexCorruptError(ConnectorError):
+    """The files of an index cannot be read."""
+
+
+class UnknownFieldError(ConnectorError):
+    """A filter names a field that no document of the index has."""
+
+
+class StorageFullError(ConnectorError):
+    """Too little disk space is left to go on writing."""
+
+
+class ScoreError(RetrieveRerankError):
+    """A reranker returned NaN, or not one score for each text."""
+
+
+class DeadlineExceededError(RetrieveRerankError, TimeoutError):
+    """No answer came within the time given."""

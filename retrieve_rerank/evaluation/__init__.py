@@ -1,0 +1,1 @@
+"""Measuring what is served: qrels and run files, measures, comparisons, reports."""

@@ -1,0 +1,127 @@
+"""Rankings in, one ranking out: the same arithmetic for every backend.
+
+Knows nothing of where the rankings came from.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from statistics import fmean
+
+from retrieve_rerank.errors import InputError
+from retrieve_rerank.types import Document, Hit, Placement, rank, rescore
+
+RRF_K = 60
+"""Cormack, Clarke and Büttcher, SIGIR 2009, https://doi.org/10.1145/1571941.1572114."""
+
+
+def rrf(
+    rankings: Mapping[str, Sequence[Hit]],
+    *,
+    k: int = RRF_K,
+    weights: Mapping[str, float] | None = None,
+    top_k: int | None = None,
+) -> list[Hit]:
+    """Fuse by reciprocal rank: a document's score is the sum of weight / (k + rank).
+
+    Rankings without a weight count 1. Documents with equal scores keep the order in which the
+    rankings, taken in turn, first name them.
+    """
+    return _fuse(
+        rankings,
+        lambda name, hit: _weight(weights, name) / (k + hit.rank),
+        absent={},
+        top_k=top_k,
+    )
+
+
+def weighted(
+    rankings: Mapping[str, Sequence[Hit]],
+    *,
+    weights: Mapping[str, float] | None = None,
+    top_k: int | None = None,
+) -> list[Hit]:
+    """Fuse by the weighted sum of each ranking's standardised scores (mean 0, deviation 1).
+
+    A document that a ranking lacks counts as that ranking's last. Rankings without a weight
+    count 1.
+    """
+    standard = {
+        name: dict(
+            zip(
+                (hit.document.id for hit in hits),
+                standardise([hit.score for hit in hits]),
+                strict=True,
+            )
+        )
+        for name, hits in rankings.items()
+    }
+    return _fuse(
+        rankings,
+        lambda name, hit: _weight(weights, name) * standard[name][hit.document.id],
+        absent={
+            name: _weight(weights, name) * min(scores.values())
+            for name, scores in standard.items()
+            if scores
+        },
+        top_k=top_k,
+    )
+
+
+def interpolate(hits: Sequence[Hit], *, name: str, weight: float) -> list[Hit]:
+    """Mix a stage's scores with those it was given: weight · z(new) + (1 − weight) · z(previous).
+
+    z standardises over `hits` (mean 0, deviation 1), each of which must have a `previous`. Where
+    the stage itself had put a hit stays in the hit's `sources` under `name`.
+    """
+    if not 0.0 <= weight <= 1.0:
+        raise InputError(f"weight must lie between 0 and 1; got {weight}")
+    pairs = [(hit, hit.previous) for hit in hits if hit.previous is not None]
+    if len(pairs) != len(hits):
+        raise InputError("interpolation needs reranked hits; got some without a previous score")
+    pairs.sort(key=lambda pair: pair[1].rank)
+    new = standardise([hit.score for hit, _ in pairs])
+    old = standardise([before.score for _, before in pairs])
+    mixed = [weight * n + (1 - weight) * o for n, o in zip(new, old, strict=True)]
+    placed = {hit.document.id: Placement(hit.rank, hit.score) for hit in hits}
+    return [
+        replace(hit, sources={**hit.sources, name: placed[hit.document.id]})
+        for hit in rescore([before for _, before in pairs], mixed)
+    ]
+
+
+def standardise(scores: Sequence[float]) -> list[float]:
+    """Shift to mean 0 and scale to standard deviation 1; all zeros where all are equal."""
+    if not scores:
+        return []
+    mean = fmean(scores)
+    deviation = math.sqrt(fmean((score - mean) ** 2 for score in scores))
+    # Below this the scores differ by rounding alone, and scaling would blow that up to signal.
+    if deviation <= 1e-9 * max(1.0, abs(mean)):
+        return [0.0] * len(scores)
+    return [(score - mean) / deviation for score in scores]
+
+
+def _weight(weights: Mapping[str, float] | None, name: str) -> float:
+    return 1.0 if weights is None else weights.get(name, 1.0)
+
+
+def _fuse(
+    rankings: Mapping[str, Sequence[Hit]],
+    worth: Callable[[str, Hit], float],
+    *,
+    absent: Mapping[str, float],
+    top_k: int | None,
+) -> list[Hit]:
+    documents: dict[str, Document] = {}
+    sources: dict[str, dict[str, Placement]] = {}
+    worths: dict[str, dict[str, float]] = {}
+    for name, hits in rankings.items():
+        for hit in hits:
+            documents.setdefault(hit.document.id, hit.document)
+            sources.setdefault(hit.document.id, {})[name] = Placement(hit.rank, hit.score)
+            worths.setdefault(hit.document.id, dict(absent))[name] = worth(name, hit)
+    scored = ((document, math.fsum(worths[id_].values())) for id_, document in documents.items())
+    return rank(scored, top_k=top_k, sources=sources)

@@ -1,0 +1,1 @@
+"""Model files: finding, loading, running and exporting them."""

@@ -1,0 +1,143 @@
+"""The values that flow through the pipeline, and the only functions that order them.
+
+Knows nothing of backends, models or files.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from retrieve_rerank.errors import ScoreError
+
+Qrels = dict[str, dict[str, int]]
+"""Query id -> document id -> relevance grade, as in TREC and BEIR."""
+
+Run = dict[str, dict[str, float]]
+"""Query id -> document id -> score, higher is better, as in TREC and BEIR."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """The unit of retrieval; `metadata` holds JSON values, among them an optional `title`."""
+
+    id: str
+    text: str
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """The metadata's `title`, empty when there is none."""
+        return str(self.metadata.get("title") or "")
+
+
+class Placement(NamedTuple):
+    """Where one ranking put a document: its rank (from 1) and its score there."""
+
+    rank: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A document placed in a ranking.
+
+    `rank` counts from 1. `previous` is the hit it was reranked from, so that the first stage's
+    score and rank never get lost. `sources` holds the rankings that a fusion was made of
+    ("dense", "bm25"), for those in which the document stood.
+    """
+
+    document: Document
+    score: float
+    rank: int
+    previous: Hit | None = None
+    sources: Mapping[str, Placement] = field(default_factory=dict)
+
+    @property
+    def first_stage(self) -> Hit:
+        """The hit as the first stage returned it; the hit itself when nothing judged it since."""
+        hit = self
+        while hit.previous is not None:
+            hit = hit.previous
+        return hit
+
+
+@dataclass(frozen=True, slots=True)
+class StageReport:
+    """What one stage did: `ms` milliseconds, hits that came in, hits it judged."""
+
+    name: str
+    ms: float
+    candidates: int
+    scored: int
+    truncated: int = 0
+    """Texts of which the model read only the beginning."""
+    cache_hits: int = 0
+    error: str | None = None
+    """Why the stage left the incoming order; None when it did its work."""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """The answer to one query: hits best first, and a report for each stage that ran."""
+
+    query: str
+    hits: Sequence[Hit]
+    stages: Sequence[StageReport] = ()
+
+    @property
+    def degraded(self) -> bool:
+        """Whether any stage failed, timed out or was skipped for want of time."""
+        return any(stage.error is not None for stage in self.stages)
+
+    def __iter__(self) -> Iterator[Hit]:
+        return iter(self.hits)
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+
+def rank(
+    scored: Iterable[tuple[Document, float]],
+    *,
+    top_k: int | None = None,
+    sources: Mapping[str, Mapping[str, Placement]] | None = None,
+) -> list[Hit]:
+    """Order documents by score, highest first; equal scores keep the incoming order.
+
+    `sources` maps a document id to the rankings it came from. Raises ScoreError on a NaN.
+    """
+    pairs = list(scored)
+    order = _descending([score for _, score in pairs])
+    return [
+        Hit(document, score, place, sources=sources.get(document.id, {}) if sources else {})
+        for place, (document, score) in enumerate((pairs[i] for i in order[:top_k]), start=1)
+    ]
+
+
+def rescore(hits: Sequence[Hit], scores: Sequence[float], *, top_k: int | None = None) -> list[Hit]:
+    """Order `hits` by new `scores`, one each; every new hit remembers the one it came from.
+
+    Equal scores keep the incoming order. Raises ScoreError on a NaN or a wrong number of scores.
+    """
+    if len(scores) != len(hits):
+        raise ScoreError(f"expected {len(hits)} scores, one for each hit; got {len(scores)}")
+    return [
+        Hit(hits[i].document, scores[i], place, previous=hits[i], sources=hits[i].sources)
+        for place, i in enumerate(_descending(scores)[:top_k], start=1)
+    ]
+
+
+def append_unjudged(judged: Sequence[Hit], unjudged: Iterable[Hit]) -> list[Hit]:
+    """Put the hits that a stage did not judge below those it did, in their order."""
+    rest = (replace(hit, rank=len(judged) + n) for n, hit in enumerate(unjudged, start=1))
+    return [*judged, *rest]
+
+
+def _descending(scores: Sequence[float]) -> list[int]:
+    for position, score in enumerate(scores, start=1):
+        if math.isnan(score):
+            raise ScoreError(f"score {position} of {len(scores)} is NaN; expected a number")
+    return sorted(range(len(scores)), key=lambda i: -scores[i])
