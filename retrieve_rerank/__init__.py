@@ -15,6 +15,7 @@ from retrieve_rerank.base import (
 )
 from retrieve_rerank.errors import RetrieveRerankError
 from retrieve_rerank.fusion import rrf, weighted
+from retrieve_rerank.pipeline import Retriever, Stage
 from retrieve_rerank.template import Template
 from retrieve_rerank.types import (
     Document,
@@ -42,9 +43,11 @@ __all__ = [
     "Range",
     "Reranker",
     "RetrieveRerankError",
+    "Retriever",
     "Run",
     "Scorer",
     "SearchResult",
+    "Stage",
     "StageReport",
     "Template",
     "TensorConnector",

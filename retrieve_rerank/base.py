@@ -259,7 +259,7 @@ class Reranker(ABC):
     """What reports call it."""
 
     @classmethod
-    def configure(cls, connector: Connector, **options: Any) -> Self:
+    def configure(cls, connector: Connector, **options: Any) -> Reranker:
         """Make one from configuration; `connector` is where its hits will come from."""
         return cls(**options)
 

@@ -1,0 +1,297 @@
+"""The pipeline: over-fetch from a connector, then stages, each judging the best of the last.
+
+Knows nothing of backends or models. Sync and async share one generator, which yields each piece
+of blocking work and is told its outcome.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Self
+
+from retrieve_rerank.base import Connector, Filter, Judgment, Reranker, TensorConnector
+from retrieve_rerank.errors import (
+    ConnectorError,
+    DeadlineExceededError,
+    InputError,
+    RetrieveRerankError,
+)
+from retrieve_rerank.fusion import interpolate
+from retrieve_rerank.rerankers.database import DatabaseMaxSim
+from retrieve_rerank.types import Hit, SearchResult, StageReport, append_unjudged
+
+FIRST_STAGE = "first-stage"
+"""What reports call the connector's own search."""
+
+# Work that outlives its deadline keeps its thread until it ends; this many may pile up before
+# further searches with a deadline have to wait for one.
+MAX_THREADS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A reranker with its place in the pipeline."""
+
+    reranker: Reranker
+    depth: int | None = None
+    """How many of the incoming hits it judges, the rest keeping their order below; None is all."""
+    weight: float = 1.0
+    """Share of its scores in the new order, the rest going to the incoming scores, both
+    standardised within the query; 1 orders by its scores alone."""
+
+    def __post_init__(self) -> None:
+        if self.depth is not None and self.depth < 1:
+            raise InputError(f"depth must be at least 1; got {self.depth}")
+        if not 0.0 <= self.weight <= 1.0:
+            raise InputError(f"weight must lie between 0 and 1; got {self.weight}")
+
+
+class Retriever:
+    """Search in stages: `candidates` from the connector, each stage reordering what it is given.
+
+    A stage that fails or runs out of time leaves the incoming order, and the result says so.
+    Safe to share between threads and tasks. Closing it closes the connector.
+    """
+
+    def __init__(
+        self, connector: Connector, *stages: Reranker | Stage, candidates: int = 100
+    ) -> None:
+        if candidates < 1:
+            raise InputError(f"candidates must be at least 1; got {candidates}")
+        self.connector = connector
+        self.stages = tuple(s if isinstance(s, Stage) else Stage(s) for s in stages)
+        self.candidates = candidates
+        self._threads = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="retriever")
+
+    def search(
+        self,
+        query: str,
+        *,
+        top_k: int = 10,
+        filter: Filter | None = None,
+        deadline_s: float | None = None,
+        on_error: Literal["degrade", "raise"] = "degrade",
+    ) -> SearchResult:
+        """Return the best `top_k` hits for `query`.
+
+        `deadline_s` bounds the whole search in seconds: stages that cannot finish are given up,
+        and only a first stage that does not answer raises DeadlineExceededError. With
+        `on_error="raise"` the first failing stage raises.
+        """
+        clock = _Clock(deadline_s)
+        steps = self._steps(query, top_k, filter, clock, on_error)
+        try:
+            work = next(steps)
+            while True:
+                try:
+                    outcome = self._run(work, clock)
+                except Exception as exc:  # the generator decides what a failure means
+                    work = steps.throw(exc)
+                else:
+                    work = steps.send(outcome)
+        except StopIteration as stop:
+            return _result(stop)
+
+    async def asearch(
+        self,
+        query: str,
+        *,
+        top_k: int = 10,
+        filter: Filter | None = None,
+        deadline_s: float | None = None,
+        on_error: Literal["degrade", "raise"] = "degrade",
+    ) -> SearchResult:
+        """Async twin of `search`."""
+        clock = _Clock(deadline_s)
+        steps = self._steps(query, top_k, filter, clock, on_error)
+        try:
+            work = next(steps)
+            while True:
+                try:
+                    async with asyncio.timeout(clock.remaining_s):
+                        outcome = await work.in_loop()
+                except TimeoutError as exc:
+                    work = steps.throw(clock.exceeded(exc))
+                except Exception as exc:  # the generator decides what a failure means
+                    work = steps.throw(exc)
+                else:
+                    work = steps.send(outcome)
+        except StopIteration as stop:
+            return _result(stop)
+
+    def close(self) -> None:
+        """Let running work end and close the connector."""
+        self._threads.shutdown(wait=True)
+        self.connector.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _run(self, work: _Work, clock: _Clock) -> Any:
+        if clock.deadline_s is None:
+            return work.here()
+        future = self._threads.submit(work.here)
+        try:
+            return future.result(timeout=clock.remaining_s)
+        except TimeoutError as exc:
+            if future.done():  # the work itself raised a TimeoutError
+                raise
+            future.cancel()
+            raise clock.exceeded(exc) from exc
+
+    def _steps(
+        self,
+        query: str,
+        top_k: int,
+        filter: Filter | None,
+        clock: _Clock,
+        on_error: Literal["degrade", "raise"],
+    ) -> Generator[_Work, Any, SearchResult]:
+        if not query.strip():
+            raise InputError("the query is empty; expected text to search for")
+        if top_k < 1:
+            raise InputError(f"top_k must be at least 1; got {top_k}")
+        reports: list[StageReport] = []
+        hits, database_scores = yield from self._first_stage(query, top_k, filter, clock, reports)
+
+        for position, stage in enumerate(self.stages):
+            started = time.perf_counter()
+            head, error = hits[: stage.depth], None
+            judgment = Judgment([])
+            try:
+                if clock.expired:
+                    raise clock.exceeded()
+                if position == 0 and isinstance(database_scores, Exception):
+                    raise database_scores
+                if position == 0 and isinstance(database_scores, dict):
+                    judgment = Judgment(DatabaseMaxSim.order(head, database_scores))
+                elif head:
+                    judgment = yield _judging(stage.reranker, query, head)
+                if stage.weight < 1.0 and judgment.hits:
+                    mixed = interpolate(
+                        judgment.hits, name=stage.reranker.name, weight=stage.weight
+                    )
+                    judgment = judgment._replace(hits=mixed)
+            except Exception as exc:
+                if on_error == "raise":
+                    raise
+                error = _explain(exc)
+            else:
+                judged = {hit.document.id for hit in judgment.hits}
+                unjudged = (hit for hit in hits if hit.document.id not in judged)
+                hits = append_unjudged(judgment.hits, unjudged)
+            reports.append(
+                StageReport(
+                    name=stage.reranker.name,
+                    ms=(time.perf_counter() - started) * 1000,
+                    candidates=len(head),
+                    scored=0 if error else len(judgment.hits),
+                    truncated=judgment.truncated,
+                    cache_hits=judgment.cache_hits,
+                    error=error,
+                    hits=hits,
+                )
+            )
+        return SearchResult(query, hits[:top_k], reports)
+
+    def _first_stage(
+        self,
+        query: str,
+        top_k: int,
+        filter: Filter | None,
+        clock: _Clock,
+        reports: list[StageReport],
+    ) -> Generator[_Work, Any, tuple[list[Hit], dict[str, float] | Exception | None]]:
+        """Fetch candidates, and with them the MaxSim scores where the database has them."""
+        started = time.perf_counter()
+        wanted = max(top_k, self.candidates)
+        scores: dict[str, float] | Exception | None = None
+        tensors = self._tensor_connector()
+        hits: list[Hit] | None = None
+        if tensors is not None:
+            try:
+                hits, scores = yield _Work(
+                    lambda: tensors.search_max_sim(
+                        query, top_k=wanted, filter=filter, timeout_s=clock.remaining_s
+                    ),
+                    lambda: tensors.asearch_max_sim(
+                        query, top_k=wanted, filter=filter, timeout_s=clock.remaining_s
+                    ),
+                )
+            except ConnectorError as exc:
+                scores = exc  # without the tensors the search may still work
+        if hits is None:
+            hits = yield _Work(
+                lambda: self.connector.search(
+                    query, top_k=wanted, filter=filter, timeout_s=clock.remaining_s
+                ),
+                lambda: self.connector.asearch(
+                    query, top_k=wanted, filter=filter, timeout_s=clock.remaining_s
+                ),
+            )
+        ms = (time.perf_counter() - started) * 1000
+        reports.append(StageReport(FIRST_STAGE, ms, len(hits), len(hits), hits=hits))
+        return hits, scores
+
+    def _tensor_connector(self) -> TensorConnector | None:
+        """The connector, where its database computes what the first stage of ours wants."""
+        if not self.stages:
+            return None
+        first = self.stages[0].reranker
+        if isinstance(first, DatabaseMaxSim) and first.connector is self.connector:
+            return first.connector
+        return None
+
+
+class _Work(NamedTuple):
+    """One piece of blocking work, in both of its forms."""
+
+    here: Callable[[], Any]
+    in_loop: Callable[[], Awaitable[Any]]
+
+
+class _Clock:
+    """How much of the deadline is left."""
+
+    def __init__(self, deadline_s: float | None) -> None:
+        if deadline_s is not None and deadline_s <= 0:
+            raise InputError(f"deadline_s must be above 0; got {deadline_s}")
+        self.deadline_s = deadline_s
+        self._started = time.monotonic()
+
+    @property
+    def remaining_s(self) -> float | None:
+        if self.deadline_s is None:
+            return None
+        return max(0.0, self._started + self.deadline_s - time.monotonic())
+
+    @property
+    def expired(self) -> bool:
+        return self.remaining_s == 0.0
+
+    def exceeded(self, cause: Exception | None = None) -> Exception:
+        if self.deadline_s is None and cause is not None:
+            return cause  # not our deadline: the work raised a TimeoutError of its own
+        return DeadlineExceededError(f"no time left within the deadline of {self.deadline_s:g} s")
+
+
+def _judging(reranker: Reranker, query: str, hits: Sequence[Hit]) -> _Work:
+    return _Work(lambda: reranker.judge(query, hits), lambda: reranker.ajudge(query, hits))
+
+
+def _explain(exc: Exception) -> str:
+    if isinstance(exc, RetrieveRerankError):
+        return str(exc)
+    return f"{type(exc).__name__}: {exc}"
+
+
+def _result(stop: StopIteration) -> SearchResult:
+    result: SearchResult = stop.value
+    return result

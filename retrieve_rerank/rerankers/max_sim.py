@@ -1,0 +1,78 @@
+"""Late interaction from texts: each query token's best match among a document's tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from retrieve_rerank.base import (
+    Connector,
+    Reranker,
+    Scorer,
+    TensorConnector,
+    TokenEmbedder,
+    Vectors,
+)
+from retrieve_rerank.models.loading import load_encoder
+from retrieve_rerank.rerankers.database import DatabaseMaxSim
+from retrieve_rerank.template import Template
+
+BLOCK = 256  # texts whose token vectors are held at once: 100 MB at 256 tokens of 384 dimensions
+
+
+class MaxSim(Scorer):
+    """Score texts by MaxSim, computed here: every text goes through the model at each call."""
+
+    name = "max-sim"
+
+    def __init__(self, embedder: TokenEmbedder, *, template: Template | None = None) -> None:
+        self.embedder = embedder
+        self.template = template or Template()
+
+    @classmethod
+    def configure(
+        cls,
+        connector: Connector,
+        *,
+        model: str | None = None,
+        template: str | None = None,
+        **options: Any,
+    ) -> Reranker:
+        """Use the tensors in the connector's database, unless it has none or a model is named."""
+        if (
+            model is None
+            and template is None
+            and isinstance(connector, TensorConnector)
+            and connector.schema().token_tensors
+        ):
+            return DatabaseMaxSim(connector, **options)
+        encoder = load_encoder(model) if model else load_encoder()
+        return cls(encoder, template=Template(template) if template else None, **options)
+
+    def score(self, query: str, texts: Sequence[str]) -> list[float]:
+        """Score each text: the mean over query tokens of the best cosine, within -1 and 1."""
+        if not texts:
+            return []
+        [query_tokens] = self.embedder.embed_query_tokens([query])
+        scores: list[float] = []
+        for start in range(0, len(texts), BLOCK):
+            documents = self.embedder.embed_document_tokens(texts[start : start + BLOCK])
+            scores += max_sim(query_tokens, documents).tolist()
+        return scores
+
+
+def max_sim(query: Vectors, documents: Sequence[Vectors]) -> Vectors:
+    """Compute MaxSim of one query, (m, dim), with each document, (n_i, dim); rows of length 1.
+
+    The mean over query tokens of the largest inner product with any token of the document: the
+    sum of Khattab and Zaharia (SIGIR 2020, https://arxiv.org/abs/2004.12832) divided by the
+    number of query tokens, which leaves the order and makes queries comparable.
+    """
+    tokens = np.concatenate(documents)  # (n_1 + n_2 + …, dim)
+    starts = np.cumsum([0, *(len(document) for document in documents[:-1])])
+    similarities = tokens @ query.T  # (n_1 + n_2 + …, m)
+    best = np.maximum.reduceat(similarities, starts, axis=0)  # (documents, m)
+    scores: Vectors = best.mean(axis=1)
+    return scores
