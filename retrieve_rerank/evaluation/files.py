@@ -1,0 +1,195 @@
+"""Queries, relevance judgments and run files, as BEIR and TREC write them.
+
+Knows nothing of indexes or measures. Every file may be gzipped. What cannot be read raises
+InputError with the file and the line; blank lines are passed over.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+from retrieve_rerank.errors import InputError
+from retrieve_rerank.types import Qrels, Run
+
+Rankings: TypeAlias = Mapping[str, Sequence[str]]
+"""Query id -> document ids, best first."""
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_BEIR_HEADER = ("query-id", "corpus-id", "score")
+
+
+def read_queries(path: Path) -> dict[str, str]:
+    """Read query id -> text from JSON lines (`_id` or `id`, and `text`) or `id<TAB>text` lines."""
+    queries: dict[str, str] = {}
+    for number, line in _lines(path):
+        id_, text = (
+            _json_query(path, number, line)
+            if line.lstrip().startswith("{")
+            else _tab_query(path, number, line)
+        )
+        if not id_ or not text:
+            raise _bad(path, number, "a query id and a text", f"{id_!r} and {text!r}")
+        if id_ in queries:
+            raise InputError(f"{path}:{number}: query {id_!r} stands in the file twice; keep one")
+        queries[id_] = text
+    if not queries:
+        raise InputError(f"{path} holds no queries; expected one a line")
+    return queries
+
+
+def read_qrels(path: Path) -> Qrels:
+    """Read relevance judgments: BEIR (query, document, grade; tabs) or TREC (with a second column).
+
+    Grades are whole numbers; above 0 is relevant. A judgment may be repeated, not contradicted.
+    """
+    qrels: Qrels = {}
+    for number, line in _lines(path):
+        beir = tuple(line.split("\t"))
+        if not qrels and beir == _BEIR_HEADER:
+            continue
+        trec = line.split()
+        if len(beir) == 3:
+            query, document, grade = (cell.strip() for cell in beir)
+        elif len(trec) == 4:
+            query, _, document, grade = trec
+        else:
+            raise _bad(
+                path,
+                number,
+                "query, document and grade between tabs (BEIR), "
+                "or query, 0, document and grade (TREC)",
+                repr(line),
+            )
+        try:
+            relevance = int(grade)
+        except ValueError:
+            raise _bad(path, number, "a whole number as grade", repr(grade)) from None
+        if qrels.setdefault(query, {}).setdefault(document, relevance) != relevance:
+            raise InputError(
+                f"{path}:{number}: document {document!r} was judged "
+                f"{qrels[query][document]} for query {query!r} and now {relevance}; keep one"
+            )
+    if not qrels:
+        raise InputError(f"{path} holds no judgments; expected one a line")
+    return qrels
+
+
+def read_run(path: Path) -> Run:
+    """Read a TREC run: query, Q0, document, rank, score, tag; what follows the tag is ignored.
+
+    The rank column is ignored too, as trec_eval does: the scores alone tell the order.
+    """
+    run: Run = {}
+    for number, line in _lines(path):
+        cells = line.split()
+        if len(cells) < 6:
+            raise _bad(path, number, "query, Q0, document, rank, score and tag", repr(line))
+        query, _, document, _, score = cells[:5]
+        try:
+            value = float(score)
+        except ValueError:
+            raise _bad(path, number, "a number as score", repr(score)) from None
+        if math.isnan(value):
+            raise _bad(path, number, "a number as score", repr(score))
+        if document in run.setdefault(query, {}):
+            raise InputError(
+                f"{path}:{number}: document {document!r} stands twice in the ranking of query "
+                f"{query!r}; keep one"
+            )
+        run[query][document] = value
+    if not run:
+        raise InputError(f"{path} holds no results; expected one a line")
+    return run
+
+
+def write_run(path: Path, rankings: Rankings, *, tag: str) -> None:
+    """Write a TREC run file whose scores are −rank.
+
+    trec_eval sorts by score again and breaks ties by document id, so that the models' own scores,
+    tied or not falling, would not bring back the order that was served. Raises InputError where an
+    id holds white space, which the format cannot carry.
+    """
+    lines = []
+    for query, documents in rankings.items():
+        for rank, document in enumerate(documents, start=1):
+            for kind, id_ in (("query", query), ("document", document)):
+                if len(id_.split()) != 1:
+                    raise InputError(
+                        f"{kind} id {id_!r} holds white space, which a TREC run file cannot carry; "
+                        "give it an id without"
+                    )
+            lines.append(f"{query} Q0 {document} {rank} {-rank} {'-'.join(tag.split())}\n")
+    try:
+        path.write_text("".join(lines), encoding="utf-8")
+    except OSError as exc:
+        raise InputError(f"cannot write {path}: {exc.strerror}; name a file elsewhere") from exc
+
+
+def read_folder(folder: Path, *, split: str) -> tuple[dict[str, str], Qrels]:
+    """Read queries and judgments of a BEIR folder: queries.jsonl and qrels/<split>.tsv."""
+    qrels = folder / "qrels"
+    splits = sorted({file.name.split(".")[0] for file in qrels.glob("*.tsv*")})
+    if splits and split not in splits:
+        raise InputError(f"{folder} has no split {split!r}; it has: {', '.join(splits)}")
+    return (
+        read_queries(_plain_or_gzipped(folder / "queries.jsonl")),
+        read_qrels(_plain_or_gzipped(qrels / f"{split}.tsv")),
+    )
+
+
+def _plain_or_gzipped(path: Path) -> Path:
+    gzipped = path.with_name(f"{path.name}.gz")
+    if not path.exists() and not gzipped.exists():
+        raise InputError(
+            f"expected {path} (or {gzipped.name}), as in a BEIR folder; there is none: name the "
+            "files themselves with --queries and --qrels"
+        )
+    return path if path.exists() else gzipped
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the lines that are not blank, with their numbers from 1."""
+    try:
+        with path.open("rb") as raw:
+            packed = raw.peek(2).startswith(_GZIP_MAGIC)
+            lines: Iterable[bytes] = gzip.GzipFile(fileobj=raw) if packed else raw
+            for number, line in enumerate(lines, start=1):
+                try:
+                    text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+                except UnicodeDecodeError as exc:
+                    raise _bad(path, number, "UTF-8", f"byte {line[exc.start]:#04x}") from None
+                if text.strip():
+                    yield number, text.rstrip("\r\n")
+    except OSError as exc:
+        raise InputError(f"cannot read {path}: {exc.strerror or exc}") from exc
+    except (EOFError, zlib.error) as exc:
+        raise InputError(f"cannot read {path}: {exc}; fetch the gzipped file again") from exc
+
+
+def _json_query(path: Path, number: int, line: str) -> tuple[str, str]:
+    try:
+        record = json.loads(line)
+    except ValueError as exc:
+        raise _bad(path, number, "a JSON object", f"{line[:80]!r} ({exc})") from None
+    id_ = record.get("_id", record.get("id"))
+    text = record.get("text")
+    if not isinstance(id_, (str, int)) or not isinstance(text, str):
+        raise _bad(path, number, 'a JSON object with "_id" and "text"', line[:80])
+    return str(id_).strip(), text.strip()
+
+
+def _tab_query(path: Path, number: int, line: str) -> tuple[str, str]:
+    id_, tab, text = line.partition("\t")
+    if not tab:
+        raise _bad(path, number, "a query id, a tab and the text, or a JSON object", repr(line))
+    return id_.strip(), text.strip()
+
+
+def _bad(path: Path, number: int, expected: str, got: str) -> InputError:
+    return InputError(f"{path}:{number}: expected {expected}; got {got}")
