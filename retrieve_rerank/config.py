@@ -1,0 +1,110 @@
+"""What is made of settings: an index's address, an open index, a retriever.
+
+Knows nothing of where the settings came from.
+"""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from retrieve_rerank.base import Connector
+from retrieve_rerank.errors import ConfigError, IndexNotFoundError
+from retrieve_rerank.pipeline import Retriever, Stage
+from retrieve_rerank.registry import connector_class, reranker_class
+from retrieve_rerank.settings import (
+    CONFIG_FILE,
+    IndexSettings,
+    Settings,
+    StageSettings,
+    suggest,
+)
+
+
+def index_names(settings: Settings) -> list[str]:
+    """List the indexes in rr.toml and the embedded ones in the data directory."""
+    folder = settings.data_dir / "indexes"
+    found = [entry.name for entry in folder.iterdir() if entry.is_dir()] if folder.is_dir() else []
+    return sorted({*settings.indexes, *found})
+
+
+def locate(settings: Settings) -> IndexSettings:
+    """Say where `settings.index` is, or the only index there is where none is named.
+
+    Raises ConfigError where there are several or none.
+    """
+    index = settings.index
+    if index is None:
+        names = index_names(settings)
+        if not names:
+            raise ConfigError("there is no index yet; make one: rr index SOURCE --index NAME")
+        if len(names) > 1:
+            raise ConfigError(
+                f"there are several indexes: {', '.join(names)}; choose one with --index, "
+                f'or set index = "{names[0]}" in {CONFIG_FILE}'
+            )
+        index = names[0]
+    if index in settings.indexes:
+        return settings.indexes[index]
+    if "://" in index:
+        return IndexSettings(url=index)
+    if "/" in index or index.startswith((".", "~")):
+        return IndexSettings(url=str(Path(index).expanduser()))
+    return IndexSettings(url=str(settings.data_dir / "indexes" / index))
+
+
+def open_index(settings: Settings) -> Connector:
+    """Open the index that `locate` finds; raise IndexNotFoundError naming those there are."""
+    where = locate(settings)
+    scheme = where.url.partition("://")[0] if "://" in where.url else "embedded"
+    secrets = {
+        name: value.get_secret_value() if isinstance(value, SecretStr) else value
+        for name, value in where.model_dump(exclude={"url"}, exclude_none=True).items()
+    }
+    try:
+        return connector_class(scheme).connect(where.url, **secrets)
+    except IndexNotFoundError as exc:
+        names = ", ".join(index_names(settings)) or "none"
+        name = settings.index or where.url
+        raise IndexNotFoundError(
+            f"no index {name}; known: {names}. Make it: rr index SOURCE --index {name}"
+        ) from exc
+
+
+def build_retriever(settings: Settings) -> Retriever:
+    """Open the index and set up the stages; closing the retriever closes the index."""
+    connector = open_index(settings)
+    try:
+        stages = settings.stages
+        if stages is None:
+            tensors = connector.schema().token_tensors
+            stages = [StageSettings(reranker="max-sim")] if tensors else []
+        return Retriever(
+            connector,
+            *(build_stage(stage, connector) for stage in stages),
+            candidates=settings.candidates,
+        )
+    except BaseException:
+        connector.close()
+        raise
+
+
+def build_stage(stage: StageSettings, connector: Connector) -> Stage:
+    """Make the reranker of one stage; `connector` is where its hits will come from."""
+    reranker = reranker_class(stage.reranker)
+    known = {
+        name
+        for function in (reranker.configure, reranker.__init__)
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
+    for option in stage.options:
+        if option not in known:
+            raise ConfigError(
+                f"reranker {stage.reranker!r} has no option {option!r}{suggest(option, known)}; "
+                f"it has: {', '.join(sorted(known)) or 'none'}"
+            )
+    weight = stage.weight if stage.weight is not None else 1.0
+    return Stage(reranker.configure(connector, **stage.options), stage.depth, weight)

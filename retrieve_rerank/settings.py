@@ -1,0 +1,244 @@
+"""What can be set, and where it is read from.
+
+A setting comes from the command line, else the environment (`RR_TOP_K`), else `rr.toml`, else
+its default. Knows nothing of what is made of the settings.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+import platformdirs
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+from retrieve_rerank.errors import ConfigError
+
+APP = "retrieve-rerank"
+CONFIG_FILE = "rr.toml"
+ENV_PREFIX = "RR_"
+
+
+class IndexSettings(BaseModel):
+    """Where an index is, and what opens it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    url: str = Field(description="URL of the index, or the folder of an embedded one.")
+    username: str | None = Field(default=None, description="User at the server.")
+    password: SecretStr | None = Field(default=None, description="Password at the server.")
+    api_key: SecretStr | None = Field(default=None, description="API key at the server.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_out_credentials(cls, values: Any) -> Any:
+        url = values.get("url") if isinstance(values, Mapping) else None
+        if not isinstance(url, str) or "://" not in url or "@" not in urlsplit(url).netloc:
+            return values
+        parts = urlsplit(url)
+        username, _, password = parts.netloc.rpartition("@")[0].partition(":")
+        found = {"username": unquote(username), "password": unquote(password)}
+        clean = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+        return {**{name: value for name, value in found.items() if value}, **values, "url": clean}
+
+
+class StageSettings(BaseModel):
+    """A reranker and its place; further keys are the reranker's own options."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    reranker: str = Field(description='Its registered name: "max-sim", "cross-encoder".')
+    depth: PositiveInt | None = Field(
+        default=None, description="How many of the incoming hits it judges; all where not set."
+    )
+    weight: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Share of its scores in the new order, the rest going to the incoming "
+        "scores; where not set, what the index recommends for it, else 1.",
+    )
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What the reranker is configured with."""
+        return dict(self.model_extra or {})
+
+
+class Settings(BaseSettings):
+    """Everything that can be set."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    index: str | None = Field(
+        default=None,
+        description="Name, folder or URL of the index to use; "
+        "where not set, the only one there is.",
+    )
+    top_k: PositiveInt = Field(default=10, description="Hits to return.")
+    candidates: PositiveInt = Field(
+        default=100, description="Hits that the first stage fetches for the rerankers to judge."
+    )
+    deadline_s: PositiveFloat | None = Field(
+        default=None,
+        description="Seconds that a search may take; stages that cannot finish are given up.",
+    )
+    data_dir: Path = Field(
+        default_factory=lambda: platformdirs.user_data_path(APP),
+        description="Folder that holds the embedded indexes.",
+    )
+    indexes: dict[str, IndexSettings] = Field(
+        default_factory=dict, description="Name -> where that index is."
+    )
+    stages: list[StageSettings] | None = Field(
+        default=None,
+        description="The rerankers, in their order; where not set, MaxSim for an index with token "
+        "tensors and none for any other.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _hide_credentials_of_index(cls, values: dict[str, Any]) -> dict[str, Any]:
+        index = values.get("index")
+        if not isinstance(index, str) or "@" not in index or "://" not in index:
+            return values
+        entry = IndexSettings(url=index)
+        return {
+            **values,
+            "index": entry.url,
+            "indexes": {**values.get("indexes", {}), entry.url: entry},
+        }
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Name the sources, the strongest first."""
+        return init_settings, env_settings, InitSettingsSource(settings_cls, _read_file())
+
+
+def load_settings(**flags: Any) -> Settings:
+    """Read all sources, `flags` that are not None before any other; raise ConfigError."""
+    given = {name: value for name, value in flags.items() if value is not None}
+    _refuse_misspelt_environment()
+    try:
+        return Settings(**given)
+    except SettingsError as exc:
+        raise ConfigError(f"environment: {exc}; expected JSON there") from exc
+    except ValidationError as exc:
+        raise ConfigError(_explain(exc, given)) from None  # the cause may hold a secret
+
+
+def config_file() -> Path | None:
+    """Find `rr.toml`: what RR_CONFIG names, else the nearest one from here upward, else the user's.
+
+    Raises ConfigError where RR_CONFIG names no file.
+    """
+    named = os.environ.get(f"{ENV_PREFIX}CONFIG")
+    if named:
+        if not Path(named).is_file():
+            raise ConfigError(f"RR_CONFIG names {named}, which is not a file")
+        return Path(named)
+    here = Path.cwd()
+    folders = [here, *here.parents, platformdirs.user_config_path(APP)]
+    return next((f / CONFIG_FILE for f in folders if (f / CONFIG_FILE).is_file()), None)
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Say which of the known names is close to a wrong one; empty where none is."""
+    near = get_close_matches(name, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _read_file() -> dict[str, Any]:
+    """Read rr.toml; folders in it are relative to the file."""
+    path = config_file()
+    if path is None:
+        return {}
+    try:
+        with path.open("rb") as file:
+            values = tomllib.load(file)
+    except (OSError, ValueError) as exc:
+        raise ConfigError(f"cannot read {path}: {exc}") from exc
+    if isinstance(values.get("data_dir"), str):
+        values["data_dir"] = path.parent / Path(values["data_dir"]).expanduser()
+    indexes = values.get("indexes")
+    for entry in indexes.values() if isinstance(indexes, dict) else ():
+        url = entry.get("url") if isinstance(entry, dict) else None
+        if isinstance(url, str) and "://" not in url:
+            entry["url"] = str(path.parent / Path(url).expanduser())
+    return values
+
+
+def _refuse_misspelt_environment() -> None:
+    """Raise on RR_TOPK, but not on another program's RR_ variable."""
+    known = {f"{ENV_PREFIX}{name}".upper() for name in (*Settings.model_fields, "config")}
+    for name in os.environ:
+        upper = name.upper()
+        if upper.startswith(ENV_PREFIX) and upper.partition("__")[0] not in known:
+            near = get_close_matches(upper, known, n=1, cutoff=0.85)
+            if near:
+                raise ConfigError(
+                    f"environment variable {name} is not a setting; did you mean {near[0]}?"
+                )
+
+
+def _explain(exc: ValidationError, flags: Mapping[str, Any]) -> str:
+    return "; ".join(
+        _explain_one(error["type"], error["loc"], error["msg"], error["input"], flags)
+        for error in exc.errors(include_url=False)
+    )
+
+
+def _explain_one(
+    kind: str, place: tuple[int | str, ...], message: str, value: Any, flags: Mapping[str, Any]
+) -> str:
+    top = str(place[0])
+    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)[1:]
+    variable = f"{ENV_PREFIX}{top}".upper()
+    if top in flags:
+        source = "command line"
+    elif any(name.upper().partition("__")[0] == variable for name in os.environ):
+        source = variable
+    else:
+        source = str(config_file())
+    if kind == "extra_forbidden":
+        known = (IndexSettings if top == "indexes" else Settings).model_fields
+        return f"{source}: unknown key {key}{suggest(str(place[-1]), known)}"
+    expected = message.replace("Input should be a", "expected a")
+    expected = expected.replace("Input should be", "expected a value")
+    secret = top in ("index", "indexes")
+    return f"{source}: {key}: {expected}{'' if secret else f'; got {value!r}'}"

@@ -1,0 +1,1 @@
+"""Reading documents from files, folders and standard input."""
