@@ -60,7 +60,6 @@ def main() -> None:
             train_sampling_strategy="sequential",  # `batches` has shuffled them
             learning_rate=5e-5,
             warmup_steps=0.1,
-            bf16=True,
             use_cpu=True,
             seed=13,
             logging_steps=50,
