@@ -112,12 +112,10 @@ class Retriever:
             work = next(steps)
             while True:
                 try:
-                    async with asyncio.timeout(clock.remaining_s):
+                    async with asyncio.timeout(clock.remaining_s) as limit:
                         outcome = await work.in_loop()
-                except TimeoutError as exc:
-                    work = steps.throw(clock.exceeded(exc))
                 except Exception as exc:  # the generator decides what a failure means
-                    work = steps.throw(exc)
+                    work = steps.throw(clock.exceeded() if limit.expired() else exc)
                 else:
                     work = steps.send(outcome)
         except StopIteration as stop:
@@ -141,10 +139,10 @@ class Retriever:
         try:
             return future.result(timeout=clock.remaining_s)
         except TimeoutError as exc:
-            if future.done():  # the work itself raised a TimeoutError
-                raise
+            if future.done():  # with its answer at the last moment, or a TimeoutError of its own
+                return future.result()
             future.cancel()
-            raise clock.exceeded(exc) from exc
+            raise clock.exceeded() from exc
 
     def _steps(
         self,
@@ -276,9 +274,7 @@ class _Clock:
     def expired(self) -> bool:
         return self.remaining_s == 0.0
 
-    def exceeded(self, cause: Exception | None = None) -> Exception:
-        if self.deadline_s is None and cause is not None:
-            return cause  # not our deadline: the work raised a TimeoutError of its own
+    def exceeded(self) -> DeadlineExceededError:
         return DeadlineExceededError(f"no time left within the deadline of {self.deadline_s:g} s")
 
 

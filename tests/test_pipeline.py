@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+import time
+from collections.abc import Sequence
+
+import pytest
+from retrieve_rerank.connectors.memory import MemoryConnector
+
+from retrieve_rerank import Document, Hit, Retriever, Scorer, SearchResult, Stage, rescore
+from retrieve_rerank.base import Judgment, Reranker
+from retrieve_rerank.errors import DeadlineExceededError, InputError, ScoreError
+from tests.overlap import OverlapScorer
+
+WINGS = [
+    Document("short", "wing"),
+    Document("both", "wing lift drag polar of a slender body"),
+    Document("lift", "lift of a thin wing"),
+    Document("other", "heat transfer in a pipe"),
+]
+
+
+@pytest.fixture
+def connector() -> MemoryConnector:
+    return MemoryConnector(WINGS)
+
+
+class Slow(OverlapScorer):
+    name = "slow"
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def score(self, query: str, texts: Sequence[str]) -> list[float]:
+        time.sleep(self.seconds)
+        return super().score(query, texts)
+
+
+class NotANumber(Scorer):
+    name = "nan"
+
+    def score(self, query: str, texts: Sequence[str]) -> list[float]:
+        return [math.nan] * len(texts)
+
+
+class Broken(Scorer):
+    name = "broken"
+
+    def score(self, query: str, texts: Sequence[str]) -> list[float]:
+        raise RuntimeError("the model is gone")
+
+
+class Forgetful(Reranker):
+    """Judges the last hit only, and says that it cut it."""
+
+    name = "forgetful"
+
+    def rerank(self, query: str, hits: Sequence[Hit], *, top_k: int | None = None) -> list[Hit]:
+        return rescore(hits[-1:], [1.0])
+
+    def judge(self, query: str, hits: Sequence[Hit]) -> Judgment:
+        return Judgment(self.rerank(query, hits), truncated=1)
+
+
+def ids(result: SearchResult) -> list[str]:
+    return [hit.document.id for hit in result]
+
+
+def test_without_stages_the_first_stages_order_is_returned(connector: MemoryConnector) -> None:
+    result = Retriever(connector).search("wing lift")
+    assert ids(result) == [hit.document.id for hit in connector.search("wing lift", top_k=100)]
+    assert [stage.name for stage in result.stages] == ["first-stage"]
+    assert not result.degraded
+
+
+def test_a_stage_reorders_and_hits_remember_the_first_stage(connector: MemoryConnector) -> None:
+    result = Retriever(connector, OverlapScorer()).search("wing lift drag")
+    assert ids(result)[0] == "both"
+    assert [hit.rank for hit in result] == list(range(1, len(result) + 1))
+    first = connector.search("wing lift drag", top_k=100)
+    assert {hit.document.id: hit.first_stage.rank for hit in result} == {
+        hit.document.id: hit.rank for hit in first
+    }
+
+
+def test_top_k_cuts_after_the_last_stage(connector: MemoryConnector) -> None:
+    result = Retriever(connector, OverlapScorer()).search("wing lift drag", top_k=1)
+    assert ids(result) == ["both"]
+    assert result.stages[-1].candidates == len(result.stages[-1].hits) > 1
+
+
+def test_top_k_above_candidates_widens_the_first_stage(connector: MemoryConnector) -> None:
+    assert len(Retriever(connector, candidates=1).search("wing lift", top_k=3)) == 3
+
+
+def test_hits_beyond_the_depth_keep_their_order_below(connector: MemoryConnector) -> None:
+    first = [hit.document.id for hit in connector.search("wing lift drag", top_k=100)]
+    result = Retriever(connector, Stage(OverlapScorer(), depth=2)).search("wing lift drag")
+    assert set(ids(result)[:2]) == set(first[:2])
+    assert ids(result)[2:] == first[2:]
+    assert [hit.rank for hit in result] == [1, 2, 3]
+    assert (result.stages[1].candidates, result.stages[1].scored) == (2, 2)
+
+
+def test_a_weight_mixes_the_stages_scores_with_the_incoming(connector: MemoryConnector) -> None:
+    first = Retriever(connector).search("wing lift drag")
+    keep = Retriever(connector, Stage(OverlapScorer(), weight=0.0)).search("wing lift drag")
+    assert ids(keep) == ids(first)
+    mixed = Retriever(connector, Stage(OverlapScorer(), weight=0.5)).search("wing lift drag")
+    assert "overlap" in mixed.hits[0].sources
+
+
+def test_documents_that_a_stage_leaves_out_stay_below(connector: MemoryConnector) -> None:
+    first = ids(Retriever(connector).search("wing lift"))
+    result = Retriever(connector, Forgetful()).search("wing lift")
+    assert ids(result) == [first[-1], *first[:-1]]
+    assert result.stages[1].truncated == 1
+    assert (result.stages[1].candidates, result.stages[1].scored) == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("stage", "message"), [(Broken(), "RuntimeError: the model is gone"), (NotANumber(), "NaN")]
+)
+def test_a_failing_stage_leaves_the_order_and_says_so(
+    connector: MemoryConnector, stage: Scorer, message: str
+) -> None:
+    result = Retriever(connector, stage, OverlapScorer()).search("wing lift drag")
+    assert result.degraded
+    assert message in str(result.stages[1].error)
+    assert result.stages[1].scored == 0
+    assert ids(result)[0] == "both", "the stage after the failed one still runs"
+
+
+def test_a_failing_stage_raises_when_asked_to(connector: MemoryConnector) -> None:
+    with pytest.raises(ScoreError, match="NaN"):
+        Retriever(connector, NotANumber()).search("wing", on_error="raise")
+
+
+def test_a_stage_past_the_deadline_is_given_up(connector: MemoryConnector) -> None:
+    retriever = Retriever(connector, Slow(30.0), OverlapScorer())
+    started = time.monotonic()
+    result = retriever.search("wing lift", deadline_s=0.2)
+    assert time.monotonic() - started < 15
+    assert ids(result) == ids(Retriever(connector).search("wing lift"))
+    assert [bool(stage.error) for stage in result.stages] == [False, True, True]
+    assert "deadline of 0.2 s" in str(result.stages[1].error)
+
+
+def test_a_first_stage_past_the_deadline_raises() -> None:
+    class Stuck(MemoryConnector):
+        def search(self, *args: object, **kwargs: object) -> list[Hit]:
+            time.sleep(30.0)
+            return []
+
+    with pytest.raises(DeadlineExceededError):
+        Retriever(Stuck(WINGS)).search("wing", deadline_s=0.1)
+
+
+async def test_async_answers_as_sync_does(connector: MemoryConnector) -> None:
+    retriever = Retriever(connector, Stage(OverlapScorer(), depth=2), NotANumber())
+    here, there = retriever.search("wing lift"), await retriever.asearch("wing lift")
+    assert list(here) == list(there)
+    assert [s.error for s in here.stages] == [s.error for s in there.stages]
+
+
+async def test_an_async_stage_past_the_deadline_is_given_up(connector: MemoryConnector) -> None:
+    class AsyncSlow(OverlapScorer):
+        async def arerank(
+            self, query: str, hits: Sequence[Hit], *, top_k: int | None = None
+        ) -> list[Hit]:
+            await asyncio.sleep(30.0)
+            return list(hits)
+
+    result = await Retriever(connector, AsyncSlow()).asearch("wing lift", deadline_s=0.2)
+    assert result.degraded
+    assert "deadline of 0.2 s" in str(result.stages[1].error)
+
+
+async def test_a_timeout_of_the_stages_own_is_not_called_the_deadline(
+    connector: MemoryConnector,
+) -> None:
+    class TimesOut(OverlapScorer):
+        def score(self, query: str, texts: Sequence[str]) -> list[float]:
+            raise TimeoutError("the model server did not answer")
+
+    retriever = Retriever(connector, TimesOut())
+    for result in (
+        retriever.search("wing"),
+        retriever.search("wing", deadline_s=60),
+        await retriever.asearch("wing"),
+        await retriever.asearch("wing", deadline_s=60),
+    ):
+        assert result.stages[1].error == "TimeoutError: the model server did not answer"
+
+
+def test_threads_share_one_retriever(connector: MemoryConnector) -> None:
+    retriever = Retriever(connector, OverlapScorer())
+    expected = list(retriever.search("wing lift drag"))
+    answers: list[list[Hit]] = []
+    threads = [
+        threading.Thread(target=lambda: answers.append(list(retriever.search("wing lift drag"))))
+        for _ in range(16)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == [expected] * 16
+
+
+@pytest.mark.parametrize("query", ["", "  \n"])
+def test_an_empty_query_is_an_error(connector: MemoryConnector, query: str) -> None:
+    with pytest.raises(InputError, match="the query is empty"):
+        Retriever(connector).search(query)
+
+
+def test_impossible_numbers_are_errors(connector: MemoryConnector) -> None:
+    with pytest.raises(InputError, match="top_k must be at least 1; got 0"):
+        Retriever(connector).search("wing", top_k=0)
+    with pytest.raises(InputError, match="candidates must be at least 1; got 0"):
+        Retriever(connector, candidates=0)
+    with pytest.raises(InputError, match="depth must be at least 1; got 0"):
+        Stage(OverlapScorer(), depth=0)
+    with pytest.raises(InputError, match="weight must lie between 0 and 1; got 2"):
+        Stage(OverlapScorer(), weight=2)
+    with pytest.raises(InputError, match="deadline_s must be above 0"):
+        Retriever(connector).search("wing", deadline_s=-1)
+
+
+def test_a_query_that_finds_nothing_gives_an_empty_result(connector: MemoryConnector) -> None:
+    result = Retriever(connector, OverlapScorer()).search("zzz")
+    assert list(result) == []
+    assert not result.degraded
