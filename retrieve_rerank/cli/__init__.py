@@ -1,1 +1,88 @@
-"""The command line, `rr`: one module per command, imported when called."""
+"""The command line, `rr`: one module per command, imported when called.
+
+Knows nothing of what the commands do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import click
+
+from retrieve_rerank.errors import MissingExtraError, RetrieveRerankError
+
+STOPPED = 128 + 2
+"""Exit code after Ctrl-C, as shells have it for SIGINT."""
+
+
+class Listing(NamedTuple):
+    """What `rr --help` says of a command before its module is imported."""
+
+    help: str
+    extra: str | None = None
+    """The extra whose packages its module imports."""
+
+
+COMMANDS: Mapping[str, Listing] = {
+    "index": Listing("Add documents to an index, and make it where there is none."),
+    "search": Listing("Search an index and rerank what it finds."),
+    "eval": Listing("Measure an index and its rerankers against judgments.", "eval"),
+    "rerank": Listing("Rerank lists of documents, one JSON object a line."),
+    "info": Listing("Show what an index holds, and what is installed."),
+    "models": Listing("Show, fetch and export models."),
+    "demo": Listing("Show what reranking does, on a small example.", "eval"),
+}
+"""Command -> its listing; its module in this package has the same name."""
+
+
+def load_command(name: str) -> click.Command:
+    """Import a command; raise MissingExtraError where packages of its extra are missing."""
+    module = f"{__name__}.{name}"
+    try:
+        command: click.Command = import_module(module).command
+    except ModuleNotFoundError as exc:
+        extra = COMMANDS[name].extra
+        if extra is None or (exc.name or "").startswith("retrieve_rerank"):
+            raise
+        raise MissingExtraError(f"rr {name}", extra) from exc
+    return command
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command when it is called, and turns our errors into messages."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Keep the order of COMMANDS."""
+        return list(self.commands)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Replace the listed command by the real one."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, load_command(name) if name else command, rest
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; errors of ours leave one line on stderr and exit code 1."""
+        try:
+            return super().invoke(ctx)
+        except RetrieveRerankError as exc:
+            raise click.ClickException(" ".join(str(exc).split())) from exc
+        except KeyboardInterrupt:
+            click.echo("\nStopped.", err=True)
+            ctx.exit(STOPPED)
+
+
+@click.group(
+    cls=LazyGroup,
+    commands=[click.Command(name, help=listing.help) for name, listing in COMMANDS.items()],
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(package_name="retrieve-rerank", message="%(prog)s %(version)s")
+def main() -> None:
+    """Over-fetch from your search index, rerank, and prove the gain.
+
+    Settings come from options, else from the environment (RR_…), else from rr.toml.
+    """

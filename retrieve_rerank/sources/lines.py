@@ -68,6 +68,8 @@ class LineFile:
                     else:
                         yield number, line.removeprefix(_BOM) if number == 1 else line
         except (EOFError, OSError, zlib.error) as exc:
+            if number == 0:
+                raise InputError(f"cannot read {self.name}: {exc}") from exc
             raise InputError(
                 f"cannot read {self.name} beyond line {number}: {exc}. "
                 "What stands before is kept; get an intact copy and run again"

@@ -1,0 +1,104 @@
+"""Options that several commands share.
+
+Knows nothing of what a command does with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from retrieve_rerank.settings import ENV_PREFIX, Settings, StageSettings
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+Decorator = Callable[[Command], Command]
+
+NO_RERANKER = "none"
+
+
+def setting(name: str, *, type: click.ParamType, flag: str = "", help: str = "") -> Decorator[Any]:
+    """Make the option of a setting, which tells what it is, its default and its variable."""
+    field = Settings.model_fields[name]
+    default = field.get_default()
+    return click.option(
+        flag or f"--{name.replace('_', '-')}",
+        name,
+        type=type,
+        help=help or field.description,
+        envvar=f"{ENV_PREFIX}{name}".upper(),
+        show_envvar=True,
+        show_default=str(default) if default is not None else False,
+    )
+
+
+index_option = setting("index", type=click.STRING)
+top_k_option = setting("top_k", type=click.IntRange(min=1))
+candidates_option = setting("candidates", type=click.IntRange(min=1))
+deadline_option = setting(
+    "deadline_s", type=click.FloatRange(min=0, min_open=True), flag="--deadline"
+)
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Write JSON to stdout, one object a line."
+)
+
+
+def stage_options(command: Command) -> Command:
+    """Add the options that choose the reranker: rerank, model, depth and weight."""
+    for option in (
+        click.option(
+            "--weight",
+            type=click.FloatRange(0, 1),
+            help="Share of the reranker's scores in the new order, the rest going to the first "
+            "stage's.  [default: what the index recommends]",
+        ),
+        click.option(
+            "--depth",
+            type=click.IntRange(min=1),
+            help="How many of the candidates the reranker judges.  [default: all]",
+        ),
+        click.option("--model", help="Model of the reranker: an alias, a hub id or a folder."),
+        click.option(
+            "--rerank",
+            metavar="NAME",
+            help=f"Reranker: max-sim, cross-encoder, or {NO_RERANKER}.  "
+            "[default: max-sim where the index has token tensors]",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def with_stage(
+    settings: Settings,
+    *,
+    rerank: str | None,
+    model: str | None,
+    depth: int | None,
+    weight: float | None,
+) -> Settings:
+    """Put what `stage_options` chose in place of the stages that are set.
+
+    Without a name, the other options change the one stage there is, or MaxSim where none is set.
+    """
+    changes = {"model": model, "depth": depth, "weight": weight}
+    changes = {name: value for name, value in changes.items() if value is not None}
+    if rerank == NO_RERANKER:
+        if changes:
+            raise click.UsageError(f"--{next(iter(changes))} needs a reranker; got --rerank none")
+        return settings.model_copy(update={"stages": []})
+    if rerank is not None:
+        changes["reranker"] = rerank
+        stage: dict[str, Any] = {}
+    elif changes:
+        stages = settings.stages
+        if stages is not None and len(stages) != 1:
+            raise click.UsageError(
+                f"--{next(iter(changes))} needs --rerank: {len(stages)} stages are configured"
+            )
+        stage = stages[0].model_dump() if stages else {"reranker": "max-sim"}
+    else:
+        return settings
+    chosen = StageSettings.model_validate({**stage, **changes})
+    return settings.model_copy(update={"stages": [chosen]})

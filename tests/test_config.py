@@ -1,0 +1,230 @@
+"""Settings from flags, environment and rr.toml, and what is made of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from retrieve_rerank.config import build_stage, index_names, locate, open_index
+from retrieve_rerank.connectors.memory import MemoryConnector
+from retrieve_rerank.errors import ConfigError, IndexNotFoundError
+from retrieve_rerank.settings import (
+    IndexSettings,
+    Settings,
+    StageSettings,
+    config_file,
+    load_settings,
+)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder, where nothing of the user's own configuration is seen."""
+    for name in ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / "home"))
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    return work
+
+
+def configure(text: str) -> Path:
+    path = Path("rr.toml").resolve()
+    path.write_text(text)
+    return path
+
+
+def test_flags_go_before_environment_before_file_before_default(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert load_settings().top_k == 10
+    configure("top_k = 20\ncandidates = 200")
+    assert load_settings().top_k == 20
+    monkeypatch.setenv("RR_TOP_K", "30")
+    assert load_settings().top_k == 30
+    assert load_settings(top_k=40).top_k == 40
+    assert load_settings(top_k=None).top_k == 30
+    assert load_settings().candidates == 200
+
+
+def test_an_empty_environment_variable_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RR_TOP_K", "")
+    assert load_settings().top_k == 10
+
+
+def test_every_setting_is_described() -> None:
+    for model in (Settings, IndexSettings, StageSettings):
+        for name, field in model.model_fields.items():
+            assert field.description, f"{model.__name__}.{name}"
+
+
+def test_rr_toml_is_found_upward_then_with_the_user(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert config_file() is None
+    user = home.parent / "home" / "retrieve-rerank" / "rr.toml"
+    user.parent.mkdir(parents=True)
+    user.touch()
+    assert config_file() == user
+    mine = configure("")
+    below = home / "a" / "b"
+    below.mkdir(parents=True)
+    monkeypatch.chdir(below)
+    assert config_file() == mine
+
+
+def test_rr_config_names_the_file(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    configure("top_k = 20")
+    other = home / "other.toml"
+    other.write_text("top_k = 5")
+    monkeypatch.setenv("RR_CONFIG", str(other))
+    assert load_settings().top_k == 5
+    monkeypatch.setenv("RR_CONFIG", "gone.toml")
+    with pytest.raises(ConfigError, match=r"RR_CONFIG names gone\.toml, which is not a file"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("top_k = 0", "rr.toml: top_k: expected a value greater than 0; got 0"),
+        ('top_k = "many"', "rr.toml: top_k: expected a valid integer, .*; got 'many'"),
+        ("topk = 5", r"rr.toml: unknown key topk; did you mean top_k\?"),
+        ('[indexes.docs]\nulr = "x"', r"rr.toml: unknown key indexes.docs.ulr; did you mean url\?"),
+        ("[indexes.docs]\n", "rr.toml: indexes.docs.url: Field required"),
+        ("[[stages]]\n", r"rr.toml: stages\[0\].reranker: Field required"),
+        (
+            '[[stages]]\nreranker = "max-sim"\nweight = 2',
+            r"rr.toml: stages\[0\].weight: expected a value less than or equal to 1; got 2",
+        ),
+        ("top_k = ", r"cannot read .*rr\.toml: Invalid value"),
+    ],
+)
+def test_errors_name_file_and_key_and_what_was_expected(text: str, message: str) -> None:
+    path = configure(text)
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_settings()
+    assert str(path) in str(caught.value)
+
+
+def test_errors_name_the_environment_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RR_TOP_K", "many")
+    with pytest.raises(ConfigError, match="^RR_TOP_K: top_k: expected a valid integer"):
+        load_settings()
+
+
+def test_a_misspelt_variable_is_an_error_but_another_programs_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RR_LOG", "debug")  # of the rr debugger
+    load_settings()
+    monkeypatch.setenv("RR_TOPK", "5")
+    with pytest.raises(ConfigError, match=r"RR_TOPK is not a setting; did you mean RR_TOP_K\?"):
+        load_settings()
+
+
+def test_folders_in_rr_toml_are_relative_to_it(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    configure('data_dir = "data"\n[indexes.docs]\nurl = "built/docs"')
+    (home / "below").mkdir()
+    monkeypatch.chdir(home / "below")
+    settings = load_settings()
+    assert settings.data_dir == home / "data"
+    assert settings.indexes["docs"].url == str(home / "built" / "docs")
+
+
+SECRET = "s3cret"
+URL = f"qdrant+https://me:{SECRET}@host:6333/docs"
+
+
+@pytest.mark.parametrize("source", ["file", "environment", "flag", "flag url"])
+def test_credentials_are_taken_out_of_urls_and_never_shown(
+    source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags = {}
+    if source == "file":
+        configure(f'index = "docs"\n[indexes.docs]\nurl = "{URL}"')
+    elif source == "environment":
+        monkeypatch.setenv("RR_INDEXES__DOCS__URL", URL)
+    elif source == "flag":
+        monkeypatch.setenv("RR_INDEX", URL)
+    else:
+        flags = {"index": URL}
+    settings = load_settings(**flags)
+    where = locate(settings)
+    assert where.url == "qdrant+https://host:6333/docs"
+    assert where.username == "me"
+    assert where.password is not None
+    assert where.password.get_secret_value() == SECRET
+    for shown in (repr(settings), str(settings), repr(where), settings.model_dump_json()):
+        assert SECRET not in shown
+
+
+def test_errors_do_not_show_credentials() -> None:
+    configure(f'[indexes.docs]\nurl = "{URL}"\napi_key = ["{SECRET}"]')
+    with pytest.raises(ConfigError, match=r"indexes\.docs\.api_key: expected a valid string") as e:
+        load_settings()
+    assert SECRET not in str(e.value)
+    assert e.value.__cause__ is None
+
+
+def test_an_api_key_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    configure('[indexes.docs]\nurl = "qdrant://host:6333/docs"')
+    monkeypatch.setenv("RR_INDEXES__DOCS__API_KEY", SECRET)
+    key = load_settings().indexes["docs"].api_key
+    assert key is not None
+    assert key.get_secret_value() == SECRET
+
+
+@pytest.mark.parametrize(
+    ("index", "url"),
+    [
+        ("./here", "here"),
+        ("a/b", "a/b"),
+        ("~/docs", "{home}/docs"),
+        ("qdrant://host:6333/docs", "qdrant://host:6333/docs"),
+        ("named", "elasticsearch://host/named"),
+        ("new", "{data}/indexes/new"),
+    ],
+)
+def test_an_index_is_a_name_a_folder_or_a_url(index: str, url: str, tmp_path: Path) -> None:
+    configure('[indexes.named]\nurl = "elasticsearch://host/named"')
+    settings = load_settings(index=index, data_dir=tmp_path / "data")
+    expected = url.format(home=tmp_path / "home", data=tmp_path / "data")
+    assert locate(settings).url == expected
+
+
+def test_the_only_index_there_is_need_not_be_named(tmp_path: Path) -> None:
+    (tmp_path / "indexes" / "docs").mkdir(parents=True)
+    assert locate(load_settings(data_dir=tmp_path)).url == str(tmp_path / "indexes" / "docs")
+
+
+def test_without_an_index_the_error_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="there is no index yet; make one: rr index SOURCE"):
+        locate(load_settings(data_dir=tmp_path))
+
+
+def test_several_indexes_are_listed_unless_rr_toml_sets_one(tmp_path: Path) -> None:
+    for name in ("b", "a"):
+        (tmp_path / "indexes" / name).mkdir(parents=True)
+    configure('[indexes.c]\nurl = "./c"')
+    settings = load_settings(data_dir=tmp_path)
+    assert index_names(settings) == ["a", "b", "c"]
+    with pytest.raises(ConfigError, match="several indexes: a, b, c; choose one with --index"):
+        locate(settings)
+    configure('index = "b"')
+    assert locate(load_settings(data_dir=tmp_path)).url == str(tmp_path / "indexes" / "b")
+
+
+def test_opening_an_unknown_index_names_those_there_are(tmp_path: Path) -> None:
+    configure('[indexes.docs]\nurl = "./c"')
+    with pytest.raises(IndexNotFoundError, match=r"no index dosc; known: docs\. Make it: rr index"):
+        open_index(load_settings(index="dosc", data_dir=tmp_path))
+
+
+def test_unknown_options_of_a_reranker_are_errors_with_a_suggestion() -> None:
+    stage = StageSettings.model_validate({"reranker": "max-sim", "modell": "m"})
+    with pytest.raises(
+        ConfigError, match=r"'max-sim' has no option 'modell'; did you mean model\?"
+    ):
+        build_stage(stage, MemoryConnector([]))
