@@ -71,10 +71,8 @@ def parse_measure(name: str) -> Measure:
         parameters[definition.AT_PARAM] = at[0]
     _check(name, definition, parameters)
     measure = Measure(name.strip(), definition(**parameters))
-    try:  # whether a package that computes it is installed shows now, not after the searches
-        score([measure], {"query": {"good": 1, "bad": 0}}, {"query": ["bad", "good"]})
-    except Exception as exc:  # each provider raises errors of its own
-        raise InputError(f"measure {name!r} cannot be computed: {exc}") from exc
+    # Whether a package that computes it is installed shows now, not after the searches.
+    score([measure], {"query": {"good": 1, "bad": 0}}, {"query": ["bad", "good"]})
     return measure
 
 
@@ -87,7 +85,8 @@ def score(measures: Sequence[Measure], qrels: Qrels, rankings: Rankings) -> Scor
     """Compute each measure for each query of `qrels`.
 
     A judged query without a ranking scores 0, as under trec_eval's option -c, and so does one
-    without a relevant document; rankings of queries that nobody judged are left out.
+    without a relevant document; rankings of queries that nobody judged are left out. Raises
+    InputError where a measure cannot be computed.
     """
     # Some providers pass files to other programs, which want numbers as query ids and ids without
     # white space; so all are given numbers.
@@ -104,8 +103,12 @@ def score(measures: Sequence[Measure], qrels: Qrels, rankings: Rankings) -> Scor
     }
     definitions = {measure.definition for measure in measures}
     values: dict[Any, dict[str, float]] = {definition: {} for definition in definitions}
-    for metric in ir_measures.iter_calc(definitions, graded, run):
-        values[metric.measure][metric.query_id] = float(metric.value)
+    try:
+        for metric in ir_measures.iter_calc(definitions, graded, run):
+            values[metric.measure][metric.query_id] = float(metric.value)
+    except Exception as exc:  # each of ir_measures' providers raises errors of its own
+        names = ", ".join(measure.name for measure in measures)
+        raise InputError(f"ir_measures cannot compute {names} here: {exc}") from exc
     return {
         measure.name: {query: values[measure.definition][numbers[query]] for query in qrels}
         for measure in measures

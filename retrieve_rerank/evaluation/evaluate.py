@@ -1,0 +1,245 @@
+"""One search for each judged query, and what each stage's ranking is worth.
+
+Knows nothing of files or of what a reader sees. The searches go through the Retriever that
+serves: a stage that fails leaves the incoming order there, so it does here, and is counted.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from retrieve_rerank.base import Connector
+from retrieve_rerank.errors import InputError
+from retrieve_rerank.evaluation.files import Rankings
+from retrieve_rerank.evaluation.measures import (
+    DEFAULT_MEASURES,
+    Measure,
+    Scores,
+    parse_measures,
+    score,
+)
+from retrieve_rerank.pipeline import Retriever
+from retrieve_rerank.types import Qrels, StageReport
+
+_GET_BATCH = 1000
+
+
+class Latency(NamedTuple):
+    """Milliseconds that half of the searches stayed below, and 95 of 100."""
+
+    p50: float
+    p95: float
+
+
+@dataclass(frozen=True, slots=True)
+class StageEvaluation:
+    """What one ranking of every query is worth: a stage's, or a run file's."""
+
+    name: str
+    rankings: Rankings = field(repr=False)
+    """Those of the judged queries; a query without results is absent."""
+    scores: Scores = field(repr=False)
+    """Measure -> judged query -> value."""
+    means: Mapping[str, float]
+    """Measure -> mean over the judged queries (the sum for counts such as NumRet)."""
+    ms: Sequence[float] = field(default=(), repr=False)
+    """Milliseconds that the stage took in each search; empty for a run file."""
+    scored: int = 0
+    """Texts that the stage judged, over all searches."""
+    truncated: int = 0
+    """Texts of which its model read only the beginning."""
+    errors: Mapping[str, str] = field(default_factory=dict)
+    """Query -> why the stage left the incoming order there."""
+
+    @property
+    def unanswered(self) -> int:
+        """Judged queries without results; they count as zero."""
+        return sum(1 for query in next(iter(self.scores.values())) if query not in self.rankings)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """The stages of a pipeline on the judged queries."""
+
+    qrels: Qrels = field(repr=False)
+    queries: Mapping[str, str] = field(repr=False)
+    """Judged query -> its text, for those that have one."""
+    measures: Sequence[str]
+    stages: Sequence[StageEvaluation]
+    total_ms: Sequence[float] = field(default=(), repr=False)
+    """Milliseconds of each whole search; empty for a run file."""
+    judged_documents: int = 0
+    absent_documents: int = 0
+    """Judged documents that the index does not hold: no search can find them."""
+
+    @property
+    def textless_queries(self) -> int:
+        """Judged queries without a text: not searched for, they count as zero."""
+        return len(self.qrels) - len(self.queries)
+
+    @property
+    def degraded_searches(self) -> int:
+        """Searches in which any stage failed, ran out of time or was skipped."""
+        return len({query for stage in self.stages for query in stage.errors})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it but the rankings as plain JSON values."""
+        return {
+            "queries": len(self.qrels),
+            "textless_queries": self.textless_queries,
+            "judged_documents": self.judged_documents,
+            "absent_documents": self.absent_documents,
+            "degraded_searches": self.degraded_searches,
+            "ms": _latency_dict(self.total_ms),
+            "stages": [
+                {
+                    "name": stage.name,
+                    "measures": dict(stage.means),
+                    "ms": _latency_dict(stage.ms),
+                    "unanswered": stage.unanswered,
+                    "scored": stage.scored,
+                    "truncated": stage.truncated,
+                    "errors": dict(stage.errors),
+                    "per_query": {name: dict(values) for name, values in stage.scores.items()},
+                }
+                for stage in self.stages
+            ],
+        }
+
+
+def evaluate(
+    retriever: Retriever,
+    queries: Mapping[str, str],
+    qrels: Qrels,
+    *,
+    measures: Sequence[str] = DEFAULT_MEASURES,
+    depth: int | None = None,
+    deadline_s: float | None = None,
+    on_progress: Callable[[int], None] | None = None,
+) -> Evaluation:
+    """Search once for each judged query and measure the ranking that left each stage.
+
+    `depth` keeps the first hits of each ranking, all candidates where None. Milliseconds are of
+    searches one after another, the first of which includes what is loaded on first use.
+    `on_progress` hears how many searches ended since it was last called. Raises InputError where
+    no judged query has a text, or the index holds no judged document.
+    """
+    parsed = parse_measures(measures)
+    searched = {query: queries[query] for query in qrels if query in queries}
+    if not searched:
+        raise InputError(
+            f"none of the {len(qrels)} judged queries is among the {len(queries)} queries: "
+            f"judged is {next(iter(qrels))!r}, given {next(iter(queries), None)!r}"
+        )
+    judged = list(dict.fromkeys(id_ for grades in qrels.values() for id_ in grades))
+    absent = len(judged) - _present(retriever.connector, judged)
+    if absent == len(judged):
+        raise InputError(
+            f"the index holds none of the {absent} judged documents, such as {judged[0]!r}; "
+            "expected the same document ids in the judgments and in the index"
+        )
+    tallies: dict[str, _Tally] = {}
+    total_ms: list[float] = []
+    for query, text in searched.items():
+        started = time.perf_counter()
+        reports = retriever.search(text, deadline_s=deadline_s).stages
+        total_ms.append((time.perf_counter() - started) * 1000)
+        for name, report in zip(_unique(report.name for report in reports), reports, strict=True):
+            tallies.setdefault(name, _Tally()).add(query, report, depth)
+        if on_progress is not None:
+            on_progress(1)
+    return Evaluation(
+        qrels=qrels,
+        queries=searched,
+        measures=[measure.name for measure in parsed],
+        stages=[_measured(name, tally, qrels, parsed) for name, tally in tallies.items()],
+        total_ms=total_ms,
+        judged_documents=len(judged),
+        absent_documents=absent,
+    )
+
+
+def evaluate_rankings(
+    name: str,
+    rankings: Rankings,
+    qrels: Qrels,
+    *,
+    measures: Sequence[str] = DEFAULT_MEASURES,
+) -> StageEvaluation:
+    """Measure rankings that were made elsewhere; raise InputError where no judged query has any."""
+    if not any(rankings.get(query) for query in qrels):
+        raise InputError(
+            f"{name} answers none of the {len(qrels)} judged queries: judged is "
+            f"{next(iter(qrels))!r}, answered {next(iter(rankings), None)!r}"
+        )
+    return _measured(name, _Tally(dict(rankings)), qrels, parse_measures(measures))
+
+
+def latency(ms: Sequence[float]) -> Latency:
+    """Return the 50th and 95th percentile, linearly interpolated; `ms` must not be empty."""
+    p50, p95 = np.percentile(ms, (50, 95))
+    return Latency(float(p50), float(p95))
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What is kept of a stage's reports: ids, not texts, so that memory stays small."""
+
+    rankings: dict[str, Sequence[str]] = field(default_factory=dict)
+    ms: list[float] = field(default_factory=list)
+    scored: int = 0
+    truncated: int = 0
+    errors: dict[str, str] = field(default_factory=dict)
+
+    def add(self, query: str, report: StageReport, depth: int | None) -> None:
+        self.rankings[query] = [hit.document.id for hit in report.hits[:depth]]
+        self.ms.append(report.ms)
+        self.scored += report.scored
+        self.truncated += report.truncated
+        if report.error is not None:
+            self.errors[query] = report.error
+
+
+def _measured(
+    name: str, tally: _Tally, qrels: Qrels, measures: Sequence[Measure]
+) -> StageEvaluation:
+    rankings = {query: tally.rankings[query] for query in qrels if tally.rankings.get(query)}
+    scores = score(measures, qrels, rankings)
+    return StageEvaluation(
+        name=name,
+        rankings=rankings,
+        scores=scores,
+        means={measure.name: measure.total(scores[measure.name].values()) for measure in measures},
+        ms=tally.ms,
+        scored=tally.scored,
+        truncated=tally.truncated,
+        errors=tally.errors,
+    )
+
+
+def _present(connector: Connector, ids: Sequence[str]) -> int:
+    """Count the documents that the index holds."""
+    return sum(
+        len(connector.get(ids[start : start + _GET_BATCH]))
+        for start in range(0, len(ids), _GET_BATCH)
+    )
+
+
+def _unique(names: Iterable[str]) -> list[str]:
+    """Number the second and further stages of one name."""
+    seen: Counter[str] = Counter()
+    unique = []
+    for name in names:
+        seen[name] += 1
+        unique.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
+    return unique
+
+
+def _latency_dict(ms: Sequence[float]) -> dict[str, float] | None:
+    return latency(ms)._asdict() if ms else None

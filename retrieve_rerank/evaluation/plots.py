@@ -1,0 +1,112 @@
+"""The report's pictures, as SVG that stands inline in HTML.
+
+Knows nothing of the page around them. Letters stay text, in the page's font.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from html import escape
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullLocator
+
+from retrieve_rerank.evaluation.evaluate import StageEvaluation
+from retrieve_rerank.evaluation.measures import parse_measures, score
+from retrieve_rerank.types import Qrels
+
+# Okabe and Ito's colours, which colour-blind readers tell apart: https://jfly.uni-koeln.de/color/
+STAGE_COLOURS = ("#7a7a7a", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9")
+BETTER, WORSE = "#0072b2", "#d55e00"
+
+DEPTHS = (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 300, 500, 1000)
+_CURVES = {"nDCG": "nDCG@k", "Recall": "Recall@k"}
+
+_STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "retrieve-rerank",  # the same picture gets the same element ids every time
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#999999",
+    "axes.titlelocation": "left",
+    "axes.titlesize": 11,
+    "axes.labelcolor": "#555555",
+    "xtick.color": "#555555",
+    "ytick.color": "#555555",
+    "grid.color": "#e8e8e8",
+    "legend.frameon": False,
+    "text.parse_math": False,  # a dollar sign in a model's path is no formula
+}
+
+
+def quality_by_depth(stages: Sequence[StageEvaluation], qrels: Qrels) -> str:
+    """Draw nDCG@k and Recall@k of each stage for k up to the longest ranking."""
+    longest = max(len(ranking) for stage in stages for ranking in stage.rankings.values())
+    depths = [k for k in DEPTHS if k <= longest] or [1]
+    with mpl.rc_context(_STYLE):  # type: ignore[arg-type]  # its stubs name every key
+        figure = Figure(figsize=(9.2, 3.6), layout="constrained")
+        panels: Sequence[Axes] = figure.subplots(1, len(_CURVES))
+        for axes, (measure, label) in zip(panels, _CURVES.items(), strict=True):
+            names = [f"{measure}@{k}" for k in depths]
+            measures = parse_measures(names)
+            for stage, colour in zip(stages, _colours(len(stages)), strict=True):
+                scores = score(measures, qrels, stage.rankings)
+                means = [sum(scores[name].values()) / len(qrels) for name in names]
+                axes.plot(depths, means, marker="o", ms=3.5, lw=1.8, color=colour, label=stage.name)
+            axes.set(title=label, xlabel="k, hits from the top", xscale="log", ylim=(0, None))
+            axes.set_xticks(depths, [str(k) if k not in (2, 30, 300) else "" for k in depths])
+            axes.xaxis.set_minor_locator(NullLocator())
+            axes.grid(axis="y")
+        handles, names = panels[0].get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside upper left", ncols=len(names))
+        return _svg(figure, "nDCG and recall of each stage against depth")
+
+
+def sorted_deltas(deltas: Sequence[float], *, measure: str, title: str) -> str:
+    """Draw one bar for each query's difference from the baseline, the greatest gain first."""
+    ordered = sorted(deltas, reverse=True)
+    edges = range(len(ordered) + 1)
+    bound = max(*(abs(delta) for delta in ordered), 1e-3) * 1.08
+    with mpl.rc_context(_STYLE):  # type: ignore[arg-type]  # its stubs name every key
+        figure = Figure(figsize=(9.2, 2.8), layout="constrained")
+        axes = figure.subplots()
+        for values, colour in (
+            ([max(delta, 0.0) for delta in ordered], BETTER),
+            ([min(delta, 0.0) for delta in ordered], WORSE),
+        ):
+            axes.stairs(values, edges, fill=True, color=colour)
+        axes.axhline(0, color="#999999", lw=0.8)
+        axes.set(
+            title=title,
+            xlabel=f"{len(ordered)} queries, sorted",
+            ylabel=f"difference in {measure}",
+            xlim=(0, len(ordered)),
+            ylim=(-bound, bound),
+        )
+        axes.yaxis.set_major_formatter(FuncFormatter(_signed))
+        axes.grid(axis="y")
+        axes.set_axisbelow(True)
+        return _svg(figure, title)
+
+
+def _signed(value: float, _position: int | None) -> str:
+    return f"{value:+.2f}".replace("-", "−") if abs(value) > 1e-9 else "0"
+
+
+def _colours(count: int) -> list[str]:
+    return [STAGE_COLOURS[i % len(STAGE_COLOURS)] for i in range(count)]
+
+
+def _svg(figure: Figure, label: str) -> str:
+    """Return the <svg> element alone, named for those who cannot see it."""
+    target = io.StringIO()
+    nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
+    figure.savefig(target, format="svg", metadata=nothing)
+    element = re.sub(r"^.*?(?=<svg )", "", target.getvalue(), count=1, flags=re.DOTALL)
+    return element.replace("<svg ", f'<svg role="img" aria-label="{escape(label)}" ', 1)

@@ -1,0 +1,161 @@
+"""Reading and writing queries, judgments and runs."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from retrieve_rerank.errors import InputError
+from retrieve_rerank.evaluation.files import (
+    read_folder,
+    read_qrels,
+    read_queries,
+    read_run,
+    write_run,
+)
+from retrieve_rerank.evaluation.measures import order
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "file"
+
+
+def test_queries_are_read_from_json_lines(file: Path) -> None:
+    file.write_text('{"_id": "q1", "text": "one"}\n\n{"id": 2, "text": " two ", "metadata": {}}\n')
+    assert read_queries(file) == {"q1": "one", "2": "two"}
+
+
+def test_queries_are_read_from_tab_separated_lines(file: Path) -> None:
+    file.write_bytes("\ufeffq1\tone\r\nq2\ttwo\twith a tab\r\n".encode())
+    assert read_queries(file) == {"q1": "one", "q2": "two\twith a tab"}
+
+
+def test_gzipped_files_are_known_by_their_first_bytes(file: Path) -> None:
+    file.write_bytes(gzip.compress(b"q1\tone\n"))
+    assert read_queries(file) == {"q1": "one"}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"q1\tone\nno tab here\n", r"file:2: expected a query id, a tab and the text"),
+        (b'{"_id": "q1"}\n', r'file:1: expected a JSON object with "_id" and "text"'),
+        (b'{"_id": "q1", \n', r"file:1: expected a JSON object; got"),
+        (b"q1\t \n", r"file:1: expected a query id and a text"),
+        (b"q1\tone\nq1\ttwo\n", r"file:2: query 'q1' stands in the file twice"),
+        (b"q1\tone\nq2\t\xff\n", r"file:2: expected UTF-8; got byte 0xff"),
+        (b"\n", r"holds no queries"),
+        (gzip.compress(b"q1\tone\n")[:-6], r"cannot read .*fetch the gzipped file again"),
+    ],
+)
+def test_a_broken_query_file_is_refused_with_its_line(
+    file: Path, content: bytes, message: str
+) -> None:
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        read_queries(file)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"cannot read .*nothing: No such file"):
+        read_queries(tmp_path / "nothing")
+
+
+def test_beir_judgments_keep_ids_with_spaces(file: Path) -> None:
+    file.write_text("query-id\tcorpus-id\tscore\nq1\tmy file.txt\t2\nq1\td2\t0\n")
+    assert read_qrels(file) == {"q1": {"my file.txt": 2, "d2": 0}}
+
+
+def test_beir_judgments_may_lack_the_header(file: Path) -> None:
+    file.write_text("q1\td1\t1\n")
+    assert read_qrels(file) == {"q1": {"d1": 1}}
+
+
+def test_trec_judgments_are_divided_by_any_white_space(file: Path) -> None:
+    file.write_text("301 0 d1 1\n301\t0\td2\t-1\n")
+    assert read_qrels(file) == {"301": {"d1": 1, "d2": -1}}
+
+
+def test_a_judgment_may_be_repeated_but_not_contradicted(file: Path) -> None:
+    file.write_text("q1 0 d1 1\nq1 0 d1 1\n")
+    assert read_qrels(file) == {"q1": {"d1": 1}}
+    file.write_text("q1 0 d1 1\nq1 0 d1 2\n")
+    with pytest.raises(InputError, match=r"file:2: document 'd1' was judged 1 .* and now 2"):
+        read_qrels(file)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("q1 0 d1 1\nq1 d1\n", r"file:2: expected query, document and grade"),
+        ("q1\td1\t0.5\n", r"file:1: expected a whole number as grade; got '0.5'"),
+        ("query-id\tcorpus-id\tscore\n", "holds no judgments"),
+    ],
+)
+def test_broken_judgments_are_refused(file: Path, content: str, message: str) -> None:
+    file.write_text(content)
+    with pytest.raises(InputError, match=message):
+        read_qrels(file)
+
+
+def test_a_run_is_ordered_by_its_scores_and_ties_by_falling_id(file: Path) -> None:
+    file.write_text("q1 Q0 a 1 0.5 tag\nq1 Q0 b 2 0.5 tag more\nq1 Q0 c 3 0.9 tag\n")
+    assert order(read_run(file)) == {"q1": ["c", "b", "a"]}
+    assert order(read_run(file), depth=1) == {"q1": ["c"]}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("q1 Q0 a 1 0.5\n", r"file:1: expected query, Q0, document, rank, score and tag"),
+        ("q1 Q0 a 1 high tag\n", r"file:1: expected a number as score; got 'high'"),
+        ("q1 Q0 a 1 nan tag\n", r"file:1: expected a number as score; got 'nan'"),
+        ("q1 Q0 a 1 2 t\nq1 Q0 a 2 1 t\n", r"file:2: document 'a' stands twice"),
+        ("", "holds no results"),
+    ],
+)
+def test_a_broken_run_is_refused(file: Path, content: str, message: str) -> None:
+    file.write_text(content)
+    with pytest.raises(InputError, match=message):
+        read_run(file)
+
+
+def test_a_written_run_brings_back_the_order_that_was_served(file: Path) -> None:
+    rankings = {"q2": ["a", "c", "b"], "q1": ["b"]}
+    write_run(file, rankings, tag="my stage")
+    assert file.read_text().splitlines()[1] == "q2 Q0 c 2 -2 my-stage"
+    assert order(read_run(file)) == rankings
+
+
+def test_an_id_with_white_space_is_refused_in_a_run(file: Path) -> None:
+    with pytest.raises(InputError, match="document id 'my file' holds white space"):
+        write_run(file, {"q1": ["my file"]}, tag="t")
+    assert not file.exists()
+
+
+def test_a_run_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"cannot write .*No such file"):
+        write_run(tmp_path / "none" / "run", {"q1": ["a"]}, tag="t")
+
+
+def test_a_beir_folder_is_read_gzipped_or_not(tmp_path: Path) -> None:
+    (tmp_path / "qrels").mkdir()
+    (tmp_path / "queries.jsonl.gz").write_bytes(gzip.compress(b'{"_id": "q1", "text": "one"}'))
+    (tmp_path / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq1\td1\t1\n")
+    assert read_folder(tmp_path, split="test") == ({"q1": "one"}, {"q1": {"d1": 1}})
+
+
+def test_an_unknown_split_is_answered_with_those_there_are(tmp_path: Path) -> None:
+    (tmp_path / "qrels").mkdir()
+    (tmp_path / "qrels" / "dev.tsv.gz").touch()
+    (tmp_path / "qrels" / "train.tsv").touch()
+    with pytest.raises(InputError, match="has no split 'test'; it has: dev, train"):
+        read_folder(tmp_path, split="test")
+
+
+def test_a_folder_without_queries_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"expected .*queries\.jsonl .*there is none"):
+        read_folder(tmp_path, split="test")
