@@ -57,9 +57,7 @@ def _values(field: str, value: str, kind: str) -> list[Scalar]:
             try:
                 return [int(value)]
             except ValueError:
-                raise InputError(
-                    f"filter on {field} expects an integer; got {value!r}"
-                ) from None
+                raise InputError(f"filter on {field} expects an integer; got {value!r}") from None
         case "float":
             return [_number(field, value)]
         case "boolean":

@@ -18,7 +18,9 @@ Decorator = Callable[[Command], Command]
 NO_RERANKER = "none"
 
 
-def setting(name: str, *, type: click.ParamType, flag: str = "", help: str = "") -> Decorator[Any]:
+def setting(
+    name: str, *, type: click.ParamType[Any], flag: str = "", help: str = ""
+) -> Decorator[Any]:
     """Make the option of a setting, which tells what it is, its default and its variable."""
     field = Settings.model_fields[name]
     default = field.get_default()

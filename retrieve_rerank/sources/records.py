@@ -54,11 +54,9 @@ def parse_json(line: bytes) -> dict[str, Any] | Reason:
 
 
 def to_document(record: Mapping[str, Any], fields: Fields) -> Document | Reason:
-    """Make a document of a record; its nulls are left out of the metadata."""
+    """Make a document of a record."""
     record = _plain(record)
     id_field = _find(record, fields.id, ID_FIELDS)
-    text_field = _find(record, fields.text, TEXT_FIELDS)
-    title_field = _find(record, fields.title, TITLE_FIELDS)
     id_ = record.get(id_field)
     if isinstance(id_, int) and not isinstance(id_, bool):
         id_ = str(id_)
@@ -68,22 +66,33 @@ def to_document(record: Mapping[str, Any], fields: Fields) -> Document | Reason:
         return Reason("id of another type", f"expected text or an integer; got {_kind(id_)}")
     if not id_.strip():
         return Reason("empty id")
+    content = read_content({name: record[name] for name in record if name != id_field}, fields)
+    if isinstance(content, Reason):
+        return content
+    document = Document(id_, *content)
+    if not document.text.strip() and not document.title.strip():
+        return Reason("empty text", "neither a text nor a title")
+    if not is_unicode(id_):
+        return Reason("invalid Unicode", "half of a surrogate pair")
+    return document
+
+
+def read_content(record: Mapping[str, Any], fields: Fields) -> tuple[str, dict[str, Any]] | Reason:
+    """Read text and metadata, among them the title; nulls are left out."""
+    record = _plain(record)
+    text_field = _find(record, fields.text, TEXT_FIELDS)
+    title_field = _find(record, fields.title, TITLE_FIELDS)
     text = record.get(text_field) or ""
-    title = record.get(title_field) or ""
     if not isinstance(text, str):
         return Reason("text of another type", f"expected text; got {_kind(text)}")
-    if not text.strip() and not str(title).strip():
-        return Reason("empty text", "neither a text nor a title")
-    metadata = {
-        name: value
-        for name, value in record.items()
-        if value is not None and name not in (id_field, text_field, title_field)
-    }
-    if title:
-        metadata = {"title": title, **metadata}
-    if not is_unicode(f"{id_}{text}{json.dumps(metadata, ensure_ascii=False)}"):
+    title = record.get(title_field)
+    metadata = {"title": title} if title else {}
+    for name, value in record.items():
+        if value is not None and name not in (text_field, title_field):
+            metadata[name] = value
+    if not is_unicode(f"{text}{json.dumps(metadata, ensure_ascii=False)}"):
         return Reason("invalid Unicode", "half of a surrogate pair")
-    return Document(id_, text, metadata)
+    return text, metadata
 
 
 def is_unicode(text: str) -> bool:

@@ -1,0 +1,92 @@
+"""Search results for people: a table of hits, and what each stage did.
+
+Knows nothing of where a result came from.
+"""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from retrieve_rerank.cli.results import stage_ranks
+from retrieve_rerank.cli.snippets import snippet
+from retrieve_rerank.types import Hit, SearchResult
+
+SNIPPET_CHARACTERS = 240
+
+_CONTROLS = {code: " " for code in (*range(0x20), *range(0x7F, 0xA0))}
+
+
+def print_result(
+    console: Console, result: SearchResult, *, language: str, explain: bool = False
+) -> None:
+    """Print the hits, each with how far reranking moved it, and with `explain` the stages."""
+    if not result.hits:
+        console.print("Nothing found.")
+    else:
+        console.print(hits_table(result, language=language, explain=explain))
+    if explain:
+        console.print(stages_table(result))
+
+
+def hits_table(result: SearchResult, *, language: str, explain: bool = False) -> Table:
+    """Lay out the hits: rank, where they came from, score, title and snippet."""
+    ranks = stage_ranks(result)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 1, 0))
+    table.add_column("rank", justify="right", style="bold")
+    table.add_column("was", justify="right")
+    table.add_column("score", justify="right")
+    table.add_column("document", ratio=1)
+    for hit in result:
+        id_, title, text = map(_printable, (hit.document.id, hit.document.title, hit.document.text))
+        body = Text.assemble((title or id_, "bold"), (f"  {id_}" if title else "", "dim"), "\n")
+        for piece in snippet(text, result.query, language=language, width=SNIPPET_CHARACTERS):
+            body.append(piece.text, style="black on yellow" if piece.marked else "")
+        if explain:
+            body.append(f"\n{_path(hit, ranks[hit.document.id])}", style="dim")
+        table.add_row(str(hit.rank), _movement(hit), f"{hit.score:.4f}", body)
+    return table
+
+
+def stages_table(result: SearchResult) -> Table:
+    """Lay out what each stage did."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("stage")
+    for name in ("ms", "in", "scored", "truncated"):
+        table.add_column(name, justify="right")
+    table.add_column("error", style="red")
+    for stage in result.stages:
+        table.add_row(
+            stage.name,
+            f"{stage.ms:.1f}",
+            str(stage.candidates),
+            str(stage.scored),
+            str(stage.truncated),
+            stage.error or "",
+        )
+    return table
+
+
+def _movement(hit: Hit) -> Text:
+    was = hit.first_stage.rank
+    if was > hit.rank:
+        return Text(f"↑ {was}", style="green")
+    if was < hit.rank:
+        return Text(f"↓ {was}", style="red")
+    return Text(f"= {was}", style="dim")
+
+
+def _path(hit: Hit, ranks: dict[str, int]) -> str:
+    """Say how a hit came to its rank: dense 3, bm25 1 → first-stage 2 → max-sim 1 (alone 4)."""
+    first = hit.first_stage.sources
+    path = [", ".join(f"{name} {placed.rank}" for name, placed in first.items())] if first else []
+    for name, rank in ranks.items():
+        alone = hit.sources[name].rank if name in hit.sources.keys() - first.keys() else rank
+        path.append(f"{name} {rank}" + (f" (alone {alone})" if alone != rank else ""))
+    return " → ".join(path)
+
+
+def _printable(text: str) -> str:
+    """Leave out control characters, by which a document could command the terminal."""
+    return text.translate(_CONTROLS)

@@ -1,0 +1,64 @@
+"""Search results as JSON values.
+
+Knows nothing of terminals.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from retrieve_rerank.types import Hit, SearchResult, StageReport
+
+
+def result_as_json(result: SearchResult) -> dict[str, Any]:
+    """Say everything about a result: its hits, what each stage did and how it ranked them."""
+    ranks = stage_ranks(result)
+    return {
+        "query": result.query,
+        "degraded": result.degraded,
+        "hits": [_hit(hit, ranks[hit.document.id]) for hit in result],
+        "stages": [_stage(stage) for stage in result.stages],
+    }
+
+
+def stage_ranks(result: SearchResult) -> dict[str, dict[str, int]]:
+    """Map each hit's id to its rank after each stage, in the order of the stages."""
+    ranks: dict[str, dict[str, int]] = {hit.document.id: {} for hit in result}
+    for stage in result.stages:
+        for hit in stage.hits:
+            if hit.document.id in ranks:
+                ranks[hit.document.id][stage.name] = hit.rank
+    return ranks
+
+
+def write_json(value: Any) -> None:
+    """Write one line to stdout."""
+    click.echo(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def _hit(hit: Hit, ranks: dict[str, int]) -> dict[str, Any]:
+    return {
+        "rank": hit.rank,
+        "score": hit.score,
+        "id": hit.document.id,
+        "title": hit.document.title,
+        "text": hit.document.text,
+        "metadata": dict(hit.document.metadata),
+        "ranks": ranks,
+        "sources": {name: placed._asdict() for name, placed in hit.sources.items()},
+    }
+
+
+def _stage(stage: StageReport) -> dict[str, Any]:
+    return {
+        "name": stage.name,
+        "ms": round(stage.ms, 3),
+        "candidates": stage.candidates,
+        "scored": stage.scored,
+        "truncated": stage.truncated,
+        "cache_hits": stage.cache_hits,
+        "error": stage.error,
+    }

@@ -1,0 +1,81 @@
+"""`rr search`: search an index and rerank what it finds."""
+
+from __future__ import annotations
+
+import click
+
+from retrieve_rerank.cli.filters import parse_filters
+from retrieve_rerank.cli.options import (
+    candidates_option,
+    deadline_option,
+    index_option,
+    json_option,
+    stage_options,
+    top_k_option,
+    with_stage,
+)
+from retrieve_rerank.cli.results import result_as_json, write_json
+from retrieve_rerank.config import build_retriever
+from retrieve_rerank.settings import load_settings
+
+
+@click.command()
+@click.argument("query")
+@index_option
+@top_k_option
+@candidates_option
+@stage_options
+@click.option(
+    "--filter",
+    "conditions",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="Only documents whose metadata have this value; bounds are written FIELD>=NUMBER. "
+    "Several values of one field: any of them. Several fields: all of them.",
+)
+@deadline_option
+@click.option("--explain", is_flag=True, help="Show what each stage did to each hit.")
+@json_option
+def command(
+    query: str,
+    index: str | None,
+    top_k: int | None,
+    candidates: int | None,
+    rerank: str | None,
+    model: str | None,
+    depth: int | None,
+    weight: float | None,
+    conditions: tuple[str, ...],
+    deadline_s: float | None,
+    explain: bool,
+    as_json: bool,
+) -> None:
+    """Search an index and rerank what it finds.
+
+    Shows for each hit its rank after reranking, its rank before, its score, and the part of its
+    text that matches best.
+    """
+    settings = load_settings(index=index, top_k=top_k, candidates=candidates, deadline_s=deadline_s)
+    settings = with_stage(settings, rerank=rerank, model=model, depth=depth, weight=weight)
+    with build_retriever(settings) as retriever:
+        schema = retriever.connector.schema()
+        result = retriever.search(
+            query,
+            top_k=settings.top_k,
+            filter=parse_filters(conditions, schema.fields),
+            deadline_s=settings.deadline_s,
+        )
+        for stage in result.stages:
+            if stage.error is not None:
+                click.echo(
+                    f"Warning: {stage.name} left the order as it was: {stage.error}", err=True
+                )
+        if as_json:
+            write_json(result_as_json(result))
+        else:
+            from rich.console import Console  # a tenth of a second that --json need not wait
+
+            from retrieve_rerank.cli.display import print_result
+
+            language = schema.details["language"]
+            print_result(Console(highlight=False), result, language=language, explain=explain)
