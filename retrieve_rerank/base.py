@@ -101,23 +101,17 @@ class Embedder(Protocol):
 
 
 class TokenEmbedder(Protocol):
-    """Texts to one vector for each token, for MaxSim."""
-
-    def embed_query_tokens(self, texts: Sequence[str]) -> list[Vectors]:
-        """Embed queries; one (tokens, dim) array each, rows of length 1."""
-
-    def embed_document_tokens(self, texts: Sequence[str]) -> list[Vectors]:
-        """Embed documents; one (tokens, dim) array each, rows of length 1."""
-
-
-class Encoder(Embedder, TokenEmbedder, Protocol):
-    """One model that yields the pooled vector and the token vectors in one forward pass."""
+    """Texts to one vector for each token, for MaxSim, with the pooled vector at no extra cost."""
 
     def encode_queries(self, texts: Sequence[str]) -> list[Encoding]:
         """Encode queries, prompted as the model expects."""
 
     def encode_documents(self, texts: Sequence[str]) -> list[Encoding]:
         """Encode documents, prompted as the model expects."""
+
+
+class Encoder(Embedder, TokenEmbedder, Protocol):
+    """One model that serves both the first stage and MaxSim."""
 
 
 class Connector(ABC):

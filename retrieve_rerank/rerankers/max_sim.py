@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from retrieve_rerank.base import (
     Connector,
+    Judgment,
     Reranker,
     Scorer,
     TensorConnector,
@@ -18,6 +20,7 @@ from retrieve_rerank.base import (
 from retrieve_rerank.models.loading import load_encoder
 from retrieve_rerank.rerankers.database import DatabaseMaxSim
 from retrieve_rerank.template import Template
+from retrieve_rerank.types import Hit, rescore
 
 BLOCK = 256  # texts whose token vectors are held at once: 100 MB at 256 tokens of 384 dimensions
 
@@ -53,14 +56,28 @@ class MaxSim(Scorer):
 
     def score(self, query: str, texts: Sequence[str]) -> list[float]:
         """Score each text: the mean over query tokens of the best cosine, within -1 and 1."""
+        return self._score(query, texts)[0]
+
+    def judge(self, query: str, hits: Sequence[Hit]) -> Judgment:
+        """Order the hits, and count those of which the model read only the beginning."""
+        scores, truncated = self._score(query, [self.template.render(hit.document) for hit in hits])
+        return Judgment(rescore(hits, scores), truncated)
+
+    async def ajudge(self, query: str, hits: Sequence[Hit]) -> Judgment:
+        """Async twin of `judge`, in a thread."""
+        return await asyncio.to_thread(self.judge, query, hits)
+
+    def _score(self, query: str, texts: Sequence[str]) -> tuple[list[float], int]:
         if not texts:
-            return []
-        [query_tokens] = self.embedder.embed_query_tokens([query])
+            return [], 0
+        [asked] = self.embedder.encode_queries([query])
         scores: list[float] = []
+        truncated = 0
         for start in range(0, len(texts), BLOCK):
-            documents = self.embedder.embed_document_tokens(texts[start : start + BLOCK])
-            scores += max_sim(query_tokens, documents).tolist()
-        return scores
+            encodings = self.embedder.encode_documents(texts[start : start + BLOCK])
+            scores += max_sim(asked.tokens, [encoding.tokens for encoding in encodings]).tolist()
+            truncated += sum(encoding.truncated for encoding in encodings)
+        return scores, truncated
 
 
 def max_sim(query: Vectors, documents: Sequence[Vectors]) -> Vectors:
