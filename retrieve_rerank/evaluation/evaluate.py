@@ -7,8 +7,7 @@ serves: a stage that fails leaves the incoming order there, so it does here, and
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -24,7 +23,7 @@ from retrieve_rerank.evaluation.measures import (
     parse_measures,
     score,
 )
-from retrieve_rerank.pipeline import Retriever
+from retrieve_rerank.pipeline import FIRST_STAGE, Retriever
 from retrieve_rerank.types import Qrels, StageReport
 
 _GET_BATCH = 1000
@@ -74,14 +73,15 @@ class Evaluation:
     stages: Sequence[StageEvaluation]
     total_ms: Sequence[float] = field(default=(), repr=False)
     """Milliseconds of each whole search; empty for a run file."""
-    judged_documents: int = 0
     absent_documents: int = 0
     """Judged documents that the index does not hold: no search can find them."""
+    textless_queries: int = 0
+    """Judged queries without a text: not searched for, they count as zero."""
 
     @property
-    def textless_queries(self) -> int:
-        """Judged queries without a text: not searched for, they count as zero."""
-        return len(self.qrels) - len(self.queries)
+    def judged_documents(self) -> int:
+        """Documents judged for any query."""
+        return len(_judged(self.qrels))
 
     @property
     def degraded_searches(self) -> int:
@@ -119,13 +119,13 @@ def evaluate(
     qrels: Qrels,
     *,
     measures: Sequence[str] = DEFAULT_MEASURES,
-    depth: int | None = None,
+    top_k: int | None = None,
     deadline_s: float | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> Evaluation:
     """Search once for each judged query and measure the ranking that left each stage.
 
-    `depth` keeps the first hits of each ranking, all candidates where None. Milliseconds are of
+    `top_k` keeps the first hits of each ranking, all candidates where None. Milliseconds are of
     searches one after another, the first of which includes what is loaded on first use.
     `on_progress` hears how many searches ended since it was last called. Raises InputError where
     no judged query has a text, or the index holds no judged document.
@@ -137,21 +137,21 @@ def evaluate(
             f"none of the {len(qrels)} judged queries is among the {len(queries)} queries: "
             f"judged is {next(iter(qrels))!r}, given {next(iter(queries), None)!r}"
         )
-    judged = list(dict.fromkeys(id_ for grades in qrels.values() for id_ in grades))
+    judged = _judged(qrels)
     absent = len(judged) - _present(retriever.connector, judged)
     if absent == len(judged):
         raise InputError(
             f"the index holds none of the {absent} judged documents, such as {judged[0]!r}; "
             "expected the same document ids in the judgments and in the index"
         )
-    tallies: dict[str, _Tally] = {}
+    tallies = {name: _Tally() for name in stage_names(retriever)}
     total_ms: list[float] = []
     for query, text in searched.items():
         started = time.perf_counter()
         reports = retriever.search(text, deadline_s=deadline_s).stages
         total_ms.append((time.perf_counter() - started) * 1000)
-        for name, report in zip(_unique(report.name for report in reports), reports, strict=True):
-            tallies.setdefault(name, _Tally()).add(query, report, depth)
+        for tally, report in zip(tallies.values(), reports, strict=True):
+            tally.add(query, report, top_k)
         if on_progress is not None:
             on_progress(1)
     return Evaluation(
@@ -160,8 +160,8 @@ def evaluate(
         measures=[measure.name for measure in parsed],
         stages=[_measured(name, tally, qrels, parsed) for name, tally in tallies.items()],
         total_ms=total_ms,
-        judged_documents=len(judged),
         absent_documents=absent,
+        textless_queries=len(qrels) - len(searched),
     )
 
 
@@ -181,6 +181,15 @@ def evaluate_rankings(
     return _measured(name, _Tally(dict(rankings)), qrels, parse_measures(measures))
 
 
+def stage_names(retriever: Retriever) -> list[str]:
+    """Name the retriever's stages, the first stage first; a name's second use becomes name-2."""
+    names = [FIRST_STAGE, *(stage.reranker.name for stage in retriever.stages)]
+    return [
+        f"{name}-{names[:i].count(name) + 1}" if name in names[:i] else name
+        for i, name in enumerate(names)
+    ]
+
+
 def latency(ms: Sequence[float]) -> Latency:
     """Return the 50th and 95th percentile, linearly interpolated; `ms` must not be empty."""
     p50, p95 = np.percentile(ms, (50, 95))
@@ -197,8 +206,8 @@ class _Tally:
     truncated: int = 0
     errors: dict[str, str] = field(default_factory=dict)
 
-    def add(self, query: str, report: StageReport, depth: int | None) -> None:
-        self.rankings[query] = [hit.document.id for hit in report.hits[:depth]]
+    def add(self, query: str, report: StageReport, top_k: int | None) -> None:
+        self.rankings[query] = [hit.document.id for hit in report.hits[:top_k]]
         self.ms.append(report.ms)
         self.scored += report.scored
         self.truncated += report.truncated
@@ -223,22 +232,16 @@ def _measured(
     )
 
 
+def _judged(qrels: Qrels) -> list[str]:
+    return list(dict.fromkeys(id_ for grades in qrels.values() for id_ in grades))
+
+
 def _present(connector: Connector, ids: Sequence[str]) -> int:
     """Count the documents that the index holds."""
     return sum(
         len(connector.get(ids[start : start + _GET_BATCH]))
         for start in range(0, len(ids), _GET_BATCH)
     )
-
-
-def _unique(names: Iterable[str]) -> list[str]:
-    """Number the second and further stages of one name."""
-    seen: Counter[str] = Counter()
-    unique = []
-    for name in names:
-        seen[name] += 1
-        unique.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
-    return unique
 
 
 def _latency_dict(ms: Sequence[float]) -> dict[str, float] | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import math
+import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -125,8 +126,28 @@ def write_run(path: Path, rankings: Rankings, *, tag: str) -> None:
                         "give it an id without"
                     )
             lines.append(f"{query} Q0 {document} {rank} {-rank} {'-'.join(tag.split())}\n")
+    write_text(path, "".join(lines))
+
+
+def write_runs(folder: Path, rankings: Mapping[str, Rankings]) -> None:
+    """Write name -> rankings as `name.run` each; what a file name cannot hold becomes a dash."""
+    for name, ranking in rankings.items():
+        file = re.sub(r"[^\w.-]+", "-", name)
+        write_run(folder / f"{file}.run", ranking, tag=name)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, unless they are there; raise InputError on failure."""
     try:
-        path.write_text("".join(lines), encoding="utf-8")
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise InputError(f"cannot make folder {path}: {exc.strerror}; name another") from exc
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file in UTF-8; raise InputError where that fails."""
+    try:
+        path.write_text(text, encoding="utf-8")
     except OSError as exc:
         raise InputError(f"cannot write {path}: {exc.strerror}; name a file elsewhere") from exc
 

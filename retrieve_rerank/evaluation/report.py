@@ -9,29 +9,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Literal
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from retrieve_rerank.evaluation.compare import DRAWS, SIGNIFICANCE, Comparison, deltas
 from retrieve_rerank.evaluation.evaluate import Evaluation, StageEvaluation, latency
+from retrieve_rerank.evaluation.findings import cautions, p_value, signed, tone, verdict
 from retrieve_rerank.evaluation.plots import quality_by_depth, sorted_deltas
 from retrieve_rerank.types import Qrels
 
 EXTREMES = 10
 """Queries shown that gained most, and that lost most."""
-
-Tone = Literal["better", "worse", "even"]
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """In words, what a stage does to the first measure."""
-
-    tone: Tone
-    claim: str
-    evidence: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +46,11 @@ def render_report(
     """Return the page; `comparisons` are of the evaluation's stages with `baseline`."""
     headline = evaluation.measures[0]
     stages = list(evaluation.stages)
-    if baseline is not None and baseline not in stages:
+    if baseline is not None and all(stage is not baseline for stage in stages):
         stages.insert(0, baseline)
-    compared = [stage for stage in stages if any(c.stage == stage.name for c in comparisons)]
+    compared = [stage for stage in evaluation.stages if comparisons and stage is not baseline]
     template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    template.filters.update(signed=_signed, p=_p, tone=tone)
+    template.filters.update(signed=signed, p=p_value, tone=tone)
     return template.from_string(_template()).render(
         title=title,
         evaluation=evaluation,
@@ -76,7 +65,7 @@ def render_report(
             for stage in compared
             if baseline is not None
         ],
-        cautions=cautions(evaluation),
+        cautions=cautions(evaluation, baseline=baseline),
         depth_plot=Markup(quality_by_depth(stages, evaluation.qrels)),
         changes=[
             (
@@ -106,78 +95,6 @@ def render_report(
     )
 
 
-def tone(comparison: Comparison | None) -> Tone:
-    """Say whether a difference is one, and which way."""
-    if comparison is None or not comparison.significant:
-        return "even"
-    return "better" if comparison.delta > 0 else "worse"
-
-
-def verdict(
-    stage: StageEvaluation, baseline: StageEvaluation, comparisons: Sequence[Comparison]
-) -> Verdict:
-    """Put into words what the stage does; `comparisons` are its own, the first leads."""
-    first = comparisons[0]
-    claim = {
-        "better": f"{stage.name} helps.",
-        "worse": f"{stage.name} hurts.",
-        "even": f"{stage.name} makes no demonstrable difference.",
-    }[tone(first)]
-    moves = "rises" if first.delta > 0 else "falls" if first.delta < 0 else "goes"
-    evidence = [
-        f"{first.measure} {moves} from {baseline.means[first.measure]:.4f} ({baseline.name}) to "
-        f"{stage.means[first.measure]:.4f} ({_signed(first.delta)}): "
-        f"better on {first.wins:,} queries, worse on {first.losses:,}, equal on {first.ties:,}.",
-        {
-            "better": f"Luck alone would hardly do that (p {_p(first.p_holm)}).",
-            "worse": f"That is more than bad luck (p {_p(first.p_holm)}): better not served as is.",
-            "even": f"With these queries it may be luck (p {_p(first.p_holm)}).",
-        }[tone(first)],
-    ]
-    harmed = [c.measure for c in comparisons[1:] if tone(c) == "worse"]
-    if harmed and tone(first) != "worse":
-        evidence.append(f"But it lowers {', '.join(harmed)}.")
-    return Verdict(tone(first), claim, " ".join(evidence))
-
-
-def cautions(evaluation: Evaluation) -> list[str]:
-    """List what a reader must know before believing the numbers; empty when there is nothing."""
-    found = []
-    if count := evaluation.degraded_searches:
-        found.append(
-            f"{count:,} of {len(evaluation.queries):,} searches were degraded: a stage failed or "
-            "ran out of time, and its incoming order was measured."
-        )
-    for stage in evaluation.stages:
-        if stage.errors:
-            error = next(iter(stage.errors.values()))
-            found.append(
-                f"{stage.name} failed in {len(stage.errors):,} of {len(stage.ms):,} searches; "
-                f"the first error: {error}"
-            )
-        if stage.truncated:
-            found.append(
-                f"{stage.name} read only the beginning of {stage.truncated:,} of the "
-                f"{stage.scored:,} texts it judged."
-            )
-        if stage.unanswered > evaluation.textless_queries:
-            found.append(
-                f"{stage.name} returned nothing for {stage.unanswered:,} judged queries; "
-                "they count as zero."
-            )
-    if count := evaluation.textless_queries:
-        found.append(
-            f"{count:,} of {len(evaluation.qrels):,} judged queries have no text among the "
-            "queries; they count as zero."
-        )
-    if count := evaluation.absent_documents:
-        found.append(
-            f"{count:,} of {evaluation.judged_documents:,} judged documents are not in the "
-            "index; no search can find them."
-        )
-    return found
-
-
 def extremes(
     evaluation: Evaluation, stage: StageEvaluation, baseline: StageEvaluation, measure: str
 ) -> tuple[list[QueryChange], list[QueryChange]]:
@@ -204,14 +121,6 @@ def _first_relevant(stage: StageEvaluation, query: str, qrels: Qrels) -> int | N
     grades = qrels[query]
     ranking = enumerate(stage.rankings.get(query, ()), start=1)
     return next((rank for rank, document in ranking if grades.get(document, 0) > 0), None)
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.4f}".replace("-", "−")
-
-
-def _p(p: float) -> str:
-    return "< 0.001" if p < 0.001 else f"= {p:.3f}"
 
 
 def _template() -> str:

@@ -9,7 +9,8 @@ import pytest
 
 from retrieve_rerank.evaluation.compare import compare
 from retrieve_rerank.evaluation.evaluate import Evaluation, StageEvaluation, evaluate_rankings
-from retrieve_rerank.evaluation.report import cautions, extremes, render_report, verdict
+from retrieve_rerank.evaluation.findings import cautions, verdict
+from retrieve_rerank.evaluation.report import extremes, render_report
 
 QRELS = {f"q{i}": {"good": 1} for i in range(8)}
 GOOD = {query: ["good", "bad"] for query in QRELS}
@@ -79,14 +80,14 @@ def test_cautions_name_all_that_is_missing() -> None:
         truncated=3,
         errors={"q1": "no time left"},
     )
-    result = evaluation(failing, judged_documents=5, absent_documents=2)
+    result = evaluation(failing, absent_documents=1)
     assert cautions(result) == [
         "1 of 8 searches were degraded: a stage failed or ran out of time, and its incoming "
         "order was measured.",
         "cross-encoder failed in 1 of 8 searches; the first error: no time left",
         "cross-encoder read only the beginning of 3 of the 16 texts it judged.",
-        "cross-encoder returned nothing for 1 judged queries; they count as zero.",
-        "2 of 5 judged documents are not in the index; no search can find them.",
+        "cross-encoder has no results for 1 of the 8 judged queries; they count as zero.",
+        "1 of 1 judged documents are not in the index; no search can find them.",
     ]
     assert cautions(evaluation(stage("first-stage", GOOD))) == []
 

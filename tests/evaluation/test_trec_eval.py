@@ -53,11 +53,11 @@ def agrees(
     qrels_file: Path,
     run_file: Path,
     *,
-    depth: int | None = None,
+    top_k: int | None = None,
     level: int = 1,
 ) -> int:
     """Compare every value to the 4 decimals that trec_eval prints; return how many there were."""
-    qrels, rankings = read_qrels(qrels_file), order(read_run(run_file), depth=depth)
+    qrels, rankings = read_qrels(qrels_file), order(read_run(run_file), top_k=top_k)
     compared = 0
     for name, values in expected.items():
         if name in ("num_rel", "num_q") and (level > 1 or set(qrels) > set(rankings)):
@@ -101,9 +101,9 @@ def test_queries_missing_from_the_run_count_as_zero_as_under_option_c(fixtures: 
     assert agrees(expected, fixtures / "qrels.test", fixtures / "results.trunc") > 200
 
 
-def test_a_depth_equals_option_M(fixtures: Path) -> None:
+def test_top_k_equals_option_M(fixtures: Path) -> None:
     expected = golden(fixtures / "out.test.aqcM")
-    assert agrees(expected, fixtures / "qrels.test", fixtures / "results.trunc", depth=100) > 200
+    assert agrees(expected, fixtures / "qrels.test", fixtures / "results.trunc", top_k=100) > 200
 
 
 def test_a_higher_relevance_level_equals_option_l(fixtures: Path) -> None:

@@ -1,0 +1,181 @@
+"""`rr eval`: measure an index and its rerankers, or a run file, against judgments."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+
+from retrieve_rerank.cli.eval_display import print_evaluation
+from retrieve_rerank.cli.judgments import FILE, Judged, judgment_options, read_judgments
+from retrieve_rerank.cli.options import (
+    candidates_option,
+    deadline_option,
+    index_option,
+    json_option,
+    stage_options,
+    with_stage,
+)
+from retrieve_rerank.cli.results import write_json
+from retrieve_rerank.config import build_retriever
+from retrieve_rerank.errors import InputError
+from retrieve_rerank.evaluation.compare import compare
+from retrieve_rerank.evaluation.evaluate import (
+    Evaluation,
+    StageEvaluation,
+    evaluate,
+    evaluate_rankings,
+    stage_names,
+)
+from retrieve_rerank.evaluation.files import make_folder, read_run, write_runs, write_text
+from retrieve_rerank.evaluation.findings import cautions
+from retrieve_rerank.evaluation.measures import DEFAULT_MEASURES, order, parse_measures
+from retrieve_rerank.evaluation.report import render_report
+from retrieve_rerank.pipeline import FIRST_STAGE, Retriever
+from retrieve_rerank.settings import load_settings
+
+WIDE = 160  # columns where stdout is no terminal, so that nothing is cut off
+
+
+@click.command("eval")
+@index_option
+@judgment_options
+@click.option("--run", type=FILE, help="Measure this TREC run file; no index is searched.")
+@click.option(
+    "--measure",
+    "measures",
+    multiple=True,
+    default=DEFAULT_MEASURES,
+    show_default=True,
+    help="Measure of ir_measures, such as nDCG@20 or P(rel=2)@5; can be given several times. "
+    "The first leads the report.",
+)
+@click.option(
+    "--baseline",
+    help=f"Stage, or TREC run file, to compare with.  [default: {FIRST_STAGE}]",
+)
+@click.option(
+    "--top-k",
+    type=click.IntRange(min=1),
+    help="Measure only the first hits of each ranking.  [default: all candidates]",
+)
+@click.option(
+    "--run-out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder in which to write a TREC run file of each stage.",
+)
+@click.option(
+    "--report", type=click.Path(dir_okay=False, path_type=Path), help="HTML file to write."
+)
+@candidates_option
+@stage_options
+@deadline_option
+@json_option
+def command(
+    index: str | None,
+    data: Path | None,
+    split: str,
+    queries: Path | None,
+    qrels: Path | None,
+    limit: int | None,
+    run: Path | None,
+    measures: tuple[str, ...],
+    baseline: str | None,
+    top_k: int | None,
+    run_out: Path | None,
+    report: Path | None,
+    candidates: int | None,
+    rerank: str | None,
+    model: str | None,
+    depth: int | None,
+    weight: float | None,
+    deadline_s: float | None,
+    as_json: bool,
+) -> None:
+    """Measure how well an index finds what was judged relevant, stage by stage.
+
+    Searches for every judged query as `rr search` does, and measures the ranking that left each
+    stage. Differences from the baseline are tested for significance.
+    """
+    names = [measure.name for measure in parse_measures(measures)]
+    judged = read_judgments(
+        data=data,
+        split=split,
+        queries=queries,
+        qrels=qrels,
+        limit=limit,
+        texts_needed=run is None,
+    )
+    for folder in (run_out, report.parent if report else None):
+        if folder is not None:
+            make_folder(folder)
+
+    def measured(path: Path) -> StageEvaluation:
+        rankings = order(read_run(path), top_k=top_k)
+        return evaluate_rankings(path.name, rankings, judged.qrels, measures=names)
+
+    if run is not None:
+        if run_out is not None or any(v is not None for v in (rerank, model, depth, weight)):
+            raise click.UsageError("--run measures a file: it takes no reranker and no --run-out")
+        title = run.name
+        rival = measured(_baseline_file(baseline)) if baseline is not None else None
+        evaluation = Evaluation(judged.qrels, judged.queries, names, [measured(run)])
+    else:
+        settings = load_settings(index=index, candidates=candidates, deadline_s=deadline_s)
+        settings = with_stage(settings, rerank=rerank, model=model, depth=depth, weight=weight)
+        baseline = baseline or FIRST_STAGE
+        with build_retriever(settings) as retriever:
+            title = settings.index or retriever.connector.schema().location
+            stages = stage_names(retriever)
+            rival = None if baseline in stages else measured(_baseline_file(baseline, *stages))
+            evaluation = _search(retriever, judged, names, top_k, settings.deadline_s)
+        rival = rival or next(stage for stage in evaluation.stages if stage.name == baseline)
+
+    comparisons = compare(evaluation.stages, rival) if rival is not None else []
+    if as_json:
+        differences = [comparison.to_dict() for comparison in comparisons]
+        write_json({**evaluation.to_dict(), "comparisons": differences})
+    else:
+        console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
+        print_evaluation(console, evaluation, baseline=rival, comparisons=comparisons)
+    for caution in cautions(evaluation, baseline=rival):
+        click.echo(f"Note: {caution}", err=True)
+    if report is not None:
+        html = render_report(evaluation, title=title, baseline=rival, comparisons=comparisons)
+        write_text(report, html)
+    if run_out is not None:
+        write_runs(run_out, {stage.name: stage.rankings for stage in evaluation.stages})
+
+
+def _search(
+    retriever: Retriever,
+    judged: Judged,
+    measures: Sequence[str],
+    top_k: int | None,
+    deadline_s: float | None,
+) -> Evaluation:
+    """Evaluate behind a progress bar."""
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        known = sum(1 for query in judged.qrels if query in judged.queries)
+        task = progress.add_task("Searching", total=known)
+        return evaluate(
+            retriever,
+            judged.queries,
+            judged.qrels,
+            measures=measures,
+            top_k=top_k,
+            deadline_s=deadline_s,
+            on_progress=lambda count: progress.advance(task, count),
+        )
+
+
+def _baseline_file(baseline: str, *stages: str) -> Path:
+    path = Path(baseline)
+    if not path.is_file():
+        stage = f"a stage ({', '.join(stages)}) or " if stages else ""
+        raise InputError(f"expected {stage}a TREC run file as --baseline; got {baseline!r}")
+    return path

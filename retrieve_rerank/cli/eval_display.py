@@ -1,0 +1,84 @@
+"""An evaluation for people at a terminal: a table of measures, and one of differences.
+
+Knows nothing of where an evaluation came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from retrieve_rerank.evaluation.compare import Comparison
+from retrieve_rerank.evaluation.evaluate import Evaluation, StageEvaluation, latency
+from retrieve_rerank.evaluation.findings import p_value, signed, tone, verdict
+
+_STYLES = {"better": "green", "worse": "red", "even": ""}
+MARKS = {"better": "▲", "worse": "▼", "even": " "}
+
+
+def print_evaluation(
+    console: Console,
+    evaluation: Evaluation,
+    *,
+    baseline: StageEvaluation | None = None,
+    comparisons: Sequence[Comparison] = (),
+) -> None:
+    """Print measures and times of each stage, differences, and in words what they mean."""
+    console.print(quality_table(evaluation, baseline=baseline))
+    if baseline is None or not comparisons:
+        return
+    console.print()
+    console.print(comparison_table(comparisons))
+    for stage in evaluation.stages:
+        own = [comparison for comparison in comparisons if comparison.stage == stage.name]
+        if own:
+            found = verdict(stage, baseline, own)
+            console.print()
+            console.print(Text.assemble((found.claim, f"bold {_STYLES[found.tone]}"), " "), end="")
+            console.print(Text(found.evidence))
+
+
+def quality_table(evaluation: Evaluation, *, baseline: StageEvaluation | None = None) -> Table:
+    """Lay out a row for each measure and a column for each stage, the times below."""
+    stages = list(evaluation.stages)
+    if baseline is not None and all(stage is not baseline for stage in stages):
+        stages.insert(0, baseline)
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    table.add_column(f"{len(evaluation.qrels):,} queries", no_wrap=True)
+    for stage in stages:
+        table.add_column(stage.name, justify="right")
+    for measure in evaluation.measures:
+        best = max(stage.means[measure] for stage in stages)
+        values = (stage.means[measure] for stage in stages)
+        cells = (Text(f"{v:.4f}", style="bold" if v == best else "") for v in values)
+        table.add_row(measure, *cells)
+    if not evaluation.total_ms:
+        return table
+    table.add_column("whole search", justify="right")
+    spreads = [latency(ms) if ms else None for ms in (*(s.ms for s in stages), evaluation.total_ms)]
+    table.add_row("ms, p50", *(f"{spread.p50:.1f}" if spread else "" for spread in spreads))
+    table.add_row("ms, p95", *(f"{spread.p95:.1f}" if spread else "" for spread in spreads))
+    return table
+
+
+def comparison_table(comparisons: Sequence[Comparison]) -> Table:
+    """Lay out a row for each stage and measure compared with the baseline."""
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    table.add_column("stage")
+    table.add_column("measure", no_wrap=True)
+    for name in (f"less {comparisons[0].baseline}", "better", "equal", "worse", "p"):
+        table.add_column(name, justify="right")
+    for row in comparisons:
+        table.add_row(
+            row.stage,
+            row.measure,
+            Text(f"{signed(row.delta)} {MARKS[tone(row)]}", style=_STYLES[tone(row)]),
+            f"{row.wins:,}",
+            f"{row.ties:,}",
+            f"{row.losses:,}",
+            p_value(row.p_holm).removeprefix("= "),
+        )
+    return table

@@ -1,0 +1,74 @@
+"""Options that name judged queries, and the reading of them.
+
+Knows nothing of what is measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import click
+
+from retrieve_rerank.evaluation.files import read_folder, read_qrels, read_queries
+from retrieve_rerank.types import Qrels
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+class Judged(NamedTuple):
+    """Texts of queries, and judgments; either may know queries that the other does not."""
+
+    queries: Mapping[str, str]
+    qrels: Qrels
+
+
+def judgment_options(command: Command) -> Command:
+    """Add the options that `read_judgments` takes, but for its own."""
+    for option in (
+        click.option(
+            "--limit",
+            type=click.IntRange(min=1),
+            help="Use the first judged queries only.  [default: all]",
+        ),
+        click.option("--qrels", type=FILE, help="Judgments, in BEIR's form or TREC's."),
+        click.option("--queries", type=FILE, help="Queries: JSON lines, or lines of id<TAB>text."),
+        click.option(
+            "--split", default="test", show_default=True, help="Which judgments of --data."
+        ),
+        click.option(
+            "--data",
+            type=click.Path(exists=True, file_okay=False, path_type=Path),
+            help="BEIR folder with queries.jsonl and qrels/, gzipped or not.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def read_judgments(
+    *,
+    data: Path | None,
+    split: str,
+    queries: Path | None,
+    qrels: Path | None,
+    limit: int | None,
+    texts_needed: bool,
+) -> Judged:
+    """Read what the options name; `limit` keeps the first judged queries that can be used."""
+    if data is not None:
+        if queries is not None or qrels is not None:
+            raise click.UsageError("give --data, or --queries and --qrels, not both")
+        judged = Judged(*read_folder(data, split=split))
+    elif qrels is None or (queries is None and texts_needed):
+        raise click.UsageError("give --data FOLDER, or --queries FILE and --qrels FILE")
+    else:
+        judged = Judged(read_queries(queries) if queries else {}, read_qrels(qrels))
+    if limit is None:
+        return judged
+    usable = (query for query in judged.qrels if query in judged.queries or not texts_needed)
+    return judged._replace(qrels={query: judged.qrels[query] for query in islice(usable, limit)})

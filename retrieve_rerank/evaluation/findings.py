@@ -1,0 +1,110 @@
+"""The evaluation in words: whether a stage helps or hurts, and what to mind in the numbers.
+
+Knows nothing of pages or terminals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from retrieve_rerank.evaluation.compare import Comparison
+from retrieve_rerank.evaluation.evaluate import Evaluation, StageEvaluation
+
+Tone: TypeAlias = Literal["better", "worse", "even"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """In words, what a stage does to the first measure."""
+
+    tone: Tone
+    claim: str
+    evidence: str
+
+
+def tone(comparison: Comparison | None) -> Tone:
+    """Say whether a difference is one, and which way."""
+    if comparison is None or not comparison.significant:
+        return "even"
+    return "better" if comparison.delta > 0 else "worse"
+
+
+def verdict(
+    stage: StageEvaluation, baseline: StageEvaluation, comparisons: Sequence[Comparison]
+) -> Verdict:
+    """Put into words what the stage does; `comparisons` are its own, the first leads."""
+    first = comparisons[0]
+    claim = {
+        "better": f"{stage.name} helps.",
+        "worse": f"{stage.name} hurts.",
+        "even": f"{stage.name} makes no demonstrable difference.",
+    }[tone(first)]
+    moves = "rises" if first.delta > 0 else "falls" if first.delta < 0 else "goes"
+    evidence = [
+        f"{first.measure} {moves} from {baseline.means[first.measure]:.4f} ({baseline.name}) to "
+        f"{stage.means[first.measure]:.4f} ({signed(first.delta)}): "
+        f"better on {first.wins:,}, worse on {first.losses:,}, equal on {first.ties:,} of the "
+        "queries.",
+        {
+            "better": f"Luck alone would hardly do that (p {p_value(first.p_holm)}).",
+            "worse": f"Luck alone would hardly do that (p {p_value(first.p_holm)}): as it is, this "
+            "stage is better left out.",
+            "even": f"With these queries it may be luck (p {p_value(first.p_holm)}).",
+        }[tone(first)],
+    ]
+    harmed = [c.measure for c in comparisons[1:] if tone(c) == "worse"]
+    if harmed and tone(first) != "worse":
+        evidence.append(f"But it lowers {', '.join(harmed)}.")
+    return Verdict(tone(first), claim, " ".join(evidence))
+
+
+def cautions(evaluation: Evaluation, *, baseline: StageEvaluation | None = None) -> list[str]:
+    """List what a reader must know before believing the numbers; empty when there is nothing."""
+    judged = f"{len(evaluation.qrels):,} judged queries"
+    found = []
+    if count := evaluation.degraded_searches:
+        found.append(
+            f"{count:,} of {len(evaluation.queries):,} searches were degraded: a stage failed or "
+            "ran out of time, and its incoming order was measured."
+        )
+    for stage in evaluation.stages:
+        if stage.errors:
+            error = next(iter(stage.errors.values()))
+            found.append(
+                f"{stage.name} failed in {len(stage.errors):,} of {len(stage.ms):,} searches; "
+                f"the first error: {error}"
+            )
+        if stage.truncated:
+            found.append(
+                f"{stage.name} read only the beginning of {stage.truncated:,} of the "
+                f"{stage.scored:,} texts it judged."
+            )
+    for stage in (*evaluation.stages, *([baseline] if baseline is not None else [])):
+        if stage.unanswered > evaluation.textless_queries:
+            caution = (
+                f"{stage.name} has no results for {stage.unanswered:,} of the {judged}; "
+                "they count as zero."
+            )
+            found += [caution] if caution not in found else []
+    if count := evaluation.textless_queries:
+        found.append(
+            f"{count:,} of the {judged} have no text among the queries; they count as zero."
+        )
+    if count := evaluation.absent_documents:
+        found.append(
+            f"{count:,} of {evaluation.judged_documents:,} judged documents are not in the "
+            "index; no search can find them."
+        )
+    return found
+
+
+def signed(value: float) -> str:
+    """Write a difference with its sign."""
+    return f"{value:+.4f}".replace("-", "−")
+
+
+def p_value(p: float) -> str:
+    """Write what p equals, or what it lies below."""
+    return "< 0.001" if p < 0.001 else f"= {p:.3f}"
