@@ -1,0 +1,75 @@
+"""Pairs of texts to scores, as cross-encoders do.
+
+Knows nothing of files, libraries or devices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from retrieve_rerank.base import Vectors
+from retrieve_rerank.errors import InputError
+from retrieve_rerank.models.backend import Backend, run_all
+from retrieve_rerank.models.folder import ModelFolder
+from retrieve_rerank.models.tokenization import TextTokenizer
+from retrieve_rerank.template import Template
+
+
+class PairScores(NamedTuple):
+    """One score for each pair, and how many pairs were too long to be read whole."""
+
+    scores: Vectors  # (n,), raw logits, higher is more relevant
+    truncated: int
+
+
+class PairModel:
+    """A loaded cross-encoder; one may be shared by many threads."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        fingerprint: str,
+        folder: ModelFolder,
+        tokenizer: TextTokenizer,
+        backend: Backend,
+    ) -> None:
+        self.name = name
+        self.fingerprint = fingerprint
+        self.folder = folder
+        self.backend = backend
+        self._tokenizer = tokenizer
+
+    def __repr__(self) -> str:
+        return f"PairModel({self.name!r}, {self.backend.description!r})"
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens the model reads of query and text together, special tokens included."""
+        return self._tokenizer.max_tokens
+
+    @property
+    def template(self) -> Template:
+        """What the model was trained to read of a document."""
+        return self.folder.template
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> PairScores:
+        """Score each (query, text); a score depends on its pair alone, whatever the others."""
+        sequences = self._tokenizer.encode_pairs(pairs)
+        scores = np.empty(len(pairs), dtype=np.float32)
+        for index, logits in run_all(self.backend, sequences, pad_id=self._tokenizer.pad_id):
+            scores[index] = logits[0]
+        return PairScores(scores, sum(sequence.truncated for sequence in sequences))
+
+    def passages(self, query: str, text: str, *, overlap: int = 32) -> list[str]:
+        """Split a text into passages that the model can read whole beside this query.
+
+        Passages begin with a word, where words are shorter than a passage, and share about
+        `overlap` tokens with the one before. A text that fits is returned as it is.
+        """
+        if overlap < 0:
+            raise InputError(f"overlap must be at least 0 tokens; got {overlap}")
+        return self._tokenizer.split(text, beside=query, overlap=overlap)

@@ -1,0 +1,110 @@
+"""Texts to token ids with the `tokenizers` library alone.
+
+Knows nothing of networks. A tokenizer's truncation is set once, when it is loaded, and never
+touched again, so that many threads may share it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tokenizers import Encoding, Tokenizer
+from tokenizers.normalizers import Lowercase
+from tokenizers.normalizers import Sequence as NormalizerSequence
+
+from retrieve_rerank.errors import ModelError
+from retrieve_rerank.models.batching import Tokens
+
+
+class TextTokenizer:
+    """Tokenises texts and pairs of texts, with the special tokens the model expects.
+
+    What is longer than `max_tokens` loses its end, or its beginning where `truncation_side` is
+    "left"; of a pair the longer text is shortened first.
+    """
+
+    def __init__(
+        self,
+        file: Path,
+        *,
+        max_tokens: int,
+        truncation_side: str = "right",
+        lowercase: bool = False,
+        pad_token: str | None = None,
+    ) -> None:
+        try:
+            self._tokenizer = Tokenizer.from_file(str(file))
+        except Exception as exc:  # `tokenizers` raises nothing more precise
+            raise ModelError(f"cannot read the tokenizer {file}: {exc}") from exc
+        if lowercase:
+            self._lowercase_first()
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(
+            max_tokens, strategy="longest_first", direction=truncation_side
+        )
+        self.max_tokens = max_tokens
+        self.pad_id = (pad_token and self._tokenizer.token_to_id(pad_token)) or 0
+
+    def encode(self, texts: Sequence[str]) -> list[Tokens]:
+        """Tokenise each text."""
+        return [self._tokens(e) for e in self._tokenizer.encode_batch(list(texts))]
+
+    def encode_pairs(self, pairs: Sequence[tuple[str, str]]) -> list[Tokens]:
+        """Tokenise each pair as one sequence."""
+        return [self._tokens(e) for e in self._tokenizer.encode_batch(list(pairs))]
+
+    def split(self, text: str, *, beside: str, overlap: int) -> list[str]:
+        """Split into passages that fit into one sequence with `beside`.
+
+        Each shares about `overlap` tokens with the one before, and begins with a word where
+        words are shorter than a passage. A text that fits is returned as it is.
+        """
+        starts, ends, words = self._spans(text)
+        limit = self.max_tokens - self._tokenizer.num_special_tokens_to_add(True)
+        # Of a pair the longer is shortened first: a long query never takes more than half.
+        room = limit - min(len(self._spans(beside)[0]), limit // 2)
+        overlap = min(overlap, room // 2)
+        if len(starts) <= room:
+            return [text]
+        passages, begin = [], 0
+        while True:
+            end = min(begin + room, len(starts))
+            if end < len(starts):
+                end = _word_start(words, end, after=begin) or end
+            passages.append(text[starts[begin] : ends[end - 1]])
+            if end == len(starts):
+                return passages
+            back = max(end - overlap, begin + 1)
+            begin = _word_start(words, back, after=begin) or back
+
+    def _spans(self, text: str) -> tuple[list[int], list[int], list[int | None]]:
+        """Start, end and word number of every token, special ones left out, none truncated."""
+        encoding = self._tokenizer.encode(text)
+        spans = sorted(
+            (start, end, word)
+            for part in (encoding, *encoding.overflowing)
+            for (start, end), word, special in zip(
+                part.offsets, part.word_ids, part.special_tokens_mask, strict=True
+            )
+            if not special
+        )
+        return [s[0] for s in spans], [s[1] for s in spans], [s[2] for s in spans]
+
+    def _lowercase_first(self) -> None:
+        normalizer = self._tokenizer.normalizer
+        steps = [Lowercase(), normalizer] if normalizer is not None else [Lowercase()]
+        self._tokenizer.normalizer = NormalizerSequence(steps)
+
+    def _tokens(self, encoding: Encoding) -> Tokens:
+        if not encoding.ids:  # an empty text, and a model without special tokens
+            return Tokens([self.pad_id], [0], False)
+        return Tokens(encoding.ids, encoding.type_ids, bool(encoding.overflowing))
+
+
+def _word_start(words: Sequence[int | None], position: int, *, after: int) -> int | None:
+    """Return the last position up to `position` at which a word begins; None where none does."""
+    for place in range(position, after, -1):
+        if words[place] != words[place - 1]:
+            return place
+    return None
