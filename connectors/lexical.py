@@ -1,0 +1,93 @@
+"""BM25's terms and weights: what of a text becomes a term, and what it weighs in a document.
+
+Okapi BM25 as in Robertson and Zaragoza 2009, https://doi.org/10.1561/1500000019: a document's
+score is the sum, over the query's terms, of count in the query · inverse document frequency ·
+weight in the document. Knows nothing of where the weights are kept, nor of document frequencies.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections import Counter
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from itertools import pairwise
+
+import Stemmer
+
+from retrieve_rerank.function_words import FUNCTION_WORDS
+from retrieve_rerank.language import words
+
+# Han, kana, Hangul, Thai, Lao, Burmese, Khmer: written without spaces, or (Hangul) with particles
+# grown onto the word. Lucene's CJK analyzer cuts them into bigrams too.
+_SPACELESS = (
+    "\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u3005\u3007\u3040-\u30ff\u31f0-\u31ff"
+    "\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U000323af"
+)
+_HAS_SPACELESS = re.compile(f"[{_SPACELESS}]")
+_RUNS = re.compile(f"([{_SPACELESS}]+)|[^{_SPACELESS}]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Bm25:
+    """BM25 for texts in one language, over documents of a known average length in terms."""
+
+    language: str
+    """As `detect_language` names it; where Snowball has no stemmer for it, words stay whole."""
+    average_length: float
+    k1: float
+    b: float
+
+    def document(self, text: str) -> dict[int, float]:
+        """Weigh a document's terms: they saturate with their count and shrink with its length."""
+        counts = Counter(terms(text, self.language))
+        length = counts.total() / self.average_length
+        saturation = self.k1 * (1 - self.b + self.b * length)
+        return {term: n * (self.k1 + 1) / (n + saturation) for term, n in counts.items()}
+
+    def query(self, text: str) -> dict[int, float]:
+        """Weigh a query's terms by their counts."""
+        return {term: float(n) for term, n in Counter(terms(text, self.language)).items()}
+
+
+def terms(text: str, language: str) -> list[int]:
+    """Turn a text into 32-bit term ids: stemmed words without stop words, in their order.
+
+    Runs of a script without spaces become single characters and pairs of neighbours.
+    """
+    found: list[int] = []
+    for word in words(text):
+        if word.isascii() or not _HAS_SPACELESS.search(word):
+            found.extend(_term(word, language))
+            continue
+        for match in _RUNS.finditer(word):
+            run = match[0]
+            if match[1]:
+                found.extend(map(_hash, run))
+                found.extend(map(_hash, map("".join, pairwise(run))))
+            else:
+                found.extend(_term(run, language))
+    return found
+
+
+@lru_cache(maxsize=1 << 18)
+def _term(word: str, language: str) -> tuple[int, ...]:
+    if word in FUNCTION_WORDS.get(language, ()):
+        return ()
+    stemmer = _stemmer(language)
+    return (_hash(stemmer.stemWord(word) if stemmer else word),)
+
+
+@cache
+def _stemmer(language: str) -> Stemmer.Stemmer | None:
+    if language not in Stemmer.algorithms():
+        return None
+    # Its own cache is not safe under threads; `_term` caches.
+    return Stemmer.Stemmer(language, maxCacheSize=0)
+
+
+@lru_cache(maxsize=1 << 16)
+def _hash(term: str) -> int:
+    # The same in every process and release, as it is stored; 2 of 100,000 terms share one.
+    return zlib.crc32(term.encode())
