@@ -18,10 +18,9 @@ SNIPPET_CHARACTERS = 240
 _CONTROLS = {code: " " for code in (*range(0x20), *range(0x7F, 0xA0))}
 
 
-def print_result(
-    console: Console, result: SearchResult, *, language: str, explain: bool = False
-) -> None:
+def print_result(result: SearchResult, *, language: str, explain: bool = False) -> None:
     """Print the hits, each with how far reranking moved it, and with `explain` the stages."""
+    console = Console(highlight=False)
     if not result.hits:
         console.print("Nothing found.")
     else:

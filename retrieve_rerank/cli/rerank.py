@@ -9,7 +9,7 @@ import click
 from retrieve_rerank.base import Reranker
 from retrieve_rerank.cli.results import write_json
 from retrieve_rerank.connectors.memory import MemoryConnector
-from retrieve_rerank.errors import RetrieveRerankError, ScoreError
+from retrieve_rerank.errors import ScoreError
 from retrieve_rerank.registry import reranker_class
 from retrieve_rerank.sources.lines import STDIN, LineFile
 from retrieve_rerank.sources.records import Fields, Reason, parse_json, read_content

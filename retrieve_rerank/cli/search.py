@@ -73,9 +73,7 @@ def command(
         if as_json:
             write_json(result_as_json(result))
         else:
-            from rich.console import Console  # a tenth of a second that --json need not wait
-
+            # Loading rich takes a tenth of a second, for which --json need not wait.
             from retrieve_rerank.cli.display import print_result
 
-            language = schema.details["language"]
-            print_result(Console(highlight=False), result, language=language, explain=explain)
+            print_result(result, language=schema.details["language"], explain=explain)

@@ -1,0 +1,95 @@
+"""The reference of all commands and settings: python -m retrieve_rerank.cli.reference > docs/cli.md.
+
+Knows nothing but what the commands and the settings say of themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+from pydantic import BaseModel
+
+from retrieve_rerank.cli import COMMANDS, load_command, main
+from retrieve_rerank.settings import CONFIG_FILE, ENV_PREFIX, IndexSettings, Settings, StageSettings
+
+WIDTH = 100
+
+EXAMPLE = """\
+index = "docs"          # the index where none is named
+top_k = 5
+
+[indexes.docs]          # several indexes, each with its address
+url = "./my-index"
+
+[[stages]]              # what reranks, in this order
+reranker = "max-sim"
+depth = 100
+
+[[stages]]
+reranker = "cross-encoder"
+model = "bge-reranker-v2-m3"
+depth = 20
+"""
+
+
+def reference() -> str:
+    """Write the reference as Markdown."""
+    return "\n".join(_lines())
+
+
+def _lines() -> Iterator[str]:
+    yield "# The command line"
+    yield ""
+    yield "<!-- Written by python -m retrieve_rerank.cli.reference > docs/cli.md; do not edit. -->"
+    yield ""
+    yield "Data goes to standard output, messages to standard error. Exit codes: 0 all done; 1 an"
+    yield "error, said in one line; 2 wrong usage; 130 stopped by Ctrl-C."
+    yield ""
+    yield from _command("rr", main, None)
+    for name in COMMANDS:
+        yield from _command(name, load_command(name), click.Context(main, info_name="rr"))
+    yield "## Settings"
+    yield ""
+    yield f"A setting comes from its option, else from the environment (`{ENV_PREFIX}TOP_K=5`), else"
+    yield f"from `{CONFIG_FILE}`: the file that `{ENV_PREFIX}CONFIG` names, else the nearest one in the"
+    yield "working directory and the folders above it, else the one in the user's configuration folder."
+    yield f"Deeper keys are joined by two underscores: `{ENV_PREFIX}INDEXES__DOCS__API_KEY=…`."
+    yield ""
+    yield "```toml"
+    yield f"{EXAMPLE}```"
+    yield ""
+    yield from _settings("Top level", Settings)
+    yield from _settings("Each of `[indexes.NAME]`", IndexSettings)
+    yield from _settings("Each of `[[stages]]`; further keys are the reranker's own", StageSettings)
+
+
+def _command(name: str, command: click.Command, parent: click.Context | None) -> Iterator[str]:
+    context = click.Context(
+        command, info_name=name, parent=parent, terminal_width=WIDTH, max_content_width=WIDTH
+    )
+    yield f"## {context.command_path}"
+    yield ""
+    yield "```text"
+    yield command.get_help(context)
+    yield "```"
+    yield ""
+    if isinstance(command, click.Group) and command is not main:
+        for child in command.list_commands(context):
+            yield from _command(child, command.commands[child], context)
+
+
+def _settings(title: str, model: type[BaseModel]) -> Iterator[str]:
+    yield f"### {title}"
+    yield ""
+    yield "| key | default | what |"
+    yield "|---|---|---|"
+    for name, field in model.model_fields.items():
+        default = field.get_default()
+        shown = "required" if field.is_required() else "" if default is None else f"`{default}`"
+        yield f"| `{name}` | {shown} | {field.description} |"
+    yield ""
+
+
+if __name__ == "__main__":
+    click.echo(reference(), nl=False)

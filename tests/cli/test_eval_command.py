@@ -1,0 +1,115 @@
+"""`rr eval` as its user meets it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from retrieve_rerank.cli import main
+
+QRELS = "query-id\tcorpus-id\tscore\n" + "".join(f"q{i}\tgood\t1\n" for i in range(8))
+GOOD = "".join(f"q{i} Q0 good 1 2 good\nq{i} Q0 bad 2 1 good\n" for i in range(8))
+BAD = "".join(f"q{i} Q0 bad 1 2 bad\nq{i} Q0 good 2 1 bad\n" for i in range(8))
+
+
+@pytest.fixture(autouse=True)
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RR_DATA_DIR", str(tmp_path / "data"))
+    for name, text in (("qrels.tsv", QRELS), ("good.run", GOOD), ("bad.run", BAD)):
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def rr(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["eval", *arguments])
+
+
+def test_a_run_file_is_measured_without_an_index() -> None:
+    result = rr("--run", "bad.run", "--qrels", "qrels.tsv", "--measure", "MRR@10")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.split() == ["8", "queries", "bad.run", "MRR@10", "0.5000"]
+    assert result.stderr == ""
+
+
+def test_a_baseline_run_brings_differences_and_a_verdict() -> None:
+    result = rr(
+        "--run", "bad.run", "--qrels", "qrels.tsv", "--measure", "MRR@10", "--baseline", "good.run"
+    )  # fmt: skip
+    assert "−0.5000 ▼" in result.stdout
+    assert "bad.run hurts. MRR@10 falls from 1.0000 (good.run) to 0.5000" in result.stdout
+
+
+def test_json_is_one_line_on_stdout_and_notes_go_to_stderr(files: Path) -> None:
+    (files / "good.run").write_text("".join(GOOD.splitlines(keepends=True)[2:]))
+    result = rr(
+        "--run", "good.run", "--qrels", "qrels.tsv", "--baseline", "bad.run",
+        "--measure", "MRR@10", "--measure", "HR@1", "--json",
+    )  # fmt: skip
+    (line,) = result.stdout.splitlines()
+    values = json.loads(line)
+    assert values["stages"][0]["per_query"]["MRR@10"]["q0"] == 0.0
+    assert [row["measure"] for row in values["comparisons"]] == ["MRR@10", "HR@1"]
+    assert values["comparisons"][0]["wins"] == 7
+    assert "good.run has no results for 1 of the 8 judged queries" in result.stderr
+
+
+def test_a_report_is_written_where_it_was_asked_for(files: Path) -> None:
+    result = rr(
+        "--run", "good.run", "--qrels", "qrels.tsv", "--baseline", "bad.run",
+        "--report", "new/report.html",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    assert "good.run helps." in (files / "new" / "report.html").read_text()
+
+
+def test_limit_uses_the_first_judged_queries_only() -> None:
+    result = rr("--run", "bad.run", "--qrels", "qrels.tsv", "--limit", "3")
+    assert "3 queries" in result.stdout
+
+
+def test_top_k_measures_the_first_hits_only() -> None:
+    result = rr("--run", "bad.run", "--qrels", "qrels.tsv", "--measure", "MRR", "--top-k", "1")
+    assert "0.0000" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ([], 2, "give --data FOLDER, or --queries FILE and --qrels FILE"),
+        (["--qrels", "qrels.tsv"], 2, "give --data FOLDER, or --queries FILE and --qrels FILE"),
+        (["--run", "good.run"], 2, "give --data FOLDER, or --queries FILE and --qrels FILE"),
+        (["--data", ".", "--qrels", "qrels.tsv"], 2, "--queries and --qrels, not both"),
+        (["--run", "good.run", "--qrels", "qrels.tsv", "--rerank", "max-sim"], 2, "no reranker"),
+        (["--run", "no.run", "--qrels", "qrels.tsv"], 2, "'no.run' does not exist"),
+        (["--run", "good.run", "--qrels", "qrels.tsv", "--top-k", "0"], 2, "not in the range"),
+        (["--run", "good.run", "--qrels", "good.run"], 1, "good.run:1: expected query, document"),
+        (["--run", "good.run", "--qrels", "qrels.tsv", "--measure", "x"], 1, "unknown measure"),
+        (["--run", "good.run", "--qrels", "qrels.tsv", "--baseline", "x"], 1, "as --baseline"),
+        (["--run", "good.run", "--qrels", "qrels.tsv", "--report", "good.run/r.html"], 1, "folder"),
+    ],
+)
+def test_mistakes_get_one_line_and_an_exit_code(
+    arguments: list[str], code: int, message: str
+) -> None:
+    result = rr(*arguments)
+    assert result.exit_code == code
+    assert message in " ".join(result.stderr.split())
+    assert result.stdout == ""
+
+
+def test_a_missing_package_is_answered_with_the_pip_command() -> None:
+    program = (
+        "import sys; sys.modules['ir_measures'] = None\n"
+        "from retrieve_rerank.cli import main; main(['eval', '--help'])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.strip() == (
+        "Error: rr eval needs the extra 'eval': pip install 'retrieve-rerank[eval]'"
+    )
