@@ -96,7 +96,7 @@ def command(
     deadline_s: float | None,
     as_json: bool,
 ) -> None:
-    """Measure how well an index finds what was judged relevant, stage by stage.
+    """Measure an index and its rerankers against judgments.
 
     Searches for every judged query as `rr search` does, and measures the ranking that left each
     stage. Differences from the baseline are tested for significance.
