@@ -36,9 +36,9 @@ def print_evaluation(
         own = [comparison for comparison in comparisons if comparison.stage == stage.name]
         if own:
             found = verdict(stage, baseline, own)
+            claim = (found.claim, f"bold {_STYLES[found.tone]}")
             console.print()
-            console.print(Text.assemble((found.claim, f"bold {_STYLES[found.tone]}"), " "), end="")
-            console.print(Text(found.evidence))
+            console.print(Text.assemble(claim, " ", found.evidence))
 
 
 def quality_table(evaluation: Evaluation, *, baseline: StageEvaluation | None = None) -> Table:
@@ -49,31 +49,32 @@ def quality_table(evaluation: Evaluation, *, baseline: StageEvaluation | None = 
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
     table.add_column(f"{len(evaluation.qrels):,} queries", no_wrap=True)
     for stage in stages:
-        table.add_column(stage.name, justify="right")
+        table.add_column(stage.name, justify="right", overflow="fold")
+    if evaluation.total_ms:
+        table.add_column("whole search", justify="right")
     for measure in evaluation.measures:
         best = max(stage.means[measure] for stage in stages)
         values = (stage.means[measure] for stage in stages)
-        cells = (Text(f"{v:.4f}", style="bold" if v == best else "") for v in values)
-        table.add_row(measure, *cells)
-    if not evaluation.total_ms:
-        return table
-    table.add_column("whole search", justify="right")
-    spreads = [latency(ms) if ms else None for ms in (*(s.ms for s in stages), evaluation.total_ms)]
-    table.add_row("ms, p50", *(f"{spread.p50:.1f}" if spread else "" for spread in spreads))
-    table.add_row("ms, p95", *(f"{spread.p95:.1f}" if spread else "" for spread in spreads))
+        table.add_row(measure, *(Text(f"{v:.4f}", "bold" if v == best else "") for v in values))
+    if evaluation.total_ms:
+        times = [*(stage.ms for stage in stages), evaluation.total_ms]
+        spreads = [latency(ms) if ms else None for ms in times]
+        table.add_row("ms, p50", *(f"{spread.p50:.1f}" if spread else "" for spread in spreads))
+        table.add_row("ms, p95", *(f"{spread.p95:.1f}" if spread else "" for spread in spreads))
     return table
 
 
 def comparison_table(comparisons: Sequence[Comparison]) -> Table:
     """Lay out a row for each stage and measure compared with the baseline."""
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
-    table.add_column("stage")
+    table.add_column("stage", overflow="fold")
     table.add_column("measure", no_wrap=True)
     for name in (f"less {comparisons[0].baseline}", "better", "equal", "worse", "p"):
         table.add_column(name, justify="right")
+    stage = ""
     for row in comparisons:
         table.add_row(
-            row.stage,
+            row.stage if row.stage != stage else "",
             row.measure,
             Text(f"{signed(row.delta)} {MARKS[tone(row)]}", style=_STYLES[tone(row)]),
             f"{row.wins:,}",
@@ -81,4 +82,5 @@ def comparison_table(comparisons: Sequence[Comparison]) -> Table:
             f"{row.losses:,}",
             p_value(row.p_holm).removeprefix("= "),
         )
+        stage = row.stage
     return table

@@ -6,6 +6,7 @@ Knows nothing of the page around them. Letters stay text, in the page's font.
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Sequence
 from html import escape
@@ -24,6 +25,7 @@ STAGE_COLOURS = ("#7a7a7a", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9
 BETTER, WORSE = "#0072b2", "#d55e00"
 
 DEPTHS = (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 300, 500, 1000)
+_LEGEND_CHARACTERS = 110  # that a line of the legend has room for
 _CURVES = {"nDCG": "nDCG@k", "Recall": "Recall@k"}
 
 _STYLE = {
@@ -47,10 +49,13 @@ _STYLE = {
 
 def quality_by_depth(stages: Sequence[StageEvaluation], qrels: Qrels) -> str:
     """Draw nDCG@k and Recall@k of each stage for k up to the longest ranking."""
-    longest = max(len(ranking) for stage in stages for ranking in stage.rankings.values())
-    depths = [k for k in DEPTHS if k <= longest] or [1]
+    lengths = (len(ranking) for stage in stages for ranking in stage.rankings.values())
+    longest = max(lengths, default=1)
+    depths = [k for k in DEPTHS if k <= longest]
     with mpl.rc_context(_STYLE):  # type: ignore[arg-type]  # its stubs name every key
-        figure = Figure(figsize=(9.2, 3.6), layout="constrained")
+        columns = max(1, _LEGEND_CHARACTERS // (max(len(stage.name) for stage in stages) + 6))
+        height = 3.4 + 0.2 * math.ceil(len(stages) / columns)
+        figure = Figure(figsize=(9.2, height), layout="constrained")
         panels: Sequence[Axes] = figure.subplots(1, len(_CURVES))
         for axes, (measure, label) in zip(panels, _CURVES.items(), strict=True):
             names = [f"{measure}@{k}" for k in depths]
@@ -64,7 +69,7 @@ def quality_by_depth(stages: Sequence[StageEvaluation], qrels: Qrels) -> str:
             axes.xaxis.set_minor_locator(NullLocator())
             axes.grid(axis="y")
         handles, names = panels[0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside upper left", ncols=len(names))
+        figure.legend(handles, names, loc="outside upper left", ncols=columns)
         return _svg(figure, "nDCG and recall of each stage against depth")
 
 
@@ -84,7 +89,7 @@ def sorted_deltas(deltas: Sequence[float], *, measure: str, title: str) -> str:
         axes.axhline(0, color="#999999", lw=0.8)
         axes.set(
             title=title,
-            xlabel=f"{len(ordered)} queries, sorted",
+            xlabel=f"{len(ordered):,} queries, sorted",
             ylabel=f"difference in {measure}",
             xlim=(0, len(ordered)),
             ylim=(-bound, bound),
