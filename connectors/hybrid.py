@@ -1,0 +1,59 @@
+"""The first stage's rankings into one: what both built-in indexes do after searching.
+
+Knows nothing of where the rankings came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from retrieve_rerank.errors import ConfigError, InputError
+from retrieve_rerank.fusion import rrf, weighted
+from retrieve_rerank.types import Hit, Placement
+
+DENSE = "dense"
+BM25 = "bm25"
+
+DEPTH = 100
+"""Hits that each ranking contributes at least: the first hits shall not depend on `top_k`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fusion:
+    """How dense and BM25 rankings become one."""
+
+    method: Literal["rrf", "weighted"] = "rrf"
+    weights: Mapping[str, float] = field(default_factory=dict)
+    """Ranking -> its weight, 1 where absent; a ranking of weight 0 is not asked for."""
+
+    def __post_init__(self) -> None:
+        if self.method not in ("rrf", "weighted"):
+            raise ConfigError(f"unknown fusion {self.method!r}; known: rrf, weighted")
+        if unknown := self.weights.keys() - {DENSE, BM25}:
+            raise ConfigError(f"unknown rankings {sorted(unknown)}; known: {BM25}, {DENSE}")
+        if not all(weight >= 0 for weight in self.weights.values()):
+            raise ConfigError(f"weights of a fusion must not be negative; got {self.weights}")
+
+    def uses(self, ranking: str) -> bool:
+        """Tell whether a ranking has any weight."""
+        return self.weights.get(ranking, 1.0) > 0
+
+    def fuse(self, rankings: Mapping[str, Sequence[Hit]], *, top_k: int) -> list[Hit]:
+        """Fuse; a lone ranking keeps its scores."""
+        if len(rankings) == 1:
+            [(name, hits)] = rankings.items()
+            return [
+                replace(hit, sources={name: Placement(hit.rank, hit.score)}) for hit in hits[:top_k]
+            ]
+        method = {"rrf": rrf, "weighted": weighted}[self.method]
+        return method(rankings, weights=self.weights, top_k=top_k)
+
+
+def check_search(query: str, top_k: int) -> None:
+    """Raise InputError for a query without characters or a `top_k` below 1."""
+    if not query.strip():
+        raise InputError("the query is empty; expected words to search for")
+    if top_k < 1:
+        raise InputError(f"top_k must be at least 1; got {top_k}")
