@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from retrieve_rerank import Document, rank
+from retrieve_rerank.base import Encoding
+from retrieve_rerank.models.loading import load_encoder
+from retrieve_rerank.rerankers.max_sim import MaxSim, max_sim
+
+
+def rows(*values: tuple[float, float]) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+    return np.array(values, dtype=np.float32)
+
+
+def test_max_sim_is_the_mean_of_each_query_tokens_best_match() -> None:
+    query = rows((1, 0), (0, 1))
+    documents = [rows((1, 0), (0.6, 0.8)), rows((0, -1)), rows((0, 1), (1, 0), (-1, 0))]
+    # first: 1 and .8; second: 0 and -1; third: 1 and 1
+    assert max_sim(query, documents).tolist() == pytest.approx([0.9, -0.5, 1.0])
+
+
+def test_max_sim_agrees_with_float64() -> None:
+    rng = np.random.default_rng(7)
+    query = rng.standard_normal((9, 64)).astype(np.float32)
+    documents = [rng.standard_normal((n, 64)).astype(np.float32) for n in (1, 30, 2, 257)]
+    expected = [
+        np.max(query.astype(np.float64) @ document.astype(np.float64).T, axis=1).mean()
+        for document in documents
+    ]
+    assert max_sim(query, documents).tolist() == pytest.approx(expected, rel=1e-5)
+
+
+class Letters:
+    """One orthogonal token vector for each letter."""
+
+    def encode_queries(self, texts: Sequence[str]) -> list[Encoding]:
+        return [self._encode(text) for text in texts]
+
+    def encode_documents(self, texts: Sequence[str]) -> list[Encoding]:
+        return [self._encode(text) for text in texts]
+
+    def _encode(self, text: str) -> Encoding:
+        tokens = np.eye(26, dtype=np.float32)[[ord(c) - ord("a") for c in text[:4]]]
+        return Encoding(tokens.mean(axis=0), tokens, truncated=len(text) > 4)
+
+
+def test_a_texts_score_does_not_depend_on_the_others() -> None:
+    reranker = MaxSim(Letters())
+    together = reranker.score("abc", ["ab", "c", "xyz", "abcd"])
+    assert together == pytest.approx([2 / 3, 1 / 3, 0.0, 1.0])
+    assert together == [reranker.score("abc", [text])[0] for text in ("ab", "c", "xyz", "abcd")]
+
+
+def test_truncated_texts_are_counted() -> None:
+    hits = rank((Document(text, text), 0.0) for text in ("ab", "abcde", "bcdefg"))
+    judgment = MaxSim(Letters()).judge("ab", hits)
+    assert judgment.truncated == 2
+    assert [hit.document.id for hit in judgment.hits] == ["ab", "abcde", "bcdefg"]
+
+
+def test_nothing_to_score_gives_nothing() -> None:
+    assert MaxSim(Letters()).score("ab", []) == []
+    assert MaxSim(Letters()).judge("ab", []).hits == []
+
+
+def test_the_bundled_encoder_prefers_the_passage_that_answers() -> None:
+    texts = [
+        "The museum is closed on Mondays.",
+        "Vitamin C shortens the common cold by about a day.",
+        "Colds are more common in winter.",
+    ]
+    scores = MaxSim(load_encoder()).score("does vitamin C help against a cold", texts)
+    assert max(range(3), key=scores.__getitem__) == 1
+    assert all(-1.0 <= score <= 1.0 + 1e-6 for score in scores)
