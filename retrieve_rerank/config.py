@@ -10,8 +10,10 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from retrieve_rerank.base import Connector
+from retrieve_rerank.base import Connector, Reranker
 from retrieve_rerank.errors import ConfigError, IndexNotFoundError
+from retrieve_rerank.models.folder import read_folder
+from retrieve_rerank.models.resolving import resolve
 from retrieve_rerank.pipeline import Retriever, Stage
 from retrieve_rerank.registry import connector_class, reranker_class
 from retrieve_rerank.settings import (
@@ -91,15 +93,17 @@ def build_retriever(settings: Settings) -> Retriever:
         raise
 
 
+def reranker_of(model: str | None) -> str:
+    """Name the reranker that runs a model: a cross-encoder if it scores pairs, else MaxSim."""
+    if model is None or read_folder(resolve(model)).labels is None:
+        return "max-sim"
+    return "cross-encoder"
+
+
 def build_stage(stage: StageSettings, connector: Connector) -> Stage:
     """Make the reranker of one stage; `connector` is where its hits will come from."""
     reranker = reranker_class(stage.reranker)
-    known = {
-        name
-        for function in (reranker.configure, reranker.__init__)
-        for name, parameter in inspect.signature(function).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY
-    }
+    known = _options(reranker)
     for option in stage.options:
         if option not in known:
             raise ConfigError(
@@ -108,3 +112,16 @@ def build_stage(stage: StageSettings, connector: Connector) -> Stage:
             )
     weight = stage.weight if stage.weight is not None else 1.0
     return Stage(reranker.configure(connector, **stage.options), stage.depth, weight)
+
+
+def _options(reranker: type[Reranker]) -> set[str]:
+    """List what can be configured: the arguments of `configure` and those it passes on."""
+    own = inspect.signature(reranker.configure).parameters.values()
+    passed_on = inspect.signature(reranker).parameters.values()
+    if reranker.configure.__func__ is not Reranker.configure.__func__:  # type: ignore[attr-defined]  # class methods have it
+        passed_on = [each for each in passed_on if each.kind is each.KEYWORD_ONLY]
+    return {
+        each.name
+        for each in (*own, *passed_on)
+        if each.kind is not each.VAR_KEYWORD and each.name != "connector"
+    }

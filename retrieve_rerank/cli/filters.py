@@ -1,87 +1,43 @@
 """`--filter field=value` into a Filter.
 
-Knows nothing of backends.
+Knows nothing of an index's fields; connectors read values as the types that their fields have.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from collections.abc import Sequence
 
 from retrieve_rerank.base import Filter, Range, Scalar
 from retrieve_rerank.errors import InputError
 
 _CONDITION = re.compile(r"\s*([^<>=\s][^<>=]*?)\s*(>=|<=|>|<|=)\s*(.*)", re.DOTALL)
 _BOUNDS = {">=": "gte", ">": "gt", "<=": "lte", "<": "lt"}
-_BOOLEANS = {"true": True, "false": False}
-
-Values: TypeAlias = "list[Scalar] | dict[str, float]"
 
 
-def parse_filters(conditions: Sequence[str], fields: Mapping[str, str]) -> Filter:
-    """Read conditions; `fields` maps the index's metadata fields to the types of their values.
-
-    Several values of one field mean any of them; bounds on one field (`year>=2000`, `year<2010`)
-    mean all. A value is read as the type that its field has in the index.
-    """
-    filters: dict[str, Values] = {}
+def parse_filters(conditions: Sequence[str]) -> Filter:
+    """Read conditions; several values of one field mean any of them, several bounds all."""
+    values: dict[str, list[Scalar]] = {}
+    bounds: dict[str, dict[str, float]] = {}
     for condition in conditions:
         match = _CONDITION.fullmatch(condition)
         if match is None:
             raise InputError(
-                f"filter {condition!r} is none; expected field=value, field>=number, "
-                "field>number, field<=number or field<number"
+                f"cannot read the filter {condition!r}; expected FIELD=VALUE, FIELD>=NUMBER, "
+                "FIELD>NUMBER, FIELD<=NUMBER or FIELD<NUMBER"
             )
         field, operator, value = match.groups()
         if operator == "=":
-            wanted = filters.setdefault(field, [])
-            if isinstance(wanted, list):
-                wanted += _values(field, value, fields.get(field, "string"))
-                continue
+            values.setdefault(field, []).append(value)
         else:
-            bounds = filters.setdefault(field, {})
-            if isinstance(bounds, dict):
-                bounds[_BOUNDS[operator]] = _number(field, value)
-                continue
-        raise InputError(f"filter on {field} mixes values and bounds; expected one kind")
-    return {
-        field: Range(**wanted) if isinstance(wanted, dict) else wanted
-        for field, wanted in filters.items()
-    }
-
-
-def _values(field: str, value: str, kind: str) -> list[Scalar]:
-    match kind:
-        case "integer":
-            try:
-                return [int(value)]
-            except ValueError:
-                raise InputError(f"filter on {field} expects an integer; got {value!r}") from None
-        case "float":
-            return [_number(field, value)]
-        case "boolean":
-            if value.lower() not in _BOOLEANS:
-                raise InputError(f"filter on {field} expects true or false; got {value!r}")
-            return [_BOOLEANS[value.lower()]]
-        case "mixed":
-            return [value, *_others(value)]
-        case _:
-            return [value]
-
-
-def _others(value: str) -> list[Scalar]:
-    """What else a text can stand for, in a field whose values have several types."""
-    if value.lower() in _BOOLEANS:
-        return [_BOOLEANS[value.lower()]]
-    try:
-        return [int(value)]
-    except ValueError:
-        return []
+            bounds.setdefault(field, {})[_BOUNDS[operator]] = _number(field, value)
+    for field in values.keys() & bounds.keys():
+        raise InputError(f"the filter on {field} mixes values and bounds; expected one kind")
+    return {**values, **{field: Range(**each) for field, each in bounds.items()}}
 
 
 def _number(field: str, value: str) -> float:
     try:
         return float(value)
     except ValueError:
-        raise InputError(f"filter on {field} expects a number; got {value!r}") from None
+        raise InputError(f"the filter on {field} expects a number; got {value!r}") from None

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
+from retrieve_rerank.config import reranker_of
 from retrieve_rerank.settings import ENV_PREFIX, Settings, StageSettings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -82,7 +83,8 @@ def with_stage(
 ) -> Settings:
     """Put what `stage_options` chose in place of the stages that are set.
 
-    Without a name, the other options change the one stage there is, or MaxSim where none is set.
+    Without a name, the other options change the one stage that is set; where none is, the model
+    says what reranks.
     """
     changes = {"model": model, "depth": depth, "weight": weight}
     changes = {name: value for name, value in changes.items() if value is not None}
@@ -99,7 +101,7 @@ def with_stage(
             raise click.UsageError(
                 f"--{next(iter(changes))} needs --rerank: {len(stages)} stages are configured"
             )
-        stage = stages[0].model_dump() if stages else {"reranker": "max-sim"}
+        stage = stages[0].model_dump() if stages else {"reranker": reranker_of(model)}
     else:
         return settings
     chosen = StageSettings.model_validate({**stage, **changes})

@@ -62,7 +62,7 @@ def command(
         result = retriever.search(
             query,
             top_k=settings.top_k,
-            filter=parse_filters(conditions, schema.fields),
+            filter=parse_filters(conditions),
             deadline_s=settings.deadline_s,
         )
         for stage in result.stages:

@@ -6,7 +6,7 @@ Knows nothing of files.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn
 
@@ -17,6 +17,9 @@ TEXT_FIELDS = ("text", "contents", "content", "page_content", "passage", "body")
 TITLE_FIELDS = ("title",)
 METADATA_FIELDS = ("metadata", "meta")
 """Their fields stand beside the record's own, as LangChain, LlamaIndex and Haystack write them."""
+
+MAX_DEPTH = 50
+"""Levels of nested metadata that are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,8 @@ def read_content(record: Mapping[str, Any], fields: Fields) -> tuple[str, dict[s
             metadata[name] = value
     if not is_unicode(f"{text}{json.dumps(metadata, ensure_ascii=False)}"):
         return Reason("invalid Unicode", "half of a surrogate pair")
+    if problem := _unfit(metadata, 0):
+        return Reason("unfit metadata", problem)
     return text, metadata
 
 
@@ -120,6 +125,18 @@ def _find(record: Mapping[str, Any], named: str | None, common: tuple[str, ...])
     if named is not None:
         return named
     return next((name for name in common if record.get(name) is not None), "")
+
+
+def _unfit(value: Any, depth: int) -> str:
+    """Say what no index can store of a JSON value; empty where all is well."""
+    if depth > MAX_DEPTH:
+        return f"nested deeper than {MAX_DEPTH} levels"
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return f"the number {value} does not fit 64 bits"
+    children = value.values() if isinstance(value, dict) else value
+    if isinstance(children, str) or not isinstance(children, Iterable):
+        return ""
+    return next(filter(None, (_unfit(child, depth + 1) for child in children)), "")
 
 
 def _refuse_constant(name: str) -> NoReturn:

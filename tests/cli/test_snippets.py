@@ -51,4 +51,6 @@ def test_chinese_is_marked_by_pairs_of_characters(query: str, expected: str) -> 
 
 
 def test_a_megabyte_is_cut_from_its_beginning() -> None:
-    assert shown("data policy " * 90_000, "policy", width=30) == "data [policy] data [policy] data …"
+    assert (
+        shown("data policy " * 90_000, "policy", width=30) == "data [policy] data [policy] data …"
+    )

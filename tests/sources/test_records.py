@@ -10,6 +10,13 @@ from retrieve_rerank.sources.records import Fields, Reason, parse_json, to_docum
 from retrieve_rerank.types import Document
 
 
+def nested(levels: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
 @pytest.mark.parametrize(
     ("record", "document"),
     [
@@ -83,6 +90,8 @@ def test_a_document_of_a_title_alone_is_kept() -> None:
         ({"id": "1", "text": ["a"]}, "text of another type"),
         ({"id": "1", "text": "a\ud800"}, "invalid Unicode"),
         ({"id": "1", "text": "a", "tag": "\ud800"}, "invalid Unicode"),
+        ({"id": "1", "text": "a", "tag": [2**63]}, "unfit metadata"),
+        ({"id": "1", "text": "a", "tag": nested(51)}, "unfit metadata"),
     ],
 )
 def test_unusable_records_give_a_reason(record: dict[str, Any], problem: str) -> None:

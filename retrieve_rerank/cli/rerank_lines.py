@@ -1,0 +1,63 @@
+"""One line of `rr rerank`: a query with its documents in, the documents in their new order out.
+
+Knows nothing of rerankers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from retrieve_rerank.sources.records import Fields, Reason, parse_json, read_content
+from retrieve_rerank.types import Document, Hit, rank
+
+EXPECTED = 'expected {"query": "…", "documents": ["text" or {"id", "title", "text", …}, …]}'
+
+_PLACEMENT = ("rank", "score", "position", "previous")
+
+
+class Task(NamedTuple):
+    """What one line asks."""
+
+    record: dict[str, Any]
+    """The line as it came."""
+    query: str
+    hits: list[Hit]
+    """The documents in their order; their ids are their positions, from 0."""
+
+    def answer(self, hits: Iterable[Hit]) -> dict[str, Any]:
+        """Put the documents into the order of `hits`, and leave everything else as it came."""
+        return {**self.record, "documents": [self._placed(hit) for hit in hits]}
+
+    def _placed(self, hit: Hit) -> dict[str, Any]:
+        position = int(hit.document.id)
+        fields = _fields(self.record["documents"][position])
+        previous = {name: fields[name] for name in _PLACEMENT if name in fields}
+        placed = {name: value for name, value in fields.items() if name not in previous}
+        placed |= {"rank": hit.rank, "score": hit.score, "position": position}
+        return {**placed, "previous": previous} if previous else placed
+
+
+def read_task(line: bytes | Reason) -> Task | Reason:
+    """Read one line."""
+    record = line if isinstance(line, Reason) else parse_json(line)
+    if isinstance(record, Reason):
+        return record
+    query, records = record.get("query"), record.get("documents")
+    if not isinstance(query, str) or not query.strip():
+        return Reason("no query", EXPECTED)
+    if not isinstance(records, list):
+        return Reason("no list of documents", EXPECTED)
+    documents = []
+    for position, each in enumerate(records):
+        if not isinstance(each, str | dict):
+            return Reason(f"document {position} is neither text nor an object", EXPECTED)
+        content = read_content(_fields(each), Fields())
+        if isinstance(content, Reason):
+            return Reason(f"document {position}", str(content))
+        documents.append(Document(str(position), *content))
+    return Task(record, query, rank((document, 0.0) for document in documents))
+
+
+def _fields(record: str | dict[str, Any]) -> dict[str, Any]:
+    return {"text": record} if isinstance(record, str) else record
