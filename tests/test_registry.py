@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import importlib.metadata
+import importlib
 import subprocess
 import sys
 import tomllib
@@ -57,7 +57,7 @@ def test_another_packages_reranker_is_found_by_its_entry_point(
         encoding="utf-8",
     )
     monkeypatch.syspath_prepend(tmp_path)
-    importlib.metadata.MetadataPathFinder.invalidate_caches()
+    importlib.invalidate_caches()
     assert reranker_class("overlap").name == "overlap"
     with pytest.raises(ConfigError, match="'none' is 3; expected a subclass of Reranker"):
         reranker_class("none")
