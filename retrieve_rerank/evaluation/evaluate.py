@@ -7,7 +7,7 @@ serves: a stage that fails leaves the incoming order there, so it does here, and
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ from retrieve_rerank.evaluation.measures import (
     score,
 )
 from retrieve_rerank.pipeline import FIRST_STAGE, Retriever
-from retrieve_rerank.types import Qrels, StageReport
+from retrieve_rerank.types import Document, Hit, Qrels, StageReport
 
 _GET_BATCH = 1000
 
@@ -125,7 +125,9 @@ def evaluate(
 ) -> Evaluation:
     """Search once for each judged query and measure the ranking that left each stage.
 
-    `top_k` keeps the first hits of each ranking, all candidates where None. Milliseconds are of
+    `top_k` keeps the first hits of each ranking, all candidates where None. Passages that a
+    document was split into stand for it, the best one giving its place, unless the passages
+    themselves are judged. Milliseconds are of
     searches one after another, the first of which includes what is loaded on first use.
     `on_progress` hears how many searches ended since it was last called. Raises InputError where
     no judged query has a text, or the index holds no judged document.
@@ -141,8 +143,8 @@ def evaluate(
     absent = len(judged) - _present(retriever.connector, judged)
     if absent == len(judged):
         raise InputError(
-            f"the index holds none of the {absent} judged documents, such as {judged[0]!r}; "
-            "expected the same document ids in the judgments and in the index"
+            f"the index holds none of the {absent} judged documents; expected the same document "
+            f"ids in the judgments and in the index, such as {next(iter(judged))!r}"
         )
     tallies = {name: _Tally() for name in stage_names(retriever)}
     total_ms: list[float] = []
@@ -151,7 +153,7 @@ def evaluate(
         reports = retriever.search(text, deadline_s=deadline_s).stages
         total_ms.append((time.perf_counter() - started) * 1000)
         for tally, report in zip(tallies.values(), reports, strict=True):
-            tally.add(query, report, top_k)
+            tally.add(query, report, _ids(report.hits, judged)[:top_k])
         if on_progress is not None:
             on_progress(1)
     return Evaluation(
@@ -206,8 +208,8 @@ class _Tally:
     truncated: int = 0
     errors: dict[str, str] = field(default_factory=dict)
 
-    def add(self, query: str, report: StageReport, top_k: int | None) -> None:
-        self.rankings[query] = [hit.document.id for hit in report.hits[:top_k]]
+    def add(self, query: str, report: StageReport, ranking: Sequence[str]) -> None:
+        self.rankings[query] = ranking
         self.ms.append(report.ms)
         self.scored += report.scored
         self.truncated += report.truncated
@@ -232,16 +234,32 @@ def _measured(
     )
 
 
-def _judged(qrels: Qrels) -> list[str]:
-    return list(dict.fromkeys(id_ for grades in qrels.values() for id_ in grades))
+def _judged(qrels: Qrels) -> dict[str, None]:
+    """Return the judged documents, each once, in order."""
+    return dict.fromkeys(id_ for grades in qrels.values() for id_ in grades)
 
 
-def _present(connector: Connector, ids: Sequence[str]) -> int:
-    """Count the documents that the index holds."""
-    return sum(
-        len(connector.get(ids[start : start + _GET_BATCH]))
-        for start in range(0, len(ids), _GET_BATCH)
-    )
+def _ids(hits: Sequence[Hit], judged: Collection[str]) -> list[str]:
+    """Return ids best first, a document's passages as one."""
+    return list(dict.fromkeys(_judged_id(hit.document, judged) for hit in hits))
+
+
+def _judged_id(document: Document, judged: Collection[str]) -> str:
+    """Return the id that judgments know: a passage's own, or that of what it was split from."""
+    parent = document.metadata.get("parent")
+    if document.id in judged or not document.id.startswith(f"{parent}#"):
+        return document.id
+    return str(parent)
+
+
+def _present(connector: Connector, judged: Collection[str]) -> int:
+    """Count the documents that the index holds, whole or as passages."""
+    ids = [*judged, *(f"{id_}#0" for id_ in judged)]
+    found: set[str] = set()
+    for start in range(0, len(ids), _GET_BATCH):
+        documents = connector.get(ids[start : start + _GET_BATCH])
+        found.update(_judged_id(document, judged) for document in documents)
+    return len(found)
 
 
 def _latency_dict(ms: Sequence[float]) -> dict[str, float] | None:

@@ -7,12 +7,13 @@ import math
 from collections.abc import Sequence
 
 import pytest
-from retrieve_rerank.connectors.memory import MemoryConnector
 
 from retrieve_rerank import Document, Retriever, Scorer
 from retrieve_rerank.base import Judgment
+from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.evaluation.evaluate import evaluate, evaluate_rankings, latency, stage_names
+from retrieve_rerank.sources.passages import split_passages
 from retrieve_rerank.types import Hit
 
 DOCUMENTS = [
@@ -77,6 +78,24 @@ def test_judged_documents_that_the_index_lacks_stay_relevant_and_are_counted(
     assert result.stages[0].means["Recall@10"] == 0.5
 
 
+def test_passages_stand_for_the_document_they_were_split_from() -> None:
+    passages = split_passages([Document("long", "pipe wing. " * 3), *DOCUMENTS], words=2)
+    retriever = Retriever(MemoryConnector(passages))
+    result = evaluate(retriever, QUERIES, {"q1": {"long": 1, "pipe": 0}}, measures=["P@3"])
+    ranking = result.stages[0].rankings["q1"]
+    assert sorted(ranking) == ["lift", "long", "wing"]
+    assert result.absent_documents == 0
+    assert result.stages[0].means["P@3"] == pytest.approx(1 / 3)
+
+
+def test_judged_passages_are_measured_themselves() -> None:
+    passages = split_passages([Document("long", "pipe wing. " * 3)], words=2)
+    retriever = Retriever(MemoryConnector(passages))
+    result = evaluate(retriever, QUERIES, {"q1": {"long#1": 1}}, measures=["Recall@10"])
+    assert sorted(result.stages[0].rankings["q1"]) == ["long", "long#1"]
+    assert result.stages[0].means["Recall@10"] == 1.0
+
+
 def test_a_failing_stage_is_measured_as_served_and_counted() -> None:
     retriever = Retriever(MemoryConnector(DOCUMENTS), Longest(fails_on="wing"))
     result = evaluate(retriever, QUERIES, QRELS, measures=["MRR@10"])
@@ -97,7 +116,7 @@ def test_progress_counts_the_searches(retriever: Retriever) -> None:
 
 
 def test_an_index_without_any_judged_document_is_refused(retriever: Retriever) -> None:
-    with pytest.raises(InputError, match="holds none of the 2 judged documents, such as 'd7'"):
+    with pytest.raises(InputError, match="holds none of the 2 judged documents; .* such as 'd7'"):
         evaluate(retriever, QUERIES, {"q1": {"d7": 1, "d8": 1}})
 
 
