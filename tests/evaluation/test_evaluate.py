@@ -116,7 +116,7 @@ def test_progress_counts_the_searches(retriever: Retriever) -> None:
 
 
 def test_an_index_without_any_judged_document_is_refused(retriever: Retriever) -> None:
-    with pytest.raises(InputError, match="holds none of the 2 judged documents; .* such as 'd7'"):
+    with pytest.raises(InputError, match=r"holds none of the 2 judged documents; .* such as 'd7'"):
         evaluate(retriever, QUERIES, {"q1": {"d7": 1, "d8": 1}})
 
 
