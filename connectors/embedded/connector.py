@@ -1,0 +1,281 @@
+"""The embedded index as a connector: one folder, one process at a time, many threads.
+
+Knows nothing of how requests are worded or points are made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import qdrant_edge as edge
+
+from retrieve_rerank.base import (
+    Encoder,
+    Filter,
+    IndexReport,
+    IndexSchema,
+    TensorConnector,
+    TensorSearch,
+)
+from retrieve_rerank.connectors.embedded import requests
+from retrieve_rerank.connectors.embedded.description import describe
+from retrieve_rerank.connectors.embedded.encoding import IndexEncoder
+from retrieve_rerank.connectors.embedded.lock import LOCK, IndexLock
+from retrieve_rerank.connectors.embedded.searcher import Searcher, retrieve
+from retrieve_rerank.connectors.embedded.settings import (
+    MANIFEST,
+    EmbeddedSettings,
+    EncoderFacts,
+    Manifest,
+)
+from retrieve_rerank.connectors.embedded.shard import (
+    SHARD,
+    create_shard,
+    engine_errors,
+    open_shard,
+    require_space,
+)
+from retrieve_rerank.connectors.embedded.shared import SharedShard
+from retrieve_rerank.connectors.embedded.writer import Writer
+from retrieve_rerank.connectors.hybrid import Fusion
+from retrieve_rerank.errors import ConfigError, IndexExistsError
+from retrieve_rerank.types import Document, Hit
+
+SCHEME = "embedded://"
+LOCK_TIMEOUT_S = 10.0
+
+_PAGE = 256  # points read at once when walking over all
+_GRAPH_FROM_BYTES = 10_000 << 10  # of vectors; the engine makes no graph below
+
+
+class EmbeddedConnector(TensorConnector):
+    """An index in a folder of this machine, ranked by BM25 and, with an encoder, by vectors.
+
+    Only one process can have it open; threads of that process share one connector. Documents are
+    found from the moment they are written, by exact comparison until `optimize` makes the graph.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        manifest: Manifest,
+        shard: SharedShard,
+        encoder: IndexEncoder,
+        fusion: Fusion,
+    ) -> None:
+        """Use `create` or `connect` instead."""
+        self._folder = folder
+        self._shard = shard
+        self._searcher = Searcher(manifest, shard, encoder, fusion)
+        self._writer = Writer(folder, manifest, shard, encoder)
+
+    @classmethod
+    def create(
+        cls,
+        path: str | Path,
+        *,
+        encoder: Encoder | None,
+        settings: EmbeddedSettings | None = None,
+        lock_timeout_s: float = LOCK_TIMEOUT_S,
+    ) -> Self:
+        """Make an empty index in a new or empty folder; None as encoder makes it lexical only.
+
+        Raises IndexExistsError where the folder holds anything else.
+        """
+        folder = _folder(path)
+        with engine_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        manifest = Manifest(
+            settings or EmbeddedSettings(), EncoderFacts.of(encoder) if encoder else None
+        )
+        _refuse_to_overwrite(folder)
+        lock = IndexLock(folder, timeout_s=lock_timeout_s)
+        try:
+            _refuse_to_overwrite(folder)  # again: two may have waited for the lock
+            require_space(folder)
+            shard = create_shard(folder, manifest)
+            with engine_errors(folder):
+                manifest.save(folder)
+            return cls(
+                folder,
+                manifest=manifest,
+                shard=SharedShard(folder, lock, shard),
+                encoder=IndexEncoder(folder, manifest.encoder, encoder),
+                fusion=manifest.settings.fusion,
+            )
+        except BaseException:
+            lock.release()
+            raise
+
+    @classmethod
+    def connect(
+        cls,
+        url: str,
+        *,
+        encoder: Encoder | None = None,
+        fusion: Fusion | None = None,
+        lock_timeout_s: float = LOCK_TIMEOUT_S,
+        **options: Any,
+    ) -> Self:
+        """Open the index at a folder, or at embedded:///folder.
+
+        Without an encoder, the recorded one is loaded by the first search that needs it. `fusion`
+        stands in for the recorded one; with weight 0 for "dense", searches load no encoder. Waits
+        `lock_timeout_s` seconds for another process to finish. Raises IndexNotFoundError,
+        IndexLockedError, IndexMismatchError or IndexCorruptError.
+        """
+        if options:
+            raise ConfigError(f"an embedded index takes no {', '.join(sorted(options))}")
+        folder = _folder(url)
+        manifest = Manifest.load(folder)
+        lock = IndexLock(folder, timeout_s=lock_timeout_s)
+        try:
+            manifest = Manifest.load(folder)  # again: the holder may have written to it
+            index_encoder = IndexEncoder(folder, manifest.encoder, encoder)
+            return cls(
+                folder,
+                manifest=manifest,
+                shard=SharedShard(folder, lock, open_shard(folder)),
+                encoder=index_encoder,
+                fusion=fusion or manifest.settings.fusion,
+            )
+        except BaseException:
+            lock.release()
+            raise
+
+    def search(
+        self,
+        query: str,
+        *,
+        top_k: int,
+        filter: Filter | None = None,
+        timeout_s: float | None = None,
+    ) -> list[Hit]:
+        """Return at most `top_k` hits, best first."""
+        found = self._searcher.search(
+            query,
+            self._writer.manifest,
+            top_k=top_k,
+            filter=filter,
+            timeout_s=timeout_s,
+            max_sim=False,
+        )
+        return found.hits
+
+    def search_max_sim(
+        self,
+        query: str,
+        *,
+        top_k: int,
+        filter: Filter | None = None,
+        timeout_s: float | None = None,
+    ) -> TensorSearch:
+        """Search, and score the hits by MaxSim, in one request."""
+        return self._searcher.search(
+            query,
+            self._writer.manifest,
+            top_k=top_k,
+            filter=filter,
+            timeout_s=timeout_s,
+            max_sim=True,
+        )
+
+    def max_sim(self, query: str, ids: Sequence[str]) -> dict[str, float]:
+        """Score these documents; those without token tensors are absent from the answer."""
+        return self._searcher.max_sim(query, ids)
+
+    def index(
+        self,
+        documents: Iterable[Document],
+        *,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> IndexReport:
+        """Add the documents, replacing those with the same id; unchanged ones are not encoded.
+
+        Interrupted at any moment, it has kept what it reported, and goes on when run again.
+        Raises InputError for an unfit document, and StorageFullError before the disk is full.
+        """
+        return self._writer.index(documents, on_progress)
+
+    def delete(self, ids: Sequence[str]) -> int:
+        """Delete the documents with these ids; return how many there were."""
+        return self._writer.delete(ids)
+
+    def get(self, ids: Sequence[str]) -> list[Document]:
+        """Return the documents with these ids, in that order, leaving out unknown ones."""
+        points = [requests.point_id(id_) for id_ in ids]
+        with self._shard.use() as shard:
+            found = retrieve(shard, list(set(points)))
+        return [found[point] for point in points if point in found]
+
+    def scan(self) -> Iterator[Document]:
+        """Iterate over all documents, each once, in no particular order."""
+        offset = None
+        while True:
+            request = edge.ScrollRequest(
+                offset=offset, limit=_PAGE, with_payload=requests.DOCUMENT_ONLY
+            )
+            with self._shard.use() as shard:
+                records, offset = shard.scroll(request)
+            yield from (requests.document(each.payload or {}) for each in records)
+            if offset is None:
+                return
+
+    def count(self) -> int:
+        """Return the number of documents."""
+        with self._shard.use() as shard:
+            return shard.count(edge.CountRequest(exact=True))
+
+    def schema(self) -> IndexSchema:
+        """Describe the index."""
+        with self._shard.use() as shard:
+            info, documents = shard.info(), shard.count(edge.CountRequest(exact=True))
+        manifest, fusion = self._writer.manifest, self._searcher.fusion
+        return describe(self._folder, manifest, info, documents=documents, fusion=fusion)
+
+    def needs_optimizing(self) -> bool:
+        """Tell whether so many vectors are outside the graph that `optimize` would make searches
+        faster."""
+        encoder = self._writer.manifest.encoder
+        if encoder is None:
+            return False
+        with self._shard.use() as shard:
+            info = shard.info()
+        # Counted are each point's BM25 vector, always, and its dense and token vectors once they
+        # are in an optimized segment.
+        in_graph = max(0, info.indexed_vectors_count - info.points_count) // 2
+        return (info.points_count - in_graph) * encoder.dimension * 4 > _GRAPH_FROM_BYTES
+
+    def optimize(self, *, on_progress: Callable[[float], None] | None = None) -> bool:
+        """Make the graph for fast dense search, and drop what was deleted or replaced.
+
+        Runs in another process while searches wait; return whether there was anything to do.
+        `on_progress` hears the seconds passed, several times a second. Interrupted at any moment,
+        it leaves the index usable.
+        """
+        return self._writer.optimize(on_progress)
+
+    def close(self) -> None:
+        """Flush and close the files, and let other processes in; closing twice is harmless."""
+        self._shard.close()
+
+
+def _folder(path: str | Path) -> Path:
+    return Path(str(path).removeprefix(SCHEME)).absolute()
+
+
+def _refuse_to_overwrite(folder: Path) -> None:
+    """Raise IndexExistsError unless the folder is empty or holds an interrupted creation."""
+    if (folder / MANIFEST).exists():
+        raise IndexExistsError(
+            f"there is an index at {folder} already; index into it, or delete the folder first"
+        )
+    others = {entry.name for entry in folder.iterdir()} - {SHARD, LOCK, f"{MANIFEST}.new"}
+    if others:
+        raise IndexExistsError(
+            f"{folder} holds other files ({', '.join(sorted(others)[:3])}); "
+            "choose a new or an empty folder"
+        )

@@ -1,0 +1,54 @@
+"""What `rr info` shows of an embedded index.
+
+Knows nothing of how any of it came about.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import qdrant_edge as edge
+
+from retrieve_rerank.base import IndexSchema
+from retrieve_rerank.connectors.embedded.settings import Manifest
+from retrieve_rerank.connectors.embedded.shard import bytes_on_disk
+from retrieve_rerank.connectors.filters import field_types
+from retrieve_rerank.connectors.hybrid import BM25, DENSE, Fusion
+
+
+def describe(
+    folder: Path, manifest: Manifest, info: edge.ShardInfo, *, documents: int, fusion: Fusion
+) -> IndexSchema:
+    """Gather what the manifest, the engine and the disk say."""
+    settings, bm25, encoder = manifest.settings, manifest.bm25, manifest.encoder
+    details: dict[str, Any] = {
+        "language": bm25.language if bm25 else settings.language,
+        "bytes_on_disk": bytes_on_disk(folder),
+        "segments": info.segments_count,
+        "indexed_vectors": info.indexed_vectors_count,
+        "template": settings.template,
+        "fusion": {"method": fusion.method, "weights": dict(fusion.weights)},
+        "bm25": {
+            "k1": settings.k1,
+            "b": settings.b,
+            "average_length": round(bm25.average_length, 1) if bm25 else None,
+        },
+    }
+    if encoder:
+        details["fingerprint"] = encoder.fingerprint
+        details["tensors"] = {
+            "pooling_factor": settings.pooling_factor,
+            "storage": settings.tensor_storage,
+        }
+    return IndexSchema(
+        connector="embedded",
+        location=str(folder),
+        documents=documents,
+        rankings=(DENSE, BM25) if encoder else (BM25,),
+        encoder=encoder.name if encoder else None,
+        dimension=encoder.dimension if encoder else None,
+        token_tensors=encoder is not None,
+        fields=field_types(manifest.fields),
+        details=details,
+    )

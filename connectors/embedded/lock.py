@@ -1,0 +1,77 @@
+"""One process at a time: a lock file that tells who holds it.
+
+The engine refuses a second process too, but neither waits nor says who is in the way. Knows
+nothing of the engine.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import sys
+import time
+from pathlib import Path
+
+from retrieve_rerank.errors import ConnectorError, IndexLockedError
+
+LOCK = "lock"
+
+_POLL_S = 0.02
+
+
+class IndexLock:
+    """Hold an index's folder until `release`, or until the process ends however it ends.
+
+    `flock` itself rather than the package filelock, as the optimizing child must inherit it.
+    """
+
+    def __init__(self, folder: Path, *, timeout_s: float) -> None:
+        """Wait at most `timeout_s` seconds; raise IndexLockedError naming the holder."""
+        try:
+            self.descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as exc:
+            raise ConnectorError(f"cannot lock the index at {folder}: {exc.strerror}") from exc
+        deadline = time.monotonic() + timeout_s
+        while not self._try():
+            if time.monotonic() >= deadline:
+                holder = _holder(self.descriptor)
+                os.close(self.descriptor)
+                raise IndexLockedError(
+                    f"the index at {folder} is in use by {holder}, and was for the {timeout_s:g} s "
+                    "of waiting: one process can have it open at a time"
+                )
+            time.sleep(_POLL_S)
+        os.ftruncate(self.descriptor, 0)
+        os.pwrite(self.descriptor, json.dumps(_myself()).encode(), 0)
+
+    def release(self) -> None:
+        """Let the next process in; releasing twice is harmless."""
+        if self.descriptor >= 0:
+            os.ftruncate(self.descriptor, 0)
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+    def _try(self) -> bool:
+        try:
+            fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+def _myself() -> dict[str, str | int]:
+    # The program and its first argument ("rr serve"): later ones may hold secrets.
+    command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:2]]) or Path(sys.executable).name
+    return {"pid": os.getpid(), "command": command, "host": socket.gethostname()}
+
+
+def _holder(descriptor: int) -> str:
+    try:
+        who = json.loads(os.pread(descriptor, 4096, 0))
+        if (who["pid"], who["host"]) == (os.getpid(), socket.gethostname()):
+            return "this very process, through another connector"
+        return f"process {who['pid']} ({who['command']}) on {who['host']}"
+    except (ValueError, KeyError, TypeError):  # it has the lock, but has not written its name yet
+        return "another process"

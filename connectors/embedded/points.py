@@ -1,0 +1,87 @@
+"""Documents into points: encoded, pooled, weighed, and cut into steps.
+
+Knows nothing of the shard that the points go to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import qdrant_edge as edge
+
+from retrieve_rerank.base import Encoder, Encoding
+from retrieve_rerank.connectors.embedded.requests import point
+from retrieve_rerank.connectors.embedded.settings import EmbeddedSettings
+from retrieve_rerank.connectors.lexical import Bm25
+from retrieve_rerank.connectors.records import Record
+from retrieve_rerank.errors import IndexMismatchError, ModelError
+from retrieve_rerank.models.token_pooling import pool_tokens
+from retrieve_rerank.template import Template
+
+_STEP_DOCUMENTS = 16  # written at once; the engine reads its last step again at every opening
+_STEP_BYTES = 8 << 20
+
+
+class Step(NamedTuple):
+    """Points that are written at once."""
+
+    points: list[edge.Point]
+    size: int
+    """About how many bytes they take on the disk, log included."""
+
+
+class Made(NamedTuple):
+    """A batch as points."""
+
+    steps: list[Step]
+    truncated: int
+    """Documents of which the encoder read only the beginning."""
+
+
+def make_points(
+    records: Sequence[Record], *, settings: EmbeddedSettings, bm25: Bm25, encoder: Encoder | None
+) -> Made:
+    """Make the points of a batch.
+
+    Raises IndexMismatchError for vectors of another length than the encoder's, and ModelError
+    for such as hold no numbers: the engine would store them, and never find them.
+    """
+    template = Template(settings.template)
+    texts = [template.render(record.document) for record in records]
+    encodings: Sequence[Encoding | None] = [None] * len(records)
+    if encoder is not None and records:
+        encodings = encoder.encode_documents(texts)
+    steps: list[Step] = []
+    points: list[edge.Point] = []
+    size = 0
+    for record, text, encoding in zip(records, texts, encodings, strict=True):
+        terms = bm25.document(text)
+        dense = tokens = None
+        if encoder is not None and encoding is not None:
+            _check(record, encoding, encoder)
+            dense, tokens = encoding.vector, pool_tokens(encoding.tokens, settings.pooling_factor)
+            size += 2 * (dense.nbytes + tokens.nbytes)
+        points.append(point(record, terms=terms, dense=dense, tokens=tokens))
+        size += 4 * len(record.text) + 8 * len(terms)
+        if len(points) == _STEP_DOCUMENTS or size >= _STEP_BYTES:
+            steps.append(Step(points, size))
+            points, size = [], 0
+    if points:
+        steps.append(Step(points, size))
+    truncated = sum(encoding is not None and encoding.truncated for encoding in encodings)
+    return Made(steps, truncated)
+
+
+def _check(record: Record, encoding: Encoding, encoder: Encoder) -> None:
+    for array in (encoding.vector, encoding.tokens):
+        if array.shape[-1] != encoder.dimension:
+            raise IndexMismatchError(
+                f"{encoder.name} gave vectors of {array.shape[-1]} numbers for document "
+                f"{record.id!r}; the index was made for {encoder.dimension}"
+            )
+        if not np.isfinite(array).all():
+            raise ModelError(
+                f"{encoder.name} gave numbers that are infinite or none for document {record.id!r}"
+            )

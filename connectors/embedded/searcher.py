@@ -1,0 +1,106 @@
+"""Searching an index: the query encoded, one request to the engine, its rankings fused.
+
+Knows nothing of writing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import qdrant_edge as edge
+
+from retrieve_rerank.base import Filter, TensorSearch, Vectors
+from retrieve_rerank.connectors.embedded import requests
+from retrieve_rerank.connectors.embedded.encoding import IndexEncoder
+from retrieve_rerank.connectors.embedded.field_indexes import FieldIndexes
+from retrieve_rerank.connectors.embedded.settings import Manifest
+from retrieve_rerank.connectors.embedded.shard import TOKENS
+from retrieve_rerank.connectors.embedded.shared import SharedShard
+from retrieve_rerank.connectors.filters import conditions
+from retrieve_rerank.connectors.hybrid import BM25, DENSE, DEPTH, Fusion, check_search
+from retrieve_rerank.errors import ConfigError
+from retrieve_rerank.types import Document
+
+
+class Searcher:
+    """Answers queries; safe to share between threads."""
+
+    def __init__(
+        self, manifest: Manifest, shard: SharedShard, encoder: IndexEncoder, fusion: Fusion
+    ) -> None:
+        self.fusion = fusion
+        self._shard = shard
+        self._encoder = encoder
+        self._field_indexes = FieldIndexes()
+        there_are = (DENSE, BM25) if manifest.encoder else (BM25,)
+        self._rankings = [name for name in there_are if fusion.uses(name)]
+        if not self._rankings:
+            raise ConfigError(
+                f"the fusion's weights ({fusion.weights}) leave no ranking; there are: "
+                f"{', '.join(there_are)}"
+            )
+
+    def search(
+        self,
+        query: str,
+        manifest: Manifest,
+        *,
+        top_k: int,
+        filter: Filter | None,
+        timeout_s: float | None,
+        max_sim: bool,
+    ) -> TensorSearch:
+        """Search by the rankings in use; with `max_sim`, score the hits by it too."""
+        check_search(query, top_k)
+        wanted = conditions(filter, manifest.fields)
+        dense, tokens = self._encode(query, max_sim=max_sim)
+        names, batch = requests.search_batch(
+            dense=dense,
+            terms=manifest.bm25.query(query) if manifest.bm25 and BM25 in self._rankings else {},
+            tokens=tokens,
+            filter=requests.engine_filter(wanted),
+            depth=max(top_k, DEPTH),
+        )
+        if batch is None:
+            return TensorSearch([], {})
+        with self._shard.use(timeout_s=timeout_s) as shard:
+            self._field_indexes.ensure(shard, wanted, manifest.fields)
+            answers = dict(zip(names, shard.query_batch(batch), strict=True))
+            rankings = {name: requests.ranking(answers.get(name, ())) for name in self._rankings}
+            hits = self.fusion.fuse(rankings, top_k=top_k)
+            documents = retrieve(shard, [hit.document.id for hit in hits])
+        scores = requests.max_sims(answers.get(TOKENS, ()), tokens)
+        return TensorSearch(
+            [replace(hit, document=documents[hit.document.id]) for hit in hits],
+            {documents[point].id: scores[point] for point in documents.keys() & scores.keys()},
+        )
+
+    def max_sim(self, query: str, ids: Sequence[str]) -> dict[str, float]:
+        """Score these documents; those without token tensors are absent."""
+        check_search(query, top_k=1)
+        encoder = self._encoder.get()
+        if encoder is None or not ids:
+            return {}
+        [encoding] = encoder.encode_queries([query])
+        points = {requests.point_id(id_): id_ for id_ in ids}
+        with self._shard.use() as shard:
+            answer = shard.query(requests.max_sim_request(encoding.tokens, list(points)))
+        scores = requests.max_sims(answer, encoding.tokens)
+        return {points[point]: score for point, score in scores.items()}
+
+    def _encode(self, query: str, *, max_sim: bool) -> tuple[Vectors | None, Vectors | None]:
+        """Encode a query as far as is needed: its vector, its tokens' vectors."""
+        encoder = self._encoder.get() if max_sim or DENSE in self._rankings else None
+        if encoder is None:
+            return None, None
+        if not max_sim:
+            return encoder.embed_queries([query])[0], None
+        [encoding] = encoder.encode_queries([query])
+        return encoding.vector if DENSE in self._rankings else None, encoding.tokens
+
+
+def retrieve(shard: edge.EdgeShard, points: Sequence[str]) -> Mapping[str, Document]:
+    """Fetch the documents of points; unknown points are absent."""
+    records = shard.retrieve(list(points), requests.DOCUMENT_ONLY, False)
+    return {str(each.id): requests.document(each.payload or {}) for each in records}

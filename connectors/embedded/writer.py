@@ -1,0 +1,171 @@
+"""Writing to an index: batch by batch, leaving out what is there already.
+
+What has been reported survives the end of the process at any moment, and running the same again
+goes on from there. Knows nothing of searching.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import deepcopy
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+
+import qdrant_edge as edge
+
+from retrieve_rerank.base import IndexReport
+from retrieve_rerank.connectors.embedded.encoding import IndexEncoder
+from retrieve_rerank.connectors.embedded.points import make_points
+from retrieve_rerank.connectors.embedded.requests import HASH_ONLY, point_id
+from retrieve_rerank.connectors.embedded.settings import Manifest
+from retrieve_rerank.connectors.embedded.shard import engine_errors, require_space
+from retrieve_rerank.connectors.embedded.shared import SharedShard
+from retrieve_rerank.connectors.filters import add_fields
+from retrieve_rerank.connectors.lexical import Bm25
+from retrieve_rerank.connectors.records import Record, record
+from retrieve_rerank.template import Template
+from retrieve_rerank.types import Document
+
+BATCH_DOCUMENTS = 256  # encoded together: enough to sort by length, few enough to hold in memory
+BATCH_CHARACTERS = 500_000
+
+SAMPLE_DOCUMENTS = 1000  # that tell language and average length
+SAMPLE_CHARACTERS = 10_000_000
+
+_FLUSH_EVERY_S = 5.0  # opening after a kill writes again what was not flushed
+
+
+class Writer:
+    """Changes an index and its manifest; one thread at a time, the others wait."""
+
+    def __init__(
+        self, folder: Path, manifest: Manifest, shard: SharedShard, encoder: IndexEncoder
+    ) -> None:
+        self.manifest = manifest
+        self._folder = folder
+        self._shard = shard
+        self._encoder = encoder
+        self._turn = threading.Lock()
+
+    def index(
+        self, documents: Iterable[Document], on_progress: Callable[[int], None] | None
+    ) -> IndexReport:
+        """Add the documents; flush now and then, and whatever ends it."""
+        indexed = unchanged = truncated = 0
+        with self._turn:
+            flushed = time.monotonic()
+            try:
+                for batch in _batches(self._fit(documents)):
+                    records = {each.id: each for each in map(record, batch)}  # the last one counts
+                    new = self._changed(records)
+                    self._learn_fields(new)
+                    truncated += self._write(new)
+                    indexed += len(new)
+                    unchanged += len(records) - len(new)
+                    if time.monotonic() - flushed > _FLUSH_EVERY_S:
+                        self._flush()
+                        flushed = time.monotonic()
+                    if on_progress:
+                        on_progress(len(batch))
+            finally:
+                self._flush()
+        return IndexReport(indexed, unchanged, truncated)
+
+    def delete(self, ids: Iterable[str]) -> int:
+        """Delete documents; return how many there were."""
+        points: list[edge.PointId] = list({point_id(id_) for id_ in ids})
+        with self._turn, self._shard.use() as shard:
+            found = len(shard.retrieve(points, HASH_ONLY, False))
+            shard.update(edge.UpdateOperation.delete_points(points))
+            shard.flush()
+        return found
+
+    def optimize(self, on_progress: Callable[[float], None] | None) -> bool:
+        """Optimize the shard between two writes."""
+        with self._turn:
+            return self._shard.optimize(on_progress)
+
+    def _fit(self, documents: Iterable[Document]) -> Iterable[Document]:
+        """Tell language and average length from the first documents an index ever sees."""
+        if self.manifest.bm25 is not None:
+            return documents
+        settings = self.manifest.settings
+        first, documents = _sample(documents)
+        if first:
+            template = Template(settings.template)
+            bm25 = Bm25.fit(
+                [template.render(document) for document in first],
+                language=settings.language,
+                k1=settings.k1,
+                b=settings.b,
+            )
+            self._save(replace(self.manifest, bm25=bm25))
+        return documents
+
+    def _changed(self, records: dict[str, Record]) -> list[Record]:
+        points = {point_id(id_): each for id_, each in records.items()}
+        with self._shard.use() as shard:
+            stored = shard.retrieve(list(points), HASH_ONLY, False)
+        for old in stored:
+            if (old.payload or {}).get("hash") == points[str(old.id)].content_hash:
+                del points[str(old.id)]
+        return list(points.values())
+
+    def _learn_fields(self, records: Iterable[Record]) -> None:
+        # Before their documents are written: a filter may name too many fields, never too few.
+        fields = deepcopy(self.manifest.fields)
+        if any([add_fields(fields, each.metadata) for each in records]):
+            self._save(replace(self.manifest, fields=fields))
+
+    def _write(self, records: Sequence[Record]) -> int:
+        bm25 = self.manifest.bm25
+        if not records or bm25 is None:
+            return 0
+        require_space(self._folder)
+        made = make_points(
+            records, settings=self.manifest.settings, bm25=bm25, encoder=self._encoder.get()
+        )
+        for step in made.steps:
+            require_space(self._folder, step.size)
+            with self._shard.use() as shard:
+                shard.update(edge.UpdateOperation.upsert_points(step.points))
+        return made.truncated
+
+    def _flush(self) -> None:
+        with self._shard.use() as shard:
+            shard.flush()
+
+    def _save(self, manifest: Manifest) -> None:
+        with engine_errors(self._folder):
+            manifest.save(self._folder)
+        self.manifest = manifest
+
+
+def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    """Cut a stream into lists, short ones where texts are long."""
+    batch: list[Document] = []
+    characters = 0
+    for document in documents:
+        batch.append(document)
+        characters += len(document.text)
+        if len(batch) == BATCH_DOCUMENTS or characters >= BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
+
+
+def _sample(documents: Iterable[Document]) -> tuple[list[Document], Iterator[Document]]:
+    """Take the first documents of a stream; return them, and the whole stream again."""
+    stream = iter(documents)
+    first: list[Document] = []
+    characters = 0
+    for document in stream:
+        first.append(document)
+        characters += len(document.text)
+        if len(first) == SAMPLE_DOCUMENTS or characters >= SAMPLE_CHARACTERS:
+            break
+    return first, chain(first, stream)
