@@ -12,8 +12,7 @@ from pydantic import SecretStr
 
 from retrieve_rerank.base import Connector, Reranker
 from retrieve_rerank.errors import ConfigError, IndexNotFoundError
-from retrieve_rerank.models.folder import read_folder
-from retrieve_rerank.models.resolving import resolve
+from retrieve_rerank.models.loading import find_checkpoint
 from retrieve_rerank.pipeline import Retriever, Stage
 from retrieve_rerank.registry import connector_class, reranker_class
 from retrieve_rerank.settings import (
@@ -52,6 +51,8 @@ def locate(settings: Settings) -> IndexSettings:
         return settings.indexes[index]
     if "://" in index:
         return IndexSettings(url=index)
+    if not index.strip():
+        raise ConfigError("the index has an empty name; expected a name, a folder or a URL")
     if "/" in index or index.startswith((".", "~")):
         return IndexSettings(url=str(Path(index).expanduser()))
     return IndexSettings(url=str(settings.data_dir / "indexes" / index))
@@ -95,7 +96,7 @@ def build_retriever(settings: Settings) -> Retriever:
 
 def reranker_of(model: str | None) -> str:
     """Name the reranker that runs a model: a cross-encoder if it scores pairs, else MaxSim."""
-    if model is None or read_folder(resolve(model)).labels is None:
+    if model is None or find_checkpoint(model).folder.labels is None:
         return "max-sim"
     return "cross-encoder"
 
@@ -117,7 +118,7 @@ def build_stage(stage: StageSettings, connector: Connector) -> Stage:
 def _options(reranker: type[Reranker]) -> set[str]:
     """List what can be configured: the arguments of `configure` and those it passes on."""
     own = inspect.signature(reranker.configure).parameters.values()
-    passed_on = inspect.signature(reranker).parameters.values()
+    passed_on = list(inspect.signature(reranker).parameters.values())
     if reranker.configure.__func__ is not Reranker.configure.__func__:  # type: ignore[attr-defined]  # class methods have it
         passed_on = [each for each in passed_on if each.kind is each.KEYWORD_ONLY]
     return {

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
 import click
 from rich.console import Console
@@ -22,29 +21,46 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from retrieve_rerank.sources.corpus import Corpus
+from retrieve_rerank.types import Document
+
 LINE_EVERY_S = 10.0
 """Seconds between two lines in a log."""
 
 
-class Measured(Protocol):
-    """What is being read; `size` is 0 where it is not known."""
+class Flow:
+    """Documents on their way into an index, counted as they are drawn.
 
-    size: int
+    They are drawn in batches, well before they are done with; hence the share that is done is
+    that of the sources which has been read, less what is still on its way.
+    """
 
-    @property
-    def position(self) -> int:
-        """How much of the size has been read."""
+    def __init__(self, documents: Iterable[Document], corpus: Corpus) -> None:
+        self._documents = documents
+        self._corpus = corpus
+        self._drawn = 0
+
+    def __iter__(self) -> Iterator[Document]:
+        for document in self._documents:
+            self._drawn += 1
+            yield document
+
+    def share(self, done: int) -> float | None:
+        """Tell which share of all documents `done` are; None where the sources have no size."""
+        if not self._corpus.size or not self._drawn:
+            return None
+        return self._corpus.position / self._corpus.size * done / self._drawn
 
 
 @contextmanager
-def show_progress(source: Measured, *, quiet: bool) -> Iterator[Callable[[int], None]]:
+def show_progress(flow: Flow, *, quiet: bool) -> Iterator[Callable[[int], None]]:
     """Give a function to call with each further number of documents; show them on stderr."""
     if quiet:
         yield lambda count: None
     elif sys.stderr.isatty():
-        yield from _bar(source)
+        yield from _bar(flow)
     else:
-        yield _Lines(source)
+        yield _Lines(flow)
 
 
 @contextmanager
@@ -57,7 +73,7 @@ def show_wait(what: str, *, quiet: bool) -> Iterator[None]:
         yield
 
 
-def _bar(source: Measured) -> Iterator[Callable[[int], None]]:
+def _bar(flow: Flow) -> Iterator[Callable[[int], None]]:
     started, done = time.monotonic(), 0
     columns = (
         TextColumn("indexing"),
@@ -69,13 +85,15 @@ def _bar(source: Measured) -> Iterator[Callable[[int], None]]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("", total=source.size or None, documents=0, rate=0.0)
+        task = bar.add_task("", total=None, documents=0, rate=0.0)
 
         def advance(count: int) -> None:
             nonlocal done
             done += count
             rate = done / max(time.monotonic() - started, 1e-3)
-            bar.update(task, completed=source.position, documents=done, rate=rate)
+            share = flow.share(done)
+            total = None if share is None else 1.0
+            bar.update(task, total=total, completed=share or 0.0, documents=done, rate=rate)
 
         yield advance
 
@@ -83,8 +101,8 @@ def _bar(source: Measured) -> Iterator[Callable[[int], None]]:
 class _Lines:
     """Writes a line at most every LINE_EVERY_S seconds."""
 
-    def __init__(self, source: Measured) -> None:
-        self._source = source
+    def __init__(self, flow: Flow) -> None:
+        self._flow = flow
         self._started = self._last = time.monotonic()
         self._done = 0
 
@@ -96,7 +114,7 @@ class _Lines:
         self._last = now
         elapsed = now - self._started
         line = f"{self._done:,} documents, {self._done / elapsed:,.0f}/s"
-        if self._source.size and self._source.position:
-            share = self._source.position / self._source.size
-            line += f", {share:.0%} read, about {elapsed / share - elapsed:,.0f} s left"
+        share = self._flow.share(self._done)
+        if share:
+            line += f", {share:.0%}, about {elapsed / share - elapsed:,.0f} s left"
         click.echo(line, err=True)

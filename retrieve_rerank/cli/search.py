@@ -16,7 +16,12 @@ from retrieve_rerank.cli.options import (
 )
 from retrieve_rerank.cli.results import result_as_json, write_json
 from retrieve_rerank.config import build_retriever
+from retrieve_rerank.language import detect_language
+from retrieve_rerank.models.loading import load_encoder
 from retrieve_rerank.settings import load_settings
+
+SHORT_QUERY = 100
+"""Characters that every model reads whole."""
 
 
 @click.command()
@@ -65,6 +70,8 @@ def command(
             filter=parse_filters(conditions),
             deadline_s=settings.deadline_s,
         )
+        if schema.encoder is not None:
+            _warn_of_long_query(query, schema.encoder)
         for stage in result.stages:
             if stage.error is not None:
                 click.echo(
@@ -76,4 +83,16 @@ def command(
             # Loading rich takes a tenth of a second, for which --json need not wait.
             from retrieve_rerank.cli.display import print_result
 
-            print_result(result, language=schema.details["language"], explain=explain)
+            texts = (hit.document.text for hit in result)
+            language = schema.details.get("language") or detect_language(texts).name
+            print_result(result, language=language, explain=explain)
+
+
+def _warn_of_long_query(query: str, encoder: str) -> None:
+    """Say so if the encoder reads only the beginning of the query."""
+    if len(query) > SHORT_QUERY and load_encoder(encoder).encode_queries([query])[0].truncated:
+        click.echo(
+            f"Warning: the query is longer than {encoder} reads; only its beginning is searched "
+            "for by meaning",
+            err=True,
+        )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import stat
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -89,6 +89,14 @@ class Corpus:
         self.skipped[reason.problem] += 1
         if len(self.first_skipped) < SHOWN:
             self.first_skipped.append(Skipped(place, reason))
+
+
+def until_broken(documents: Iterable[Document], broken: list[InputError]) -> Iterator[Document]:
+    """Let what stands before an unreadable place be used; keep the error for afterwards."""
+    try:
+        yield from documents
+    except InputError as exc:
+        broken.append(exc)
 
 
 def _open(source: str, format: str | None, fields: Fields) -> Source:

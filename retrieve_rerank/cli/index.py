@@ -1,0 +1,122 @@
+"""`rr index`: add documents to an index, and make it where there is none."""
+
+from __future__ import annotations
+
+import time
+from itertools import chain, islice
+
+import click
+
+from retrieve_rerank.cli.index_summary import Summary, skipped_lines
+from retrieve_rerank.cli.new_index import NO_ENCODER, delete, open_or_make
+from retrieve_rerank.cli.options import json_option, setting
+from retrieve_rerank.cli.progress import Flow, show_progress, show_wait
+from retrieve_rerank.cli.results import write_json
+from retrieve_rerank.connectors.embedded import EmbeddedConnector
+from retrieve_rerank.errors import InputError, RetrieveRerankError
+from retrieve_rerank.models.loading import DEFAULT_ENCODER
+from retrieve_rerank.settings import load_settings
+from retrieve_rerank.sources.corpus import FORMATS, Corpus, until_broken
+from retrieve_rerank.sources.passages import split_passages
+from retrieve_rerank.sources.records import Fields
+
+SAMPLE = 1000
+"""Documents that tell the language."""
+
+
+@click.command()
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@setting(
+    "index", type=click.STRING, help="Name, folder or URL of the index; made where there is none."
+)
+@click.option(
+    "--encoder",
+    metavar="MODEL",
+    help="Model of a new index: an alias, a hub id or a folder; "
+    f"{NO_ENCODER} for search by words alone.  [default: {DEFAULT_ENCODER}; "
+    f"{NO_ENCODER} where the documents are not English]",
+)
+@click.option(
+    "--format",
+    type=click.Choice(FORMATS),
+    help="Format of the sources.  [default: by their names; jsonl from standard input]",
+)
+@click.option("--id-field", help="Field of the ids.  [default: _id, id, docid, …]")
+@click.option("--text-field", help="Field of the texts.  [default: text, contents, content, …]")
+@click.option("--title-field", help="Field of the titles.  [default: title]")
+@click.option(
+    "--passages",
+    type=click.IntRange(min=1),
+    metavar="WORDS",
+    help="Split texts into passages of at most so many words.  [default: not split]",
+)
+@click.option("--recreate", is_flag=True, help="Delete the index first, if there is one.")
+@click.option(
+    "--skip-bad", is_flag=True, help="Exit with 0 even if records had to be left out as unusable."
+)
+@json_option
+def command(
+    sources: tuple[str, ...],
+    index: str | None,
+    encoder: str | None,
+    format: str | None,
+    id_field: str | None,
+    text_field: str | None,
+    title_field: str | None,
+    passages: int | None,
+    recreate: bool,
+    skip_bad: bool,
+    as_json: bool,
+) -> None:
+    """Add documents to an index, and make it where there is none.
+
+    A SOURCE is a BEIR folder (corpus.jsonl), a file of JSON lines, CSV or TSV, gzipped or not, a
+    folder of .txt and .md files, or - for standard input. Fields other than id, text and title
+    become metadata, by which `rr search --filter` selects.
+
+    Documents that the index already holds are passed over: stopped and run again, the command
+    goes on where it was. Records that cannot be used are left out and reported, and the exit code
+    is 1 unless --skip-bad is given.
+    """
+    settings = load_settings(index=index)
+    if settings.index is None:
+        raise click.UsageError("name the index to make or to add to: --index NAME")
+    corpus = Corpus(sources, format=format, fields=Fields(id_field, text_field, title_field))
+    broken: list[InputError] = []
+    whole = until_broken(corpus, broken)
+    flow = Flow(whole if passages is None else split_passages(whole, words=passages), corpus)
+    documents = iter(flow)
+    sample = list(islice(documents, SAMPLE))
+    if not sample:
+        for line in skipped_lines(corpus):
+            click.echo(line, err=True)
+        raise broken[0] if broken else InputError("there is no document to index")
+    if recreate:
+        delete(settings)
+
+    started = time.monotonic()
+    try:
+        with open_or_make(settings, encoder=encoder, sample=sample) as connector:
+            with show_progress(flow, quiet=as_json) as advance:
+                report = connector.index(chain(sample, documents), on_progress=advance)
+            if isinstance(connector, EmbeddedConnector) and connector.needs_optimizing():
+                with show_wait("making the graph for fast search", quiet=as_json):
+                    connector.optimize()
+            summary = Summary(
+                report, corpus, connector.schema(), seconds=time.monotonic() - started
+            )
+    except KeyboardInterrupt:
+        click.echo("\nWhat is indexed is kept; the same command goes on from there.", err=True)
+        raise
+    if as_json:
+        write_json(summary.as_json())
+    else:
+        click.echo(summary.text())
+    for line in skipped_lines(corpus):
+        click.echo(line, err=True)
+    if broken:
+        raise broken[0]
+    if corpus.skipped and not skip_bad:
+        raise RetrieveRerankError(
+            f"{corpus.skipped.total()} records were left out; --skip-bad accepts that"
+        )

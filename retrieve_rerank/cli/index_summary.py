@@ -1,0 +1,81 @@
+"""What `rr index` says when it is done.
+
+Knows nothing of how documents were read or written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from retrieve_rerank.base import IndexReport, IndexSchema
+from retrieve_rerank.sources.corpus import Corpus
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One run: what was written, what was left out, and the index as it is now."""
+
+    report: IndexReport
+    corpus: Corpus
+    schema: IndexSchema
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        """Documents dealt with per second."""
+        return (self.report.indexed + self.report.unchanged) / max(self.seconds, 1e-3)
+
+    @property
+    def bytes_per_document(self) -> float | None:
+        """What the index takes on the disk for each document; None where it is not told."""
+        on_disk = self.schema.details.get("bytes_on_disk")
+        return on_disk / self.schema.documents if on_disk and self.schema.documents else None
+
+    def text(self) -> str:
+        """Say it in a few lines."""
+        report = self.report
+        lines = [
+            f"{report.indexed:,} documents indexed, {report.unchanged:,} unchanged, "
+            f"in {self.seconds:.1f} s ({self.rate:,.0f}/s)"
+        ]
+        if report.truncated:
+            lines.append(
+                f"{report.truncated:,} are longer than the encoder reads: their vectors are of the "
+                "beginning only; --passages WORDS splits them"
+            )
+        size = f", {self.bytes_per_document:,.0f} bytes each" if self.bytes_per_document else ""
+        lines.append(f"{self.schema.location}: {self.schema.documents:,} documents{size}")
+        return "\n".join(lines)
+
+    def as_json(self) -> dict[str, Any]:
+        """Say everything."""
+        return {
+            "index": self.schema.location,
+            "documents": self.schema.documents,
+            "indexed": self.report.indexed,
+            "unchanged": self.report.unchanged,
+            "truncated": self.report.truncated,
+            "skipped": dict(self.corpus.skipped),
+            "first_skipped": [
+                {"place": place, "reason": str(reason)}
+                for place, reason in self.corpus.first_skipped
+            ],
+            "encoder": self.schema.encoder,
+            "seconds": round(self.seconds, 3),
+            "documents_per_second": round(self.rate, 1),
+            "bytes_per_document": self.bytes_per_document,
+        }
+
+
+def skipped_lines(corpus: Corpus) -> Iterator[str]:
+    """List the first records that were left out, and count them all by what was wrong."""
+    for place, reason in corpus.first_skipped:
+        yield f"{place}: {reason}"
+    total = corpus.skipped.total()
+    if total > len(corpus.first_skipped):
+        yield f"… and {total - len(corpus.first_skipped):,} more"
+    if total:
+        problems = ", ".join(f"{n:,} {problem}" for problem, n in corpus.skipped.most_common())
+        yield f"Left out: {problems}"

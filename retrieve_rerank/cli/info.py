@@ -1,0 +1,73 @@
+"""`rr info`: what an index holds, and what is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from retrieve_rerank.cli.installation import extras, versions
+from retrieve_rerank.cli.options import index_option, json_option
+from retrieve_rerank.cli.results import write_json
+from retrieve_rerank.config import index_names, open_index
+from retrieve_rerank.settings import APP, Settings, config_file, load_settings
+
+
+@click.command()
+@index_option
+@json_option
+def command(index: str | None, as_json: bool) -> None:
+    """Show what an index holds, and what is installed.
+
+    Without --index, shows the default index, or the only one there is, or else lists them.
+    """
+    settings = load_settings(index=index)
+    facts = {**_installation(settings), "index": _index(settings)}
+    if as_json:
+        write_json(facts)
+        return
+    for title, value in _rows(facts):
+        click.echo(f"{title:<16}{value}")
+
+
+def _installation(settings: Settings) -> dict[str, Any]:
+    file = config_file()
+    return {
+        "versions": versions(),
+        "extras": extras(),
+        "config_file": str(file) if file else None,
+        "data_dir": str(settings.data_dir),
+        "indexes": index_names(settings),
+    }
+
+
+def _index(settings: Settings) -> dict[str, Any] | None:
+    names = index_names(settings)
+    if settings.index is None and len(names) != 1:
+        return None
+    with open_index(settings) as connector:
+        return asdict(connector.schema())
+
+
+def _rows(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    packages = [f"{name} {version}" for name, version in facts["versions"].items()]
+    yield "versions", ", ".join(packages)
+    for extra, missing in facts["extras"].items():
+        state = f"pip install '{APP}[{extra}]'" if missing else "installed"
+        yield f"extra {extra}", state
+    yield "settings", facts["config_file"] or "none (rr.toml)"
+    yield "data", facts["data_dir"]
+    yield "indexes", ", ".join(facts["indexes"]) or "none; make one: rr index SOURCE --index NAME"
+    index = facts["index"]
+    if index is None:
+        return
+    yield "", ""
+    for name in ("location", "connector", "documents", "encoder", "dimension", "token_tensors"):
+        yield name.replace("_", " "), str(index[name] if index[name] is not None else "none")
+    yield "rankings", ", ".join(index["rankings"])
+    for name, value in index["details"].items():
+        yield name.replace("_", " "), str(value)
+    for name, kind in index["fields"].items():
+        yield f"field {name}", kind

@@ -1,0 +1,87 @@
+"""The index that documents go to: opened where there is one, else made.
+
+Knows nothing of where the documents come from.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from retrieve_rerank.base import Connector
+from retrieve_rerank.config import locate, open_index
+from retrieve_rerank.connectors.embedded import EmbeddedConnector
+from retrieve_rerank.errors import (
+    IndexCorruptError,
+    IndexMismatchError,
+    IndexNotFoundError,
+    ModelError,
+)
+from retrieve_rerank.language import UNKNOWN, Language, detect_language
+from retrieve_rerank.models.loading import DEFAULT_ENCODER, load_encoder
+from retrieve_rerank.settings import Settings
+from retrieve_rerank.types import Document
+
+NO_ENCODER = "none"
+MULTILINGUAL = ("bge-m3", "multilingual-e5-small")
+"""Aliases to name to those whose documents are not English."""
+
+
+def open_or_make(
+    settings: Settings, *, encoder: str | None, sample: Sequence[Document]
+) -> Connector:
+    """Open the index that is set, or make an embedded one fit for documents such as `sample`.
+
+    Raises IndexMismatchError where the index has another encoder than the one asked for.
+    """
+    try:
+        connector = open_index(settings)
+    except IndexNotFoundError:
+        url = locate(settings).url
+        if "://" in url:
+            raise
+        return _make(Path(url), encoder=encoder, sample=sample)
+    present = connector.schema().encoder
+    if encoder is not None and encoder != (present or NO_ENCODER):
+        connector.close()
+        raise IndexMismatchError(
+            f"the index was made with encoder {present or NO_ENCODER}; got --encoder {encoder}. "
+            "Leave that out to add to the index, or delete and make it anew with --recreate"
+        )
+    return connector
+
+
+def delete(settings: Settings) -> None:
+    """Delete an embedded index, if there is one; raise IndexLockedError where it is in use."""
+    url = locate(settings).url
+    if "://" in url:
+        raise click.UsageError(f"--recreate is for embedded indexes; delete {url} at its server")
+    try:
+        open_index(settings).close()
+    except IndexNotFoundError:
+        return
+    except (IndexCorruptError, IndexMismatchError, ModelError) as exc:
+        click.echo(f"Note: what is deleted could not be opened: {exc}", err=True)
+    shutil.rmtree(url)
+
+
+def _make(path: Path, *, encoder: str | None, sample: Sequence[Document]) -> Connector:
+    language = detect_language(f"{document.title} {document.text}" for document in sample)
+    if encoder is None and _is_foreign(language):
+        name = language.name if language.name != UNKNOWN else language.script
+        click.echo(
+            f"Note: the documents look {name.capitalize()}, which the encoder {DEFAULT_ENCODER} "
+            "was not made for: the index is for search by words alone. For search by meaning, "
+            f"make it anew with --recreate --encoder {' or '.join(MULTILINGUAL)}",
+            err=True,
+        )
+        encoder = NO_ENCODER
+    model = None if encoder == NO_ENCODER else load_encoder(encoder or DEFAULT_ENCODER)
+    return EmbeddedConnector.create(path, encoder=model)
+
+
+def _is_foreign(language: Language) -> bool:
+    return language.name not in ("english", UNKNOWN) or language.script not in ("latin", UNKNOWN)
