@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import platform
 import re
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
 
 from retrieve_rerank.settings import APP
@@ -18,22 +19,28 @@ _REQUIREMENT = re.compile(r"([\w.-]+)(?:\[([\w.,-]+)\])?.*;\s*extra == ['\"]([\w
 
 
 def versions() -> dict[str, str]:
-    """Map Python, this package and what it stands on to their versions; absent ones are left out."""
+    """Map Python, this package and what it stands on to their versions, where installed."""
     found = {"python": platform.python_version(), APP: version(APP)}
     return found | {name: each for name in SHOWN if (each := _version(name)) is not None}
 
 
 def extras() -> dict[str, list[str]]:
     """Map each extra to those of its packages that are missing; none where it is installed."""
-    return {name: sorted(_missing(name)) for name in metadata(APP).get_all("Provides-Extra", ())}
+    requirements = requires(APP) or []
+    return {
+        name: sorted(missing_packages(name, requirements))
+        for name in metadata(APP).get_all("Provides-Extra") or ()
+    }
 
 
-def _missing(extra: str) -> set[str]:
+def missing_packages(extra: str, requirements: Sequence[str]) -> set[str]:
+    """Find the packages that an extra asks for and that are not installed."""
     missing: set[str] = set()
-    for match in filter(None, map(_REQUIREMENT.match, requires(APP) or ())):
+    for match in filter(None, map(_REQUIREMENT.match, requirements)):
         package, inner, of = match.groups()
         if of == extra and package == APP:
-            missing.update(*map(_missing, inner.split(",")))
+            for each in inner.split(","):
+                missing |= missing_packages(each, requirements)
         elif of == extra and _version(package) is None:
             missing.add(package)
     return missing

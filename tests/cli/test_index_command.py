@@ -1,0 +1,270 @@
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from click.testing import Result
+
+from retrieve_rerank.connectors.embedded import EmbeddedConnector
+from tests.cli.conftest import DOCUMENTS, Rr
+
+RR = [sys.executable, "-c", "from retrieve_rerank.cli import main; main()"]
+
+
+def summary(result: Result) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+def texts(folder: Path) -> dict[str, str]:
+    with EmbeddedConnector.connect(str(folder)) as connector:
+        return {document.id: document.text for document in connector.scan()}
+
+
+def test_an_index_is_made_added_to_and_left_alone(rr: Rr, corpus: Path, tmp_path: Path) -> None:
+    command = ["index", str(corpus), "--index", "docs", "--encoder", "none", "--json"]
+    first = rr(*command)
+    assert (first.exit_code, first.stderr) == (0, "")
+    assert (summary(first)["indexed"], summary(first)["documents"]) == (4, 4)
+    assert summary(first)["bytes_per_document"] > 0
+    again = summary(rr(*command))
+    assert (again["indexed"], again["unchanged"], again["documents"]) == (0, 4, 4)
+    with corpus.open("a") as file:
+        file.write('{"id": "new", "text": "a new one"}\n')
+    more = summary(rr(*command))
+    assert (more["indexed"], more["unchanged"], more["documents"]) == (1, 4, 5)
+    assert Path(more["index"]) == tmp_path / "home" / "retrieve-rerank" / "indexes" / "docs"
+
+
+def test_people_see_a_summary(rr: Rr, corpus: Path) -> None:
+    result = rr("index", str(corpus), "--index", "./here")
+    assert result.exit_code == 0
+    first, second = result.stdout.splitlines()
+    assert first.startswith("4 documents indexed, 0 unchanged, in ")
+    assert second.startswith(f"{corpus.parent}/here: 4 documents, ")
+
+
+def test_a_folder_of_notes_becomes_an_index_with_titles(rr: Rr, home: Path) -> None:
+    (home / "notes").mkdir()
+    (home / "notes" / "a.md").write_text("# Wings\n\nThey lift.")
+    assert rr("index", "notes", "--index", "docs", "--encoder", "none").exit_code == 0
+    hit = json.loads(rr("search", "lift", "--json").stdout)["hits"][0]
+    assert (hit["id"], hit["title"]) == ("a.md", "Wings")
+
+
+def test_standard_input_is_indexed(rr: Rr) -> None:
+    lines = "".join(json.dumps(document) + "\n" for document in DOCUMENTS)
+    result = rr("index", "-", "--index", "docs", "--encoder", "none", "--json", input=lines)
+    assert summary(result)["indexed"] == 4
+
+
+def test_fields_can_be_named(rr: Rr, home: Path) -> None:
+    (home / "a.csv").write_text("url,headline,abstract\nu1,Wings,They lift.\n")
+    names = ["--id-field", "url", "--title-field", "headline", "--text-field", "abstract"]
+    assert rr("index", "a.csv", "--index", "docs", "--encoder", "none", *names).exit_code == 0
+    hit = json.loads(rr("search", "lift", "--json").stdout)["hits"][0]
+    assert (hit["id"], hit["title"], hit["text"]) == ("u1", "Wings", "They lift.")
+
+
+def test_long_texts_are_split_into_passages_on_request(rr: Rr, home: Path) -> None:
+    (home / "a.jsonl").write_text(json.dumps({"id": "a", "text": "One two three. " * 20}))
+    command = ["index", "a.jsonl", "--index", "docs", "--encoder", "none", "--passages", "30"]
+    assert summary(rr(*command, "--json"))["documents"] == 2
+    found = json.loads(rr("search", "three", "--filter", "parent=a", "--json").stdout)
+    assert {hit["id"] for hit in found["hits"]} == {"a#0", "a#1"}
+
+
+def test_texts_longer_than_the_encoder_reads_are_counted(rr: Rr, home: Path) -> None:
+    (home / "a.jsonl").write_text(json.dumps({"id": "a", "text": "word " * 200_000}))
+    result = rr("index", "a.jsonl", "--index", "docs")
+    assert result.exit_code == 0
+    assert "1 are longer than the encoder reads" in result.stdout
+
+
+class Bad(NamedTuple):
+    line: bytes
+    message: str
+
+
+BAD = [
+    Bad(b'{"id": "b"', "malformed JSON: "),
+    Bad(b'{"text": "no id"}', "missing id: "),
+    Bad(b'{"id": "", "text": "t"}', "empty id"),
+    Bad(b'{"id": "good", "text": "again"}', "duplicate id: 'good'"),
+    Bad(b'{"id": "c", "text": " "}', "empty text: "),
+    Bad(b'{"id": "d", "text": "\xff"}', "invalid UTF-8: "),
+    Bad(b'{"id": "e", "text": "t", "n": 9223372036854775808}', "unfit metadata: "),
+]
+
+
+def test_bad_records_are_left_out_and_reported_by_line(rr: Rr, home: Path) -> None:
+    (home / "a.jsonl").write_bytes(
+        b'{"id": "good", "text": "t"}\n' + b"\n".join(bad.line for bad in BAD)
+    )
+    command = ["index", "a.jsonl", "--index", "docs", "--encoder", "none", "--json"]
+    result = rr(*command)
+    assert result.exit_code == 1
+    assert (summary(result)["indexed"], sum(summary(result)["skipped"].values())) == (1, len(BAD))
+    lines = result.stderr.splitlines()
+    for number, (line, bad) in enumerate(zip(lines, BAD, strict=False), start=2):
+        assert line.startswith(f"a.jsonl:{number}: {bad.message}")
+    assert lines[-2].startswith("Left out: 1 malformed JSON, 1 missing id")
+    assert lines[-1] == f"Error: {len(BAD)} records were left out; --skip-bad accepts that"
+    assert rr(*command, "--skip-bad").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["gone.jsonl"], 1, "cannot read gone.jsonl: No such file or directory"),
+        (["empty.jsonl"], 1, "there is no document to index"),
+        (["bad.jsonl"], 1, "there is no document to index"),
+        (["other"], 1, "holds neither corpus.jsonl nor .txt"),
+        (["broken.jsonl.gz"], 1, "cannot read broken.jsonl.gz: Not a gzipped file"),
+        (["corpus.jsonl", "gone.jsonl"], 1, "cannot read gone.jsonl"),
+        (["corpus.jsonl", "--encoder", "./gone"], 1, "./gone"),
+        (["corpus.jsonl", "--passages", "0"], 2, "Invalid value for '--passages'"),
+        ([], 2, "Missing argument 'SOURCE...'"),
+    ],
+)
+@pytest.mark.usefixtures("corpus")
+def test_what_cannot_be_read_is_said_before_anything_is_made(
+    rr: Rr, home: Path, tmp_path: Path, arguments: list[str], code: int, message: str
+) -> None:
+    (home / "other").mkdir()
+    (home / "empty.jsonl").touch()
+    (home / "bad.jsonl").write_text("{")
+    (home / "broken.jsonl.gz").write_bytes(b"no gzip")
+    result = rr("index", *arguments, "--index", "docs")
+    assert (result.exit_code, result.stdout) == (code, "")
+    assert message in result.stderr.splitlines()[-1]
+    assert not list((tmp_path / "home").rglob("manifest.json"))
+
+
+def test_the_index_must_be_named(rr: Rr, corpus: Path) -> None:
+    result = rr("index", str(corpus))
+    assert result.exit_code == 2
+    assert "--index NAME" in result.stderr
+
+
+def test_a_file_that_breaks_off_is_indexed_as_far_as_it_goes(rr: Rr, home: Path) -> None:
+    lines = "".join(f'{{"id": {n}, "text": "{os.urandom(20).hex()}"}}\n' for n in range(5000))
+    (home / "a.jsonl.gz").write_bytes(gzip.compress(lines.encode())[:-1000])
+    result = rr("index", "a.jsonl.gz", "--index", "docs", "--encoder", "none", "--json")
+    assert result.exit_code == 1
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith("Error: cannot read a.jsonl.gz beyond line ")
+    assert f"beyond line {summary(result)['documents']}:" in last
+
+
+def test_a_corpus_in_another_language_is_indexed_by_words_and_models_are_named(
+    rr: Rr, home: Path
+) -> None:
+    text = "自然人从事工商业经营，经依法登记，为个体工商户。个体工商户可以起字号。"
+    (home / "a.jsonl").write_text(json.dumps({"id": "a", "text": text}, ensure_ascii=False))
+    result = rr("index", "a.jsonl", "--index", "docs")
+    assert result.exit_code == 0
+    [note] = result.stderr.splitlines()
+    assert note.startswith("Note: the documents look Chinese")
+    assert "bge-m3" in note
+    assert "multilingual-e5-small" in note
+    found = json.loads(rr("search", "工商户的字号", "--json").stdout)
+    assert [hit["id"] for hit in found["hits"]] == ["a"]
+    assert found["hits"][0]["sources"].keys() == {"bm25"}
+
+
+def test_an_encoder_that_is_asked_for_is_taken_for_any_language(rr: Rr, home: Path) -> None:
+    (home / "a.jsonl").write_text(
+        '{"id": "a", "text": "自然人从事工商业经营，经依法登记，为个体工商户。"}'
+    )
+    result = rr("index", "a.jsonl", "--index", "docs", "--encoder", "all-MiniLM-L6-v2", "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert summary(result)["encoder"] == "all-MiniLM-L6-v2"
+
+
+@pytest.mark.usefixtures("lexical")
+def test_another_encoder_needs_a_new_index(rr: Rr, corpus: Path) -> None:
+    command = ["index", str(corpus), "--index", "docs", "--encoder", "all-MiniLM-L6-v2", "--json"]
+    result = rr(*command)
+    assert result.exit_code == 1
+    assert "made with encoder none; got --encoder all-MiniLM-L6-v2" in result.stderr
+    assert summary(rr(*command, "--recreate"))["encoder"] == "all-MiniLM-L6-v2"
+
+
+@pytest.mark.usefixtures("corpus")
+def test_recreate_deletes_no_folder_that_is_no_index(rr: Rr, home: Path) -> None:
+    (home / "mine").mkdir()
+    (home / "mine" / "diary.txt").touch()
+    result = rr("index", "corpus.jsonl", "--index", "./mine", "--encoder", "none", "--recreate")
+    assert result.exit_code == 1
+    assert "holds other files (diary.txt)" in result.stderr
+    assert (home / "mine" / "diary.txt").exists()
+
+
+def test_a_full_disk_stops_before_anything_is_lost(
+    rr: Rr, corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage("/")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=2**20))
+    result = rr("index", str(corpus), "--index", "docs", "--encoder", "none")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "free some and run the same again" in result.stderr
+
+
+def many(count: int) -> str:
+    return "".join(f'{{"id": "d{n}", "text": "text number {n}"}}\n' for n in range(count))
+
+
+def index_of(tmp_path: Path) -> Path:
+    return tmp_path / "home" / "retrieve-rerank" / "indexes" / "docs"
+
+
+@pytest.mark.usefixtures("home")
+def test_ctrl_c_keeps_what_is_indexed_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    lines = many(3000)
+    command = [*RR, "index", "-", "--index", "docs", "--encoder", "none"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        process.stdin.write(lines)
+        process.stdin.flush()  # and it stays open, so that the command waits for more
+        while not (index_of(tmp_path) / "manifest.json").exists():
+            time.sleep(0.05)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 130
+        said = process.stderr.read()
+    assert "Traceback" not in said
+    assert "the same command goes on from there" in said
+    done = subprocess.run([*command, "--json"], input=lines, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["documents"] == 3000
+    assert len(texts(index_of(tmp_path))) == 3000
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_and_run_again_nothing_is_lost_or_doubled(
+    home: Path, tmp_path: Path
+) -> None:
+    (home / "corpus.jsonl").write_text(many(5000))
+    command = [*RR, "index", "corpus.jsonl", "--index", "docs", "--encoder", "none", "--json"]
+    for delay in (0.4, 0.8, 1.0, 1.3, 1.6):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        time.sleep(delay)
+        process.kill()
+        process.wait()
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["documents"] == 5000
+    assert texts(index_of(tmp_path)) == {f"d{n}": f"text number {n}" for n in range(5000)}

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+from tests.cli.conftest import Rr
+
+RR = [sys.executable, "-c", "from retrieve_rerank.cli import main; main()"]
+
+
+def line(query: str, *documents: str | dict[str, Any], **more: Any) -> str:
+    return json.dumps({"query": query, "documents": documents, **more}) + "\n"
+
+
+def answers(result: Result) -> list[dict[str, Any]]:
+    return [json.loads(each) for each in result.stdout.splitlines()]
+
+
+def test_documents_come_back_in_their_new_order_with_all_they_had(rr: Rr) -> None:
+    documents: list[str | dict[str, Any]] = [
+        "Cats sleep.",
+        {"id": "x", "contents": "Heat in a pipe.", "tag": [1]},
+    ]
+    result = rr("rerank", input=line("heat transfer", *documents, qid=7))
+    assert (result.exit_code, result.stderr) == (0, "")
+    [answer] = answers(result)
+    assert (answer["query"], answer["qid"]) == ("heat transfer", 7)
+    first, second = answer["documents"]
+    assert first.pop("score") > second.pop("score")
+    assert first == {
+        "id": "x",
+        "contents": "Heat in a pipe.",
+        "tag": [1],
+        "rank": 1,
+        "position": 1,
+    }
+    assert second == {"text": "Cats sleep.", "rank": 2, "position": 0}
+
+
+def test_the_output_can_be_reranked_again(rr: Rr) -> None:
+    first = rr("rerank", input=line("heat", "cats", "heat", "pipes"))
+    second = rr("rerank", "--top-k", "1", input=first.stdout)
+    [document] = answers(second)[0]["documents"]
+    assert (document["rank"], document["position"]) == (1, 0)
+    assert document["previous"].keys() == {"rank", "score", "position"}
+    assert document["previous"]["position"] == 1
+
+
+def test_empty_lists_and_empty_texts_stay_as_they_are(rr: Rr) -> None:
+    empty, lone = answers(rr("rerank", input=line("heat") + line("heat", {"id": "a", "text": ""})))
+    assert empty["documents"] == []
+    assert [document["id"] for document in lone["documents"]] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ('{"query"', "malformed JSON: "),
+        ("[]", "malformed JSON: expected an object; got a list"),
+        ('{"documents": ["a"]}', 'no query: expected {"query": '),
+        ('{"query": " ", "documents": ["a"]}', 'no query: expected {"query": '),
+        ('{"query": "a", "documents": "b"}', 'no list of documents: expected {"query": '),
+        ('{"query": "a", "documents": [1]}', "document 0 is neither text nor an object"),
+        ('{"query": "a", "documents": [{"text": 1}]}', "document 0: text of another type"),
+    ],
+)
+def test_a_line_that_cannot_be_read_is_named_after_the_rest_is_done(
+    rr: Rr, bad: str, message: str
+) -> None:
+    result = rr("rerank", input=f"{line('heat', 'a')}{bad}\n\n{line('heat', 'b')}")
+    assert result.exit_code == 1
+    assert len(answers(result)) == 2
+    assert result.stderr.splitlines()[0].startswith(f"Error: line 2: {message}")
+    assert result.stderr.splitlines()[1] == "Error: 1 line could not be reranked; the rest is done"
+
+
+def test_invalid_utf_8_is_named_too(rr: Rr) -> None:
+    result = rr("rerank", input=b'{"query": "\xff", "documents": []}\n')
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: line 1: invalid UTF-8: byte 12 of the line")
+
+
+def test_texts_that_are_cut_are_counted(rr: Rr) -> None:
+    result = rr("rerank", input=line("heat", "word " * 1000, "short"))
+    assert result.exit_code == 0
+    assert result.stderr == "1 of 2 texts were cut to what the model reads.\n"
+
+
+def test_input_can_be_a_file(rr: Rr, home: Path) -> None:
+    (home / "tasks.jsonl").write_text(line("heat", "a"))
+    assert len(answers(rr("rerank", "--input", "tasks.jsonl"))) == 1
+    assert rr("rerank", "--input", "gone.jsonl").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--reranker", "max-sin"], "unknown reranker 'max-sin'; known: cross-encoder, max-sim"),
+        (["--model", "./gone"], "gone"),
+        (
+            ["--model", "all-MiniLM-L6-v2", "--reranker", "cross-encoder"],
+            "all-MiniLM-L6-v2 is an encoder; expected a model that scores pairs",
+        ),
+    ],
+)
+def test_an_unusable_reranker_is_said_in_one_line(
+    rr: Rr, arguments: list[str], message: str
+) -> None:
+    result = rr("rerank", *arguments, input=line("heat", "a"))
+    assert (result.exit_code, result.stdout) == (1, "")
+    [error] = result.stderr.splitlines()
+    assert message in error
+
+
+@pytest.mark.usefixtures("home")
+def test_each_line_is_answered_before_the_next_is_needed() -> None:
+    with subprocess.Popen(
+        [*RR, "rerank"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for query in ("heat", "lift"):
+            process.stdin.write(line(query, "a", "b"))
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["query"] == query
+        process.stdin.close()
+        assert process.wait(timeout=30) == 0
