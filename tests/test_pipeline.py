@@ -7,10 +7,10 @@ import time
 from collections.abc import Sequence
 
 import pytest
-from retrieve_rerank.connectors.memory import MemoryConnector
 
 from retrieve_rerank import Document, Hit, Retriever, Scorer, SearchResult, Stage, rescore
 from retrieve_rerank.base import Judgment, Reranker
+from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.errors import DeadlineExceededError, InputError, ScoreError
 from tests.overlap import OverlapScorer
 

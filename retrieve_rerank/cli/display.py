@@ -38,13 +38,13 @@ def hits_table(result: SearchResult, *, language: str, explain: bool = False) ->
     table.add_column("score", justify="right")
     table.add_column("document", ratio=1)
     for hit in result:
-        id_, title, text = map(_printable, (hit.document.id, hit.document.title, hit.document.text))
+        id_, title, text = map(printable, (hit.document.id, hit.document.title, hit.document.text))
         body = Text.assemble((title or id_, "bold"), (f"  {id_}" if title else "", "dim"), "\n")
         for piece in snippet(text, result.query, language=language, width=SNIPPET_CHARACTERS):
             body.append(piece.text, style="black on yellow" if piece.marked else "")
         if explain:
             body.append(f"\n{_path(hit, ranks[hit.document.id])}", style="dim")
-        table.add_row(str(hit.rank), _movement(hit), f"{hit.score:.4f}", body)
+        table.add_row(str(hit.rank), movement(hit), f"{hit.score:.4f}", body)
     return table
 
 
@@ -67,7 +67,8 @@ def stages_table(result: SearchResult) -> Table:
     return table
 
 
-def _movement(hit: Hit) -> Text:
+def movement(hit: Hit) -> Text:
+    """Show the rank that the first stage gave, and which way the hit went from there."""
     was = hit.first_stage.rank
     if was > hit.rank:
         return Text(f"↑ {was}", style="green")
@@ -86,6 +87,6 @@ def _path(hit: Hit, ranks: dict[str, int]) -> str:
     return " → ".join(path)
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Leave out control characters, by which a document could command the terminal."""
     return text.translate(_CONTROLS)

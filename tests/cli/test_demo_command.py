@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from retrieve_rerank.cli import main
+
+
+@pytest.mark.slow
+def test_the_demo_shows_both_orders_and_what_they_are_worth(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RR_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "120")
+    first = CliRunner().invoke(main, ["demo"])
+    assert first.exit_code == 0, first.output
+    assert "1,069 passages" in first.stdout
+    assert "before: BM25 + dense" in first.stdout
+    assert "✓ judged to answer the question" in first.stdout
+    rows = [line.split("│") for line in first.stdout.splitlines() if line.startswith("│ BM25")]
+    ndcg = {row[1].strip(): float(row[2]) for row in rows}
+    assert ndcg["BM25"] < ndcg["BM25 + dense"] < ndcg["BM25 + dense → MaxSim"]
+
+    again = CliRunner().invoke(main, ["demo", "yahoo.com: do they use cookies?"])
+    assert again.exit_code == 0, again.output
+    assert "yahoo.com: do they use cookies?" in again.stdout
