@@ -20,20 +20,14 @@ from typing import Self
 import Stemmer
 
 from retrieve_rerank.function_words import FUNCTION_WORDS
-from retrieve_rerank.language import UNKNOWN, detect_language, words
+from retrieve_rerank.language import SPACELESS, UNKNOWN, detect_language, words
 
 K1, B = 0.9, 0.75
 """Best of 25 pairs by mean nDCG@10 over the train or dev queries of ten collections, Chinese among
 them: .5475. The usual pairs are close: .5462 with 1.2 and .75, .5416 with .9 and .4."""
 
-# Han, kana, Hangul, Thai, Lao, Burmese, Khmer: written without spaces, or (Hangul) with particles
-# grown onto the word. Lucene's CJK analyzer cuts them into bigrams too.
-_SPACELESS = (
-    "\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u3005\u3007\u3040-\u30ff\u31f0-\u31ff"
-    "\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U000323af"
-)
-_HAS_SPACELESS = re.compile(f"[{_SPACELESS}]")
-_RUNS = re.compile(f"([{_SPACELESS}]+)|[^{_SPACELESS}]+")
+HAS_SPACELESS = re.compile(f"[{SPACELESS}]")
+_RUNS = re.compile(f"([{SPACELESS}]+)|[^{SPACELESS}]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +69,12 @@ class Bm25:
 def terms(text: str, language: str) -> list[int]:
     """Turn a text into 32-bit term ids: stemmed words without stop words, in their order.
 
-    Runs of a script without spaces become single characters and pairs of neighbours.
+    Runs of a script without spaces become single characters and pairs of neighbours, as in
+    Lucene's CJK analyzer.
     """
     found: list[int] = []
     for word in words(text):
-        if word.isascii() or not _HAS_SPACELESS.search(word):
+        if word.isascii() or not HAS_SPACELESS.search(word):
             found.extend(_term(word, language))
             continue
         for match in _RUNS.finditer(word):

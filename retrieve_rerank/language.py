@@ -31,7 +31,15 @@ _MARKS = (
     "\u06d6-\u06dc\u06df-\u06ed\u0900-\u0903\u093a-\u094f\u0951-\u0963\u0980-\u0dff"
     "\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u0eb1-\u0ece\u0f71-\u0f87\u102b-\u109d\u17b4-\u17d3"
 )
-_WORD = re.compile(rf"[^\W_]+(?:[{_MARKS}]+[^\W_]*)*")
+WORD = re.compile(rf"[^\W_]+(?:[{_MARKS}]+[^\W_]*)*")
+"""A word or a number; of scripts without spaces, a whole run."""
+
+SPACELESS = (
+    "\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u3005\u3007\u3040-\u30ff\u31f0-\u31ff"
+    "\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U000323af"
+)
+"""Han, kana, Hangul, Thai, Lao, Burmese, Khmer, as within [] of a pattern: written without
+spaces, or (Hangul) with particles grown onto the word."""
 
 # A script that one language in practice has for itself, or that is all we go by.
 _BY_SCRIPT = {
@@ -98,7 +106,7 @@ def words(text: str) -> list[str]:
 
     Scripts without spaces come as whole runs; apostrophes and hyphens part words.
     """
-    return _WORD.findall(unicodedata.normalize("NFKC", text).lower())
+    return WORD.findall(unicodedata.normalize("NFKC", text).lower())
 
 
 def _by_function_words(counts: Counter[str], languages: Iterable[str]) -> str:

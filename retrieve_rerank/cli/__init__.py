@@ -32,7 +32,9 @@ COMMANDS: Mapping[str, Listing] = {
     "rerank": Listing("Rerank lists of documents, one JSON object a line."),
     "info": Listing("Show what an index holds, and what is installed."),
     "models": Listing("Show, fetch and export models."),
-    "demo": Listing("Show what reranking does, on a small example.", "eval"),
+    "demo": Listing(
+        "Index a small real collection, search it, and measure what reranking did.", "eval"
+    ),
 }
 """Command -> its listing; its module in this package has the same name."""
 

@@ -11,8 +11,8 @@ from functools import cache
 from itertools import pairwise
 from typing import NamedTuple
 
-from retrieve_rerank.connectors.lexical import _HAS_SPACELESS, terms
-from retrieve_rerank.language import _WORD
+from retrieve_rerank.connectors.lexical import HAS_SPACELESS, terms
+from retrieve_rerank.language import WORD
 
 MAX_CHARACTERS = 100_000
 """Of a longer text only the beginning is looked at."""
@@ -84,8 +84,8 @@ def _matches(text: str, query: str, language: str) -> Iterator[_Match]:
         return wanted.intersection(terms(word, language))
 
     wanted_pairs, wanted_characters = _spaceless(query)
-    for word in _WORD.finditer(text):
-        if not _HAS_SPACELESS.search(word[0]):
+    for word in WORD.finditer(text):
+        if not HAS_SPACELESS.search(word[0]):
             if found(word[0]):
                 yield _Match(word.start(), word.end(), found(word[0]))
             continue
@@ -104,5 +104,5 @@ def _matches(text: str, query: str, language: str) -> Iterator[_Match]:
 
 def _spaceless(query: str) -> tuple[set[str], set[str]]:
     """Pairs of neighbours in the query's runs without spaces; characters that stand alone."""
-    runs = [word[0] for word in _WORD.finditer(query) if _HAS_SPACELESS.search(word[0])]
+    runs = [word[0] for word in WORD.finditer(query) if HAS_SPACELESS.search(word[0])]
     return {a + b for run in runs for a, b in pairwise(run)}, {run for run in runs if len(run) == 1}

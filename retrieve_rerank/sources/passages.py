@@ -10,12 +10,10 @@ from collections.abc import Iterable, Iterator
 
 from semantic_text_splitter import MarkdownSplitter, TextSplitter
 
+from retrieve_rerank.language import SPACELESS
 from retrieve_rerank.types import Document
 
-_WORD = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]"
-    "|[^\\W\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+"
-)
+_WORD = re.compile(rf"[{SPACELESS}]|[^\W_{SPACELESS}]+")
 
 
 def split_passages(documents: Iterable[Document], *, words: int) -> Iterator[Document]:
