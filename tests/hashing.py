@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -50,5 +51,10 @@ class HashingEncoder:
         return Encoding(unit, tokens, truncated=len(words) > self.max_tokens)
 
     def _word(self, word: str) -> Vectors:
-        row = np.random.default_rng(zlib.crc32(word.encode())).normal(size=self.dimension)
-        return (row / np.linalg.norm(row)).astype(np.float32)
+        return _word(word, self.dimension)
+
+
+@lru_cache(maxsize=50_000)
+def _word(word: str, dimension: int) -> Vectors:
+    row = np.random.default_rng(zlib.crc32(word.encode())).normal(size=dimension)
+    return (row / np.linalg.norm(row)).astype(np.float32)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import qdrant_edge as edge
 
-from retrieve_rerank.base import Range, Vectors
+from retrieve_rerank.base import Range, Scalar, Vectors
 from retrieve_rerank.connectors.embedded.shard import TOKENS
 from retrieve_rerank.connectors.filters import Condition
 from retrieve_rerank.connectors.hybrid import BM25, DENSE
@@ -157,16 +157,19 @@ def _nearest(
     return edge.Query.Nearest(vector, using=using)
 
 
-def _alternatives(key: str, accepted: Sequence[Any] | Range) -> list[edge.FieldCondition]:
+def _alternatives(key: str, accepted: Sequence[Scalar] | Range) -> list[edge.FieldCondition]:
     if isinstance(accepted, Range):
         bounds = edge.RangeFloat(accepted.gte, accepted.gt, accepted.lte, accepted.lt)
         return [edge.FieldCondition(key, range=bounds)]
-    return [_equals(key, value) for value in accepted]
-
-
-def _equals(key: str, value: Any) -> edge.FieldCondition:
-    if isinstance(value, float):  # the engine matches texts, integers and booleans only
-        return edge.FieldCondition(key, range=edge.RangeFloat(gte=value, lte=value))
-    if isinstance(value, bool):  # it takes Python's True for the integer 1, but knows NumPy's
-        return edge.FieldCondition(key, match=edge.MatchValue(np.bool_(value)))  # type: ignore[arg-type]
-    return edge.FieldCondition(key, match=edge.MatchValue(value))
+    # The engine matches texts, integers and booleans only, several at once if of one type. It
+    # takes Python's True for the integer 1, but knows NumPy's.
+    texts = [value for value in accepted if isinstance(value, str)]
+    integers = [value for value in accepted if type(value) is int]
+    booleans = [np.bool_(value) for value in accepted if isinstance(value, bool)]
+    floats = [value for value in accepted if isinstance(value, float)]
+    matches: list[Any] = [edge.MatchAny(values) for values in (texts, integers) if values]
+    matches += map(edge.MatchValue, booleans)  # type: ignore[arg-type]  # see above
+    return [
+        *(edge.FieldCondition(key, match=match) for match in matches),
+        *(edge.FieldCondition(key, range=edge.RangeFloat(gte=x, lte=x)) for x in floats),
+    ]

@@ -10,17 +10,22 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from retrieve_rerank.base import Embedder
 from retrieve_rerank.connectors.filters import Fields
 from retrieve_rerank.connectors.hybrid import Fusion
 from retrieve_rerank.connectors.lexical import K1, B, Bm25
-from retrieve_rerank.errors import IndexCorruptError, IndexMismatchError, IndexNotFoundError
+from retrieve_rerank.errors import (
+    ConfigError,
+    IndexCorruptError,
+    IndexMismatchError,
+    IndexNotFoundError,
+)
 from retrieve_rerank.template import Template
 
 FORMAT = 1
-"""Raised when an older release could not read what a newer one writes."""
+"""Goes up when older releases could not read what is written."""
 
 MANIFEST = "manifest.json"
 
@@ -42,6 +47,19 @@ class EmbeddedSettings:
     tensor_storage: TensorStorage = "float16"
     """How a number of a token vector is kept: 4 bytes, 2 bytes, or Qdrant's 8-bit TurboQuant."""
     fusion: Fusion = field(default_factory=Fusion)
+
+    def __post_init__(self) -> None:
+        if self.tensor_storage not in get_args(TensorStorage):
+            raise ConfigError(
+                f"unknown tensor_storage {self.tensor_storage!r}; "
+                f"known: {', '.join(get_args(TensorStorage))}"
+            )
+        if self.pooling_factor < 1:
+            raise ConfigError(f"pooling_factor must be at least 1; got {self.pooling_factor}")
+        if self.k1 < 0:
+            raise ConfigError(f"k1 must not be negative; got {self.k1}")
+        if not 0 <= self.b <= 1:
+            raise ConfigError(f"b must lie between 0 and 1; got {self.b}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +117,7 @@ class Manifest:
             raise IndexNotFoundError(
                 f"no index at {folder}; make one: rr index SOURCE --index {folder}"
             ) from exc
-        except (ValueError, KeyError, TypeError) as exc:
+        except (ValueError, KeyError, TypeError, AttributeError) as exc:
             raise IndexCorruptError(
                 f"{folder / MANIFEST} cannot be read ({exc}); restore it from a backup, or "
                 "delete the folder and make the index anew"

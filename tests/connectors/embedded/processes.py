@@ -1,0 +1,102 @@
+"""Index in processes of their own, which tests wait for, stop or kill.
+
+Run as a program, does what its first argument says to the index at its second.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from retrieve_rerank import Document
+from retrieve_rerank.connectors.embedded import EmbeddedConnector
+from retrieve_rerank.errors import RetrieveRerankError
+from tests.hashing import HashingEncoder
+
+ROOT = Path(__file__).parents[3]
+ENCODER = HashingEncoder(384, max_tokens=8)
+
+
+def start(task: str, folder: Path, *arguments: object) -> subprocess.Popen[str]:
+    """Start a process that does a task; what it says comes line by line."""
+    command = [sys.executable, "-m", "tests.connectors.embedded.processes", task, str(folder)]
+    return subprocess.Popen(
+        [*command, *map(str, arguments)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,  # so that a signal can be sent to it and its children alone
+    )
+
+
+def wait_for(process: subprocess.Popen[str], line: str) -> None:
+    """Read what a process says until it says `line`."""
+    assert process.stdout is not None
+    heard = []
+    for said in process.stdout:
+        if said.strip() == line:
+            return
+        heard.append(said)
+    raise AssertionError(f"expected {line!r}, heard {''.join(heard)!r}")
+
+
+def documents(count: int, *, version: int = 1) -> list[Document]:
+    """Make documents whose texts and metadata can be told apart by id and version."""
+    return [
+        Document(f"d{i}", f"wing number {i} version {version}", {"i": i, "version": version})
+        for i in range(count)
+    ]
+
+
+def say(line: object) -> None:
+    """Say something at once."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def _slowly(given: list[Document]) -> Iterator[Document]:
+    for number, document in enumerate(given):
+        if number % 256 == 0:
+            time.sleep(0.02)
+        yield document
+
+
+def main(task: str, folder: str, *arguments: str) -> None:
+    """Do a task."""
+    with EmbeddedConnector.connect(folder, encoder=ENCODER) as connector:
+        match task:
+            case "search":
+                say(connector.search(arguments[0], top_k=1)[0].document.id)
+            case "hold":
+                say("open")
+                time.sleep(float(arguments[0]))
+            case "index":
+                count, version = map(int, arguments)
+                say("open")
+                done = 0
+
+                def report(more: int) -> None:
+                    nonlocal done
+                    done += more
+                    say(f"done {done}")
+
+                connector.index(_slowly(documents(count, version=version)), on_progress=report)
+                say("finished")
+            case "optimize":
+                say("open")
+                say(connector.optimize(on_progress=lambda _: say("working")))
+
+
+if __name__ == "__main__":
+    try:
+        main(*sys.argv[1:])
+    except RetrieveRerankError as exc:
+        say(f"{type(exc).__name__}: {exc}")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        say("interrupted")
+        sys.exit(130)
