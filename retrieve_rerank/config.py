@@ -26,8 +26,8 @@ from retrieve_rerank.settings import (
 
 def index_names(settings: Settings) -> list[str]:
     """List the indexes in rr.toml and the embedded ones in the data directory."""
-    folder = settings.data_dir / "indexes"
-    found = [entry.name for entry in folder.iterdir() if entry.is_dir()] if folder.is_dir() else []
+    # The manifest is what makes a folder an index; an interrupted creation has none.
+    found = [file.parent.name for file in (settings.data_dir / "indexes").glob("*/manifest.json")]
     return sorted({*settings.indexes, *found})
 
 

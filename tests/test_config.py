@@ -29,6 +29,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return work
 
 
+def make_index(data_dir: Path, name: str) -> str:
+    folder = data_dir / "indexes" / name
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").touch()
+    return str(folder)
+
+
 def configure(text: str) -> Path:
     path = Path("rr.toml").resolve()
     path.write_text(text)
@@ -110,7 +117,7 @@ def test_errors_name_file_and_key_and_what_was_expected(text: str, message: str)
 
 def test_errors_name_the_environment_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RR_TOP_K", "many")
-    with pytest.raises(ConfigError, match="^RR_TOP_K: top_k: expected a valid integer"):
+    with pytest.raises(ConfigError, match=r"^RR_TOP_K: top_k: expected a valid integer"):
         load_settings()
 
 
@@ -195,8 +202,9 @@ def test_an_index_is_a_name_a_folder_or_a_url(index: str, url: str, tmp_path: Pa
 
 
 def test_the_only_index_there_is_need_not_be_named(tmp_path: Path) -> None:
-    (tmp_path / "indexes" / "docs").mkdir(parents=True)
-    assert locate(load_settings(data_dir=tmp_path)).url == str(tmp_path / "indexes" / "docs")
+    folder = make_index(tmp_path, "docs")
+    (tmp_path / "indexes" / "interrupted").mkdir()
+    assert locate(load_settings(data_dir=tmp_path)).url == folder
 
 
 def test_without_an_index_the_error_says_how_to_make_one(tmp_path: Path) -> None:
@@ -206,7 +214,7 @@ def test_without_an_index_the_error_says_how_to_make_one(tmp_path: Path) -> None
 
 def test_several_indexes_are_listed_unless_rr_toml_sets_one(tmp_path: Path) -> None:
     for name in ("b", "a"):
-        (tmp_path / "indexes" / name).mkdir(parents=True)
+        make_index(tmp_path, name)
     configure('[indexes.c]\nurl = "./c"')
     settings = load_settings(data_dir=tmp_path)
     assert index_names(settings) == ["a", "b", "c"]

@@ -14,6 +14,7 @@ import click
 from retrieve_rerank.base import Connector
 from retrieve_rerank.config import locate, open_index
 from retrieve_rerank.connectors.embedded import EmbeddedConnector
+from retrieve_rerank.connectors.embedded.connector import SCHEME
 from retrieve_rerank.errors import (
     IndexCorruptError,
     IndexMismatchError,
@@ -40,10 +41,10 @@ def open_or_make(
     try:
         connector = open_index(settings)
     except IndexNotFoundError:
-        url = locate(settings).url
-        if "://" in url:
+        folder = _folder(settings)
+        if folder is None:
             raise
-        return _make(Path(url), encoder=encoder, sample=sample)
+        return _make(folder, encoder=encoder, sample=sample)
     present = connector.schema().encoder
     if encoder is not None and encoder != (present or NO_ENCODER):
         connector.close()
@@ -56,16 +57,22 @@ def open_or_make(
 
 def delete(settings: Settings) -> None:
     """Delete an embedded index, if there is one; raise IndexLockedError where it is in use."""
-    url = locate(settings).url
-    if "://" in url:
-        raise click.UsageError(f"--recreate is for embedded indexes; delete {url} at its server")
+    folder = _folder(settings)
+    if folder is None:
+        raise click.UsageError("--recreate is for embedded indexes; delete others at their server")
     try:
         open_index(settings).close()
     except IndexNotFoundError:
         return
     except (IndexCorruptError, IndexMismatchError, ModelError) as exc:
         click.echo(f"Note: what is deleted could not be opened: {exc}", err=True)
-    shutil.rmtree(url)
+    shutil.rmtree(folder)
+
+
+def _folder(settings: Settings) -> Path | None:
+    """Return the folder of an embedded index; None for one at a server."""
+    url = locate(settings).url.removeprefix(SCHEME)
+    return None if "://" in url else Path(url)
 
 
 def _make(path: Path, *, encoder: str | None, sample: Sequence[Document]) -> Connector:

@@ -3,6 +3,8 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import pty
+import re
 import shutil
 import signal
 import subprocess
@@ -14,6 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 from click.testing import Result
 
+from retrieve_rerank.cli import progress
 from retrieve_rerank.connectors.embedded import EmbeddedConnector
 from tests.cli.conftest import DOCUMENTS, Rr
 
@@ -88,6 +91,23 @@ def test_texts_longer_than_the_encoder_reads_are_counted(rr: Rr, home: Path) -> 
     result = rr("index", "a.jsonl", "--index", "docs")
     assert result.exit_code == 0
     assert "1 are longer than the encoder reads" in result.stdout
+
+
+def test_a_terminal_sees_a_bar_and_a_log_sees_lines(
+    rr: Rr, corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "LINE_EVERY_S", 0.0)
+    log = rr("index", str(corpus), "--index", "log", "--encoder", "none").stderr
+    assert re.fullmatch(r"4 documents, [\d,]+/s, 100%, about 0 s left\n", log)
+
+    reader, terminal = pty.openpty()
+    command = [*RR, "index", str(corpus), "--index", "bar", "--encoder", "none"]
+    subprocess.run(command, stdout=subprocess.DEVNULL, stderr=terminal, check=True)
+    os.close(terminal)
+    bar = os.read(reader, 10_000).decode()
+    os.close(reader)
+    assert "100%" in bar
+    assert "4 documents" in bar
 
 
 class Bad(NamedTuple):
@@ -198,6 +218,14 @@ def test_another_encoder_needs_a_new_index(rr: Rr, corpus: Path) -> None:
     assert result.exit_code == 1
     assert "made with encoder none; got --encoder all-MiniLM-L6-v2" in result.stderr
     assert summary(rr(*command, "--recreate"))["encoder"] == "all-MiniLM-L6-v2"
+
+
+def test_a_url_names_an_embedded_index_too(rr: Rr, corpus: Path, home: Path) -> None:
+    url = f"embedded://{home}/here"
+    command = ["index", str(corpus), "--index", url, "--encoder", "none", "--json"]
+    assert summary(rr(*command))["indexed"] == 4
+    assert summary(rr(*command, "--recreate"))["indexed"] == 4
+    assert summary(rr(*command))["unchanged"] == 4
 
 
 @pytest.mark.usefixtures("corpus")

@@ -10,6 +10,7 @@ import pytest
 from click.testing import Result
 
 from tests.cli.conftest import Rr
+from tests.models.tiny import make_model
 
 RR = [sys.executable, "-c", "from retrieve_rerank.cli import main; main()"]
 
@@ -116,6 +117,16 @@ def test_an_unusable_reranker_is_said_in_one_line(
     assert (result.exit_code, result.stdout) == (1, "")
     [error] = result.stderr.splitlines()
     assert message in error
+
+
+def test_the_model_says_which_reranker_runs_it(rr: Rr, tmp_path: Path) -> None:
+    model = make_model(tmp_path / "model", "bert", labels=1)
+    result = rr("rerank", "--model", str(model), input=line("heat", "word " * 100, "a"))
+    assert result.exit_code == 0, result.stderr
+    assert len(answers(result)[0]["documents"]) == 2
+    assert result.stderr.endswith("1 of 2 texts were cut to what the model reads.\n")
+    wrong = rr("rerank", "--model", str(model), "--reranker", "max-sim", input=line("heat", "a"))
+    assert "expected an encoder" in wrong.stderr
 
 
 @pytest.mark.usefixtures("home")
