@@ -84,7 +84,9 @@ def gemm_peak() -> dict[str, float]:
         request = core.compile_model(
             model, "CPU", {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
         ).create_infer_request()
-        request.set_input_tensor(ov.Tensor(np.abs(rng.standard_normal((rows, n), dtype=np.float32))))
+        request.set_input_tensor(
+            ov.Tensor(np.abs(rng.standard_normal((rows, n), dtype=np.float32)))
+        )
         best = float("inf")
         for _ in range(8):
             started = time.perf_counter()

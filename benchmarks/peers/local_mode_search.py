@@ -19,7 +19,7 @@ tokens = encoder.encode([query], output_value="token_embeddings", normalize_embe
 client = QdrantClient(path=folder)
 points = client.query_points(
     "docs",
-    prefetch=models.Prefetch(query=encoder.encode(query), using="dense", limit=100),
+    prefetch=models.Prefetch(query=encoder.encode(query).tolist(), using="dense", limit=100),
     query=tokens.numpy(),
     using="tokens",
     limit=10,
