@@ -97,9 +97,7 @@ def build_theirs(folder: Path, documents: list[Document]) -> None:
                     id=start + place,
                     vector={
                         "dense": encoding.vector.tolist(),
-                        "tokens": pool_tokens(
-                            encoding.tokens, EmbeddedSettings().pooling_factor
-                        ).tolist(),
+                        "tokens": pool_tokens(encoding.tokens, factor).tolist(),
                     },
                     payload={"text": document.text},
                 )
