@@ -36,7 +36,12 @@ def before_and_after(result: SearchResult, *, relevant: Collection[str] = ()) ->
             str(place),
             Text.assemble(f"{old.score:.4f}", _tick(old, relevant), "\n", _body(old, result.query)),
             Text.assemble(
-                *(movement(new), f" → {place}   {new.score:.4f}", _tick(new, relevant), "\n"),
+                *(
+                    movement(new.first_stage.rank, place),
+                    f" → {place}   {new.score:.4f}",
+                    _tick(new, relevant),
+                    "\n",
+                ),
                 _body(new, result.query),
             ),
         )

@@ -44,7 +44,8 @@ def hits_table(result: SearchResult, *, language: str, explain: bool = False) ->
             body.append(piece.text, style="black on yellow" if piece.marked else "")
         if explain:
             body.append(f"\n{_path(hit, ranks[hit.document.id])}", style="dim")
-        table.add_row(str(hit.rank), movement(hit), f"{hit.score:.4f}", body)
+        was = next(iter(ranks[hit.document.id].values()))
+        table.add_row(str(hit.rank), movement(was, hit.rank), f"{hit.score:.4f}", body)
     return table
 
 
@@ -67,12 +68,11 @@ def stages_table(result: SearchResult) -> Table:
     return table
 
 
-def movement(hit: Hit) -> Text:
+def movement(was: int, rank: int) -> Text:
     """Show the rank that the first stage gave, and which way the hit went from there."""
-    was = hit.first_stage.rank
-    if was > hit.rank:
+    if was > rank:
         return Text(f"↑ {was}", style="green")
-    if was < hit.rank:
+    if was < rank:
         return Text(f"↓ {was}", style="red")
     return Text(f"= {was}", style="dim")
 

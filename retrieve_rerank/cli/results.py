@@ -25,12 +25,16 @@ def result_as_json(result: SearchResult) -> dict[str, Any]:
 
 
 def stage_ranks(result: SearchResult) -> dict[str, dict[str, int]]:
-    """Map each hit's id to its rank after each stage, in the order of the stages."""
+    """Map each hit's id to its rank after each stage; a stage's second use becomes name-2."""
     ranks: dict[str, dict[str, int]] = {hit.document.id: {} for hit in result}
+    used: list[str] = []
     for stage in result.stages:
+        used.append(stage.name)
+        count = used.count(stage.name)
+        name = stage.name if count == 1 else f"{stage.name}-{count}"
         for hit in stage.hits:
             if hit.document.id in ranks:
-                ranks[hit.document.id][stage.name] = hit.rank
+                ranks[hit.document.id][name] = hit.rank
     return ranks
 
 
