@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from retrieve_rerank.cli.display import hits_table
+from retrieve_rerank.cli.results import result_as_json, stage_ranks
+from retrieve_rerank.connectors.memory import MemoryConnector
+from retrieve_rerank.pipeline import Retriever, Stage
+from retrieve_rerank.types import Document
+from tests.overlap import OverlapScorer
+
+DOCUMENTS = [
+    Document("short", "wing", {"title": "Short"}),
+    Document("long", "the lift of a wing and the drag of a wing in a wind tunnel"),
+]
+QUERY = "lift drag wing"
+
+
+def shown(retriever: Retriever, query: str = QUERY, *, explain: bool = False) -> str:
+    console = Console(file=io.StringIO(), force_terminal=True, color_system="standard", width=90)
+    console.print(hits_table(retriever.search(query), language="english", explain=explain))
+    output: str = console.file.getvalue()  # type: ignore[attr-defined]  # it is the StringIO above
+    return output
+
+
+def test_matching_words_are_marked_on_a_terminal() -> None:
+    marked = "\x1b[30;43m"  # black on yellow
+    assert f"{marked}lift\x1b[0m" in shown(Retriever(MemoryConnector(DOCUMENTS)))
+
+
+def test_control_characters_of_documents_are_left_out() -> None:
+    evil = Document("\x1b[2Jid", "wing \x1b]0;title\x07 \x9b31m", {"title": "\x1b[31mred"})
+    output = shown(Retriever(MemoryConnector([evil])), "wing")
+    assert "\x1b[2J" not in output
+    assert "\x1b]0" not in output
+    assert "\x9b" not in output
+
+
+def test_a_stage_that_is_used_twice_keeps_both_of_its_ranks() -> None:
+    retriever = Retriever(MemoryConnector(DOCUMENTS), OverlapScorer(), OverlapScorer())
+    ranks = stage_ranks(retriever.search(QUERY))
+    assert list(ranks["long"]) == ["first-stage", "overlap", "overlap-2"]
+
+
+def test_a_mixed_stage_tells_its_own_rank_too() -> None:
+    documents = [Document("a", "wing wing wing"), Document("b", "wing lift lift lift lift lift")]
+    stage = Stage(OverlapScorer(), weight=0.0)
+    output = shown(Retriever(MemoryConnector(documents), stage), "wing lift", explain=True)
+    assert "overlap" in output
+    result = Retriever(MemoryConnector(documents), stage).search("wing lift")
+    assert result_as_json(result)["hits"][0]["sources"].keys() == {"bm25", "overlap"}
