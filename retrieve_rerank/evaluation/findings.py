@@ -36,6 +36,9 @@ def verdict(
 ) -> Verdict:
     """Put into words what the stage does; `comparisons` are its own, the first leads."""
     first = comparisons[0]
+    if first.wins == first.losses == 0:
+        value = f"{first.measure} is {stage.means[first.measure]:.4f} as for {baseline.name}"
+        return Verdict("even", f"{stage.name} changes nothing.", f"{value}, query by query.")
     claim = {
         "better": f"{stage.name} helps.",
         "worse": f"{stage.name} hurts.",
@@ -62,12 +65,11 @@ def verdict(
 
 def cautions(evaluation: Evaluation, *, baseline: StageEvaluation | None = None) -> list[str]:
     """List what a reader must know before believing the numbers; empty when there is nothing."""
-    judged = f"{len(evaluation.qrels):,} judged queries"
     found = []
     if count := evaluation.degraded_searches:
         found.append(
-            f"{count:,} of {len(evaluation.queries):,} searches were degraded: a stage failed or "
-            "ran out of time, and its incoming order was measured."
+            f"Degraded searches: {count:,} of {len(evaluation.queries):,}; a stage failed or ran "
+            "out of time there, and its incoming order was measured."
         )
     for stage in evaluation.stages:
         if stage.errors:
@@ -84,18 +86,19 @@ def cautions(evaluation: Evaluation, *, baseline: StageEvaluation | None = None)
     for stage in (*evaluation.stages, *([baseline] if baseline is not None else [])):
         if stage.unanswered > evaluation.textless_queries:
             caution = (
-                f"{stage.name} has no results for {stage.unanswered:,} of the {judged}; "
-                "they count as zero."
+                f"{stage.name} has no results for {stage.unanswered:,} of the "
+                f"{len(evaluation.qrels):,} judged queries; those count as zero."
             )
             found += [caution] if caution not in found else []
     if count := evaluation.textless_queries:
         found.append(
-            f"{count:,} of the {judged} have no text among the queries; they count as zero."
+            f"Judged queries without a text: {count:,} of {len(evaluation.qrels):,}; they count "
+            "as zero."
         )
     if count := evaluation.absent_documents:
         found.append(
-            f"{count:,} of {evaluation.judged_documents:,} judged documents are not in the "
-            "index; no search can find them."
+            f"Judged documents that the index lacks: {count:,} of "
+            f"{evaluation.judged_documents:,}; no search can find them."
         )
     return found
 

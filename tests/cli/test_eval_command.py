@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 import sys
@@ -28,6 +29,90 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def rr(*arguments: str) -> Result:
     return CliRunner().invoke(main, ["eval", *arguments])
+
+
+@pytest.fixture
+def folder(files: Path) -> str:
+    """A BEIR folder, gzipped, and an embedded index of it named docs."""
+    folder = files / "pets"
+    (folder / "qrels").mkdir(parents=True)
+    texts = {
+        "corpus.jsonl.gz": [
+            {"_id": "cat", "title": "Cats", "text": "A cat purrs and catches mice."},
+            {"_id": "dog", "title": "Dogs", "text": "A dog barks and fetches sticks."},
+            {"_id": "fish", "title": "Fish", "text": "A fish swims in a bowl of water."},
+        ],
+        "queries.jsonl.gz": [
+            {"_id": "q1", "text": "which animal purrs"},
+            {"_id": "q2", "text": "pet that barks"},
+            {"_id": "q3", "text": "nobody judged this"},
+        ],
+    }
+    for name, records in texts.items():
+        lines = "\n".join(json.dumps(record) for record in records)
+        (folder / name).write_bytes(gzip.compress(lines.encode()))
+    (folder / "qrels" / "test.tsv").write_text(
+        "query-id\tcorpus-id\tscore\nq1\tcat\t2\nq2\tdog\t1\nq2\tgone\t1\nq9\tfish\t1\n"
+    )
+    indexed = CliRunner().invoke(main, ["index", str(folder), "--index", "docs"])
+    assert indexed.exit_code == 0, indexed.output
+    return str(folder)
+
+
+def test_an_index_is_measured_stage_by_stage_and_what_is_missing_is_said(folder: str) -> None:
+    result = rr("--index", "docs", "--data", folder, "--measure", "MRR@10", "--json")
+    assert result.exit_code == 0, result.stderr
+    values = json.loads(result.stdout)
+    assert [stage["name"] for stage in values["stages"]] == ["first-stage", "max-sim"]
+    for stage in values["stages"]:
+        assert stage["per_query"]["MRR@10"] == {"q1": 1.0, "q2": 1.0, "q9": 0.0}
+        assert stage["measures"]["MRR@10"] == pytest.approx(2 / 3)
+    assert values["comparisons"][0]["ties"] == 3
+    assert "Judged queries without a text: 1 of 3" in result.stderr
+    assert "Judged documents that the index lacks: 1 of 4" in result.stderr
+
+
+def test_written_runs_measure_the_same_without_the_index(folder: str, files: Path) -> None:
+    measures = ("--measure", "nDCG@10", "--measure", "MAP", "--json")
+    searched = rr("--data", folder, "--rerank", "none", "--run-out", "runs", *measures)
+    assert searched.exit_code == 0, searched.stderr
+    assert [file.name for file in (files / "runs").iterdir()] == ["first-stage.run"]
+    read = rr("--data", folder, "--run", "runs/first-stage.run", *measures)
+    (before,), (after,) = (json.loads(run.stdout)["stages"] for run in (searched, read))
+    assert before["per_query"] == after["per_query"]
+
+
+def test_a_stage_can_be_the_baseline(folder: str) -> None:
+    result = rr("--data", folder, "--measure", "MRR@10", "--baseline", "max-sim")
+    assert "less max-sim" in result.stdout
+    assert "first-stage changes nothing." in result.stdout
+
+
+def test_queries_and_judgments_can_be_two_files(folder: str) -> None:
+    result = rr(
+        "--queries", f"{folder}/queries.jsonl.gz", "--qrels", f"{folder}/qrels/test.tsv",
+        "--limit", "1", "--measure", "MRR@10",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.startswith("1 queries   first-stage   max-sim   whole search")
+
+
+def test_an_unknown_baseline_is_answered_with_the_stages_before_any_search(folder: str) -> None:
+    result = rr("--data", folder, "--baseline", "cross-encoder")
+    assert result.exit_code == 1
+    assert "expected a stage (first-stage, max-sim) or a TREC run file" in result.stderr
+
+
+def test_judgments_of_another_collection_are_refused(folder: str, files: Path) -> None:
+    result = rr("--queries", f"{folder}/queries.jsonl.gz", "--qrels", str(files / "qrels.tsv"))
+    assert result.exit_code == 1
+    assert "the index holds none of the 1 judged documents" in result.stderr
+
+
+def test_a_missing_index_is_answered_with_how_to_make_it(folder: str) -> None:
+    result = rr("--index", "other", "--data", folder)
+    assert result.exit_code == 1
+    assert "rr index SOURCE --index other" in result.stderr
 
 
 def test_a_run_file_is_measured_without_an_index() -> None:

@@ -115,6 +115,14 @@ def test_progress_counts_the_searches(retriever: Retriever) -> None:
     assert sum(heard) == 2
 
 
+def test_an_interrupted_evaluation_yields_nothing(retriever: Retriever) -> None:
+    def interrupt(count: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(retriever, QUERIES, QRELS, on_progress=interrupt)
+
+
 def test_an_index_without_any_judged_document_is_refused(retriever: Retriever) -> None:
     with pytest.raises(InputError, match=r"holds none of the 2 judged documents; .* such as 'd7'"):
         evaluate(retriever, QUERIES, {"q1": {"d7": 1, "d8": 1}})

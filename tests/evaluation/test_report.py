@@ -48,6 +48,7 @@ def page(result: Evaluation, baseline: StageEvaluation, title: str = "docs") -> 
     [
         (BAD, GOOD, "better", "max-sim helps. MRR@10 rises from 0.5000 (first-stage) to 1.0000"),
         (GOOD, BAD, "worse", "max-sim hurts. MRR@10 falls from 1.0000 (first-stage) to 0.5000"),
+        (GOOD, GOOD, "even", "max-sim changes nothing. MRR@10 is 1.0000 as for first-stage"),
         (GOOD, GOOD | {"q0": ["bad"]}, "even", "max-sim makes no demonstrable difference. MRR@10"),
     ],
 )
@@ -82,12 +83,12 @@ def test_cautions_name_all_that_is_missing() -> None:
     )
     result = evaluation(failing, absent_documents=1)
     assert cautions(result) == [
-        "1 of 8 searches were degraded: a stage failed or ran out of time, and its incoming "
+        "Degraded searches: 1 of 8; a stage failed or ran out of time there, and its incoming "
         "order was measured.",
         "cross-encoder failed in 1 of 8 searches; the first error: no time left",
         "cross-encoder read only the beginning of 3 of the 16 texts it judged.",
-        "cross-encoder has no results for 1 of the 8 judged queries; they count as zero.",
-        "1 of 1 judged documents are not in the index; no search can find them.",
+        "cross-encoder has no results for 1 of the 8 judged queries; those count as zero.",
+        "Judged documents that the index lacks: 1 of 1; no search can find them.",
     ]
     assert cautions(evaluation(stage("first-stage", GOOD))) == []
 
