@@ -24,6 +24,8 @@ class Tokens(NamedTuple):
     type_ids: Sequence[int]
     """Which text of a pair each token belongs to."""
     truncated: bool
+    attended: int
+    """How many of them, from the first, the others see."""
 
 
 class TokenBatch(NamedTuple):
@@ -70,6 +72,6 @@ def pad(sequences: Sequence[Tokens], *, pad_id: int) -> TokenBatch:
     for row, sequence in enumerate(sequences):
         end = len(sequence.ids)
         ids[row, :end] = sequence.ids
-        mask[row, :end] = 1
+        mask[row, : sequence.attended] = 1
         type_ids[row, :end] = sequence.type_ids
     return TokenBatch(ids, mask, type_ids)

@@ -1,18 +1,20 @@
-"""What a model's folder records: layout, lengths, pooling, prompts.
+"""What a model's folder records: layout, lengths, pooling, projections, prompts.
 
-Reads the layout of sentence-transformers (modules.json) and plain transformers checkpoints.
-Knows nothing of how a model is run, and opens no weights.
+Reads the layout of sentence-transformers (modules.json, any version) and plain transformers
+checkpoints. Knows nothing of how a model is run, and opens no weights.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from retrieve_rerank.errors import ModelError, ModelNotFoundError
+from retrieve_rerank.models.late_interaction import LateInteraction, read_late_interaction
 from retrieve_rerank.template import Template
 
 SETTINGS_FILE = "retrieve_rerank.json"
@@ -22,11 +24,7 @@ DEFAULT_MAX_TOKENS = 512
 """For a checkpoint that records no limit."""
 
 _UNLIMITED = 10**9  # transformers writes 10**30 where a tokenizer has no limit
-_LENGTH_FILES = (
-    "sentence_bert_config.json",
-    "sentence_roberta_config.json",
-    "sentence_xlm-roberta_config.json",
-)
+_MODULES = ("Transformer", "Pooling", "Normalize", "Dense", "Dropout", "MultiVectorMask")
 _POOLING_FLAGS = {  # as written before sentence-transformers 5.4
     "pooling_mode_cls_token": "cls",
     "pooling_mode_max_tokens": "max",
@@ -35,6 +33,15 @@ _POOLING_FLAGS = {  # as written before sentence-transformers 5.4
     "pooling_mode_weightedmean_tokens": "weightedmean",
     "pooling_mode_lasttoken": "lasttoken",
 }
+
+
+class Module(NamedTuple):
+    """One line of modules.json."""
+
+    kind: str
+    """Class name: Transformer, Pooling, Dense, …"""
+    path: Path
+    config: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +53,20 @@ class ModelFolder:
     """Folder of the network and its tokenizer; `path` itself but for old checkpoints."""
     config: Mapping[str, Any]
     """The network's config.json."""
-    max_tokens: int
     tokenizer: Mapping[str, Any]
     """The tokenizer's tokenizer_config.json."""
+    max_tokens: int
     lowercase: bool = False
     pooling: Sequence[str] = ("mean",)
     normalize: bool = False
-    query_prompt: str = ""
-    document_prompt: str = ""
+    token_projections: Sequence[Path] = ()
+    """Folders of the linear layers applied to every token's hidden state."""
+    vector_projections: Sequence[Path] = ()
+    """Folders of the linear layers applied to the pooled vector."""
+    late_interaction: LateInteraction | None = None
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    pair_prompt: str = ""
+    """What a pair model puts before its queries."""
     template: Template = field(default_factory=Template)
     export: Mapping[str, Any] = field(default_factory=dict)
     """What `rr models export` wrote; empty for other checkpoints."""
@@ -67,42 +80,79 @@ class ModelFolder:
         return len(self.config.get("id2label") or {}) or int(self.config.get("num_labels", 2))
 
     @property
+    def hidden_size(self) -> int:
+        """Length of a token's hidden state."""
+        for key in ("hidden_size", "dim", "d_model"):
+            if key in self.config:
+                return int(self.config[key])
+        raise ModelError(f"{self.transformer / 'config.json'} does not say its hidden_size")
+
+    @property
+    def query_prompt(self) -> str:
+        """What an encoder puts before queries."""
+        return self.prompts.get("query", "")
+
+    @property
+    def document_prompt(self) -> str:
+        """What an encoder puts before documents."""
+        names = ("document", "passage", "corpus")  # in the order of sentence-transformers
+        return next((self.prompts[name] for name in names if name in self.prompts), "")
+
+    @property
     def truncation_side(self) -> str:
         """The side that a text too long loses: "right" or "left"."""
         return str(self.tokenizer.get("truncation_side", "right"))
 
     @property
-    def pad_token(self) -> str | None:
-        """The token that fills a batch up."""
-        token = self.tokenizer.get("pad_token")
+    def licence(self) -> str | None:
+        """The licence that the model card names."""
+        try:
+            card = (self.path / "README.md").read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            return None
+        front_matter = card.split("\n---", 1)[0] if card.startswith("---") else ""
+        found = re.search(r"^license:\s*(\S+)", front_matter, re.MULTILINE)
+        return found[1] if found else None
+
+    def special_token(self, name: str) -> str | None:
+        """Return one of the tokenizer's special tokens: "pad_token", "mask_token", …"""
+        token = self.tokenizer.get(name)
         return token["content"] if isinstance(token, Mapping) else token
 
 
-def read_folder(path: Path) -> ModelFolder:
-    """Read what the checkpoint in `path` records; raise ModelError where it cannot be used."""
+def read_folder(path: Path, *, prompts: Mapping[str, str] | None = None) -> ModelFolder:
+    """Read what the checkpoint in `path` records; raise ModelError where it cannot be used.
+
+    `prompts` serve a checkpoint that records none.
+    """
     if not path.is_dir():
         raise ModelNotFoundError(f"no model folder at {path}")
     modules = _modules(path)
-    transformer = path / modules.get("Transformer", "")
+    transformer = next((module.path for module in modules if module.kind == "Transformer"), path)
     config = read_json(transformer / "config.json")
     if not config:
         raise ModelError(f"{path} holds no config.json; expected a model saved by transformers")
     tokenizer = read_json(transformer / "tokenizer_config.json")
-    lengths = next(filter(None, (read_json(transformer / name) for name in _LENGTH_FILES)), {})
-    prompts = _prompts(path)
+    lengths = _lengths(transformer)
+    whole = read_json(path / "config_sentence_transformers.json")
     settings = read_json(path / SETTINGS_FILE)
-    pooling = read_json(path / modules["Pooling"] / "config.json") if "Pooling" in modules else {}
+    late = read_late_interaction(whole, lengths, [(m.kind, m.config) for m in modules])
+    recorded = {name: text for name, text in (whole.get("prompts") or {}).items() if text}
+    by_token = [m for m in modules if m.kind == "Dense" and _reads_tokens(m, late=late)]
     return ModelFolder(
         path=path,
         transformer=transformer,
         config=config,
-        max_tokens=_max_tokens(config, tokenizer, lengths),
         tokenizer=tokenizer,
+        max_tokens=_max_tokens(config, tokenizer, lengths),
         lowercase=bool(lengths.get("do_lower_case")),
-        pooling=_pooling(pooling),
-        normalize="Normalize" in modules,
-        query_prompt=prompts.get("query", ""),
-        document_prompt=prompts.get("document", prompts.get("passage", "")),
+        pooling=_pooling(modules),
+        normalize=any(_reads_vector(m) for m in modules if m.kind == "Normalize"),
+        token_projections=[m.path for m in by_token],
+        vector_projections=[m.path for m in modules if m.kind == "Dense" and m not in by_token],
+        late_interaction=late,
+        prompts=_prefixed(recorded or dict(prompts or {}), whole),
+        pair_prompt=recorded.get(whole.get("default_prompt_name") or "", ""),
         template=Template(settings["template"]) if "template" in settings else Template(),
         export=settings.get("export", {}),
     )
@@ -110,33 +160,49 @@ def read_folder(path: Path) -> ModelFolder:
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object; empty where there is no file."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as exc:
-        raise ModelError(f"cannot read {path}: {exc}") from exc
+    found = _load_json(path, default={})
     if not isinstance(found, dict):
-        raise ModelError(f"{path} holds {type(found).__name__}; expected a JSON object")
+        raise ModelError(f"{path} holds a {type(found).__name__}; expected a JSON object")
     return found
 
 
-def _modules(path: Path) -> dict[str, str]:
-    """Class name of each module -> its folder; empty for a plain transformers checkpoint."""
-    file = path / "modules.json"
-    if not file.is_file():
-        return {}
-    return {
-        module["type"].rpartition(".")[2]: module["path"]
-        for module in json.loads(file.read_text(encoding="utf-8"))
-    }
+def _load_json(path: Path, *, default: Any) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return default
+    except (OSError, ValueError) as exc:
+        raise ModelError(f"cannot read {path}: {exc}") from exc
+
+
+def _modules(path: Path) -> list[Module]:
+    """Read modules.json; empty for a plain transformers checkpoint."""
+    modules = []
+    for entry in _load_json(path / "modules.json", default=[]):
+        kind = entry["type"].rpartition(".")[2]
+        if kind not in _MODULES:
+            raise ModelError(
+                f"{path} is built with the module {entry['type']}; known: {', '.join(_MODULES)}"
+            )
+        folder = path / entry["path"]
+        modules.append(Module(kind, folder, read_json(folder / "config.json")))
+    return modules
+
+
+def _lengths(transformer: Path) -> dict[str, Any]:
+    """Read sentence_bert_config.json, whose name once followed the model's type."""
+    for file in sorted(transformer.glob("sentence_*_config.json")):
+        return read_json(file)
+    return {}
 
 
 def _max_tokens(
     config: Mapping[str, Any], tokenizer: Mapping[str, Any], lengths: Mapping[str, Any]
 ) -> int:
-    if lengths.get("max_seq_length"):
-        return int(lengths["max_seq_length"])
+    processor = lengths.get("processor_kwargs") or lengths.get("tokenizer_args") or {}
+    stated = lengths.get("max_seq_length") or processor.get("model_max_length")
+    if stated:
+        return int(stated)
     positions = config.get("max_position_embeddings")
     if positions and config.get("model_type") in ("roberta", "xlm-roberta", "camembert"):
         positions -= config.get("pad_token_id", 1) + 1  # their positions start after the padding's
@@ -144,15 +210,36 @@ def _max_tokens(
     return int(min(known, default=DEFAULT_MAX_TOKENS))
 
 
-def _pooling(config: Mapping[str, Any]) -> tuple[str, ...]:
-    mode = config.get("pooling_mode")
-    if mode is None:
-        return tuple(m for flag, m in _POOLING_FLAGS.items() if config.get(flag)) or ("mean",)
-    return (mode,) if isinstance(mode, str) else tuple(mode)
+def _pooling(modules: Iterable[Module]) -> tuple[str, ...]:
+    for module in modules:
+        if module.kind == "Pooling":
+            if not module.config:
+                raise ModelError(f"{module.path} lacks config.json: how to pool is unknown")
+            if module.config.get("include_prompt") is False:
+                raise ModelError(f"{module.path} leaves the prompt out of the pooling: unsupported")
+            mode = module.config.get("pooling_mode")
+            if mode is not None:
+                return (mode,) if isinstance(mode, str) else tuple(mode)
+            flags = (mode for flag, mode in _POOLING_FLAGS.items() if module.config.get(flag))
+            return tuple(flags) or ("mean",)
+    return ("mean",)
 
 
-def _prompts(path: Path) -> dict[str, str]:
-    config = read_json(path / "config_sentence_transformers.json")
-    prompts = {name: text for name, text in (config.get("prompts") or {}).items() if text}
-    default = prompts.get(config.get("default_prompt_name") or "", "")
-    return {"query": default, "document": default, **prompts} if default else prompts
+def _reads_vector(module: Module) -> bool:
+    name: str = module.config.get("module_input_name", "sentence_embedding")
+    return name == "sentence_embedding"
+
+
+def _reads_tokens(module: Module, *, late: LateInteraction | None) -> bool:
+    # Late-interaction checkpoints older than the key mean the tokens.
+    unnamed = late is not None and "module_input_name" not in module.config
+    return unnamed or not _reads_vector(module)
+
+
+def _prefixed(prompts: dict[str, str], whole: Mapping[str, Any]) -> dict[str, str]:
+    """Put PyLate's markers for queries and documents before the prompts."""
+    for key, name in (("query_prefix", "query"), ("document_prefix", "document")):
+        prefix = whole.get(key) or ""
+        if prefix:
+            prompts[name] = prefix + prompts.get(name, "").removeprefix(prefix)
+    return prompts

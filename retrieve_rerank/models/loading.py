@@ -6,19 +6,89 @@ The one place that chooses which library runs a model.
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
-from retrieve_rerank.errors import ModelError
+from retrieve_rerank.errors import MissingExtraError, ModelError
 from retrieve_rerank.models.backend import Backend
 from retrieve_rerank.models.encoder import TextEncoder
 from retrieve_rerank.models.folder import ModelFolder, read_folder
-from retrieve_rerank.models.openvino_backend import OpenVINOBackend
+from retrieve_rerank.models.late_interaction import LateInteraction
+from retrieve_rerank.models.network_files import (
+    NetworkFiles,
+    choose_network,
+    missing_network,
+    wants_gpu,
+)
 from retrieve_rerank.models.pair_model import PairModel
-from retrieve_rerank.models.resolving import resolve
+from retrieve_rerank.models.resolving import prompts_of, resolve
 from retrieve_rerank.models.tokenization import TextTokenizer
 
 DEFAULT_ENCODER = "all-MiniLM-L6-v2"
 """The encoder that comes with the package."""
+
+_HASHED_WHOLE = 1 << 20  # bytes
+_BLOCKS = 256
+_BLOCK = 4096  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A model found on this machine: what its folder records, and the network to run."""
+
+    name: str
+    folder: ModelFolder
+    network: NetworkFiles
+    device: str
+    """"cpu", "cuda", "cuda:1", …"""
+
+    @property
+    def precision(self) -> str:
+        """What it was exported at; "fp32" for checkpoints that were not."""
+        return str(self.folder.export.get("precision", "fp32"))
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash over settings and weights, 16 hexadecimal digits.
+
+        Of large files it reads the size and 256 blocks throughout: training changes all of
+        them, and a model of gigabytes would take seconds to read.
+        """
+        digest = hashlib.sha256()
+        for file in sorted(self._files()):
+            digest.update(file.relative_to(self.folder.path).as_posix().encode())
+            for block in _blocks(file):
+                digest.update(block)
+        return digest.hexdigest()[:16]
+
+    def _files(self) -> Iterator[Path]:
+        for pattern in (*self.network.patterns, "**/*.json", "*_Dense/model.safetensors"):
+            yield from (file for file in self.folder.path.glob(pattern) if file.is_file())
+
+
+def find_checkpoint(name: str, *, device: str = "auto") -> Checkpoint:
+    """Find an alias, a folder, or a hub id, and choose what will run it.
+
+    `device` is "auto" (a GPU where there is one, torch is installed and the checkpoint has
+    safetensors), "cpu" or "cuda". Raises ModelNotFoundError or ModelError.
+    """
+    on_gpu = wants_gpu(device)
+    path = resolve(name, on_gpu=on_gpu)
+    folder = read_folder(path, prompts=prompts_of(name))
+    files = [file.relative_to(path).as_posix() for file in path.rglob("*")]
+    inner = folder.transformer.relative_to(path).as_posix()
+    where = "" if inner == "." else inner
+    network = choose_network(files, on_gpu=on_gpu, transformer=where)
+    if network is None and device == "auto":
+        on_gpu = False
+        network = choose_network(files, on_gpu=False, transformer=where)
+    if network is None:
+        raise missing_network(files, where=str(path), on_gpu=on_gpu)
+    chosen = ("cuda" if device == "auto" else device) if on_gpu else "cpu"
+    return Checkpoint(name, folder, network, chosen)
 
 
 def load_encoder(
@@ -26,66 +96,103 @@ def load_encoder(
 ) -> TextEncoder:
     """Load an encoder: an alias, a folder, or a hub id.
 
-    `device` is "auto" (a GPU if there is one and the model can use it), "cpu" or "cuda".
-    `threads` bounds the CPU threads; all cores when None. Raises ModelNotFoundError or
-    ModelError.
+    `device` as for `find_checkpoint`; `threads` bounds the CPU threads, all cores when None.
+    Raises ModelNotFoundError or ModelError.
     """
-    folder = read_folder(resolve(name))
-    if folder.labels is not None:
+    checkpoint = find_checkpoint(name, device=device)
+    if checkpoint.folder.labels is not None:
         raise ModelError(f"{name} scores pairs of texts; expected an encoder")
+    document_tokenizer = _tokenizer(checkpoint.folder)
+    late = checkpoint.folder.late_interaction
     return TextEncoder(
         name=name,
-        fingerprint=fingerprint(folder),
-        folder=folder,
-        tokenizer=_tokenizer(folder),
-        backend=_backend(folder, device=device, threads=threads),
+        fingerprint=checkpoint.fingerprint,
+        folder=checkpoint.folder,
+        query_tokenizer=_query_tokenizer(checkpoint.folder, late) if late else document_tokenizer,
+        document_tokenizer=document_tokenizer,
+        backend=load_backend(checkpoint, threads=threads),
     )
 
 
 def load_pair_model(name: str, *, device: str = "auto", threads: int | None = None) -> PairModel:
     """Load a cross-encoder: an alias, a folder, or a hub id; arguments as for `load_encoder`."""
-    folder = read_folder(resolve(name))
-    if folder.labels is None:
+    checkpoint = find_checkpoint(name, device=device)
+    labels = checkpoint.folder.labels
+    if labels is None:
         raise ModelError(f"{name} is an encoder; expected a model that scores pairs of texts")
-    if folder.labels != 1:
-        raise ModelError(f"{name} gives each pair {folder.labels} labels; expected one score")
+    if labels != 1:
+        raise ModelError(f"{name} gives each pair {labels} labels; expected one score")
     return PairModel(
         name=name,
-        fingerprint=fingerprint(folder),
-        folder=folder,
-        tokenizer=_tokenizer(folder),
-        backend=_backend(folder, device=device, threads=threads),
+        fingerprint=checkpoint.fingerprint,
+        folder=checkpoint.folder,
+        tokenizer=_tokenizer(checkpoint.folder),
+        backend=load_backend(checkpoint, threads=threads),
     )
 
 
-def fingerprint(folder: ModelFolder) -> str:
-    """Return a hash over settings and weights, 16 hexadecimal digits."""
-    digest = hashlib.sha256()
-    for file in sorted(folder.path.rglob("*")):
-        if file.suffix in (".json", ".bin", ".onnx", ".safetensors", ".xml"):
-            digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
+def load_backend(checkpoint: Checkpoint, *, threads: int | None = None) -> Backend:
+    """Load the network; MissingExtraError where it needs torch, which is not installed."""
+    folder = checkpoint.folder
+    if checkpoint.network.form != "safetensors":
+        openvino = import_module("retrieve_rerank.models.openvino_backend")
+        backend: Backend = openvino.OpenVINOBackend(
+            folder.path / checkpoint.network.main,
+            precision=checkpoint.precision,
+            threads=threads,
+        )
+        return backend
+    try:
+        torch = import_module("retrieve_rerank.models.torch_backend")
+    except ModuleNotFoundError as exc:
+        if (exc.name or "").startswith("retrieve_rerank"):
+            raise
+        raise MissingExtraError(f"running {checkpoint.name} from safetensors", "torch") from exc
+    backend = torch.TorchBackend(
+        folder.transformer,
+        pairs=folder.labels is not None,
+        device=checkpoint.device,
+        threads=threads,
+    )
+    return backend
 
 
 def _tokenizer(folder: ModelFolder) -> TextTokenizer:
+    late = folder.late_interaction
     return TextTokenizer(
         folder.transformer / "tokenizer.json",
-        max_tokens=folder.max_tokens,
+        max_tokens=(late.document_tokens if late else None) or folder.max_tokens,
         truncation_side=folder.truncation_side,
         lowercase=folder.lowercase,
-        pad_token=folder.pad_token,
+        pad_token=folder.special_token("pad_token"),
+        markers=late.markers if late else (),
     )
 
 
-def _backend(folder: ModelFolder, *, device: str, threads: int | None) -> Backend:
-    network = _network_file(folder)
-    return OpenVINOBackend(
-        network, precision=str(folder.export.get("precision", "fp32")), threads=threads
+def _query_tokenizer(folder: ModelFolder, late: LateInteraction) -> TextTokenizer:
+    max_tokens = late.query_tokens or folder.max_tokens
+    if late.expansion:
+        length = late.expansion.length
+        max_tokens = length if late.expansion.cut else max(max_tokens, length)
+    return TextTokenizer(
+        folder.transformer / "tokenizer.json",
+        max_tokens=max_tokens,
+        truncation_side=folder.truncation_side,
+        lowercase=folder.lowercase,
+        pad_token=folder.special_token("pad_token"),
+        markers=late.markers,
+        expansion=late.expansion,
+        mask_token=folder.special_token("mask_token") or folder.special_token("eos_token"),
     )
 
 
-def _network_file(folder: ModelFolder) -> Path:
-    for file in ("openvino/openvino_model.xml", "openvino_model.xml", "onnx/model.onnx"):
-        if (folder.path / file).is_file():
-            return folder.path / file
-    raise ModelError(f"{folder.path} holds neither OpenVINO nor ONNX files")
+def _blocks(file: Path) -> Iterator[bytes]:
+    size = file.stat().st_size
+    if size <= _HASHED_WHOLE:
+        yield file.read_bytes()
+        return
+    yield str(size).encode()
+    with file.open("rb") as opened:
+        for number in range(_BLOCKS):
+            opened.seek(number * (size - _BLOCK) // (_BLOCKS - 1), os.SEEK_SET)
+            yield opened.read(_BLOCK)

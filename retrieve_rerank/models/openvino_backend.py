@@ -9,7 +9,7 @@ import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import openvino as ov
 import platformdirs
@@ -24,45 +24,75 @@ _INT8_DOT_PRODUCT = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp"}
 """CPU flags of which one is needed to multiply bytes without overflow."""
 
 
+class Arithmetic(NamedTuple):
+    """What this CPU computes a model in."""
+
+    weights: str
+    int8_activations: bool
+    floats: str
+    """"f32" or "bf16"."""
+    reason: str
+
+    def __str__(self) -> str:
+        used = ["int8"] * self.int8_activations + [self.floats]
+        return f"{self.weights} weights, computed in {' and '.join(used)} ({self.reason})"
+
+
 class OpenVINOBackend:
     """A network compiled for this CPU; many threads may call it at once.
 
     `precision` is how the model was exported: "fp32"; "bf16", used where the CPU computes in
     bf16; "int8", whose activations are quantised only where the CPU has the instructions:
     without them int8 products saturate at 16 bits, which falsifies scores and is not even
-    faster than fp32 with the int8 weights.
+    faster than fp32 with the int8 weights. `emulate_int8` computes them exactly wherever it
+    runs, slowly, to measure what they do to scores.
     """
 
-    def __init__(self, file: Path, *, precision: str, threads: int | None) -> None:
+    def __init__(
+        self, file: Path, *, precision: str, threads: int | None, emulate_int8: bool = False
+    ) -> None:
         core = ov.Core()
         try:
             model = core.read_model(file)
         except RuntimeError as exc:
             raise ModelError(f"cannot read the network {file}: {_first_line(exc)}") from exc
-        reduced = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        quantised = precision == "int8" and bool(_INT8_DOT_PRODUCT & cpu_flags())
-        if precision == "int8" and not quantised:
+        arithmetic = choose_arithmetic(precision)
+        if precision == "int8" and not (arithmetic.int8_activations or emulate_int8):
             drop_activation_quantisers(model)
-        inference = "bf16" if precision != "fp32" and reduced else "f32"
         config: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",  # all cores on one batch; batches come one by one
-            "INFERENCE_PRECISION_HINT": inference,
+            "INFERENCE_PRECISION_HINT": arithmetic.floats,
+            "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0,  # would quantise what the export left out
         }
+        if emulate_int8:
+            config["LP_TRANSFORMS_MODE"] = "NO"
         if threads is not None:
             config["INFERENCE_NUM_THREADS"] = threads
-        self._model = _compile(core, model, config)
+        self._model = _compile(core, model, config, cached=not emulate_int8)
         self._inputs = [name for port in self._model.inputs for name in sorted(port.names)[:1]]
         self._output = _output_index(self._model)
-        weights = f"{precision} weights, " if precision != "fp32" else ""
-        computed = "int8 and " if quantised else ""
-        self.description = f"OpenVINO on the CPU, {weights}computed in {computed}{inference}"
+        self.description = f"OpenVINO on the CPU, {arithmetic}"
 
     def run(self, batch: TokenBatch) -> Vectors:
         """Return hidden states (n, tokens, dim) or logits (n, labels)."""
         request = self._model.create_infer_request()
-        request.infer({name: getattr(batch, name) for name in self._inputs})
+        try:
+            request.infer({name: getattr(batch, name) for name in self._inputs})
+        except RuntimeError as exc:
+            raise ModelError(f"OpenVINO failed on a batch: {_first_line(exc)}") from exc
         output: Vectors = request.get_output_tensor(self._output).data.copy()
         return output
+
+
+def choose_arithmetic(precision: str) -> Arithmetic:
+    """Choose for a model exported at `precision`: "fp32", "bf16" or "int8"."""
+    if precision == "fp32":
+        return Arithmetic("fp32", False, "f32", "as the checkpoint is stored")
+    bf16 = "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    int8 = bool(_INT8_DOT_PRODUCT & cpu_flags())
+    lacks = ["int8 dot products"] * (not int8 and precision == "int8") + ["bf16"] * (not bf16)
+    reason = f"this CPU lacks {' and '.join(lacks)}" if lacks else "the fastest this CPU has"
+    return Arithmetic(precision, int8 and precision == "int8", "bf16" if bf16 else "f32", reason)
 
 
 def cpu_flags() -> frozenset[str]:
@@ -86,11 +116,14 @@ def drop_activation_quantisers(model: ov.Model) -> None:
     model.validate_nodes_and_infer_types()
 
 
-def _compile(core: ov.Core, model: ov.Model, config: Mapping[str, Any]) -> ov.CompiledModel:
+def _compile(
+    core: ov.Core, model: ov.Model, config: Mapping[str, Any], *, cached: bool
+) -> ov.CompiledModel:
     cache = platformdirs.user_cache_path("retrieve-rerank") / "openvino"
     try:
-        cache.mkdir(parents=True, exist_ok=True)
-        if os.access(cache, os.W_OK):
+        if cached:
+            cache.mkdir(parents=True, exist_ok=True)
+        if cached and os.access(cache, os.W_OK):
             return core.compile_model(model, "CPU", {**config, "CACHE_DIR": str(cache)})
     except (OSError, RuntimeError) as exc:  # full disk, read-only home, damaged file
         logger.debug("compiling without the cache in %s: %s", cache, exc)

@@ -13,6 +13,7 @@ import numpy as np
 from retrieve_rerank.base import Vectors
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.models.backend import Backend, run_all
+from retrieve_rerank.models.batching import Tokens
 from retrieve_rerank.models.folder import ModelFolder
 from retrieve_rerank.models.tokenization import TextTokenizer
 from retrieve_rerank.template import Template
@@ -56,11 +57,21 @@ class PairModel:
         """What the model was trained to read of a document."""
         return self.folder.template
 
+    @property
+    def pad_id(self) -> int:
+        """The token that fills a batch up."""
+        return self._tokenizer.pad_id
+
+    def tokenize(self, pairs: Sequence[tuple[str, str]]) -> list[Tokens]:
+        """Tokenise each (query, text) as the model reads it."""
+        prompt = self.folder.pair_prompt
+        return self._tokenizer.encode_pairs([(prompt + query, text) for query, text in pairs])
+
     def score(self, pairs: Sequence[tuple[str, str]]) -> PairScores:
         """Score each (query, text); a score depends on its pair alone, whatever the others."""
-        sequences = self._tokenizer.encode_pairs(pairs)
+        sequences = self.tokenize(pairs)
         scores = np.empty(len(pairs), dtype=np.float32)
-        for index, logits in run_all(self.backend, sequences, pad_id=self._tokenizer.pad_id):
+        for index, logits in run_all(self.backend, sequences, pad_id=self.pad_id):
             scores[index] = logits[0]
         return PairScores(scores, sum(sequence.truncated for sequence in sequences))
 
@@ -72,4 +83,4 @@ class PairModel:
         """
         if overlap < 0:
             raise InputError(f"overlap must be at least 0 tokens; got {overlap}")
-        return self._tokenizer.split(text, beside=query, overlap=overlap)
+        return self._tokenizer.split(text, beside=self.folder.pair_prompt + query, overlap=overlap)

@@ -9,19 +9,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tokenizers import Encoding, Tokenizer
+from tokenizers import AddedToken, Encoding, Tokenizer
 from tokenizers.normalizers import Lowercase
 from tokenizers.normalizers import Sequence as NormalizerSequence
 
 from retrieve_rerank.errors import ModelError
 from retrieve_rerank.models.batching import Tokens
+from retrieve_rerank.models.late_interaction import Expansion
 
 
 class TextTokenizer:
     """Tokenises texts and pairs of texts, with the special tokens the model expects.
 
     What is longer than `max_tokens` loses its end, or its beginning where `truncation_side` is
-    "left"; of a pair the longer text is shortened first.
+    "left"; of a pair the longer text is shortened first. `markers` are prefixes of texts that
+    are one token each, where the vocabulary has them.
     """
 
     def __init__(
@@ -32,19 +34,35 @@ class TextTokenizer:
         truncation_side: str = "right",
         lowercase: bool = False,
         pad_token: str | None = None,
+        markers: Sequence[str] = (),
+        expansion: Expansion | None = None,
+        mask_token: str | None = None,
     ) -> None:
         try:
             self._tokenizer = Tokenizer.from_file(str(file))
         except Exception as exc:  # `tokenizers` raises nothing more precise
-            raise ModelError(f"cannot read the tokenizer {file}: {exc}") from exc
+            raise ModelError(
+                f"cannot read the tokenizer {file}: {exc}; transformers writes this file when it"
+                " loads and saves the tokenizer"
+            ) from exc
         if lowercase:
             self._lowercase_first()
+        self._register(markers)
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(
             max_tokens, strategy="longest_first", direction=truncation_side
         )
         self.max_tokens = max_tokens
-        self.pad_id = (pad_token and self._tokenizer.token_to_id(pad_token)) or 0
+        self.pad_id = self.token_id(pad_token) or 0
+        self._filled = expansion.length if expansion else 0
+        self._filler = self.token_id(expansion.token or mask_token) if expansion else None
+        self._filler_attended = bool(expansion and expansion.attended)
+        if expansion and self._filler is None:
+            raise ModelError(f"{file} lacks the token that the model fills queries up with")
+
+    def token_id(self, token: str | None) -> int | None:
+        """Return a token's number; None where the vocabulary lacks it."""
+        return None if token is None else self._tokenizer.token_to_id(token)
 
     def encode(self, texts: Sequence[str]) -> list[Tokens]:
         """Tokenise each text."""
@@ -96,10 +114,23 @@ class TextTokenizer:
         steps = [Lowercase(), normalizer] if normalizer is not None else [Lowercase()]
         self._tokenizer.normalizer = NormalizerSequence(steps)
 
+    def _register(self, markers: Sequence[str]) -> None:
+        for marker in markers:
+            for token in (marker, *marker.split(maxsplit=1)[:1]):
+                if self.token_id(token) is not None:
+                    special = AddedToken(token, normalized=False, special=True)
+                    self._tokenizer.add_special_tokens([special])
+                    break
+
     def _tokens(self, encoding: Encoding) -> Tokens:
-        if not encoding.ids:  # an empty text, and a model without special tokens
-            return Tokens([self.pad_id], [0], False)
-        return Tokens(encoding.ids, encoding.type_ids, bool(encoding.overflowing))
+        # An empty text has no token at all where a model has no special ones.
+        ids, type_ids = encoding.ids or [self.pad_id], encoding.type_ids or [0]
+        attended = len(ids)
+        if self._filler is not None and attended < self._filled:
+            ids = ids + [self._filler] * (self._filled - attended)
+            type_ids = type_ids + [0] * (self._filled - attended)
+            attended = self._filled if self._filler_attended else attended
+        return Tokens(ids, type_ids, bool(encoding.overflowing), attended)
 
 
 def _word_start(words: Sequence[int | None], position: int, *, after: int) -> int | None:

@@ -1,0 +1,107 @@
+"""What there is to say of a model before it is run.
+
+Opens settings, never weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from retrieve_rerank.models.loading import Checkpoint, find_checkpoint
+from retrieve_rerank.models.openvino_backend import choose_arithmetic
+from retrieve_rerank.models.projection import read_projection
+from retrieve_rerank.models.resolving import ALIASES, is_present
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDescription:
+    """A model on this machine."""
+
+    name: str
+    kind: str
+    """"encoder", "late interaction" or "cross-encoder"."""
+    architecture: str
+    layers: int | None
+    dimension: int | None
+    """Length of its vectors; None for a cross-encoder."""
+    max_tokens: int
+    pooling: Sequence[str]
+    query_prompt: str
+    document_prompt: str
+    template: str
+    """What it reads of a document."""
+    runs_on: str
+    """Library, device and precision."""
+    reason: str
+    """Why these files of the checkpoint."""
+    fingerprint: str
+    licence: str | None
+    folder: str
+    export: Mapping[str, Any]
+    """What `rr models export` recorded; empty for other checkpoints."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """A line of `rr models list`."""
+
+    name: str
+    kind: str
+    repository: str
+    about: str
+    present: bool
+    """Whether it can be loaded without a network."""
+
+
+def describe(name: str, *, device: str = "auto") -> ModelDescription:
+    """Describe an alias, a folder, or a hub id, downloading it if need be."""
+    checkpoint = find_checkpoint(name, device=device)
+    folder = checkpoint.folder
+    return ModelDescription(
+        name=name,
+        kind=_kind(checkpoint),
+        architecture=(folder.config.get("architectures") or [folder.config["model_type"]])[0],
+        layers=folder.config.get("num_hidden_layers"),
+        dimension=None if folder.labels is not None else _dimension(checkpoint),
+        max_tokens=folder.max_tokens,
+        pooling=() if folder.labels is not None or folder.late_interaction else folder.pooling,
+        query_prompt=folder.query_prompt,
+        document_prompt=folder.document_prompt,
+        template=folder.template.pattern,
+        runs_on=_runs_on(checkpoint),
+        reason=checkpoint.network.reason,
+        fingerprint=checkpoint.fingerprint,
+        licence=folder.licence,
+        folder=str(folder.path),
+        export=folder.export,
+    )
+
+
+def aliases() -> list[Alias]:
+    """List the models that have short names."""
+    return [
+        Alias(name, model.kind, model.repository, model.about, is_present(name))
+        for name, model in ALIASES.items()
+    ]
+
+
+def _kind(checkpoint: Checkpoint) -> str:
+    if checkpoint.folder.labels is not None:
+        return "cross-encoder"
+    return "late interaction" if checkpoint.folder.late_interaction else "encoder"
+
+
+def _dimension(checkpoint: Checkpoint) -> int:
+    folder = checkpoint.folder
+    projections = [*folder.token_projections, *folder.vector_projections]
+    if projections:
+        return read_projection(projections[-1]).dimension
+    return folder.hidden_size * len(folder.pooling)
+
+
+def _runs_on(checkpoint: Checkpoint) -> str:
+    if checkpoint.network.form == "safetensors":
+        return f"torch on {checkpoint.device}"
+    return f"OpenVINO on the CPU, {choose_arithmetic(checkpoint.precision)}"

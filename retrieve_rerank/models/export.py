@@ -1,0 +1,238 @@
+"""Checkpoints to their fast form: OpenVINO files, checked against the original.
+
+Needs the extra `export`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import openvino as ov
+
+from retrieve_rerank.base import Vectors
+from retrieve_rerank.errors import FidelityError, InputError
+from retrieve_rerank.models.batching import Tokens
+from retrieve_rerank.models.conversion import convert
+from retrieve_rerank.models.encoder import TextEncoder
+from retrieve_rerank.models.fidelity import MIN_OVERLAP, MIN_TAU, Fidelity, compare
+from retrieve_rerank.models.folder import SETTINGS_FILE, read_json
+from retrieve_rerank.models.loading import (
+    Checkpoint,
+    find_checkpoint,
+    load_encoder,
+    load_pair_model,
+)
+from retrieve_rerank.models.openvino_backend import OpenVINOBackend
+from retrieve_rerank.models.pair_model import PairModel
+from retrieve_rerank.models.pooling import unit_rows
+from retrieve_rerank.models.quantization import RECIPES, quantise
+from retrieve_rerank.models.resolving import prompts_of
+from retrieve_rerank.models.samples import (
+    BUILT_IN,
+    Sample,
+    built_in_samples,
+    halves,
+    read_samples,
+)
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+PRECISIONS = ("int8", "bf16", "fp32")
+TARGET_OVERLAP = 0.98
+"""Top-10 overlap at which a faster int8 recipe is preferred to a more faithful one."""
+
+_NETWORK = "openvino/openvino_model.xml"
+_COPIED = (
+    "*.json",
+    "README.md",
+    "LICENSE*",
+    "NOTICE*",
+    "*_*/config.json",
+    "*_Dense/model.safetensors",
+)
+_NOT_COPIED = ("data_config.json", "model.safetensors.index.json", "pytorch_model.bin.index.json")
+_CALIBRATED = 128  # sequences; twice as many changed nothing that we could measure
+_CHECKED_QUERIES = 20
+_CHECKED_DOCUMENTS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """What was written."""
+
+    folder: Path
+    precision: str
+    recipe: str | None
+    """Which parts are int8; None at other precisions."""
+    texts: str
+    """What it was calibrated and checked on."""
+    fidelity: Fidelity
+    megabytes: float
+    """Size of the network."""
+
+
+def export(
+    name: str,
+    out: Path,
+    *,
+    precision: str = "int8",
+    calibrate: Path | None = None,
+    force: bool = False,
+) -> Export:
+    """Write the fast form of a model into the new folder `out`, and measure its fidelity.
+
+    `calibrate` is a file as `read_samples` takes it; every other query serves to check. Of the
+    int8 recipes the fastest is taken whose ten best are the original's to TARGET_OVERLAP. Raises
+    FidelityError, leaving nothing behind, where overlap or tau fall below MIN_OVERLAP or MIN_TAU,
+    unless `force`.
+    """
+    if precision not in PRECISIONS:
+        raise InputError(f"unknown precision {precision!r}; known: {', '.join(PRECISIONS)}")
+    if out.exists():
+        raise InputError(f"{out} exists already; expected the name of a new folder")
+    checkpoint = find_checkpoint(name, device="cpu")
+    if checkpoint.folder.export:
+        raise InputError(f"{name} is an export already; name the model that it was made from")
+    template = checkpoint.folder.template
+    samples = read_samples(calibrate, template) if calibrate else built_in_samples()
+    texts = str(calibrate) if calibrate else BUILT_IN
+    calibration, held_out = halves(samples)
+    held_out = held_out[:_CHECKED_QUERIES]
+    original = _load(checkpoint)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as temporary:
+        folder = Path(temporary) / out.name
+        _copy_settings(checkpoint, folder)
+        _record(folder, precision=precision)
+        expected = _scores(original, held_out)
+        for recipe in RECIPES if precision == "int8" else (None,):
+            network = _network(checkpoint)
+            if recipe is not None:
+                sequences = _sequences(original, calibration)
+                network = quantise(network, sequences, pad_id=original.pad_id, recipe=recipe)
+            _save(network, folder, precision=precision)
+            fidelity = compare(expected, _scores(_load_exported(folder), held_out))
+            logger.info("%s, %s: %s", precision, recipe, fidelity)
+            if fidelity.top_10_overlap >= TARGET_OVERLAP:
+                break
+        if not (fidelity.acceptable or force):
+            raise FidelityError(
+                f"at {precision} {name} strays too far: top-10 overlap"
+                f" {fidelity.top_10_overlap:.3f} (at least {MIN_OVERLAP}), Kendall's tau"
+                f" {fidelity.kendall_tau:.3f} (at least {MIN_TAU}) over {fidelity.queries} queries"
+                f" of {texts}; calibrate on texts of your own, choose another precision, or force"
+            )
+        written = Export(out, precision, recipe, texts, fidelity, _megabytes(folder))
+        _record(
+            folder,
+            precision=precision,
+            recipe=recipe,
+            source=checkpoint.name,
+            source_fingerprint=checkpoint.fingerprint,
+            texts=texts,
+            fidelity=fidelity.as_dict(),
+        )
+        os.replace(folder, out)
+    return written
+
+
+def _load(checkpoint: Checkpoint) -> TextEncoder | PairModel:
+    load = load_encoder if checkpoint.folder.labels is None else load_pair_model
+    return load(checkpoint.name, device="cpu")
+
+
+def _load_exported(folder: Path) -> TextEncoder | PairModel:
+    checkpoint = find_checkpoint(str(folder), device="cpu")
+    model = _load(checkpoint)
+    # Judged as it computes where the CPU has int8 instructions, whether or not this one has.
+    model.backend = OpenVINOBackend(
+        folder / _NETWORK,
+        precision=checkpoint.precision,
+        threads=None,
+        emulate_int8=True,
+    )
+    return model
+
+
+def _network(checkpoint: Checkpoint) -> ov.Model:
+    transformer = checkpoint.folder.transformer
+    if any(transformer.glob("model*.safetensors")):
+        return convert(transformer, pairs=checkpoint.folder.labels is not None)
+    return ov.Core().read_model(checkpoint.folder.path / checkpoint.network.main)
+
+
+def _save(network: ov.Model, folder: Path, *, precision: str) -> None:
+    (folder / "openvino").mkdir(exist_ok=True)
+    ov.save_model(network, folder / _NETWORK, compress_to_fp16=precision == "bf16")
+
+
+def _scores(model: TextEncoder | PairModel, samples: Sequence[Sample]) -> list[Vectors]:
+    """Score each sample's documents: logits, cosines, or MaxSim for late interaction."""
+    scores = []
+    for query, documents in samples:
+        documents = documents[:_CHECKED_DOCUMENTS]
+        if isinstance(model, PairModel):
+            scores.append(model.score([(query, document) for document in documents]).scores)
+        elif model.folder.late_interaction:
+            tokens = model.embed_query_tokens([query])[0]
+            found = model.embed_document_tokens(documents)
+            scores.append(np.array([(tokens @ d.T).max(axis=1).mean() for d in found]))
+        else:
+            vector = unit_rows(model.embed_queries([query])[0])
+            scores.append(unit_rows(model.embed_documents(documents)) @ vector)
+    return scores
+
+
+def _sequences(model: TextEncoder | PairModel, samples: Sequence[Sample]) -> list[Tokens]:
+    """Tokenise texts from all over the samples, about _CALIBRATED sequences."""
+    if isinstance(model, PairModel):
+        pairs = [(query, document) for query, documents in samples for document in documents]
+        return model.tokenize(_spread(pairs, _CALIBRATED))
+    queries = model.tokenize_queries([sample.query for sample in samples])
+    documents = model.tokenize_documents([d for sample in samples for d in sample.documents])
+    return [*_spread(queries, _CALIBRATED // 5), *_spread(documents, _CALIBRATED * 4 // 5)]
+
+
+def _spread(items: Sequence[T], count: int) -> Sequence[T]:
+    step = max(1, -(-len(items) // count))
+    return items[::step]
+
+
+def _copy_settings(checkpoint: Checkpoint, folder: Path) -> None:
+    """Copy what the model needs beside its network, prompts that only we know included."""
+    source = checkpoint.folder
+    for pattern in _COPIED:
+        for base in {source.path, source.transformer}:
+            for file in base.glob(pattern):
+                if file.is_file() and file.name not in _NOT_COPIED:
+                    copy = folder / file.relative_to(source.path)
+                    copy.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(file, copy)
+    prompts = prompts_of(checkpoint.name)
+    if prompts:
+        file = folder / "config_sentence_transformers.json"
+        _write_json(file, {**read_json(file), "prompts": dict(source.prompts)})
+
+
+def _record(folder: Path, **facts: Any) -> None:
+    file = folder / SETTINGS_FILE
+    _write_json(file, {**read_json(file), "export": {**facts, "openvino": ov.__version__}})
+
+
+def _write_json(file: Path, content: Mapping[str, Any]) -> None:
+    file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _megabytes(folder: Path) -> float:
+    return sum(file.stat().st_size for file in (folder / _NETWORK).parent.iterdir()) / 1e6

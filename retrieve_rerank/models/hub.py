@@ -1,0 +1,78 @@
+"""Checkpoints of the Hugging Face hub, downloaded once and then read from its local cache.
+
+Takes safetensors, ONNX and OpenVINO files only: never pickles, never code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from huggingface_hub import HfApi, constants, snapshot_download
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+)
+
+from retrieve_rerank.errors import ModelNotFoundError
+from retrieve_rerank.models.network_files import choose_network, missing_network
+
+_TIMEOUT_S = 10.0
+_SETTINGS = ["*.json", "README.md", "*_Dense/model.safetensors"]
+
+
+def download(repository: str, *, on_gpu: bool) -> Path:
+    """Return the folder of a repository ("owner/name"), downloading what is not in the cache.
+
+    A cached checkpoint is used as it is, without asking the network for a newer one: an index
+    must go on matching the model that built it.
+    """
+    cached = cached_folder(repository, on_gpu=on_gpu)
+    if cached is not None:
+        return cached
+    try:
+        listing = HfApi().model_info(repository, timeout=_TIMEOUT_S)
+        files = [file.rfilename for file in listing.siblings or ()]
+        network = choose_network(files, on_gpu=on_gpu)
+        if network is None:
+            raise missing_network(files, where=repository, on_gpu=on_gpu)
+        return _snapshot([*_SETTINGS, *network.patterns], repository, offline=False)
+    except GatedRepoError as exc:
+        raise ModelNotFoundError(
+            f"{repository} asks for its terms to be accepted: do so at"
+            f" {constants.ENDPOINT}/{repository} and set HF_TOKEN to your token"
+        ) from exc
+    except (RepositoryNotFoundError, HFValidationError) as exc:
+        raise ModelNotFoundError(
+            f"no model {repository!r} at {constants.ENDPOINT}; if it is private, set HF_TOKEN"
+        ) from exc
+    except ModelNotFoundError:
+        raise
+    except Exception as exc:  # offline, refused, timed out: each of the HTTP library's own kind
+        raise ModelNotFoundError(
+            f"{repository} is not in the local cache {constants.HF_HUB_CACHE}, and"
+            f" {constants.ENDPOINT} does not answer ({type(exc).__name__}). Where there is a"
+            f" network run `hf download {repository}` and copy that folder here, or name a local"
+            " folder"
+        ) from exc
+
+
+def cached_folder(repository: str, *, on_gpu: bool = False) -> Path | None:
+    """Return the cached folder of a repository; None where its network is not all there."""
+    try:
+        folder = _snapshot(_SETTINGS, repository, offline=True)
+        files = [file.relative_to(folder).as_posix() for file in folder.rglob("*")]
+        network = choose_network(files, on_gpu=on_gpu)
+        if network is None:
+            return None
+        return _snapshot([*_SETTINGS, *network.patterns], repository, offline=True)
+    except (LocalEntryNotFoundError, HFValidationError):
+        return None
+
+
+def _snapshot(patterns: Sequence[str], repository: str, *, offline: bool) -> Path:
+    return Path(
+        snapshot_download(repository, allow_patterns=list(patterns), local_files_only=offline)
+    )

@@ -1,0 +1,78 @@
+"""Networks run by torch and transformers, from safetensors; on a GPU where there is one.
+
+Needs the extra `torch`. Knows nothing of texts or scores.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModel, AutoModelForSequenceClassification
+
+from retrieve_rerank.base import Vectors
+from retrieve_rerank.errors import ModelError
+from retrieve_rerank.models.batching import TokenBatch
+
+
+class TorchBackend:
+    """A network in torch; many threads may call it at once.
+
+    On the CPU it computes in float32; on a GPU in the type that the checkpoint is stored in.
+    """
+
+    def __init__(self, folder: Path, *, pairs: bool, device: str, threads: int | None) -> None:
+        if threads is not None:
+            torch.set_num_threads(threads)
+        self._network = load_network(
+            folder, pairs=pairs, dtype=torch.float32 if device == "cpu" else "auto"
+        ).to(device)
+        self._device = device
+        self._inputs = input_names(self._network)
+        dtype = str(self._network.dtype).removeprefix("torch.")
+        self.description = f"torch on {device}, {dtype}"
+
+    def run(self, batch: TokenBatch) -> Vectors:
+        """Return hidden states (n, tokens, dim) or logits (n, labels)."""
+        inputs = {
+            name: torch.from_numpy(getattr(batch, name)).to(self._device) for name in self._inputs
+        }
+        try:
+            with torch.inference_mode():
+                output = self._network(**inputs)
+        except RuntimeError as exc:  # out of memory, above all
+            raise ModelError(f"torch failed on a batch: {exc}") from exc
+        states = output.logits if hasattr(output, "logits") else output.last_hidden_state
+        array: Vectors = states.float().cpu().numpy()
+        return array
+
+
+def load_network(folder: Path, *, pairs: bool, dtype: torch.dtype | str) -> Any:
+    """Load the checkpoint in `folder` for inference, from safetensors and without its code."""
+    kind = AutoModelForSequenceClassification if pairs else AutoModel
+    try:
+        network = kind.from_pretrained(
+            str(folder),
+            dtype=dtype,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+        )
+    except (OSError, ValueError, KeyError) as exc:
+        raise ModelError(f"transformers cannot load {folder}: {exc}") from exc
+    return network.eval()
+
+
+def input_names(network: Any) -> list[str]:
+    """Return which parts of a batch the network takes."""
+    names = ["input_ids", "attention_mask"]
+    # Models with one segment ignore the second text's number, and some do not know the argument.
+    if getattr(network.config, "type_vocab_size", 0) > 1:
+        names.append("token_type_ids")
+    return names
+
+
+def gpu() -> str | None:
+    """Return the name torch gives the first GPU; None where it finds none."""
+    return "cuda" if torch.cuda.is_available() else None
