@@ -113,7 +113,8 @@ class Settings(BaseSettings):
     )
     data_dir: Path = Field(
         default_factory=lambda: platformdirs.user_data_path(APP),
-        description="Folder that holds the embedded indexes.",
+        description="Folder that holds the embedded indexes; "
+        "where not set, the user's data folder.",
     )
     indexes: dict[str, IndexSettings] = Field(
         default_factory=dict, description="Name -> where that index is."

@@ -1,4 +1,6 @@
-"""The reference of all commands and settings: python -m retrieve_rerank.cli.reference > docs/cli.md.
+"""The reference of all commands and settings, as Markdown.
+
+Run `python -m retrieve_rerank.cli.reference > docs/cli.md` when either changes.
 
 Knows nothing but what the commands and the settings say of themselves.
 """
@@ -32,6 +34,15 @@ model = "bge-reranker-v2-m3"
 depth = 20
 """
 
+SETTINGS = f"""\
+## Settings
+
+A setting comes from its option, else from the environment (`{ENV_PREFIX}TOP_K=5`), else from
+`{CONFIG_FILE}`: the file that `{ENV_PREFIX}CONFIG` names, else the nearest one in the working
+directory and the folders above it, else the one in the user's configuration folder. Deeper keys are
+joined by two underscores: `{ENV_PREFIX}INDEXES__DOCS__API_KEY=…`.
+"""
+
 
 def reference() -> str:
     """Write the reference as Markdown."""
@@ -46,16 +57,17 @@ def _lines() -> Iterator[str]:
     yield "Data goes to standard output, messages to standard error. Exit codes: 0 all done; 1 an"
     yield "error, said in one line; 2 wrong usage; 130 stopped by Ctrl-C."
     yield ""
-    yield from _command("rr", main, None)
+    root = click.Context(
+        main,
+        info_name="rr",
+        terminal_width=WIDTH,
+        **{**main.context_settings, "max_content_width": WIDTH},
+    )
+    yield from _command(main, root)
     for name in COMMANDS:
-        yield from _command(name, load_command(name), click.Context(main, info_name="rr"))
-    yield "## Settings"
-    yield ""
-    yield f"A setting comes from its option, else from the environment (`{ENV_PREFIX}TOP_K=5`), else"
-    yield f"from `{CONFIG_FILE}`: the file that `{ENV_PREFIX}CONFIG` names, else the nearest one in the"
-    yield "working directory and the folders above it, else the one in the user's configuration folder."
-    yield f"Deeper keys are joined by two underscores: `{ENV_PREFIX}INDEXES__DOCS__API_KEY=…`."
-    yield ""
+        command = load_command(name)
+        yield from _command(command, click.Context(command, parent=root, info_name=name))
+    yield SETTINGS
     yield "```toml"
     yield f"{EXAMPLE}```"
     yield ""
@@ -64,10 +76,7 @@ def _lines() -> Iterator[str]:
     yield from _settings("Each of `[[stages]]`; further keys are the reranker's own", StageSettings)
 
 
-def _command(name: str, command: click.Command, parent: click.Context | None) -> Iterator[str]:
-    context = click.Context(
-        command, info_name=name, parent=parent, terminal_width=WIDTH, max_content_width=WIDTH
-    )
+def _command(command: click.Command, context: click.Context) -> Iterator[str]:
     yield f"## {context.command_path}"
     yield ""
     yield "```text"
@@ -75,8 +84,8 @@ def _command(name: str, command: click.Command, parent: click.Context | None) ->
     yield "```"
     yield ""
     if isinstance(command, click.Group) and command is not main:
-        for child in command.list_commands(context):
-            yield from _command(child, command.commands[child], context)
+        for name, child in command.commands.items():
+            yield from _command(child, click.Context(child, parent=context, info_name=name))
 
 
 def _settings(title: str, model: type[BaseModel]) -> Iterator[str]:
@@ -85,8 +94,9 @@ def _settings(title: str, model: type[BaseModel]) -> Iterator[str]:
     yield "| key | default | what |"
     yield "|---|---|---|"
     for name, field in model.model_fields.items():
-        default = field.get_default()
-        shown = "required" if field.is_required() else "" if default is None else f"`{default}`"
+        shown = f"`{field.default}`" if isinstance(field.default, int) else ""
+        if field.is_required():
+            shown = "required"
         yield f"| `{name}` | {shown} | {field.description} |"
     yield ""
 
