@@ -6,7 +6,7 @@ Knows nothing of where the rankings came from.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 from retrieve_rerank.errors import ConfigError, InputError
@@ -45,7 +45,13 @@ class Fusion:
         if len(rankings) == 1:
             [(name, hits)] = rankings.items()
             return [
-                replace(hit, sources={name: Placement(hit.rank, hit.score)}) for hit in hits[:top_k]
+                Hit(
+                    hit.document,
+                    hit.score,
+                    hit.rank,
+                    sources={name: Placement(hit.rank, hit.score)},
+                )
+                for hit in hits[:top_k]
             ]
         method = {"rrf": rrf, "weighted": weighted}[self.method]
         return method(rankings, weights=self.weights, top_k=top_k)

@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from itertools import pairwise
+from itertools import chain, pairwise
 from statistics import fmean
 from typing import Self
 
@@ -72,38 +72,37 @@ def terms(text: str, language: str) -> list[int]:
     Runs of a script without spaces become single characters and pairs of neighbours, as in
     Lucene's CJK analyzer.
     """
-    found: list[int] = []
-    for word in words(text):
+    return list(chain.from_iterable(map(_terms_of_word(language), words(text))))
+
+
+@cache
+def _terms_of_word(language: str) -> Callable[[str], Sequence[int]]:
+    """Return the function that turns one word of a language into terms; it remembers words."""
+    stop_words = FUNCTION_WORDS.get(language, frozenset())
+    # The stemmer's own cache is not safe under threads; ours is.
+    known = language in Stemmer.algorithms()
+    stem = Stemmer.Stemmer(language, maxCacheSize=0).stemWord if known else str
+
+    def plain(word: str) -> list[int]:
+        return [] if word in stop_words else [_hash(stem(word))]
+
+    @lru_cache(maxsize=1 << 16)
+    def of_word(word: str) -> Sequence[int]:
         if word.isascii() or not HAS_SPACELESS.search(word):
-            found.extend(_term(word, language))
-            continue
+            return plain(word)
+        found: list[int] = []
         for match in _RUNS.finditer(word):
             run = match[0]
             if match[1]:
                 found.extend(map(_hash, run))
                 found.extend(map(_hash, map("".join, pairwise(run))))
             else:
-                found.extend(_term(run, language))
-    return found
+                found.extend(plain(run))
+        return found
+
+    return of_word
 
 
-@lru_cache(maxsize=1 << 18)
-def _term(word: str, language: str) -> tuple[int, ...]:
-    if word in FUNCTION_WORDS.get(language, ()):
-        return ()
-    stemmer = _stemmer(language)
-    return (_hash(stemmer.stemWord(word) if stemmer else word),)
-
-
-@cache
-def _stemmer(language: str) -> Stemmer.Stemmer | None:
-    if language not in Stemmer.algorithms():
-        return None
-    # Its own cache is not safe under threads; `_term` caches.
-    return Stemmer.Stemmer(language, maxCacheSize=0)
-
-
-@lru_cache(maxsize=1 << 16)
 def _hash(term: str) -> int:
     # The same in every process and release, as it is stored; 2 of 100,000 terms share one.
     return zlib.crc32(term.encode())

@@ -6,7 +6,6 @@ Knows nothing of writing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import qdrant_edge as edge
 
@@ -20,7 +19,7 @@ from retrieve_rerank.connectors.embedded.shared import SharedShard
 from retrieve_rerank.connectors.filters import conditions
 from retrieve_rerank.connectors.hybrid import BM25, DENSE, DEPTH, Fusion, check_search
 from retrieve_rerank.errors import ConfigError
-from retrieve_rerank.types import Document
+from retrieve_rerank.types import Document, Hit
 
 
 class Searcher:
@@ -72,7 +71,10 @@ class Searcher:
             documents = retrieve(shard, [hit.document.id for hit in hits])
         scores = requests.max_sims(answers.get(TOKENS, ()), tokens)
         return TensorSearch(
-            [replace(hit, document=documents[hit.document.id]) for hit in hits],
+            [
+                Hit(documents[hit.document.id], hit.score, hit.rank, sources=hit.sources)
+                for hit in hits
+            ],
             {documents[point].id: scores[point] for point in documents.keys() & scores.keys()},
         )
 
