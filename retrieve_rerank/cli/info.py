@@ -12,6 +12,7 @@ from retrieve_rerank.cli.installation import extras, versions
 from retrieve_rerank.cli.options import index_option, json_option
 from retrieve_rerank.cli.results import write_json
 from retrieve_rerank.config import index_names, open_index
+from retrieve_rerank.models.devices import devices
 from retrieve_rerank.settings import APP, Settings, config_file, load_settings
 
 
@@ -37,6 +38,7 @@ def _installation(settings: Settings) -> dict[str, Any]:
     return {
         "versions": versions(),
         "extras": extras(),
+        "devices": devices(),
         "config_file": str(file) if file else None,
         "data_dir": str(settings.data_dir),
         "indexes": index_names(settings),
@@ -57,6 +59,7 @@ def _rows(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for extra, missing in facts["extras"].items():
         state = f"pip install '{APP}[{extra}]'" if missing else "installed"
         yield f"extra {extra}", state
+    yield "devices", "; ".join(facts["devices"])
     yield "settings", facts["config_file"] or "none (rr.toml)"
     yield "data", facts["data_dir"]
     yield "indexes", ", ".join(facts["indexes"]) or "none; make one: rr index SOURCE --index NAME"

@@ -16,6 +16,7 @@ def test_json_tells_what_is_installed_and_what_the_only_index_holds(rr: Rr, tmp_
     assert facts["versions"]["retrieve-rerank"] == version("retrieve-rerank")
     assert facts["extras"].keys() >= {"eval", "torch", "export", "all"}
     assert facts["data_dir"] == str(tmp_path / "home" / "retrieve-rerank")
+    assert facts["devices"][0].startswith("cpu: ")
     assert facts["config_file"] is None
     assert facts["indexes"] == ["docs"]
     assert facts["index"]["documents"] == 4
