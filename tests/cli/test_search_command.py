@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ import pytest
 from click.testing import Result
 
 from retrieve_rerank import registry
+from retrieve_rerank.connectors.embedded import EmbeddedConnector
 from retrieve_rerank.errors import ModelError
 from tests.cli.conftest import Rr
 from tests.overlap import OverlapScorer
@@ -126,7 +128,11 @@ def test_a_search_that_finds_nothing_says_so(rr: Rr) -> None:
         (["search", "wing", "--candidates", "0"], 2, "Invalid value for '--candidates'"),
         (["search", "wing", "--deadline", "0"], 2, "Invalid value for '--deadline'"),
         (["search", "wing", "--weight", "2"], 2, "Invalid value for '--weight'"),
-        (["search", "wing", "--filter", "yaer=1"], 1, "no document has the field 'yaer'; known: "),
+        (
+            ["search", "wing", "--filter", "colour=1"],
+            1,
+            "no document has the field 'colour'; known: ",
+        ),
         (["search", "wing", "--filter", "year=new"], 1, "filter year="),
         (["search", "wing", "--filter", "year"], 1, "cannot read the filter 'year'"),
         (["search", "wing", "--rerank", "max-sin"], 1, "unknown reranker 'max-sin'; known: "),
@@ -237,3 +243,17 @@ def test_an_index_made_with_another_model_is_refused(rr: Rr, tmp_path: Path) -> 
     result = rr("search", "wing")
     assert (result.exit_code, result.stdout) == (1, "")
     assert "was made with all-MiniLM-L6-v2" in result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("lexical")
+def test_an_index_in_use_by_another_process_is_waited_for_then_named(
+    home: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "home" / "retrieve-rerank" / "indexes" / "docs"
+    command = [sys.executable, "-c", "from retrieve_rerank.cli import main; main()"]
+    with EmbeddedConnector.connect(str(folder)):
+        done = subprocess.run([*command, "search", "wing"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    [error] = done.stderr.splitlines()
+    assert f"in use by process {os.getpid()}" in error

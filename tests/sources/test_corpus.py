@@ -184,7 +184,7 @@ def test_a_megabyte_of_text_is_read(tmp_path: Path) -> None:
 
 def test_a_folder_reports_files_it_cannot_use(tmp_path: Path) -> None:
     write(tmp_path / "a.txt", "good")
-    write(tmp_path / "b.txt", b"caf\xe9")
+    write(tmp_path / "b.txt", b"\xe9\xe8")
     write(tmp_path / "c.txt", "  ")
     (tmp_path / "d.txt").symlink_to("nowhere")
     corpus = Corpus([str(tmp_path)])
@@ -209,7 +209,7 @@ def test_unusable_files_are_refused_at_once(
 
 
 def test_a_missing_source_is_refused_at_once(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot read .*gone.jsonl: No such file or directory"):
+    with pytest.raises(InputError, match=r"cannot read .*gone.jsonl: No such file or directory"):
         Corpus([str(tmp_path / "gone.jsonl")])
 
 
