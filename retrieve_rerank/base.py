@@ -252,6 +252,9 @@ class Reranker(ABC):
     name: str
     """What reports call it."""
 
+    default_weight: float = 1.0
+    """Share of its scores in a stage's order where the stage sets none, see `Stage.weight`."""
+
     @classmethod
     def configure(cls, connector: Connector, **options: Any) -> Reranker:
         """Make one from configuration; `connector` is where its hits will come from."""

@@ -111,8 +111,7 @@ def build_stage(stage: StageSettings, connector: Connector) -> Stage:
                 f"reranker {stage.reranker!r} has no option {option!r}{suggest(option, known)}; "
                 f"it has: {', '.join(sorted(known)) or 'none'}"
             )
-    weight = stage.weight if stage.weight is not None else 1.0
-    return Stage(reranker.configure(connector, **stage.options), stage.depth, weight)
+    return Stage(reranker.configure(connector, **stage.options), stage.depth, stage.weight)
 
 
 def _options(reranker: type[Reranker]) -> set[str]:

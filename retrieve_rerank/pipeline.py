@@ -39,15 +39,20 @@ class Stage:
     reranker: Reranker
     depth: int | None = None
     """How many of the incoming hits it judges, the rest keeping their order below; None is all."""
-    weight: float = 1.0
+    weight: float | None = None
     """Share of its scores in the new order, the rest going to the incoming scores, both
-    standardised within the query; 1 orders by its scores alone."""
+    standardised within the query; 1 orders by its scores alone, None takes the reranker's own."""
 
     def __post_init__(self) -> None:
         if self.depth is not None and self.depth < 1:
             raise InputError(f"depth must be at least 1; got {self.depth}")
-        if not 0.0 <= self.weight <= 1.0:
-            raise InputError(f"weight must lie between 0 and 1; got {self.weight}")
+        if not 0.0 <= self.share <= 1.0:
+            raise InputError(f"weight must lie between 0 and 1; got {self.share}")
+
+    @property
+    def share(self) -> float:
+        """The weight in force."""
+        return self.reranker.default_weight if self.weight is None else self.weight
 
 
 class Retriever:
@@ -172,10 +177,8 @@ class Retriever:
                     judgment = Judgment(DatabaseMaxSim.order(head, database_scores))
                 elif head:
                     judgment = yield _judging(stage.reranker, query, head)
-                if stage.weight < 1.0 and judgment.hits:
-                    mixed = interpolate(
-                        judgment.hits, name=stage.reranker.name, weight=stage.weight
-                    )
+                if stage.share < 1.0 and judgment.hits:
+                    mixed = interpolate(judgment.hits, name=stage.reranker.name, weight=stage.share)
                     judgment = judgment._replace(hits=mixed)
             except Exception as exc:
                 if on_error == "raise":

@@ -233,3 +233,12 @@ def test_a_query_that_finds_nothing_gives_an_empty_result(connector: MemoryConne
     result = Retriever(connector, OverlapScorer()).search("zzz")
     assert list(result) == []
     assert not result.degraded
+
+
+def test_a_stage_without_weight_takes_the_rerankers_own(connector: MemoryConnector) -> None:
+    class Timid(OverlapScorer):
+        default_weight = 0.0
+
+    first = ids(Retriever(connector).search("wing lift drag"))
+    assert ids(Retriever(connector, Timid()).search("wing lift drag")) == first
+    assert ids(Retriever(connector, Stage(Timid(), weight=1.0)).search("wing lift drag")) != first
