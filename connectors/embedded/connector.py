@@ -253,8 +253,8 @@ class EmbeddedConnector(TensorConnector):
         """Make the graph for fast dense search, and drop what was deleted or replaced.
 
         Runs in another process while searches wait; return whether there was anything to do.
-        `on_progress` hears the seconds passed, several times a second. Interrupted at any moment,
-        it leaves the index usable.
+        `on_progress` hears the seconds passed, several times a second; it must not search. Ended
+        at any moment, by an exception or a kill, it leaves the index usable.
         """
         return self._writer.optimize(on_progress)
 

@@ -40,7 +40,7 @@ class IndexEncoder:
                 # Imported here as OpenVINO takes longer to import than a lexical search takes.
                 from retrieve_rerank.models.loading import load_encoder
 
-                encoder = load_encoder(self._recorded.name)
+                encoder = load_encoder(self._recorded.source)
                 self._check(encoder)
                 self._loaded = encoder
             return self._loaded

@@ -22,6 +22,7 @@ from retrieve_rerank.errors import (
     IndexMismatchError,
     IndexNotFoundError,
 )
+from retrieve_rerank.models.resolving import ALIASES
 from retrieve_rerank.template import Template
 
 FORMAT = 1
@@ -69,11 +70,15 @@ class EncoderFacts:
     name: str
     fingerprint: str
     dimension: int
+    source: str
+    """What loads it from whatever folder one works in: the name, or its folder's full path."""
 
     @classmethod
     def of(cls, encoder: Embedder) -> Self:
         """Take an encoder's facts."""
-        return cls(encoder.name, encoder.fingerprint, encoder.dimension)
+        name, folder = encoder.name, Path(encoder.name).expanduser()
+        source = str(folder.absolute()) if name not in ALIASES and folder.is_dir() else name
+        return cls(name, encoder.fingerprint, encoder.dimension, source)
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ class Writer:
         self._folder = folder
         self._shard = shard
         self._encoder = encoder
-        self._turn = threading.Lock()
+        self._turn = threading.RLock()  # `on_progress` may write too
 
     def index(
         self, documents: Iterable[Document], on_progress: Callable[[int], None] | None

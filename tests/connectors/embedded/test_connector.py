@@ -25,6 +25,7 @@ from retrieve_rerank.errors import (
     ModelError,
     ModelNotFoundError,
 )
+from retrieve_rerank.models.loading import load_encoder
 from retrieve_rerank.models.token_pooling import pool_tokens
 from tests.hashing import HashingEncoder
 
@@ -159,6 +160,33 @@ def test_lexical_search_imports_no_inference_library(tmp_path: Path) -> None:
         "sys.exit(bool({'openvino', 'torch', 'tokenizers', 'pydantic'} & sys.modules.keys()))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_a_model_in_a_folder_is_found_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundled = load_encoder().folder.path
+    (tmp_path / "model").symlink_to(bundled)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    folder = made(tmp_path / "index", load_encoder("model"), sentences(3))
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    with EmbeddedConnector.connect(str(folder)) as connector:
+        assert connector.schema().encoder == "model"
+        assert len(connector.search_max_sim("lift of a wing", top_k=3).scores) == 3
+
+
+def test_a_model_that_was_replaced_under_its_name_is_noticed(tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(load_encoder().folder.path, model)
+    folder = made(tmp_path / "index", load_encoder(str(model)), sentences(3))
+    settings = model / "sentence_bert_config.json"
+    settings.write_text(json.dumps({**json.loads(settings.read_text()), "max_seq_length": 16}))
+    with (
+        EmbeddedConnector.connect(str(folder)) as connector,
+        pytest.raises(IndexMismatchError, match=r"was made with .*model \(384 dimensions"),
+    ):
+        connector.search("lift", top_k=1)
 
 
 class Misbehaving(HashingEncoder):
