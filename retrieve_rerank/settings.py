@@ -77,7 +77,7 @@ class StageSettings(BaseModel):
         ge=0,
         le=1,
         description="Share of its scores in the new order, the rest going to the incoming "
-        "scores; where not set, what the index recommends for it, else 1.",
+        "scores; where not set, what the reranker recommends.",
     )
 
     @property

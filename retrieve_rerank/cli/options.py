@@ -54,7 +54,7 @@ def stage_options(command: Command) -> Command:
             "--weight",
             type=click.FloatRange(0, 1),
             help="Share of the reranker's scores in the new order, the rest going to the first "
-            "stage's.  [default: what the index recommends]",
+            "stage's.  [default: what the reranker recommends]",
         ),
         click.option(
             "--depth",
