@@ -31,8 +31,13 @@ def save_encoder(folder: Path, family: str, pooling: str, **tokenizer: str) -> P
 
 @pytest.mark.parametrize(
     ("family", "pooling"),
-    [("bert", "mean"), ("roberta", "cls"), ("xlm-roberta", "mean"), ("modernbert", "cls"),
-     ("qwen3", "lasttoken")],
+    [
+        ("bert", "mean"),
+        ("roberta", "cls"),
+        ("xlm-roberta", "mean"),
+        ("modernbert", "cls"),
+        ("qwen3", "lasttoken"),
+    ],
 )
 def test_an_encoder_equals_sentence_transformers(tmp_path: Path, family: str, pooling: str) -> None:
     folder = save_encoder(tmp_path, family, pooling)
@@ -42,9 +47,7 @@ def test_an_encoder_equals_sentence_transformers(tmp_path: Path, family: str, po
     assert encoder.embed_documents(TEXTS) == pytest.approx(
         original.encode(TEXTS, prompt_name="passage"), abs=1e-4
     )
-    assert encoder.embed_queries([QUERY]) == pytest.approx(
-        original.encode_query([QUERY]), abs=1e-4
-    )
+    assert encoder.embed_queries([QUERY]) == pytest.approx(original.encode_query([QUERY]), abs=1e-4)
     for text, encoding in zip(TEXTS, encoder.encode_documents(TEXTS), strict=True):
         states = original.encode(text, prompt_name="passage", output_value="token_embeddings")
         rows = np.asarray(states) / np.linalg.norm(states, axis=1, keepdims=True)

@@ -180,9 +180,7 @@ def _byte_level(family: str, settings: Mapping[str, Any]) -> PreTrainedTokenizer
     )
 
 
-def _roberta_like(
-    tokenizer: Tokenizer, settings: Mapping[str, Any]
-) -> PreTrainedTokenizerFast:
+def _roberta_like(tokenizer: Tokenizer, settings: Mapping[str, Any]) -> PreTrainedTokenizerFast:
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>",
         pair="<s> $A </s> </s> $B </s>",
