@@ -117,7 +117,8 @@ class Writer:
     def _learn_fields(self, records: Iterable[Record]) -> None:
         # Before their documents are written: a filter may name too many fields, never too few.
         fields = deepcopy(self.manifest.fields)
-        if any([add_fields(fields, each.metadata) for each in records]):
+        changed = [add_fields(fields, each.metadata) for each in records]
+        if any(changed):
             self._save(replace(self.manifest, fields=fields))
 
     def _write(self, records: Sequence[Record]) -> int:

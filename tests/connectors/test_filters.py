@@ -96,8 +96,8 @@ def test_what_is_no_filter_value_is_an_error(wanted: Any) -> None:
 
 def test_an_unknown_field_is_an_error_that_names_the_known_ones() -> None:
     fields = fields_of({"year": 1, "author": {"name": "x"}})
-    with pytest.raises(UnknownFieldError, match=r"'yaer'; known: author\.name, year"):
-        conditions({"yaer": 1}, fields)
+    with pytest.raises(UnknownFieldError, match=r"'colour'; known: author\.name, year"):
+        conditions({"colour": 1}, fields)
     with pytest.raises(UnknownFieldError, match="no metadata to filter by"):
         conditions({"year": 1}, {})
     with pytest.raises(UnknownFieldError, match="and 10 more"):

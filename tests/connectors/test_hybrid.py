@@ -17,7 +17,7 @@ def ranking(*ids: str) -> Sequence[Hit]:
 RANKINGS = {"dense": ranking("a", "b", "c"), "bm25": ranking("c", "d")}
 
 
-def test_fusion_is_the_librarys_own() -> None:
+def test_fusion_is_that_of_the_library() -> None:
     weights = {"dense": 2.0}
     assert Fusion().fuse(RANKINGS, top_k=9) == rrf(RANKINGS)
     assert Fusion("rrf", weights).fuse(RANKINGS, top_k=2) == rrf(RANKINGS, weights=weights, top_k=2)

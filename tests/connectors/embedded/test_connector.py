@@ -261,7 +261,7 @@ def test_dense_scores_are_the_cosines(tmp_path: Path) -> None:
     )
 
 
-def test_max_sim_is_the_mean_over_the_querys_tokens_of_pooled_documents(tmp_path: Path) -> None:
+def test_max_sim_is_the_mean_over_query_tokens_of_pooled_documents(tmp_path: Path) -> None:
     documents, encoder = sentences(100), HashingEncoder()
     settings = EmbeddedSettings(pooling_factor=3)
     with EmbeddedConnector.create(
