@@ -45,7 +45,7 @@ def long_texts(count: int) -> list[Document]:
 def test_a_full_disk_is_noticed_before_it_kills_and_what_was_written_stays(
     small_disk: Path,
 ) -> None:
-    documents = long_texts(1000)
+    documents = long_texts(500)
     encoder = HashingEncoder(384)
     reported = 0
 
