@@ -24,7 +24,7 @@ DEPTH = 100
 class Fusion:
     """How dense and BM25 rankings become one."""
 
-    method: Literal["rrf", "weighted"] = "rrf"
+    method: Literal["rrf", "weighted"] = "weighted"
     weights: Mapping[str, float] = field(default_factory=dict)
     """Ranking -> its weight, 1 where absent; a ranking of weight 0 is not asked for."""
 

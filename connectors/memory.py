@@ -23,7 +23,7 @@ from retrieve_rerank.types import Document, Hit, rank
 
 
 class MemoryConnector(Connector):
-    """Documents in a list, ranked by BM25 and, given an encoder, by cosine too, fused by RRF.
+    """Documents in a list, ranked by BM25 and, given an encoder, by cosine too, fused.
 
     Every search compares with every document. Safe to share between threads.
     """

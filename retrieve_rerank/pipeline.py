@@ -7,9 +7,10 @@ of blocking work and is told its outcome.
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Awaitable, Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Self
 
@@ -70,7 +71,7 @@ class Retriever:
         self.connector = connector
         self.stages = tuple(s if isinstance(s, Stage) else Stage(s) for s in stages)
         self.candidates = candidates
-        self._threads = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="retriever")
+        self._threads = threading.BoundedSemaphore(MAX_THREADS)
 
     def search(
         self,
@@ -127,8 +128,7 @@ class Retriever:
             return _result(stop)
 
     def close(self) -> None:
-        """Let running work end and close the connector."""
-        self._threads.shutdown(wait=True)
+        """Close the connector."""
         self.connector.close()
 
     def __enter__(self) -> Self:
@@ -140,13 +140,25 @@ class Retriever:
     def _run(self, work: _Work, clock: _Clock) -> Any:
         if clock.deadline_s is None:
             return work.here()
-        future = self._threads.submit(work.here)
+        if not self._threads.acquire(timeout=clock.remaining_s):
+            raise clock.exceeded()
+        future: Future[Any] = Future()
+
+        def run() -> None:
+            try:
+                future.set_result(work.here())
+            except Exception as exc:  # handed to whoever waits
+                future.set_exception(exc)
+            finally:
+                self._threads.release()
+
+        # A daemon: work that is given up must not keep the process from ending.
+        threading.Thread(target=run, name="retriever", daemon=True).start()
         try:
             return future.result(timeout=clock.remaining_s)
         except TimeoutError as exc:
             if future.done():  # with its answer at the last moment, or a TimeoutError of its own
                 return future.result()
-            future.cancel()
             raise clock.exceeded() from exc
 
     def _steps(

@@ -133,9 +133,15 @@ def rescore(hits: Sequence[Hit], scores: Sequence[float], *, top_k: int | None =
 
 
 def append_unjudged(judged: Sequence[Hit], unjudged: Iterable[Hit]) -> list[Hit]:
-    """Put the hits that a stage did not judge below those it did, in their order."""
-    rest = (replace(hit, rank=len(judged) + n) for n, hit in enumerate(unjudged, start=1))
-    return [*judged, *rest]
+    """Put the hits that a stage did not judge below those it did, in their order.
+
+    A hit whose rank changes by that keeps its score, and its old place as `previous`.
+    """
+    placed = enumerate(unjudged, start=len(judged) + 1)
+    return [
+        *judged,
+        *(hit if hit.rank == n else replace(hit, rank=n, previous=hit) for n, hit in placed),
+    ]
 
 
 def _descending(scores: Sequence[float]) -> list[int]:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import math
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -156,6 +158,18 @@ def test_a_first_stage_past_the_deadline_raises() -> None:
 
     with pytest.raises(DeadlineExceededError):
         Retriever(Stuck(WINGS)).search("wing", deadline_s=0.1)
+
+
+def test_work_that_is_given_up_does_not_keep_the_process_alive() -> None:
+    code = (
+        "from tests.test_pipeline import *\n"
+        "result = Retriever(MemoryConnector(WINGS), Slow(300)).search('wing', deadline_s=0.2)\n"
+        "print(result.degraded)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert done.stdout == "True\n"
 
 
 async def test_async_answers_as_sync_does(connector: MemoryConnector) -> None:

@@ -66,6 +66,15 @@ def test_unjudged_hits_follow_in_their_order() -> None:
     assert merged[3].score == 1.0
 
 
+def test_an_unjudged_hit_that_moves_remembers_where_it_was() -> None:
+    hits = rank(zip(documents("abc"), [3.0, 2.0, 1.0], strict=True))
+    merged = append_unjudged(rescore(hits[2:], [9.0]), hits[:2])
+    assert ids(merged) == "cab"
+    assert [hit.rank for hit in merged] == [1, 2, 3]
+    assert [hit.first_stage.rank for hit in merged] == [3, 1, 2]
+    assert merged[1].score == 3.0
+
+
 def test_a_result_is_degraded_when_a_stage_failed() -> None:
     fine = StageReport("a", ms=1.0, candidates=1, scored=1)
     failed = StageReport("b", ms=1.0, candidates=1, scored=0, error="no time left")

@@ -45,7 +45,7 @@ class EmbeddedSettings:
     """What is indexed of a document."""
     pooling_factor: int = 2
     """Token vectors that are merged into one, on average."""
-    tensor_storage: TensorStorage = "float16"
+    tensor_storage: TensorStorage = "turbo8"
     """How a number of a token vector is kept: 4 bytes, 2 bytes, or Qdrant's 8-bit TurboQuant."""
     fusion: Fusion = field(default_factory=Fusion)
 

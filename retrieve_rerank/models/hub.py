@@ -16,7 +16,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 
-from retrieve_rerank.errors import ModelNotFoundError
+from retrieve_rerank.errors import ModelError, ModelNotFoundError
 from retrieve_rerank.models.network_files import choose_network, missing_network
 
 _TIMEOUT_S = 10.0
@@ -48,7 +48,7 @@ def download(repository: str, *, on_gpu: bool) -> Path:
         raise ModelNotFoundError(
             f"no model {repository!r} at {constants.ENDPOINT}; if it is private, set HF_TOKEN"
         ) from exc
-    except ModelNotFoundError:
+    except ModelError:
         raise
     except Exception as exc:  # offline, refused, timed out: each of the HTTP library's own kind
         raise ModelNotFoundError(

@@ -108,7 +108,7 @@ def local_folder(name: str) -> Path | None:
     if name in ALIASES and bundled.is_dir():
         return bundled
     folder = Path(name).expanduser()
-    return folder if folder.is_dir() else None
+    return folder if name and folder.is_dir() else None
 
 
 def prompts_of(name: str) -> Mapping[str, str]:

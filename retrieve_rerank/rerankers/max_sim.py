@@ -18,7 +18,7 @@ from retrieve_rerank.base import (
     Vectors,
 )
 from retrieve_rerank.models.loading import load_encoder
-from retrieve_rerank.rerankers.database import DatabaseMaxSim
+from retrieve_rerank.rerankers.database import MAX_SIM_WEIGHT, DatabaseMaxSim
 from retrieve_rerank.template import Template
 from retrieve_rerank.types import Hit, rescore
 
@@ -29,6 +29,7 @@ class MaxSim(Scorer):
     """Score texts by MaxSim, computed here: every text goes through the model at each call."""
 
     name = "max-sim"
+    default_weight = MAX_SIM_WEIGHT
 
     def __init__(self, embedder: TokenEmbedder, *, template: Template | None = None) -> None:
         self.embedder = embedder

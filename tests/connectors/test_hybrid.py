@@ -19,7 +19,7 @@ RANKINGS = {"dense": ranking("a", "b", "c"), "bm25": ranking("c", "d")}
 
 def test_fusion_is_that_of_the_library() -> None:
     weights = {"dense": 2.0}
-    assert Fusion().fuse(RANKINGS, top_k=9) == rrf(RANKINGS)
+    assert Fusion().fuse(RANKINGS, top_k=9) == weighted(RANKINGS)
     assert Fusion("rrf", weights).fuse(RANKINGS, top_k=2) == rrf(RANKINGS, weights=weights, top_k=2)
     assert Fusion("weighted", weights).fuse(RANKINGS, top_k=9) == weighted(
         RANKINGS, weights=weights

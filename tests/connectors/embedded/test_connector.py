@@ -421,7 +421,7 @@ def test_the_schema_tells_size_and_settings(tmp_path: Path) -> None:
     details = schema.details
     assert 0 < details["bytes_on_disk"] < 50 << 20
     assert details["bm25"]["average_length"] == pytest.approx(7, abs=2)
-    assert details["tensors"] == {"pooling_factor": 2, "storage": "float16"}
+    assert details["tensors"] == {"pooling_factor": 2, "storage": "turbo8"}
     json.dumps(details)
 
 
