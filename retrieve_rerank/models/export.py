@@ -54,14 +54,19 @@ TARGET_OVERLAP = 0.98
 
 _NETWORK = "openvino/openvino_model.xml"
 _COPIED = (
-    "*.json",
+    "config.json",
+    "modules.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "sentence_*_config.json",
+    "config_sentence_transformers.json",
+    SETTINGS_FILE,
     "README.md",
     "LICENSE*",
     "NOTICE*",
-    "*_*/config.json",
+    "*_*/config.json",  # of the modules that follow the network
     "*_Dense/model.safetensors",
 )
-_NOT_COPIED = ("data_config.json", "model.safetensors.index.json", "pytorch_model.bin.index.json")
 _CALIBRATED = 128  # sequences; twice as many changed nothing that we could measure
 _CHECKED_QUERIES = 20
 _CHECKED_DOCUMENTS = 100
@@ -178,20 +183,24 @@ def _save(network: ov.Model, folder: Path, *, precision: str) -> None:
 
 
 def _scores(model: TextEncoder | PairModel, samples: Sequence[Sample]) -> list[Vectors]:
-    """Score each sample's documents: logits, cosines, or MaxSim for late interaction."""
-    scores = []
-    for query, documents in samples:
-        documents = documents[:_CHECKED_DOCUMENTS]
-        if isinstance(model, PairModel):
-            scores.append(model.score([(query, document) for document in documents]).scores)
-        elif model.folder.late_interaction:
-            tokens = model.embed_query_tokens([query])[0]
-            found = model.embed_document_tokens(documents)
-            scores.append(np.array([(tokens @ d.T).max(axis=1).mean() for d in found]))
-        else:
-            vector = unit_rows(model.embed_queries([query])[0])
-            scores.append(unit_rows(model.embed_documents(documents)) @ vector)
-    return scores
+    """Score what each query is compared with, one array (documents,) a query.
+
+    A pair model judges the query's own documents: logits. An encoder searches the documents of
+    all queries together: cosines, or MaxSim for late interaction.
+    """
+    if isinstance(model, PairModel):
+        pairs = [[(query, d) for d in found[:_CHECKED_DOCUMENTS]] for query, found in samples]
+        return [model.score(of_query).scores for of_query in pairs]
+    documents = list(dict.fromkeys(d for sample in samples for d in sample.documents))
+    queries = [sample.query for sample in samples]
+    if model.folder.late_interaction:
+        tokens = model.embed_document_tokens(documents)
+        return [
+            np.array([(query @ document.T).max(axis=1).mean() for document in tokens])
+            for query in model.embed_query_tokens(queries)
+        ]
+    vectors = unit_rows(model.embed_documents(documents))
+    return [vectors @ query for query in unit_rows(model.embed_queries(queries))]
 
 
 def _sequences(model: TextEncoder | PairModel, samples: Sequence[Sample]) -> list[Tokens]:
@@ -215,10 +224,9 @@ def _copy_settings(checkpoint: Checkpoint, folder: Path) -> None:
     for pattern in _COPIED:
         for base in {source.path, source.transformer}:
             for file in base.glob(pattern):
-                if file.is_file() and file.name not in _NOT_COPIED:
-                    copy = folder / file.relative_to(source.path)
-                    copy.parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(file, copy)
+                copy = folder / file.relative_to(source.path)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, copy)
     prompts = prompts_of(checkpoint.name)
     if prompts:
         file = folder / "config_sentence_transformers.json"

@@ -193,7 +193,7 @@ def test_pickles_are_refused_with_what_to_do(tmp_path: Path, checkpoint: Path) -
     shutil.copytree(checkpoint, folder)
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
 
-    with pytest.raises(ModelError, match="pickles.*save_pretrained"):
+    with pytest.raises(ModelError, match=r"pickles.*save_pretrained"):
         load_encoder(str(folder), device="cpu")
 
 
@@ -212,7 +212,7 @@ def test_a_module_without_its_settings_is_refused(tmp_path: Path, checkpoint: Pa
     save(tmp_path, checkpoint, Pooling(32))
     (tmp_path / "1_Pooling" / "config.json").unlink()
 
-    with pytest.raises(ModelError, match="1_Pooling lacks config.json"):
+    with pytest.raises(ModelError, match=r"1_Pooling lacks config\.json"):
         load_encoder(str(tmp_path))
 
 

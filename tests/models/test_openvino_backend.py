@@ -14,8 +14,8 @@ from retrieve_rerank.models import openvino_backend
 from retrieve_rerank.models.loading import load_encoder, load_pair_model
 from retrieve_rerank.models.openvino_backend import OpenVINOBackend, choose_arithmetic
 
-WORDS = "wing flutter at supersonic speeds was measured in a wind tunnel by several models".split()
-TEXTS = [" ".join(WORDS[:n]) for n in (3, 9, 1, 14, 6, 12, 2)] * 6
+LONGEST = "wing flutter at supersonic speeds was measured in a wind tunnel by several models"
+TEXTS = [" ".join(LONGEST.split()[:n]) for n in (3, 9, 1, 14, 6, 12, 2)] * 6
 
 
 def test_scores_do_not_depend_on_the_batch(exported: Path) -> None:
@@ -91,7 +91,7 @@ def test_a_damaged_network_is_named(exported: Path, tmp_path: Path) -> None:
     shutil.copytree(exported, folder)
     (folder / "openvino" / "openvino_model.xml").write_text("<net>")
 
-    with pytest.raises(ModelError, match="cannot read the network .*openvino_model.xml"):
+    with pytest.raises(ModelError, match=r"cannot read the network .*openvino_model\.xml"):
         load_pair_model(str(folder))
 
 

@@ -92,5 +92,5 @@ def test_passages_without_overlap_are_the_text(file: Path, text: str, query: str
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text("{}")
-    with pytest.raises(ModelError, match="cannot read the tokenizer .*tokenizer.json"):
+    with pytest.raises(ModelError, match=r"cannot read the tokenizer .*tokenizer\.json"):
         TextTokenizer(tmp_path / "tokenizer.json", max_tokens=8)

@@ -17,8 +17,8 @@ from retrieve_rerank.models.loading import load_encoder, load_pair_model
 from tests.models.tiny import FAMILIES, QUERY, TEXTS, make_model
 
 
-def save_encoder(folder: Path, family: str, pooling: str, **tokenizer: str) -> Path:
-    checkpoint = make_model(folder / "checkpoint", family, **tokenizer)
+def save_encoder(folder: Path, family: str, pooling: str) -> Path:
+    checkpoint = make_model(folder / "checkpoint", family)
     transformer = modules.Transformer(str(checkpoint))
     model = SentenceTransformer(
         modules=[transformer, modules.Pooling(32, pooling_mode=pooling), modules.Normalize()],

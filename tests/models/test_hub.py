@@ -1,0 +1,162 @@
+"""Hub ids: downloaded once without pickles, then served from the cache, offline too."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+RR = "from retrieve_rerank.cli import main; main(prog_name='rr')"
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+class Hub:
+    """A server that answers as the Hugging Face hub does, for one repository: owner/tiny."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.requested: list[str] = []
+        hub = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_HEAD(self) -> None:
+                hub.answer(self, body=False)
+
+            def do_GET(self) -> None:
+                hub.answer(self, body=True)
+
+            def log_message(self, *arguments: object) -> None:
+                """Stay silent."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}"
+
+    def answer(self, request: BaseHTTPRequestHandler, *, body: bool) -> None:
+        path = request.path.partition("?")[0]
+        files = sorted(file for file in self.folder.rglob("*") if file.is_file())
+        names = [file.relative_to(self.folder).as_posix() for file in files]
+        prefix = f"/owner/tiny/resolve/{COMMIT}/"
+        status, headers, content = 404, {"X-Error-Code": "RepoNotFound"}, b"{}"
+        if path.startswith("/api/models/owner/tiny/tree/"):
+            entries = [
+                {"type": "file", "path": name, "size": file.stat().st_size, "oid": _etag(file)}
+                for name, file in zip(names, files, strict=True)
+            ]
+            status, headers, content = 200, {}, json.dumps(entries).encode()
+        elif path.startswith("/api/models/owner/tiny"):
+            siblings = [{"rfilename": name} for name in names]
+            listing = {"id": "owner/tiny", "sha": COMMIT, "siblings": siblings}
+            status, headers, content = 200, {}, json.dumps(listing).encode()
+        elif path.startswith(prefix) and path.removeprefix(prefix) in names:
+            file = self.folder / path.removeprefix(prefix)
+            self.requested.append(path.removeprefix(prefix))
+            status, content = 200, file.read_bytes()
+            headers = {"ETag": f'"{_etag(file)}"', "X-Repo-Commit": COMMIT}
+        request.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(content))}.items():
+            request.send_header(name, value)
+        request.end_headers()
+        if body:
+            request.wfile.write(content)
+
+
+def _etag(file: Path) -> str:
+    return hashlib.sha1(file.read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[Hub]:
+    """A repository of a pair model, whose network nobody opens here."""
+    folder = tmp_path / "repository"
+    config = {"architectures": ["BertForSequenceClassification"], "id2label": {"0": "LABEL_0"}}
+    for name, content in {
+        "config.json": json.dumps({**config, "model_type": "bert", "num_hidden_layers": 2}),
+        "tokenizer.json": "{}",
+        "tokenizer_config.json": '{"model_max_length": 128}',
+        "README.md": "---\nlicense: mit\n---\n",
+        "openvino/openvino_model.xml": "<net/>",
+        "openvino/openvino_model.bin": "weights",
+        "pytorch_model.bin": "a pickle",
+        "modeling_tiny.py": "raise SystemExit('code of the checkpoint ran')",
+    }.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content)
+    server = Hub(folder)
+    yield server
+    server.server.shutdown()
+    server.server.server_close()
+
+
+def info(name: str, *, home: Path, url: str, offline: bool = False) -> tuple[int, str]:
+    """Run `rr models info` in a process of its own, since the hub's library reads its
+    environment when it is imported."""
+    environment = {
+        **os.environ,
+        "HF_ENDPOINT": url,
+        "HF_HOME": str(home),
+        "HF_HUB_OFFLINE": str(int(offline)),
+        "HF_HUB_DISABLE_XET": "1",
+        "NO_PROXY": "*",
+    }
+    run = subprocess.run(
+        [sys.executable, "-c", RR, "models", "info", name, "--json"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    return run.returncode, run.stdout or run.stderr
+
+
+def test_a_hub_id_is_downloaded_once_without_pickles_or_code(hub: Hub, tmp_path: Path) -> None:
+    code, output = info("owner/tiny", home=tmp_path / "home", url=hub.url)
+
+    assert code == 0, output
+    described = json.loads(output)
+    assert described["runs_on"].startswith("OpenVINO")
+    assert (described["kind"], described["max_tokens"]) == ("cross-encoder", 128)
+    assert described["licence"] == "mit"
+    assert "openvino/openvino_model.bin" in hub.requested
+    assert not {"pytorch_model.bin", "modeling_tiny.py"} & set(hub.requested)
+
+    asked = len(hub.requested)
+    code, _ = info("owner/tiny", home=tmp_path / "home", url=hub.url)
+    assert (code, len(hub.requested)) == (0, asked)
+    code, again = info("owner/tiny", home=tmp_path / "home", url=hub.url, offline=True)
+    assert (code, again) == (0, output)
+
+
+def test_offline_the_error_says_what_to_do(tmp_path: Path) -> None:
+    nobody = "http://127.0.0.1:9"
+    for offline in (True, False):
+        code, output = info("owner/tiny", home=tmp_path, url=nobody, offline=offline)
+        assert code == 1
+        assert f"owner/tiny is not in the local cache {tmp_path / 'hub'}" in output
+        assert "hf download owner/tiny" in output
+        assert "Traceback" not in output
+
+
+def test_an_unknown_repository_is_named(hub: Hub, tmp_path: Path) -> None:
+    code, output = info("owner/absent", home=tmp_path, url=hub.url)
+    assert code == 1
+    assert "no model 'owner/absent' at" in output
+
+
+def test_a_repository_of_pickles_says_how_to_convert(hub: Hub, tmp_path: Path) -> None:
+    for name in ("openvino_model.xml", "openvino_model.bin"):
+        (hub.folder / "openvino" / name).unlink()
+    code, output = info("owner/tiny", home=tmp_path, url=hub.url)
+    assert code == 1
+    assert "owner/tiny holds its weights as pickles" in output

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from retrieve_rerank.errors import ConfigError, ModelNotFoundError
+from retrieve_rerank.models.network_files import choose_network, missing_network, wants_gpu
+from retrieve_rerank.models.resolving import ALIASES, prompts_of, resolve
+
+
+def test_the_bundled_encoder_needs_no_network() -> None:
+    assert (resolve("all-MiniLM-L6-v2") / "config.json").is_file()
+
+
+def test_a_folder_is_found_by_its_path(tmp_path: Path) -> None:
+    assert resolve(str(tmp_path)) == tmp_path
+
+
+@pytest.mark.parametrize("name", ["nonsense", "./absent", "/absent/folder", "a/b/c", "", "a/"])
+def test_what_is_no_model_says_what_was_expected(name: str) -> None:
+    with pytest.raises(ModelNotFoundError, match="expected a folder, a hub id such as"):
+        resolve(name)
+
+
+def test_aliases_are_hub_ids_and_short() -> None:
+    for alias, model in ALIASES.items():
+        assert re.fullmatch(r"[\w.-]+/[\w.-]+", model.repository)
+        assert "/" not in alias
+        assert model.kind in ("encoder", "cross-encoder", "late interaction")
+
+
+def test_prompts_are_known_by_alias_and_by_hub_id() -> None:
+    assert prompts_of("multilingual-e5-small")["document"] == "passage: "
+    assert prompts_of("intfloat/multilingual-e5-small")["query"] == "query: "
+    assert prompts_of("bge-m3") == {}
+    assert prompts_of("somebody/else") == {}
+
+
+OPENVINO = ["openvino/openvino_model.xml", "openvino/openvino_model.bin"]
+ONNX = ["onnx/model.onnx", "onnx/model.onnx_data", "onnx/model_O3.onnx"]
+SAFETENSORS = ["model.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("files", "on_gpu", "main"),
+    [
+        (OPENVINO + ONNX + SAFETENSORS, False, "openvino/openvino_model.xml"),
+        (ONNX + SAFETENSORS, False, "onnx/model.onnx"),
+        (SAFETENSORS, False, "model.safetensors"),
+        (["model.safetensors.index.json"], False, "model.safetensors.index.json"),
+        (OPENVINO + ONNX + SAFETENSORS, True, "model.safetensors"),
+    ],
+)
+def test_the_fastest_form_is_chosen(files: list[str], on_gpu: bool, main: str) -> None:
+    network = choose_network(files, on_gpu=on_gpu)
+    assert network is not None
+    assert network.main == main
+
+
+def test_no_network_means_an_error_that_says_what_is_there() -> None:
+    assert choose_network(["pytorch_model.bin"], on_gpu=False) is None
+    assert choose_network(OPENVINO, on_gpu=True) is None
+    assert "pickles" in str(missing_network(["pytorch_model.bin"], where="x", on_gpu=False))
+    assert "use device 'cpu'" in str(missing_network(OPENVINO, where="x", on_gpu=True))
+    assert "holds no network" in str(missing_network(["config.json"], where="x", on_gpu=False))
+
+
+def test_an_unknown_device_names_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match="unknown device 'tpu'; known: auto, cpu, cuda"):
+        wants_gpu("tpu")
+    assert wants_gpu("cuda:1")
+    assert not wants_gpu("cpu")
