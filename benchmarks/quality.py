@@ -160,7 +160,9 @@ def table(rows: Mapping[str, Row]) -> str:
 PAGE = """\
 # Quality
 
-nDCG@10 on the test queries of nine collections, by the defaults: BM25 and the bundled encoder's dense search, 100 candidates of each, fused (hybrid), then reranked by MaxSim over the pooled token vectors in the engine. The defaults were chosen on other queries: [the recipe](recipe.md).
+nDCG@10 on the test queries of nine collections, by the defaults: BM25 and the bundled encoder's
+dense search, 100 candidates of each, fused (hybrid), then reranked by MaxSim over the pooled token
+vectors in the engine. The defaults were chosen on other queries: [the recipe](recipe.md).
 
 {machine}
 
@@ -168,9 +170,11 @@ nDCG@10 on the test queries of nine collections, by the defaults: BM25 and the b
 
 {table}
 
-- covidqa and policyqa: the first 600 test queries, as in the reference figures of dense search; the BM25 references are over all test queries, so that their differences mix in the sample.
+- covidqa and policyqa: the first 600 test queries, as in the reference figures of dense search; the
+  BM25 references are over all test queries, so that the sample is part of those differences.
 - ▲ and ▼: a paired randomisation test of hybrid + MaxSim against hybrid gives p below 0.05.
-- BM25 reference: bm25s 0.3.16 with k1 0.9, b 0.4, as recorded with each collection. Dense reference: exact search with the original float32 model, by sentence-transformers, at 256 tokens.
+- BM25 reference: bm25s 0.3.16 with k1 0.9, b 0.4, as recorded with each collection. Dense reference:
+  exact search with the original float32 model, by sentence-transformers, at 256 tokens.
 - stard is Chinese: `rr index` notices, and searches by words alone.
 """
 
