@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from retrieve_rerank import Document, Retriever, Template, rank
+from retrieve_rerank.connectors.memory import MemoryConnector
+from retrieve_rerank.errors import InputError
+from retrieve_rerank.rerankers.cross_encoder import CrossEncoder
+from tests.models.tiny import MAX_TOKENS, QUERY, TEXTS, make_model
+
+LONG = " ".join(TEXTS)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_model(tmp_path_factory.mktemp("cross-encoder"), "bert", labels=1)
+
+
+@pytest.fixture(scope="module")
+def reranker(folder: Path) -> CrossEncoder:
+    return CrossEncoder(str(folder))
+
+
+def test_scores_are_raw_logits_as_sentence_transformers_gives_them(folder: Path) -> None:
+    from sentence_transformers import CrossEncoder as Peer
+    from torch.nn import Identity
+
+    peer = Peer(str(folder), activation_fn=Identity())
+    expected = peer.predict([(QUERY, text) for text in TEXTS]).tolist()
+    assert CrossEncoder(str(folder)).score(QUERY, TEXTS) == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_texts_score_does_not_depend_on_the_others(reranker: CrossEncoder) -> None:
+    together = reranker.score(QUERY, TEXTS)
+    alone = [reranker.score(QUERY, [text])[0] for text in TEXTS]
+    assert together == pytest.approx(alone, abs=1e-5)
+    assert reranker.score(QUERY, TEXTS[::-1]) == pytest.approx(together[::-1], abs=1e-5)
+
+
+def test_threads_get_the_scores_that_one_gets_alone(reranker: CrossEncoder) -> None:
+    expected = reranker.score(QUERY, TEXTS)
+    answers: list[list[float]] = []
+    threads = [
+        threading.Thread(target=lambda: answers.append(reranker.score(QUERY, TEXTS)))
+        for _ in range(16)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(answers) == 16
+    assert all(answer == pytest.approx(expected, abs=1e-5) for answer in answers)
+
+
+def test_the_template_says_what_is_read_of_a_document(folder: Path) -> None:
+    hits = rank([(Document("a", "short", {"title": "The cat", "lang": "en"}), 0.0)])
+    whole = CrossEncoder(str(folder)).rerank(QUERY, hits)[0].score
+    assert whole == pytest.approx(CrossEncoder(str(folder)).score(QUERY, ["The cat short"])[0])
+    text = CrossEncoder(str(folder), template="{text}").rerank(QUERY, hits)[0].score
+    other = CrossEncoder(str(folder), template=Template("{text}")).rerank(QUERY, hits)[0].score
+    assert text == other != whole
+
+
+def test_truncated_texts_are_counted(reranker: CrossEncoder) -> None:
+    hits = rank((Document(str(n), text), 0.0) for n, text in enumerate(["short", LONG]))
+    assert reranker.judge(QUERY, hits).truncated == 1
+
+
+def test_a_long_document_scores_as_its_best_passage(folder: Path, reranker: CrossEncoder) -> None:
+    by_passages = CrossEncoder(str(folder), long_documents="passages")
+    passages = reranker.model.passages(QUERY, LONG)
+    assert len(passages) > 1
+    hits = rank((Document(str(n), text), 0.0) for n, text in enumerate([LONG, "short"]))
+    judgment = by_passages.judge(QUERY, hits)
+    scores = {hit.document.id: hit.score for hit in judgment.hits}
+    assert scores["0"] == pytest.approx(max(reranker.score(QUERY, passages)), abs=1e-5)
+    assert scores["1"] == pytest.approx(reranker.score(QUERY, ["short"])[0], abs=1e-5)
+    assert judgment.truncated == 0, f"every passage fits into {MAX_TOKENS} tokens"
+
+
+def test_an_unknown_way_with_long_documents_is_an_error(folder: Path) -> None:
+    with pytest.raises(InputError, match='"truncate" or "passages"; got \'cut\''):
+        CrossEncoder(str(folder), long_documents="cut")  # type: ignore[arg-type]
+
+
+def test_nothing_to_score_gives_nothing(reranker: CrossEncoder) -> None:
+    assert reranker.score(QUERY, []) == []
+    assert reranker.judge(QUERY, []).hits == []
+
+
+async def test_it_serves_as_a_stage_sync_and_async(reranker: CrossEncoder) -> None:
+    connector = MemoryConnector(Document(str(n), text) for n, text in enumerate(TEXTS))
+    retriever = Retriever(connector, reranker)
+    here, there = (
+        retriever.search("wing flutter passage"),
+        await retriever.asearch("wing flutter passage"),
+    )
+    assert [hit.document.id for hit in here] == [hit.document.id for hit in there]
+    assert here.stages[1].name == "cross-encoder"
+    assert here.stages[1].scored == len(here.hits) > 1
