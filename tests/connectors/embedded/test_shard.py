@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from retrieve_rerank import Document
-from retrieve_rerank.connectors.embedded import EmbeddedConnector
+from retrieve_rerank.connectors.embedded import EmbeddedConnector, EmbeddedSettings
 from retrieve_rerank.connectors.embedded.shard import engine_errors, translated
 from retrieve_rerank.errors import (
     ConnectorError,
@@ -53,7 +53,10 @@ def test_a_full_disk_is_noticed_before_it_kills_and_what_was_written_stays(
         nonlocal reported
         reported += done
 
-    with EmbeddedConnector.create(small_disk / "index", encoder=encoder) as connector:
+    large = EmbeddedSettings(tensor_storage="float32", pooling_factor=1)
+    with EmbeddedConnector.create(
+        small_disk / "index", encoder=encoder, settings=large
+    ) as connector:
         with pytest.raises(StorageFullError, match=r"MiB are free at .*run the same again"):
             connector.index(documents, on_progress=report)
         assert 0 < reported < len(documents)
