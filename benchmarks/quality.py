@@ -173,7 +173,7 @@ vectors in the engine. The defaults were chosen on other queries: [the recipe](r
 - covidqa and policyqa: the first 600 test queries, as in the reference figures of dense search; the
   BM25 references are over all test queries, so that the sample is part of those differences.
 - ▲ and ▼: a paired randomisation test of hybrid + MaxSim against hybrid gives p below 0.05.
-- BM25 reference: bm25s 0.3.16 with k1 0.9, b 0.4, as recorded with each collection. Dense reference:
+- BM25 reference: bm25s 0.3.16 with k1 0.9, b 0.4, as recorded with the collection. Dense reference:
   exact search with the original float32 model, by sentence-transformers, at 256 tokens.
 - stard is Chinese: `rr index` notices, and searches by words alone.
 """

@@ -14,8 +14,9 @@ def blocks(language: str) -> list[str]:
 
 def test_the_first_python_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
     exec(blocks("python")[0], {})
-    ranks = [line.split()[:2] for line in capsys.readouterr().out.splitlines()]
-    assert [rank for rank, _ in ranks] == ["1", "2"]
+    ranks = [line.split()[:3] for line in capsys.readouterr().out.splitlines()]
+    assert [rank for rank, _, _ in ranks] == ["1", "2", "3"]
+    assert sorted(was for _, _, was in ranks) == ["1", "2", "3"]
 
 
 def test_every_link_leads_to_a_file() -> None:
