@@ -70,7 +70,8 @@ def conditions(filter: Filter | None, fields: Fields) -> list[Condition]:
         }
         if not accepted:
             kinds = " or ".join(sorted(set(fields[name].values())))
-            raise InputError(f"filter {name}={wanted!r}: expected {kinds}, as the field holds")
+            shown = "a range of numbers" if isinstance(wanted, Range) else f"{wanted!r}"
+            raise InputError(f"filter {name}: expected {kinds}, as the field holds; got {shown}")
         found.append(Condition(name, accepted))
     return found
 

@@ -71,6 +71,11 @@ def open_index(settings: Settings) -> Connector:
     except IndexNotFoundError as exc:
         names = ", ".join(index_names(settings)) or "none"
         name = settings.index or where.url
+        if name in settings.indexes:
+            raise IndexNotFoundError(
+                f"index {name} is set to {where.url}, where there is none. "
+                f"Make it: rr index SOURCE --index {name}"
+            ) from exc
         raise IndexNotFoundError(
             f"no index {name}; known: {names}. Make it: rr index SOURCE --index {name}"
         ) from exc

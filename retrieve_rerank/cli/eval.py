@@ -147,6 +147,7 @@ def command(
     if report is not None:
         html = render_report(evaluation, title=title, baseline=rival, comparisons=comparisons)
         write_text(report, html)
+        click.echo(f"Report: {report}", err=True)
     if run_out is not None:
         write_runs(run_out, {stage.name: stage.rankings for stage in evaluation.stages})
 

@@ -75,7 +75,8 @@ def command(
     become metadata, by which `rr search --filter` selects.
 
     Documents that the index already holds are passed over: stopped and run again, the command
-    goes on where it was. Records that cannot be used are left out and reported, and the exit code
+    goes on where it was. Those that the sources no longer have stay; --recreate starts anew. In
+    CSV and TSV every value is text; JSON lines keep numbers, which ranges need. Records that cannot be used are left out and reported, and the exit code
     is 1 unless --skip-bad is given.
     """
     settings = load_settings(index=index)

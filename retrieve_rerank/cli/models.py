@@ -89,7 +89,7 @@ def export(
     fidelity = facts.pop("fidelity")
     for title, value in {**facts, **fidelity}.items():
         shown = f"{value:.4g}" if isinstance(value, float) else value
-        click.echo(f"{title.replace('_', ' '):<18}{shown}")
+        click.echo(f"{title.replace('_', ' '):<20}{shown}")
 
 
 def _exporting() -> ModuleType:

@@ -86,6 +86,12 @@ def _make(path: Path, *, encoder: str | None, sample: Sequence[Document]) -> Con
             err=True,
         )
         encoder = NO_ENCODER
+    elif encoder == DEFAULT_ENCODER and _is_foreign(language):
+        click.echo(
+            f"Note: the documents do not look English, which is all that {encoder} was made for; "
+            f"{' and '.join(MULTILINGUAL)} know other languages",
+            err=True,
+        )
     model = None if encoder == NO_ENCODER else load_encoder(encoder or DEFAULT_ENCODER)
     return EmbeddedConnector.create(path, encoder=model)
 

@@ -79,10 +79,11 @@ def _bar(flow: Flow) -> Iterator[Callable[[int], None]]:
         TextColumn("indexing"),
         BarColumn(),
         TaskProgressColumn(),
-        TextColumn("{task.fields[documents]:,} documents  {task.fields[rate]:,.0f}/s"),
+        TextColumn("{task.fields[documents]:,} at {task.fields[rate]:,.0f}/s,"),
         TimeElapsedColumn(),
-        TextColumn("left"),
+        TextColumn("gone,"),
         TimeRemainingColumn(),
+        TextColumn("left"),
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("", total=None, documents=0, rate=0.0)

@@ -34,9 +34,10 @@ def command(model: str | None, reranker: str | None, top_k: int | None, path: st
     """Rerank lists of documents, one JSON object a line.
 
     Reads {"query": "…", "documents": ["text" or {"id", "title", "text", …}, …]} and writes the
-    same, line for line: the documents best first, each with its rank, score and original
-    position (from 0). What a document had of these before is kept under "previous", so that one
-    `rr rerank` can read another's output.
+    same with the documents best first, each with its rank, score and original position (from 0).
+    What a document had of these before is kept under "previous", so that one `rr rerank` can read
+    another's output. A line that cannot be used is named on standard error and left out, and the
+    exit code is 1.
     """
     stage = {"reranker": reranker or reranker_of(model), **({"model": model} if model else {})}
     scorer = build_stage(StageSettings.model_validate(stage), MemoryConnector()).reranker

@@ -58,7 +58,8 @@ def command(
     """Search an index and rerank what it finds.
 
     Shows for each hit its rank after reranking, its rank before, its score, and the part of its
-    text that matches best.
+    text that matches best. Scores order the hits of one search; those of two searches do not
+    compare.
     """
     settings = load_settings(index=index, top_k=top_k, candidates=candidates, deadline_s=deadline_s)
     settings = with_stage(settings, rerank=rerank, model=model, depth=depth, weight=weight)
