@@ -133,7 +133,7 @@ def test_a_search_that_finds_nothing_says_so(rr: Rr) -> None:
             1,
             "no document has the field 'colour'; known: ",
         ),
-        (["search", "wing", "--filter", "year=new"], 1, "filter year="),
+        (["search", "wing", "--filter", "year=new"], 1, "filter year:"),
         (["search", "wing", "--filter", "year"], 1, "cannot read the filter 'year'"),
         (["search", "wing", "--rerank", "max-sin"], 1, "unknown reranker 'max-sin'; known: "),
         (["search", "wing", "--rerank", "none", "--depth", "3"], 2, "--depth needs a reranker"),
