@@ -76,8 +76,8 @@ def command(
 
     Documents that the index already holds are passed over: stopped and run again, the command
     goes on where it was. Those that the sources no longer have stay; --recreate starts anew. In
-    CSV and TSV every value is text; JSON lines keep numbers, which ranges need. Records that cannot be used are left out and reported, and the exit code
-    is 1 unless --skip-bad is given.
+    CSV and TSV every value is text; JSON lines keep numbers, which ranges need. Records that
+    cannot be used are left out and reported, and the exit code is 1 unless --skip-bad is given.
     """
     settings = load_settings(index=index)
     if settings.index is None:

@@ -1,0 +1,90 @@
+"""`rr models` as its user meets it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from retrieve_rerank.cli import main
+
+
+@pytest.fixture(autouse=True)
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No hub: neither a network nor anything downloaded before."""
+    constants = pytest.importorskip("huggingface_hub.constants")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+
+
+def rr(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["models", *arguments])
+
+
+def test_list_shows_aliases_and_what_is_present() -> None:
+    lines = rr("list").stdout.splitlines()
+
+    assert lines[0].split()[:3] == ["all-MiniLM-L6-v2", "encoder", "present"]
+    assert any(line.startswith("bge-reranker-v2-m3") and "to download" in line for line in lines)
+
+
+def test_list_as_json_has_one_object_a_line() -> None:
+    aliases = {
+        alias["name"]: alias for alias in map(json.loads, rr("list", "--json").stdout.splitlines())
+    }
+
+    assert aliases["bge-m3"]["repository"] == "BAAI/bge-m3"
+    assert not aliases["bge-m3"]["present"]
+
+
+def test_info_says_what_a_model_is_and_what_runs_it() -> None:
+    description = json.loads(rr("info", "all-MiniLM-L6-v2", "--json").stdout)
+
+    assert description["kind"] == "encoder"
+    assert (description["dimension"], description["max_tokens"]) == (384, 256)
+    assert description["pooling"] == ["mean"]
+    assert description["licence"] == "apache-2.0"
+    assert "int8 weights" in description["runs_on"]
+    assert len(description["fingerprint"]) == 16
+    shown = rr("info", "all-MiniLM-L6-v2").stdout
+    assert description["fingerprint"] in shown
+    assert "licence           apache-2.0" in shown
+
+
+def test_an_unknown_model_leaves_one_line_and_exit_code_one() -> None:
+    result = rr("info", "nonsense")
+
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr.count("\n") == 1
+    assert "no model 'nonsense'; expected a folder, a hub id" in result.stderr
+
+
+def test_offline_a_hub_id_says_what_to_do() -> None:
+    result = rr("info", "BAAI/bge-m3")
+
+    assert result.exit_code == 1
+    assert "is not in the local cache" in result.stderr
+    assert "hf download BAAI/bge-m3" in result.stderr
+
+
+def test_export_prints_the_fidelity(tmp_path: Path) -> None:
+    pytest.importorskip("nncf", reason="needs the extra 'export'")
+    tiny = pytest.importorskip("tests.models.tiny")
+    folder = tiny.make_model(tmp_path / "model", "bert", labels=1)
+    samples = tmp_path / "samples.jsonl"
+    samples.write_text('{"query": "a cat", "documents": ["one", "two cats"]}\n' * 2)
+    out = tmp_path / "out"
+    arguments = ("export", str(folder), str(out), "--calibrate", str(samples))
+
+    result = rr(*arguments, "--precision", "fp32", "--json")
+    assert result.exit_code == 0, result.stderr
+    written = json.loads(result.stdout)
+    assert written["fidelity"]["top_10_overlap"] == 1
+    assert written["folder"] == str(out)
+
+    again = rr(*arguments)
+    assert again.exit_code == 1
+    assert "exists already" in again.stderr
