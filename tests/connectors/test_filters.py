@@ -84,7 +84,9 @@ def test_values_are_converted_to_the_fields_type(wanted: Any, value: Any) -> Non
     ],
 )
 def test_values_that_the_field_cannot_hold_are_errors(wanted: Any, value: Any, holds: str) -> None:
-    with pytest.raises(InputError, match=f"filter field: expected {holds}, as the field holds; got "):
+    with pytest.raises(
+        InputError, match=f"filter field: expected {holds}, as the field holds; got "
+    ):
         conditions({"field": wanted}, fields_of({"field": value}))
 
 
