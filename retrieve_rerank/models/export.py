@@ -179,7 +179,7 @@ def _network(checkpoint: Checkpoint) -> ov.Model:
 
 def _save(network: ov.Model, folder: Path, *, precision: str) -> None:
     (folder / "openvino").mkdir(exist_ok=True)
-    ov.save_model(network, folder / _NETWORK, compress_to_fp16=precision == "bf16")
+    ov.save_model(network, folder / _NETWORK, compress_to_fp16=precision != "fp32")
 
 
 def _scores(model: TextEncoder | PairModel, samples: Sequence[Sample]) -> list[Vectors]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 from retrieve_rerank.errors import MissingExtraError, ModelError
 from retrieve_rerank.models.backend import Backend
@@ -58,14 +59,15 @@ class Checkpoint:
         them, and a model of gigabytes would take seconds to read.
         """
         digest = hashlib.sha256()
-        for file in sorted(self._files()):
+        for file in sorted(set(self._files())):
             digest.update(file.relative_to(self.folder.path).as_posix().encode())
             for block in _blocks(file):
                 digest.update(block)
         return digest.hexdigest()[:16]
 
     def _files(self) -> Iterator[Path]:
-        for pattern in (*self.network.patterns, "**/*.json", "*_Dense/model.safetensors"):
+        settings = ("*.json", "*_*/*.json", "*_Dense/model.safetensors")
+        for pattern in (*self.network.patterns, *settings):
             yield from (file for file in self.folder.path.glob(pattern) if file.is_file())
 
 
@@ -82,7 +84,7 @@ def find_checkpoint(name: str, *, device: str = "auto") -> Checkpoint:
     inner = folder.transformer.relative_to(path).as_posix()
     where = "" if inner == "." else inner
     network = choose_network(files, on_gpu=on_gpu, transformer=where)
-    if network is None and device == "auto":
+    if on_gpu and device == "auto" and (network is None or not _torch_backend(name).gpu()):
         on_gpu = False
         network = choose_network(files, on_gpu=False, transformer=where)
     if network is None:
@@ -142,19 +144,22 @@ def load_backend(checkpoint: Checkpoint, *, threads: int | None = None) -> Backe
             threads=threads,
         )
         return backend
-    try:
-        torch = import_module("retrieve_rerank.models.torch_backend")
-    except ModuleNotFoundError as exc:
-        if (exc.name or "").startswith("retrieve_rerank"):
-            raise
-        raise MissingExtraError(f"running {checkpoint.name} from safetensors", "torch") from exc
-    backend = torch.TorchBackend(
+    backend = _torch_backend(checkpoint.name).TorchBackend(
         folder.transformer,
         pairs=folder.labels is not None,
         device=checkpoint.device,
         threads=threads,
     )
     return backend
+
+
+def _torch_backend(name: str) -> ModuleType:
+    try:
+        return import_module("retrieve_rerank.models.torch_backend")
+    except ModuleNotFoundError as exc:
+        if (exc.name or "").startswith("retrieve_rerank"):
+            raise
+        raise MissingExtraError(f"running {name} from safetensors", "torch") from exc
 
 
 def _tokenizer(folder: ModelFolder) -> TextTokenizer:

@@ -23,6 +23,8 @@ class TorchBackend:
     """
 
     def __init__(self, folder: Path, *, pairs: bool, device: str, threads: int | None) -> None:
+        if device != "cpu" and not gpu():
+            raise ModelError("torch finds no GPU; use device 'cpu', or a torch built for this GPU")
         if threads is not None:
             torch.set_num_threads(threads)
         self._network = load_network(
@@ -73,6 +75,6 @@ def input_names(network: Any) -> list[str]:
     return names
 
 
-def gpu() -> str | None:
-    """Return the name torch gives the first GPU; None where it finds none."""
-    return "cuda" if torch.cuda.is_available() else None
+def gpu() -> bool:
+    """Whether torch finds a GPU that it can use."""
+    return bool(torch.cuda.is_available())

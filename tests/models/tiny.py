@@ -30,7 +30,8 @@ TEXTS = [
     "A reranker reads the query and the passage together, and gives them one score.",
     "short",
     "Wing flutter at supersonic speeds was measured in a wind tunnel; the results agree with"
-    " theory. Several models were tested at different angles of attack and compared.",
+    " theory. Several models were tested at different angles of attack, and compared with those"
+    " of earlier work in other tunnels.",
     "",
     "Die Sätze haben Umlaute: äöü, and some 中文字符 as well.",
 ]
