@@ -73,7 +73,7 @@ class FirstTokenLayer(torch.nn.Module):
     ) -> torch.Tensor:
         """Return the first token's state (n, 1, dim)."""
         attention = self.layer.attention
-        first = states[:, :1]
+        first = states[:, 0].unsqueeze(1)  # unlike [:, :1] a length that converters know
         context = torch.nn.functional.scaled_dot_product_attention(
             self._heads(attention.self.query(first)),
             self._heads(attention.self.key(states)),

@@ -83,6 +83,8 @@ class Export:
     texts: str
     """What it was calibrated and checked on."""
     fidelity: Fidelity
+    checked: str
+    """What it was computed in for that."""
     megabytes: float
     """Size of the network."""
 
@@ -127,7 +129,7 @@ def export(
                 sequences = _sequences(original, calibration)
                 network = quantise(network, sequences, pad_id=original.pad_id, recipe=recipe)
             _save(network, folder, precision=precision)
-            fidelity = compare(expected, _scores(_load_exported(folder), held_out))
+            fidelity, checked = _check(folder, held_out, expected)
             logger.info("%s, %s: %s", precision, recipe, fidelity)
             if fidelity.top_10_overlap >= TARGET_OVERLAP:
                 break
@@ -138,7 +140,7 @@ def export(
                 f" {fidelity.kendall_tau:.3f} (at least {MIN_TAU}) over {fidelity.queries} queries"
                 f" of {texts}; calibrate on texts of your own, choose another precision, or force"
             )
-        written = Export(out, precision, recipe, texts, fidelity, _megabytes(folder))
+        written = Export(out, precision, recipe, texts, fidelity, checked, _megabytes(folder))
         _record(
             folder,
             precision=precision,
@@ -147,6 +149,7 @@ def export(
             source_fingerprint=checkpoint.fingerprint,
             texts=texts,
             fidelity=fidelity.as_dict(),
+            checked=checked,
         )
         os.replace(folder, out)
     return written
@@ -157,7 +160,10 @@ def _load(checkpoint: Checkpoint) -> TextEncoder | PairModel:
     return load(checkpoint.name, device="cpu")
 
 
-def _load_exported(folder: Path) -> TextEncoder | PairModel:
+def _check(
+    folder: Path, samples: Sequence[Sample], expected: Sequence[Vectors]
+) -> tuple[Fidelity, str]:
+    """Compare with the original's scores; say also what the exported model was computed in."""
     checkpoint = find_checkpoint(str(folder), device="cpu")
     model = _load(checkpoint)
     # Judged as it computes where the CPU has int8 instructions, whether or not this one has.
@@ -165,9 +171,9 @@ def _load_exported(folder: Path) -> TextEncoder | PairModel:
         folder / _NETWORK,
         precision=checkpoint.precision,
         threads=None,
-        emulate_int8=True,
+        emulate_int8=checkpoint.precision == "int8",
     )
-    return model
+    return compare(expected, _scores(model, samples)), model.backend.description
 
 
 def _network(checkpoint: Checkpoint) -> ov.Model:

@@ -20,8 +20,8 @@ from retrieve_rerank.models.batching import TokenBatch
 
 logger = logging.getLogger(__name__)
 
-_INT8_DOT_PRODUCT = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp"}
-"""CPU flags of which one is needed to multiply bytes without overflow."""
+_INT8_DOT_PRODUCT = {"avx512_vnni", "avx_vnni", "amx_int8"}
+"""Flags of x86 CPUs of which one is needed to multiply bytes without overflow."""
 
 
 class Arithmetic(NamedTuple):
@@ -57,7 +57,9 @@ class OpenVINOBackend:
         except RuntimeError as exc:
             raise ModelError(f"cannot read the network {file}: {_first_line(exc)}") from exc
         arithmetic = choose_arithmetic(precision)
-        if precision == "int8" and not (arithmetic.int8_activations or emulate_int8):
+        if emulate_int8:
+            arithmetic = arithmetic._replace(int8_activations=True, reason="int8 emulated")
+        if precision == "int8" and not arithmetic.int8_activations:
             drop_activation_quantisers(model)
         config: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",  # all cores on one batch; batches come one by one

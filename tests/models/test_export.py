@@ -77,6 +77,7 @@ def test_int8_is_small_and_says_how_close_it_is(
     assert written.recipe in RECIPES
     assert written.fidelity.documents == 12
     assert recorded["precision"] == "int8"
+    assert "computed in int8" in recorded["checked"]
     assert recorded["fidelity"]["top_10_overlap"] == written.fidelity.top_10_overlap
     assert not (tmp_path / "out" / "model.safetensors").exists()
     original = (cross_encoder / "model.safetensors").stat().st_size
