@@ -24,6 +24,10 @@ from retrieve_rerank.models.torch_backend import input_names, load_network
 _FIRST_TOKEN = ("bert", "roberta", "xlm-roberta")
 """Model types whose classification head reads the first token's hidden state alone."""
 
+_WINDOWED = ("modernbert",)
+"""Model types whose tokens see their neighbours only: where all of a padded position's are padding,
+fused attention gives NaN, which spreads; spelled out, it adds a finite number to what is masked."""
+
 
 def convert(folder: Path, *, pairs: bool) -> ov.Model:
     """Convert the safetensors checkpoint in `folder`; batch and length stay open.
@@ -33,6 +37,8 @@ def convert(folder: Path, *, pairs: bool) -> ov.Model:
     """
     network = load_network(folder, pairs=pairs, dtype=torch.float32)
     network.config.use_cache = False
+    if network.config.model_type in _WINDOWED:
+        network.set_attn_implementation("eager")
     if pairs and network.config.model_type in _FIRST_TOKEN:
         layers = getattr(network, network.base_model_prefix).encoder.layer
         layers[-1] = FirstTokenLayer(layers[-1])
