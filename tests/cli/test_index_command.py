@@ -107,7 +107,7 @@ def test_a_terminal_sees_a_bar_and_a_log_sees_lines(
     bar = os.read(reader, 10_000).decode()
     os.close(reader)
     assert "100%" in bar
-    assert "4 documents" in bar
+    assert "4 at " in bar
 
 
 class Bad(NamedTuple):
@@ -207,7 +207,8 @@ def test_an_encoder_that_is_asked_for_is_taken_for_any_language(rr: Rr, home: Pa
         '{"id": "a", "text": "自然人从事工商业经营，经依法登记，为个体工商户。"}'
     )
     result = rr("index", "a.jsonl", "--index", "docs", "--encoder", "all-MiniLM-L6-v2", "--json")
-    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.exit_code == 0
+    assert "do not look English" in result.stderr
     assert summary(result)["encoder"] == "all-MiniLM-L6-v2"
 
 

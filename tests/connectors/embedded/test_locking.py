@@ -94,6 +94,7 @@ def test_a_search_that_may_not_wait_says_so(folder: Path) -> None:
             started.set()
             finish.wait()
 
+        connector.index(Document(f"more{n}", "wing") for n in range(3000))  # a while to optimize
         optimizing = threading.Thread(target=connector.optimize, kwargs={"on_progress": work})
         optimizing.start()
         assert started.wait(60)
