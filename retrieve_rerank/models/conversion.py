@@ -24,10 +24,6 @@ from retrieve_rerank.models.torch_backend import input_names, load_network
 _FIRST_TOKEN = ("bert", "roberta", "xlm-roberta")
 """Model types whose classification head reads the first token's hidden state alone."""
 
-_WINDOWED = ("modernbert",)
-"""Model types whose tokens see their neighbours only: where all of a padded position's are padding,
-fused attention gives NaN, which spreads; spelled out, it adds a finite number to what is masked."""
-
 
 def convert(folder: Path, *, pairs: bool) -> ov.Model:
     """Convert the safetensors checkpoint in `folder`; batch and length stay open.
@@ -37,7 +33,7 @@ def convert(folder: Path, *, pairs: bool) -> ov.Model:
     """
     network = load_network(folder, pairs=pairs, dtype=torch.float32)
     network.config.use_cache = False
-    if network.config.model_type in _WINDOWED:
+    if _windowed(network.config):
         network.set_attn_implementation("eager")
     if pairs and network.config.model_type in _FIRST_TOKEN:
         layers = getattr(network, network.base_model_prefix).encoder.layer
@@ -61,6 +57,16 @@ def convert(folder: Path, *, pairs: bool) -> ov.Model:
         port.get_tensor().set_names({name})
     model.outputs[0].get_tensor().set_names({"logits" if pairs else "last_hidden_state"})
     return model
+
+
+def _windowed(config: Any) -> bool:
+    """Whether tokens see their neighbours only.
+
+    Where all of a padded position's neighbours are padding, fused attention gives NaN, which
+    spreads; spelled out ("eager"), it adds a finite number to what is masked.
+    """
+    layers = getattr(config, "layer_types", None) or ()
+    return hasattr(config, "local_attention") or "sliding_attention" in layers
 
 
 class FirstTokenLayer(torch.nn.Module):

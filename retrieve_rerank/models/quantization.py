@@ -44,7 +44,12 @@ def quantise(model: ov.Model, sequences: Sequence[Tokens], *, pad_id: int, recip
     with no_telemetry(), redirect_stdout(sys.stderr):  # NNCF draws its progress on stdout
         if recipe == RECIPES[2]:
             return nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT8_SYM)
-        return _quantise_activations(model, sequences, pad_id=pad_id, recipe=recipe)
+        model = _quantise_activations(model, sequences, pad_id=pad_id, recipe=recipe)
+        return nncf.compress_weights(  # what is left of weights: the embeddings
+            model,
+            mode=nncf.CompressWeightsMode.INT8_SYM,
+            ignored_scope=nncf.IgnoredScope(types=["MatMul"], validate=False),
+        )
 
 
 def _quantise_activations(

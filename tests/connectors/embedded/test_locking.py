@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from retrieve_rerank import Document
 from retrieve_rerank.connectors.embedded import EmbeddedConnector
 from retrieve_rerank.errors import DeadlineExceededError, IndexLockedError
 from tests.connectors.embedded.processes import ENCODER, documents, start, wait_for
