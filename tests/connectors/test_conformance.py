@@ -292,7 +292,7 @@ def test_an_unknown_filter_field_is_an_error_that_names_the_known(connector: Con
 
 def test_a_filter_value_that_the_field_cannot_hold_is_an_error(connector: Connector) -> None:
     connector.index(WINGS)
-    with pytest.raises(InputError, match="filter year: expected integer.*got 'new'"):
+    with pytest.raises(InputError, match=r"filter year: expected integer.*got 'new'"):
         connector.search("wing", top_k=1, filter={"year": "new"})
 
 

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from retrieve_rerank import Document
 from retrieve_rerank.connectors.embedded import EmbeddedConnector
-from retrieve_rerank.errors import DeadlineExceededError, IndexLockedError
+from retrieve_rerank.errors import IndexLockedError
 from tests.connectors.embedded.processes import ENCODER, documents, start, wait_for
 
 
@@ -85,22 +84,3 @@ def test_a_paused_owner_makes_others_wait_then_lets_them_in(folder: Path) -> Non
         assert connector.count() == 50
     assert owner.wait() == 0
     owner.communicate()
-
-
-def test_a_search_that_may_not_wait_says_so(folder: Path) -> None:
-    with EmbeddedConnector.connect(str(folder), encoder=ENCODER) as connector:
-        started, finish = threading.Event(), threading.Event()
-
-        def work(_: float) -> None:
-            started.set()
-            finish.wait()
-
-        connector.index(Document(f"more{n}", "wing") for n in range(3000))  # a while to optimize
-        optimizing = threading.Thread(target=connector.optimize, kwargs={"on_progress": work})
-        optimizing.start()
-        assert started.wait(60)
-        with pytest.raises(DeadlineExceededError, match=r"no answer within 0\.05 s"):
-            connector.search("wing", top_k=1, timeout_s=0.05)
-        finish.set()
-        assert connector.search("wing", top_k=1, timeout_s=60)
-        optimizing.join()
