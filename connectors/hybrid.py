@@ -15,6 +15,11 @@ from retrieve_rerank.types import Hit, Placement
 
 DENSE = "dense"
 BM25 = "bm25"
+SPARSE = "sparse"
+"""Learned sparse vectors: SPLADE, ELSER, BGE-M3."""
+
+RANKINGS = (DENSE, BM25, SPARSE)
+METHODS = ("weighted", "rrf", "server-rrf", "server-linear")
 
 DEPTH = 100
 """Hits that each ranking contributes at least: the first hits shall not depend on `top_k`."""
@@ -24,15 +29,18 @@ DEPTH = 100
 class Fusion:
     """How dense and BM25 rankings become one."""
 
-    method: Literal["rrf", "weighted"] = "weighted"
+    method: Literal["weighted", "rrf", "server-rrf", "server-linear"] = "weighted"
+    """Here, by standardised scores or by ranks; or by the server, where it can."""
     weights: Mapping[str, float] = field(default_factory=dict)
     """Ranking -> its weight, 1 where absent; a ranking of weight 0 is not asked for."""
 
     def __post_init__(self) -> None:
-        if self.method not in ("rrf", "weighted"):
-            raise ConfigError(f"unknown fusion {self.method!r}; known: rrf, weighted")
-        if unknown := self.weights.keys() - {DENSE, BM25}:
-            raise ConfigError(f"unknown rankings {sorted(unknown)}; known: {BM25}, {DENSE}")
+        if self.method not in METHODS:
+            raise ConfigError(f"unknown fusion {self.method!r}; known: {', '.join(METHODS)}")
+        if unknown := self.weights.keys() - set(RANKINGS):
+            raise ConfigError(
+                f"unknown rankings {sorted(unknown)}; known: {', '.join(sorted(RANKINGS))}"
+            )
         if not all(weight >= 0 for weight in self.weights.values()):
             raise ConfigError(f"weights of a fusion must not be negative; got {self.weights}")
 
@@ -40,8 +48,13 @@ class Fusion:
         """Tell whether a ranking has any weight."""
         return self.weights.get(ranking, 1.0) > 0
 
+    @property
+    def by_server(self) -> bool:
+        """Whether the server is to fuse."""
+        return self.method.startswith("server-")
+
     def fuse(self, rankings: Mapping[str, Sequence[Hit]], *, top_k: int) -> list[Hit]:
-        """Fuse; a lone ranking keeps its scores."""
+        """Fuse here; a lone ranking keeps its scores."""
         if len(rankings) == 1:
             [(name, hits)] = rankings.items()
             return [
@@ -53,6 +66,8 @@ class Fusion:
                 )
                 for hit in hits[:top_k]
             ]
+        if self.by_server:
+            raise ConfigError(f"this index has no server that fuses; got {self.method!r}")
         method = {"rrf": rrf, "weighted": weighted}[self.method]
         return method(rankings, weights=self.weights, top_k=top_k)
 

@@ -9,7 +9,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, Self, TypeAlias
 
 from retrieve_rerank.template import Template
 from retrieve_rerank.types import Document, Hit, rescore
@@ -59,7 +59,7 @@ class IndexSchema:
     """Where the index is, free of secrets."""
     documents: int
     rankings: Sequence[str]
-    """First-stage rankings there are: "dense", "bm25"."""
+    """First-stage rankings that searches use: "dense", "bm25", "sparse"."""
     encoder: str | None = None
     """Name of the model that its vectors were made with."""
     dimension: int | None = None
@@ -68,6 +68,8 @@ class IndexSchema:
     """Metadata field -> type of its values: string, integer, float, boolean, or mixed."""
     details: Mapping[str, Any] = field(default_factory=dict)
     """Facts that only this backend has."""
+    notes: Sequence[str] = ()
+    """What is there and not used, and what it takes to use it: a sentence each."""
 
 
 class Encoding(NamedTuple):
@@ -108,6 +110,27 @@ class TokenEmbedder(Protocol):
 
     def encode_documents(self, texts: Sequence[str]) -> list[Encoding]:
         """Encode documents, prompted as the model expects."""
+
+
+class SparseEncoder(Protocol):
+    """Texts to weights of a vocabulary's tokens: SPLADE, the sparse half of BGE-M3."""
+
+    @property
+    def name(self) -> str:
+        """How users call the model: an alias, a hub id or a path."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever the weights of a text would."""
+
+    def encode_queries(self, texts: Sequence[str]) -> list[dict[int, float]]:
+        """Weigh each query's tokens: token id -> weight above 0."""
+
+    def encode_documents(self, texts: Sequence[str]) -> list[dict[int, float]]:
+        """Weigh each document's tokens: token id -> weight above 0."""
+
+    def tokens(self, ids: Sequence[int]) -> list[str]:
+        """Name tokens as the vocabulary writes them, for backends that take names."""
 
 
 class Encoder(Embedder, TokenEmbedder, Protocol):
@@ -185,6 +208,10 @@ class Connector(ABC):
     def close(self) -> None:  # noqa: B027 - a backend without resources has nothing to release
         """Release files, locks and connections; closing twice is harmless."""
 
+    async def aclose(self) -> None:
+        """Release what this event loop's searches opened, and all that `close` does."""
+        self.close()
+
     def __enter__(self) -> Self:
         return self
 
@@ -235,6 +262,109 @@ class TensorConnector(Connector):
         return await asyncio.to_thread(
             self.search_max_sim, query, top_k=top_k, filter=filter, timeout_s=timeout_s
         )
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSettings:
+    """How the token tensors of an index were made."""
+
+    encoder: str
+    """Name of the model."""
+    fingerprint: str
+    """Fingerprint of the model."""
+    dimension: int
+    dtype: Literal["float32", "float16", "int8"]
+    """How each number is stored; int8 is scaled by each token's largest component."""
+    pooling_factor: int = 1
+    """How many neighbouring tokens were averaged into one."""
+
+
+class TokenTensor(NamedTuple):
+    """One document's token vectors, on their way into an index."""
+
+    id: str
+    content_hash: str
+    """Of the text they were made from: tells later whether it has changed."""
+    tokens: Vectors  # (tokens, dim), rows of length 1
+
+
+class TensorStore(TensorConnector):
+    """A backend that keeps token tensors for documents that are in the index already."""
+
+    @abstractmethod
+    def tensor_settings(self) -> TensorSettings | None:
+        """Tell how the tensors that are there were made; None where there are none."""
+
+    @abstractmethod
+    def create_tensors(self, settings: TensorSettings) -> None:
+        """Make room for tensors; harmless where there is the same room already.
+
+        Raises IndexMismatchError where tensors of other settings are.
+        """
+
+    @abstractmethod
+    def tensor_hashes(self, ids: Sequence[str]) -> dict[str, str]:
+        """Return document id -> content hash, for those of these documents with a tensor."""
+
+    @abstractmethod
+    def write_tensors(self, tensors: Sequence[TokenTensor]) -> None:
+        """Store tensors, replacing those of the same documents."""
+
+    @abstractmethod
+    def tensor_ids(self) -> Iterator[str]:
+        """Iterate over the ids that have a tensor, those of deleted documents among them."""
+
+    @abstractmethod
+    def delete_tensors(self, ids: Sequence[str]) -> None:
+        """Delete the tensors of these documents."""
+
+    @abstractmethod
+    def drop_tensors(self) -> None:
+        """Delete all tensors and the room made for them; the documents stay as they are."""
+
+
+class Knob(NamedTuple):
+    """A setting of approximate search that trades time for recall."""
+
+    name: str
+    """As the backend calls it, and as an index's settings take it: `hnsw_ef`."""
+    values: Sequence[float]
+    """Worth trying, cheapest first; 0 as `oversample` means no second look at full precision."""
+    default: float | None
+    """What searches use; None leaves it to the server."""
+
+
+class VectorSearch(ABC):
+    """A backend whose approximate search can be compared with an exact one, for audits."""
+
+    @abstractmethod
+    def knobs(self) -> list[Knob]:
+        """List what can be tuned: what widens the graph walk first, then `oversample`, which
+        is there for quantised vectors only."""
+
+    @abstractmethod
+    def query_vectors(self, queries: Sequence[str]) -> Vectors:
+        """Embed queries as searches do; (n, dim)."""
+
+    @abstractmethod
+    def nearest(
+        self, vector: Vectors, *, top_k: int, settings: Mapping[str, float] | None = None
+    ) -> list[tuple[str, float]]:
+        """Find (document id, similarity) through the graph, best first, with these knobs."""
+
+    @abstractmethod
+    def nearest_exact(
+        self,
+        vectors: Vectors,
+        *,
+        top_k: int,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> list[list[tuple[str, float]]]:
+        """Find the true neighbours of each query, (document id, similarity), best first.
+
+        By the engine where it can, else by reading all vectors once. `on_progress` hears how
+        many queries, or documents, have been dealt with since it was last called.
+        """
 
 
 class Judgment(NamedTuple):

@@ -11,12 +11,14 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from retrieve_rerank.base import Connector, Reranker
+from retrieve_rerank.connectors.hybrid import Fusion
 from retrieve_rerank.errors import ConfigError, IndexNotFoundError
-from retrieve_rerank.models.loading import find_checkpoint
+from retrieve_rerank.models.loading import find_checkpoint, load_encoder
 from retrieve_rerank.pipeline import Retriever, Stage
 from retrieve_rerank.registry import connector_class, reranker_class
 from retrieve_rerank.settings import (
     CONFIG_FILE,
+    FieldSettings,
     IndexSettings,
     Settings,
     StageSettings,
@@ -34,8 +36,16 @@ def index_names(settings: Settings) -> list[str]:
 def locate(settings: Settings) -> IndexSettings:
     """Say where `settings.index` is, or the only index there is where none is named.
 
-    Raises ConfigError where there are several or none.
+    What is set for whichever index is in use beats the index's own settings. Raises ConfigError
+    where there are several or none.
     """
+    given = {name: getattr(settings, name) for name in FieldSettings.model_fields}
+    return _find(settings).model_copy(
+        update={name: value for name, value in given.items() if value is not None}
+    )
+
+
+def _find(settings: Settings) -> IndexSettings:
     index = settings.index
     if index is None:
         names = index_names(settings)
@@ -62,12 +72,17 @@ def open_index(settings: Settings) -> Connector:
     """Open the index that `locate` finds; raise IndexNotFoundError naming those there are."""
     where = locate(settings)
     scheme = where.url.partition("://")[0] if "://" in where.url else "embedded"
-    secrets = {
+    options = {
         name: value.get_secret_value() if isinstance(value, SecretStr) else value
-        for name, value in where.model_dump(exclude={"url"}, exclude_none=True).items()
+        for name, value in where
+        if name != "url" and value is not None
     }
+    if where.fusion is not None:
+        options["fusion"] = Fusion(where.fusion.method, where.fusion.weights)
+    if scheme == "embedded" and "encoder" in options:
+        options["encoder"] = load_encoder(options["encoder"])
     try:
-        return connector_class(scheme).connect(where.url, **secrets)
+        return connector_class(scheme).connect(where.url, **options)
     except IndexNotFoundError as exc:
         names = ", ".join(index_names(settings)) or "none"
         name = settings.index or where.url

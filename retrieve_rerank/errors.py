@@ -8,18 +8,29 @@ RetrieveRerankError
 │   ├── ModelNotFoundError
 │   └── FidelityError        an exported model strays too far from the original
 ├── ConnectorError           a search backend failed
+│   ├── ConnectionFailedError    it cannot be reached, or broke off
+│   ├── AuthenticationError      it does not know these credentials
+│   ├── PermissionDeniedError    it knows them, and refuses
+│   ├── LicenseError             its licence lacks a feature
+│   ├── LimitExceededError       a request beyond its limits
+│   ├── RateLimitedError         too many requests; try later
+│   ├── UnsupportedServerError   it is something else, or too old
+│   ├── SchemaError              what its fields are for cannot be told
+│   ├── PartialWriteError        some documents were refused
 │   ├── IndexNotFoundError
 │   ├── IndexExistsError
 │   ├── IndexLockedError     another process holds the index
 │   ├── IndexMismatchError   the index was built with another model or other settings
 │   ├── IndexCorruptError
-│   ├── UnknownFieldError    a filter names a field that the index does not have
+│   ├── UnknownFieldError    a field that the index does not have
 │   └── StorageFullError
 ├── ScoreError               a reranker returned NaN or the wrong number of scores
 └── DeadlineExceededError    no answer within the time given (a TimeoutError too)
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 
 class RetrieveRerankError(Exception):
@@ -61,6 +72,51 @@ class ConnectorError(RetrieveRerankError):
     """A search backend failed."""
 
 
+class ConnectionFailedError(ConnectorError):
+    """The server cannot be reached, or broke the connection off."""
+
+
+class AuthenticationError(ConnectorError):
+    """The server does not know the credentials, or wants some."""
+
+
+class PermissionDeniedError(ConnectorError):
+    """The server knows the credentials, and refuses what was asked."""
+
+
+class LicenseError(ConnectorError):
+    """The server's licence does not include a feature."""
+
+
+class LimitExceededError(ConnectorError):
+    """A request is beyond what the server allows."""
+
+
+class RateLimitedError(ConnectorError):
+    """The server has too many requests; `retry_after_s` is when it says to come again."""
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class UnsupportedServerError(ConnectorError):
+    """The server is not what its URL says, or too old."""
+
+
+class SchemaError(ConnectorError):
+    """What the fields of an index are for cannot be told, or not without being told."""
+
+
+class PartialWriteError(ConnectorError):
+    """The server refused some of the documents; the others are written."""
+
+    def __init__(self, message: str, failures: Mapping[str, str]) -> None:
+        super().__init__(message)
+        self.failures = failures
+        """Document id -> why it was refused."""
+
+
 class IndexNotFoundError(ConnectorError):
     """No index exists under the name given."""
 
@@ -82,7 +138,7 @@ class IndexCorruptError(ConnectorError):
 
 
 class UnknownFieldError(ConnectorError):
-    """A filter names a field that no document of the index has."""
+    """A filter or a setting names a field that the index does not have."""
 
 
 class StorageFullError(ConnectorError):

@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import platformdirs
@@ -40,7 +40,50 @@ CONFIG_FILE = "rr.toml"
 ENV_PREFIX = "RR_"
 
 
-class IndexSettings(BaseModel):
+class FusionSettings(BaseModel):
+    """How the first stage's rankings become one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    method: Literal["weighted", "rrf", "server-rrf", "server-linear"] = Field(
+        default="weighted",
+        description="By standardised scores or by ranks, here; or by the server, where its "
+        "licence allows.",
+    )
+    weights: dict[str, float] = Field(
+        default_factory=dict, description="Ranking -> its weight; 0 leaves the ranking out."
+    )
+
+
+class FieldSettings(BaseModel):
+    """What the fields of an index are for."""
+
+    text_field: str | None = Field(
+        default=None,
+        description="Field of the index that holds the text; where not set, it is detected.",
+    )
+    title_field: str | None = Field(
+        default=None, description="Field that holds the title; where not set, it is detected."
+    )
+    vector_field: str | None = Field(
+        default=None, description="Field that holds the vectors; where not set, it is detected."
+    )
+    sparse_field: str | None = Field(
+        default=None,
+        description="Field that holds learned sparse vectors; where not set, it is detected.",
+    )
+    encoder: str | None = Field(
+        default=None,
+        description="Model that the index's vectors were made with, which queries are encoded "
+        "by: an alias, a hub id, a folder, or openai:MODEL, ollama:MODEL, cohere:MODEL, tei:URL; "
+        "where not set, the recorded one.",
+    )
+    sparse_encoder: str | None = Field(
+        default=None, description="Model that the learned sparse vectors were made with."
+    )
+
+
+class IndexSettings(FieldSettings):
     """Where an index is, and what opens it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -49,6 +92,33 @@ class IndexSettings(BaseModel):
     username: str | None = Field(default=None, description="User at the server.")
     password: SecretStr | None = Field(default=None, description="Password at the server.")
     api_key: SecretStr | None = Field(default=None, description="API key at the server.")
+    bearer_token: SecretStr | None = Field(default=None, description="Token at the server.")
+    cloud_id: SecretStr | None = Field(default=None, description="Id of an Elastic Cloud.")
+    ca_certs: Path | None = Field(
+        default=None, description="File of the authorities whose certificates are trusted."
+    )
+    fingerprint: str | None = Field(
+        default=None, description="SHA-256 of the certificate that is trusted, in hexadecimal."
+    )
+    grpc: bool | None = Field(default=None, description="Whether to talk to Qdrant by gRPC.")
+    timeout_s: PositiveFloat | None = Field(
+        default=None, description="Seconds that one request may take."
+    )
+    num_candidates: PositiveInt | None = Field(
+        default=None, description="Elasticsearch: candidates of a kNN search on each shard."
+    )
+    hnsw_ef: PositiveInt | None = Field(
+        default=None, description="Qdrant: candidates that a walk of the graph keeps."
+    )
+    oversample: float | None = Field(
+        default=None,
+        ge=0,
+        description="How many times more candidates are taken from quantised vectors and "
+        "compared again at full precision; 0 for none.",
+    )
+    fusion: FusionSettings | None = Field(
+        default=None, description="How dense and lexical rankings become one."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -86,7 +156,7 @@ class StageSettings(BaseModel):
         return dict(self.model_extra or {})
 
 
-class Settings(BaseSettings):
+class Settings(BaseSettings, FieldSettings):
     """Everything that can be set."""
 
     model_config = SettingsConfigDict(

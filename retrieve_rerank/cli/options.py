@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from retrieve_rerank.config import reranker_of
-from retrieve_rerank.settings import ENV_PREFIX, Settings, StageSettings
+from retrieve_rerank.settings import ENV_PREFIX, FieldSettings, Settings, StageSettings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Command], Command]
@@ -45,6 +45,13 @@ deadline_option = setting(
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Write JSON to stdout, one object a line."
 )
+
+
+def field_options(command: Command) -> Command:
+    """Add the options that say what the index's fields are; pass them to `load_settings`."""
+    for name in reversed(FieldSettings.model_fields):
+        setting(name, type=click.STRING)(command)
+    return command
 
 
 def stage_options(command: Command) -> Command:
