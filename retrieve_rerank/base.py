@@ -264,6 +264,9 @@ class TensorConnector(Connector):
         )
 
 
+TensorDtype = Literal["float32", "float16", "int8"]
+
+
 @dataclass(frozen=True, slots=True)
 class TensorSettings:
     """How the token tensors of an index were made."""
@@ -273,7 +276,7 @@ class TensorSettings:
     fingerprint: str
     """Fingerprint of the model."""
     dimension: int
-    dtype: Literal["float32", "float16", "int8"]
+    dtype: TensorDtype
     """How each number is stored; int8 is scaled by each token's largest component."""
     pooling_factor: int = 1
     """How many neighbouring tokens were averaged into one."""

@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from retrieve_rerank.base import (
     Connector,
     Judgment,
@@ -15,9 +13,9 @@ from retrieve_rerank.base import (
     Scorer,
     TensorConnector,
     TokenEmbedder,
-    Vectors,
 )
 from retrieve_rerank.models.loading import load_encoder
+from retrieve_rerank.models.max_sim import max_sim
 from retrieve_rerank.rerankers.database import MAX_SIM_WEIGHT, DatabaseMaxSim
 from retrieve_rerank.template import Template
 from retrieve_rerank.types import Hit, rescore
@@ -79,18 +77,3 @@ class MaxSim(Scorer):
             scores += max_sim(asked.tokens, [encoding.tokens for encoding in encodings]).tolist()
             truncated += sum(encoding.truncated for encoding in encodings)
         return scores, truncated
-
-
-def max_sim(query: Vectors, documents: Sequence[Vectors]) -> Vectors:
-    """Compute MaxSim of one query, (m, dim), with each document, (n_i, dim); rows of length 1.
-
-    The mean over query tokens of the largest inner product with any token of the document: the
-    sum of Khattab and Zaharia (SIGIR 2020, https://arxiv.org/abs/2004.12832) divided by the
-    number of query tokens, which leaves the order and makes queries comparable.
-    """
-    tokens = np.concatenate(documents)  # (n_1 + n_2 + …, dim)
-    starts = np.cumsum([0, *(len(document) for document in documents[:-1])])
-    similarities = tokens @ query.T  # (n_1 + n_2 + …, m)
-    best = np.maximum.reduceat(similarities, starts, axis=0)  # (documents, m)
-    scores: Vectors = best.mean(axis=1)
-    return scores

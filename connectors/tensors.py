@@ -1,0 +1,69 @@
+"""Token tensors as bytes, for backends that keep them without understanding them.
+
+A tensor is its tokens' numbers, row after row, little-endian, nothing before or after: 4, 2 or 1
+bytes each as float32, float16 or int8. The int8 of a token are its numbers divided by its largest
+and multiplied by 127; no scale is kept, as tokens have length 1 and get it back when they are read.
+Knows nothing of any backend.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from retrieve_rerank.base import TensorDtype, Vectors
+from retrieve_rerank.errors import IndexCorruptError
+from retrieve_rerank.models.max_sim import max_sim_joined
+from retrieve_rerank.models.pooling import unit_rows
+
+_STORED: dict[TensorDtype, np.dtype[np.generic]] = {
+    "float32": np.dtype("<f4"),
+    "float16": np.dtype("<f2"),
+    "int8": np.dtype("i1"),
+}
+_INT8_MAX = np.float32(127)
+
+
+def content_hash(text: str) -> str:
+    """Hash the text that a tensor is made from: 128 bits as 32 hexadecimal digits."""
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).hexdigest()
+
+
+def pack(tokens: Vectors, dtype: TensorDtype) -> bytes:
+    """Write a document's token vectors, (tokens, dim), rows of length 1."""
+    if dtype == "int8":
+        largest = np.abs(tokens).max(axis=1, keepdims=True)
+        tokens = np.rint(tokens / np.maximum(largest, np.float32(1e-12)) * _INT8_MAX)
+    return tokens.astype(_STORED[dtype]).tobytes()
+
+
+def unpack(data: bytes, dimension: int, dtype: TensorDtype) -> Vectors:
+    """Read token vectors back, (tokens, dim); raise IndexCorruptError for a stray length."""
+    _tokens(data, dimension, dtype)
+    stored = np.frombuffer(data, dtype=_STORED[dtype]).reshape(-1, dimension)
+    rows: Vectors = stored.astype(np.float32)
+    return unit_rows(rows) if dtype == "int8" else rows
+
+
+def score(
+    query: Vectors, packed: Sequence[bytes], *, dimension: int, dtype: TensorDtype
+) -> list[float]:
+    """Compute MaxSim of a query's token vectors, (m, dim), with each stored tensor."""
+    if not packed:
+        return []
+    lengths = [_tokens(data, dimension, dtype) for data in packed]
+    scores = max_sim_joined(query, unpack(b"".join(packed), dimension, dtype), lengths)
+    return [float(each) for each in scores]
+
+
+def _tokens(data: bytes, dimension: int, dtype: TensorDtype) -> int:
+    """Tell how many tokens are stored."""
+    tokens, rest = divmod(len(data), dimension * _STORED[dtype].itemsize)
+    if rest or not tokens:
+        raise IndexCorruptError(
+            f"a token tensor of {len(data)} bytes does not hold vectors of {dimension} {dtype} "
+            "numbers; make the tensors anew with rr tensors drop and rr tensors add"
+        )
+    return tokens
