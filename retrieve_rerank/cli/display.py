@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from retrieve_rerank.cli.results import stage_ranks
+from retrieve_rerank.cli.results import stage_hits
 from retrieve_rerank.cli.snippets import snippet
 from retrieve_rerank.types import Hit, SearchResult
 
@@ -31,7 +31,7 @@ def print_result(result: SearchResult, *, language: str, explain: bool = False) 
 
 def hits_table(result: SearchResult, *, language: str, explain: bool = False) -> Table:
     """Lay out the hits: rank, where they came from, score, title and snippet."""
-    ranks = stage_ranks(result)
+    placed = stage_hits(result)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 1, 0))
     table.add_column("rank", justify="right", style="bold")
     table.add_column("was", justify="right")
@@ -43,8 +43,8 @@ def hits_table(result: SearchResult, *, language: str, explain: bool = False) ->
         for piece in snippet(text, result.query, language=language, width=SNIPPET_CHARACTERS):
             body.append(piece.text, style="black on yellow" if piece.marked else "")
         if explain:
-            body.append(f"\n{_path(hit, ranks[hit.document.id])}", style="dim")
-        was = next(iter(ranks[hit.document.id].values()))
+            body.append(f"\n{_path(hit, placed[hit.document.id])}", style="dim")
+        was = next(iter(placed[hit.document.id].values())).rank
         table.add_row(str(hit.rank), movement(was, hit.rank), f"{hit.score:.4f}", body)
     return table
 
@@ -77,11 +77,11 @@ def movement(was: int, rank: int) -> Text:
     return Text(f"= {was}", style="dim")
 
 
-def _path(hit: Hit, ranks: dict[str, int]) -> str:
+def _path(hit: Hit, stages: dict[str, Hit]) -> str:
     """Say how a hit came to its rank: dense 3, bm25 1 → first-stage 2 → max-sim 1 (alone 4)."""
     first = hit.first_stage.sources
     path = [", ".join(f"{name} {placed.rank}" for name, placed in first.items())] if first else []
-    for name, rank in ranks.items():
+    for name, rank in ((name, was.rank) for name, was in stages.items()):
         alone = hit.sources[name].rank if name in hit.sources.keys() - first.keys() else rank
         path.append(f"{name} {rank}" + (f" (alone {alone})" if alone != rank else ""))
     return " → ".join(path)

@@ -15,6 +15,7 @@ from retrieve_rerank.cli.judgments import FILE, Judged, judgment_options, read_j
 from retrieve_rerank.cli.options import (
     candidates_option,
     deadline_option,
+    field_options,
     index_option,
     json_option,
     stage_options,
@@ -74,6 +75,7 @@ WIDE = 160  # columns where stdout is no terminal, so that nothing is cut off
 @candidates_option
 @stage_options
 @deadline_option
+@field_options
 @json_option
 def command(
     index: str | None,
@@ -95,6 +97,7 @@ def command(
     weight: float | None,
     deadline_s: float | None,
     as_json: bool,
+    **fields: str | None,
 ) -> None:
     """Measure an index and its rerankers against judgments.
 
@@ -125,7 +128,9 @@ def command(
         rival = measured(_baseline_file(baseline)) if baseline is not None else None
         evaluation = Evaluation(judged.qrels, judged.queries, names, [measured(run)])
     else:
-        settings = load_settings(index=index, candidates=candidates, deadline_s=deadline_s)
+        settings = load_settings(
+            index=index, candidates=candidates, deadline_s=deadline_s, **fields
+        )
         settings = with_stage(settings, rerank=rerank, model=model, depth=depth, weight=weight)
         baseline = baseline or FIRST_STAGE
         with build_retriever(settings) as retriever:

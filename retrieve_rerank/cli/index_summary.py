@@ -37,7 +37,7 @@ class Summary:
         """Say it in a few lines."""
         report = self.report
         lines = [
-            f"{report.indexed:,} documents indexed, {report.unchanged:,} unchanged, "
+            f"{_documents(report.indexed)} indexed, {report.unchanged:,} unchanged, "
             f"in {self.seconds:.1f} s ({self.rate:,.0f}/s)"
         ]
         if report.truncated:
@@ -46,7 +46,7 @@ class Summary:
                 "beginning only; --passages WORDS splits them"
             )
         size = f", {self.bytes_per_document:,.0f} bytes each" if self.bytes_per_document else ""
-        lines.append(f"{self.schema.location}: {self.schema.documents:,} documents{size}")
+        lines.append(f"{self.schema.location}: {_documents(self.schema.documents)}{size}")
         return "\n".join(lines)
 
     def as_json(self) -> dict[str, Any]:
@@ -67,6 +67,10 @@ class Summary:
             "documents_per_second": round(self.rate, 1),
             "bytes_per_document": self.bytes_per_document,
         }
+
+
+def _documents(count: int) -> str:
+    return f"{count:,} document{'s' * (count != 1)}"
 
 
 def skipped_lines(corpus: Corpus) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from retrieve_rerank.cli.installation import extras, versions
-from retrieve_rerank.cli.options import index_option, json_option
+from retrieve_rerank.cli.options import field_options, index_option, json_option
 from retrieve_rerank.cli.results import write_json
 from retrieve_rerank.config import index_names, open_index
 from retrieve_rerank.models.devices import devices
@@ -18,13 +18,14 @@ from retrieve_rerank.settings import APP, Settings, config_file, load_settings
 
 @click.command()
 @index_option
+@field_options
 @json_option
-def command(index: str | None, as_json: bool) -> None:
-    """Show what an index holds, and what is installed.
+def command(index: str | None, as_json: bool, **fields: str | None) -> None:
+    """Show what an index holds and what searches use of it, and what is installed.
 
     Without --index, shows the default index, or the only one there is, or else lists them.
     """
-    settings = load_settings(index=index)
+    settings = load_settings(index=index, **fields)
     facts = {**_installation(settings), "index": _index(settings)}
     if as_json:
         write_json(facts)
@@ -74,3 +75,5 @@ def _rows(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield name.replace("_", " "), str(value)
     for name, kind in index["fields"].items():
         yield f"field {name}", kind
+    for note in index["notes"]:
+        yield "note", note

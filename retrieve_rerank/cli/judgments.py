@@ -6,7 +6,6 @@ Knows nothing of what is measured.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -33,7 +32,7 @@ def judgment_options(command: Command) -> Command:
         click.option(
             "--limit",
             type=click.IntRange(min=1),
-            help="Use the first judged queries only.  [default: all]",
+            help="Use so many of the judged queries, evenly spread.  [default: all]",
         ),
         click.option("--qrels", type=FILE, help="Judgments, in BEIR's form or TREC's."),
         click.option("--queries", type=FILE, help="Queries: JSON lines, or lines of id<TAB>text."),
@@ -59,7 +58,10 @@ def read_judgments(
     limit: int | None,
     texts_needed: bool,
 ) -> Judged:
-    """Read what the options name; `limit` keeps the first judged queries that can be used."""
+    """Read what the options name; `limit` keeps so many of the judged queries that can be used.
+
+    They are evenly spread: neighbours in such files often stem from one document.
+    """
     if data is not None:
         if queries is not None or qrels is not None:
             raise click.UsageError("give --data, or --queries and --qrels, not both")
@@ -70,5 +72,7 @@ def read_judgments(
         judged = Judged(read_queries(queries) if queries else {}, read_qrels(qrels))
     if limit is None:
         return judged
-    usable = (query for query in judged.qrels if query in judged.queries or not texts_needed)
-    return judged._replace(qrels={query: judged.qrels[query] for query in islice(usable, limit)})
+    usable = [query for query in judged.qrels if query in judged.queries or not texts_needed]
+    limit = min(limit, len(usable))
+    chosen = (usable[i * len(usable) // limit] for i in range(limit))
+    return judged._replace(qrels={query: judged.qrels[query] for query in chosen})

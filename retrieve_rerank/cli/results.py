@@ -15,27 +15,27 @@ from retrieve_rerank.types import Hit, SearchResult, StageReport
 
 def result_as_json(result: SearchResult) -> dict[str, Any]:
     """Say everything about a result: its hits, what each stage did and how it ranked them."""
-    ranks = stage_ranks(result)
+    placed = stage_hits(result)
     return {
         "query": result.query,
         "degraded": result.degraded,
-        "hits": [_hit(hit, ranks[hit.document.id]) for hit in result],
+        "hits": [_hit(hit, placed[hit.document.id]) for hit in result],
         "stages": [_stage(stage) for stage in result.stages],
     }
 
 
-def stage_ranks(result: SearchResult) -> dict[str, dict[str, int]]:
-    """Map each hit's id to its rank after each stage; a stage's second use becomes name-2."""
-    ranks: dict[str, dict[str, int]] = {hit.document.id: {} for hit in result}
+def stage_hits(result: SearchResult) -> dict[str, dict[str, Hit]]:
+    """Map each hit's id to what it was after each stage; a stage's second use becomes name-2."""
+    placed: dict[str, dict[str, Hit]] = {hit.document.id: {} for hit in result}
     used: list[str] = []
     for stage in result.stages:
         used.append(stage.name)
         count = used.count(stage.name)
         name = stage.name if count == 1 else f"{stage.name}-{count}"
         for hit in stage.hits:
-            if hit.document.id in ranks:
-                ranks[hit.document.id][name] = hit.rank
-    return ranks
+            if hit.document.id in placed:
+                placed[hit.document.id][name] = hit
+    return placed
 
 
 def write_json(value: Any) -> None:
@@ -43,7 +43,7 @@ def write_json(value: Any) -> None:
     click.echo(json.dumps(value, ensure_ascii=False, default=str))
 
 
-def _hit(hit: Hit, ranks: dict[str, int]) -> dict[str, Any]:
+def _hit(hit: Hit, placed: dict[str, Hit]) -> dict[str, Any]:
     return {
         "rank": hit.rank,
         "score": hit.score,
@@ -51,7 +51,8 @@ def _hit(hit: Hit, ranks: dict[str, int]) -> dict[str, Any]:
         "title": hit.document.title,
         "text": hit.document.text,
         "metadata": dict(hit.document.metadata),
-        "ranks": ranks,
+        "ranks": {stage: was.rank for stage, was in placed.items()},
+        "scores": {stage: was.score for stage, was in placed.items()},
         "sources": {name: placed._asdict() for name, placed in hit.sources.items()},
     }
 

@@ -8,6 +8,7 @@ from retrieve_rerank.cli.filters import parse_filters
 from retrieve_rerank.cli.options import (
     candidates_option,
     deadline_option,
+    field_options,
     index_option,
     json_option,
     stage_options,
@@ -17,7 +18,7 @@ from retrieve_rerank.cli.options import (
 from retrieve_rerank.cli.results import result_as_json, write_json
 from retrieve_rerank.config import build_retriever
 from retrieve_rerank.language import detect_language
-from retrieve_rerank.models.loading import load_encoder
+from retrieve_rerank.models.loading import query_is_cut
 from retrieve_rerank.settings import load_settings
 
 SHORT_QUERY = 100
@@ -39,6 +40,7 @@ SHORT_QUERY = 100
     "Several values of one field: any of them. Several fields: all of them.",
 )
 @deadline_option
+@field_options
 @click.option("--explain", is_flag=True, help="Show what each stage did to each hit.")
 @json_option
 def command(
@@ -54,6 +56,7 @@ def command(
     deadline_s: float | None,
     explain: bool,
     as_json: bool,
+    **fields: str | None,
 ) -> None:
     """Search an index and rerank what it finds.
 
@@ -61,7 +64,9 @@ def command(
     text that matches best. Scores order the hits of one search; those of two searches do not
     compare.
     """
-    settings = load_settings(index=index, top_k=top_k, candidates=candidates, deadline_s=deadline_s)
+    settings = load_settings(
+        index=index, top_k=top_k, candidates=candidates, deadline_s=deadline_s, **fields
+    )
     settings = with_stage(settings, rerank=rerank, model=model, depth=depth, weight=weight)
     with build_retriever(settings) as retriever:
         schema = retriever.connector.schema()
@@ -73,6 +78,8 @@ def command(
         )
         if schema.encoder is not None:
             _warn_of_long_query(query, schema.encoder)
+        for note in schema.notes:
+            click.echo(f"Note: {note}", err=True)
         for stage in result.stages:
             if stage.error is not None:
                 click.echo(
@@ -91,7 +98,7 @@ def command(
 
 def _warn_of_long_query(query: str, encoder: str) -> None:
     """Say so if the encoder reads only the beginning of the query."""
-    if len(query) > SHORT_QUERY and load_encoder(encoder).encode_queries([query])[0].truncated:
+    if len(query) > SHORT_QUERY and query_is_cut(encoder, query):
         click.echo(
             f"Warning: the query is longer than {encoder} reads; only its beginning is searched "
             "for by meaning",

@@ -116,6 +116,14 @@ def load_encoder(
     )
 
 
+def query_is_cut(name: str, query: str) -> bool:
+    """Tell whether an encoder reads only the beginning of a query, without loading its network."""
+    folder = find_checkpoint(name, device="cpu").folder
+    late = folder.late_interaction
+    tokenizer = _query_tokenizer(folder, late) if late else _tokenizer(folder)
+    return tokenizer.encode([folder.query_prompt + query])[0].truncated
+
+
 def load_pair_model(name: str, *, device: str = "auto", threads: int | None = None) -> PairModel:
     """Load a cross-encoder: an alias, a folder, or a hub id; arguments as for `load_encoder`."""
     checkpoint = find_checkpoint(name, device=device)

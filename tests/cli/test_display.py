@@ -5,7 +5,7 @@ import io
 from rich.console import Console
 
 from retrieve_rerank.cli.display import hits_table
-from retrieve_rerank.cli.results import result_as_json, stage_ranks
+from retrieve_rerank.cli.results import result_as_json, stage_hits
 from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.pipeline import Retriever, Stage
 from retrieve_rerank.types import Document
@@ -40,8 +40,8 @@ def test_control_characters_of_documents_are_left_out() -> None:
 
 def test_a_stage_that_is_used_twice_keeps_both_of_its_ranks() -> None:
     retriever = Retriever(MemoryConnector(DOCUMENTS), OverlapScorer(), OverlapScorer())
-    ranks = stage_ranks(retriever.search(QUERY))
-    assert list(ranks["long"]) == ["first-stage", "overlap", "overlap-2"]
+    placed = stage_hits(retriever.search(QUERY))
+    assert list(placed["long"]) == ["first-stage", "overlap", "overlap-2"]
 
 
 def test_a_mixed_stage_tells_its_own_rank_too() -> None:

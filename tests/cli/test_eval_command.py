@@ -153,9 +153,15 @@ def test_a_report_is_written_where_it_was_asked_for(files: Path) -> None:
     assert "good.run helps." in (files / "new" / "report.html").read_text()
 
 
-def test_limit_uses_the_first_judged_queries_only() -> None:
-    result = rr("--run", "bad.run", "--qrels", "qrels.tsv", "--limit", "3")
-    assert "3 queries" in result.stdout
+def test_limit_uses_judged_queries_evenly_spread(files: Path) -> None:
+    arguments = ("--run", "bad.run", "--qrels", "qrels.tsv", "--json")
+
+    def queries(*more: str) -> list[str]:
+        [stage] = json.loads(rr(*arguments, *more).stdout)["stages"]
+        return list(stage["per_query"]["nDCG@10"])
+
+    every, some = queries(), queries("--limit", "3")
+    assert some == [every[i * len(every) // 3] for i in range(3)]
 
 
 def test_top_k_measures_the_first_hits_only() -> None:

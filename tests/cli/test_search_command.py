@@ -46,6 +46,7 @@ def test_json_tells_hits_and_stages_and_how_each_hit_came_to_its_rank(rr: Rr) ->
     assert (best["id"], best["rank"], best["title"]) == ("heat", 1, "Heat")
     assert best["metadata"] == {"title": "Heat", "year": 1960}
     assert best["ranks"] == {"first-stage": 1, "max-sim": 1}
+    assert best["scores"]["max-sim"] == best["score"] != best["scores"]["first-stage"]
     assert best["sources"].keys() >= {"dense", "bm25"}
     assert [stage["name"] for stage in found["stages"]] == ["first-stage", "max-sim"]
     assert found["stages"][1].keys() >= {"ms", "candidates", "scored", "truncated", "error"}

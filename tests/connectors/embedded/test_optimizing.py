@@ -19,6 +19,7 @@ import pytest
 from retrieve_rerank import Document
 from retrieve_rerank.connectors.embedded import EmbeddedConnector
 from retrieve_rerank.connectors.hybrid import Fusion
+from retrieve_rerank.errors import DeadlineExceededError
 from tests.connectors.embedded.processes import ENCODER, start, wait_for
 
 COUNT = 7500  # a little above what the engine makes a graph for
@@ -92,12 +93,18 @@ def test_a_small_index_needs_no_graph(tmp_path: Path) -> None:
 
 def test_searches_wait_while_the_graph_is_made(folder: Path) -> None:
     with EmbeddedConnector.connect(str(folder), encoder=ENCODER) as connector:
-        working = threading.Event()
-        optimizing = threading.Thread(
-            target=connector.optimize, kwargs={"on_progress": lambda _: working.set()}
-        )
+        working, go_on = threading.Event(), threading.Event()
+
+        def hold(seconds: float) -> None:
+            working.set()
+            assert go_on.wait(60)
+
+        optimizing = threading.Thread(target=connector.optimize, kwargs={"on_progress": hold})
         optimizing.start()
         assert working.wait(60)
+        with pytest.raises(DeadlineExceededError):
+            connector.search("word1 word2", top_k=5, timeout_s=0.05)
+        go_on.set()
         assert connector.search("word1 word2", top_k=5)
         assert connector.count() == COUNT
         optimizing.join()
