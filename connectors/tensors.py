@@ -15,7 +15,7 @@ import numpy as np
 
 from retrieve_rerank.base import TensorDtype, Vectors
 from retrieve_rerank.errors import IndexCorruptError
-from retrieve_rerank.models.max_sim import max_sim_joined
+from retrieve_rerank.models.max_sim import max_sim
 from retrieve_rerank.models.pooling import unit_rows
 
 _STORED: dict[TensorDtype, np.dtype[np.generic]] = {
@@ -41,7 +41,11 @@ def pack(tokens: Vectors, dtype: TensorDtype) -> bytes:
 
 def unpack(data: bytes, dimension: int, dtype: TensorDtype) -> Vectors:
     """Read token vectors back, (tokens, dim); raise IndexCorruptError for a stray length."""
-    _tokens(data, dimension, dtype)
+    if not data or len(data) % (dimension * _STORED[dtype].itemsize):
+        raise IndexCorruptError(
+            f"a token tensor of {len(data)} bytes does not hold vectors of {dimension} {dtype} "
+            "numbers; make the tensors anew with rr tensors drop and rr tensors add"
+        )
     stored = np.frombuffer(data, dtype=_STORED[dtype]).reshape(-1, dimension)
     rows: Vectors = stored.astype(np.float32)
     return unit_rows(rows) if dtype == "int8" else rows
@@ -51,19 +55,5 @@ def score(
     query: Vectors, packed: Sequence[bytes], *, dimension: int, dtype: TensorDtype
 ) -> list[float]:
     """Compute MaxSim of a query's token vectors, (m, dim), with each stored tensor."""
-    if not packed:
-        return []
-    lengths = [_tokens(data, dimension, dtype) for data in packed]
-    scores = max_sim_joined(query, unpack(b"".join(packed), dimension, dtype), lengths)
+    scores = max_sim(query, (unpack(data, dimension, dtype) for data in packed))
     return [float(each) for each in scores]
-
-
-def _tokens(data: bytes, dimension: int, dtype: TensorDtype) -> int:
-    """Tell how many tokens are stored."""
-    tokens, rest = divmod(len(data), dimension * _STORED[dtype].itemsize)
-    if rest or not tokens:
-        raise IndexCorruptError(
-            f"a token tensor of {len(data)} bytes does not hold vectors of {dimension} {dtype} "
-            "numbers; make the tensors anew with rr tensors drop and rr tensors add"
-        )
-    return tokens
