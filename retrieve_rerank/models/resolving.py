@@ -31,6 +31,13 @@ class KnownModel:
 _E5 = {"query": "query: ", "document": "passage: "}
 _BGE_EN = {"query": "Represent this sentence for searching relevant passages: "}
 _BGE_ZH = {"query": "为这个句子生成表示以用于检索相关文章："}
+# https://huggingface.co/nomic-ai/nomic-embed-text-v1.5#usage
+_NOMIC = {"query": "search_query: ", "document": "search_document: "}
+# https://huggingface.co/Qwen/Qwen3-Embedding-0.6B, config_sentence_transformers.json
+_QWEN3 = {
+    "query": "Instruct: Given a web search query, retrieve relevant passages that answer the"
+    " query\nQuery:"
+}
 
 ALIASES: Mapping[str, KnownModel] = {
     "all-MiniLM-L6-v2": KnownModel(
@@ -82,6 +89,19 @@ ALIASES: Mapping[str, KnownModel] = {
 }
 """Short name -> model."""
 
+_SERVED: Mapping[str, Mapping[str, str]] = {
+    "nomic-embed-text": _NOMIC,
+    "nomic-embed-text-v1": _NOMIC,
+    "nomic-embed-text-v1.5": _NOMIC,
+    "mxbai-embed-large": _BGE_EN,  # https://www.mixedbread.com/docs/embeddings/mxbai-embed-large-v1
+    "mxbai-embed-large-v1": _BGE_EN,
+    "qwen3-embedding": _QWEN3,
+    "qwen3-embedding-0.6b": _QWEN3,
+    "qwen3-embedding-4b": _QWEN3,
+    "qwen3-embedding-8b": _QWEN3,
+}
+"""Prompts of models that servers run, which have no files here that would record them."""
+
 
 def resolve(name: str, *, on_gpu: bool = False) -> Path:
     """Return the folder of the model called `name`, downloading it if it is one of the hub's.
@@ -117,6 +137,18 @@ def prompts_of(name: str) -> Mapping[str, str]:
         if name in (alias, model.repository):
             return model.prompts
     return {}
+
+
+def served_prompts(model: str) -> Mapping[str, str]:
+    """Return the prompts for a model as a server names it; empty for one that we do not know.
+
+    `organisation/model` and `model:tag` are looked up as `model`, whatever the case.
+    """
+    short = model.rpartition("/")[2].partition(":")[0].lower()
+    if short in _SERVED:
+        return _SERVED[short]
+    known = (m for m in ALIASES.values() if m.repository.rpartition("/")[2].lower() == short)
+    return next((m.prompts for m in known), {})
 
 
 def is_present(name: str) -> bool:
