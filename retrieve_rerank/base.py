@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, Self, TypeAlias
 
+from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.template import Template
 from retrieve_rerank.types import Document, Hit, rescore
 
@@ -147,6 +148,18 @@ class Connector(ABC):
     @abstractmethod
     def connect(cls, url: str, **options: Any) -> Self:
         """Open the existing index at `url`; raise IndexNotFoundError where there is none."""
+
+    @classmethod
+    def create(
+        cls, url: str, *, encoder: Encoder | None, language: str | None = None, **options: Any
+    ) -> Self:
+        """Make an empty index at `url`; None as encoder makes it lexical only.
+
+        `language` is the documents', as `detect_language` names it; where None, it is told from
+        the first documents or left open. Other options are as for `connect`. Raises
+        IndexExistsError, and ConfigError for a backend whose indexes are made elsewhere.
+        """
+        raise ConfigError(f"{cls.__name__} cannot make an index; make it where the backend runs")
 
     @abstractmethod
     def search(

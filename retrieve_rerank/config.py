@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
+from typing import Any
 
 from pydantic import SecretStr
 
-from retrieve_rerank.base import Connector, Reranker
+from retrieve_rerank.base import Connector, Encoder, Reranker
 from retrieve_rerank.connectors.hybrid import Fusion
 from retrieve_rerank.errors import ConfigError, IndexNotFoundError
 from retrieve_rerank.models.loading import find_checkpoint, load_encoder
@@ -71,14 +72,8 @@ def _find(settings: Settings) -> IndexSettings:
 def open_index(settings: Settings) -> Connector:
     """Open the index that `locate` finds; raise IndexNotFoundError naming those there are."""
     where = locate(settings)
-    scheme = where.url.partition("://")[0] if "://" in where.url else "embedded"
-    options = {
-        name: value.get_secret_value() if isinstance(value, SecretStr) else value
-        for name, value in where
-        if name != "url" and value is not None
-    }
-    if where.fusion is not None:
-        options["fusion"] = Fusion(where.fusion.method, where.fusion.weights)
+    options = _options_of(where)
+    scheme = _scheme(where)
     if scheme == "embedded" and "encoder" in options:
         options["encoder"] = load_encoder(options["encoder"])
     try:
@@ -94,6 +89,18 @@ def open_index(settings: Settings) -> Connector:
         raise IndexNotFoundError(
             f"no index {name}; known: {names}. Make it: rr index SOURCE --index {name}"
         ) from exc
+
+
+def create_index(
+    settings: Settings, *, encoder: Encoder | None, language: str | None = None
+) -> Connector:
+    """Make an empty index where `locate` says; None as encoder makes it lexical only.
+
+    `language` is the documents', as `detect_language` names it. Raises IndexExistsError.
+    """
+    where = locate(settings)
+    options = {**_options_of(where), "encoder": encoder, "language": language}
+    return connector_class(_scheme(where)).create(where.url, **options)
 
 
 def build_retriever(settings: Settings) -> Retriever:
@@ -132,6 +139,22 @@ def build_stage(stage: StageSettings, connector: Connector) -> Stage:
                 f"it has: {', '.join(sorted(known)) or 'none'}"
             )
     return Stage(reranker.configure(connector, **stage.options), stage.depth, stage.weight)
+
+
+def _scheme(where: IndexSettings) -> str:
+    return where.url.partition("://")[0] if "://" in where.url else "embedded"
+
+
+def _options_of(where: IndexSettings) -> dict[str, Any]:
+    """What a connector is opened with: all that is set, secrets as they are."""
+    options = {
+        name: value.get_secret_value() if isinstance(value, SecretStr) else value
+        for name, value in where
+        if name != "url" and value is not None
+    }
+    if where.fusion is not None:
+        options["fusion"] = Fusion(where.fusion.method, where.fusion.weights)
+    return options
 
 
 def _options(reranker: type[Reranker]) -> set[str]:

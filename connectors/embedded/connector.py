@@ -5,7 +5,8 @@ Knows nothing of how requests are worded or points are made.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -75,22 +76,26 @@ class EmbeddedConnector(TensorConnector):
     @classmethod
     def create(
         cls,
-        path: str | Path,
+        url: str | Path,
         *,
         encoder: Encoder | None,
+        language: str | None = None,
         settings: EmbeddedSettings | None = None,
         lock_timeout_s: float = LOCK_TIMEOUT_S,
+        **options: Any,
     ) -> Self:
         """Make an empty index in a new or empty folder; None as encoder makes it lexical only.
 
         Raises IndexExistsError where the folder holds anything else.
         """
-        folder = _folder(path)
+        _refuse(options)
+        settings = settings or EmbeddedSettings()
+        if language is not None:
+            settings = replace(settings, language=language)
+        folder = _folder(url)
         with engine_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        manifest = Manifest(
-            settings or EmbeddedSettings(), EncoderFacts.of(encoder) if encoder else None
-        )
+        manifest = Manifest(settings, EncoderFacts.of(encoder) if encoder else None)
         _refuse_to_overwrite(folder)
         lock = IndexLock(folder, timeout_s=lock_timeout_s)
         try:
@@ -127,8 +132,7 @@ class EmbeddedConnector(TensorConnector):
         `lock_timeout_s` seconds for another process to finish. Raises IndexNotFoundError,
         IndexLockedError, IndexMismatchError or IndexCorruptError.
         """
-        if options:
-            raise ConfigError(f"an embedded index takes no {', '.join(sorted(options))}")
+        _refuse(options)
         folder = _folder(url)
         manifest = Manifest.load(folder)
         lock = IndexLock(folder, timeout_s=lock_timeout_s)
@@ -265,6 +269,11 @@ class EmbeddedConnector(TensorConnector):
 
 def _folder(path: str | Path) -> Path:
     return Path(str(path).removeprefix(SCHEME)).absolute()
+
+
+def _refuse(options: Mapping[str, Any]) -> None:
+    if options:
+        raise ConfigError(f"an embedded index takes no {', '.join(sorted(options))}")
 
 
 def _refuse_to_overwrite(folder: Path) -> None:

@@ -12,8 +12,7 @@ from pathlib import Path
 import click
 
 from retrieve_rerank.base import Connector
-from retrieve_rerank.config import locate, open_index
-from retrieve_rerank.connectors.embedded import EmbeddedConnector
+from retrieve_rerank.config import create_index, locate, open_index
 from retrieve_rerank.connectors.embedded.connector import SCHEME
 from retrieve_rerank.errors import (
     IndexCorruptError,
@@ -34,17 +33,14 @@ MULTILINGUAL = ("bge-m3", "multilingual-e5-small")
 def open_or_make(
     settings: Settings, *, encoder: str | None, sample: Sequence[Document]
 ) -> Connector:
-    """Open the index that is set, or make an embedded one fit for documents such as `sample`.
+    """Open the index that is set, or make one fit for documents such as `sample`.
 
     Raises IndexMismatchError where the index has another encoder than the one asked for.
     """
     try:
         connector = open_index(settings)
     except IndexNotFoundError:
-        folder = _folder(settings)
-        if folder is None:
-            raise
-        return _make(folder, encoder=encoder, sample=sample)
+        return _make(settings, encoder=encoder, sample=sample)
     present = connector.schema().encoder
     if encoder is not None and encoder != (present or NO_ENCODER):
         connector.close()
@@ -75,7 +71,7 @@ def _folder(settings: Settings) -> Path | None:
     return None if "://" in url else Path(url)
 
 
-def _make(path: Path, *, encoder: str | None, sample: Sequence[Document]) -> Connector:
+def _make(settings: Settings, *, encoder: str | None, sample: Sequence[Document]) -> Connector:
     language = detect_language(f"{document.title} {document.text}" for document in sample)
     if encoder is None and _is_foreign(language):
         name = language.name if language.name != UNKNOWN else language.script
@@ -93,7 +89,8 @@ def _make(path: Path, *, encoder: str | None, sample: Sequence[Document]) -> Con
             err=True,
         )
     model = None if encoder == NO_ENCODER else load_encoder(encoder or DEFAULT_ENCODER)
-    return EmbeddedConnector.create(path, encoder=model)
+    known = language.name if language.name != UNKNOWN else None
+    return create_index(settings, encoder=model, language=known)
 
 
 def _is_foreign(language: Language) -> bool:
