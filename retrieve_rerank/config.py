@@ -19,6 +19,7 @@ from retrieve_rerank.pipeline import Retriever, Stage
 from retrieve_rerank.registry import connector_class, reranker_class
 from retrieve_rerank.settings import (
     CONFIG_FILE,
+    ConnectionSettings,
     FieldSettings,
     IndexSettings,
     Settings,
@@ -37,13 +38,20 @@ def index_names(settings: Settings) -> list[str]:
 def locate(settings: Settings) -> IndexSettings:
     """Say where `settings.index` is, or the only index there is where none is named.
 
-    What is set for whichever index is in use beats the index's own settings. Raises ConfigError
-    where there are several or none.
+    Fields and encoders set for whichever index is in use beat the index's own settings; how to
+    reach a server that is set for any fills in what the index's own leave open. Raises
+    ConfigError where there are several indexes or none.
     """
-    given = {name: getattr(settings, name) for name in FieldSettings.model_fields}
-    return _find(settings).model_copy(
-        update={name: value for name, value in given.items() if value is not None}
-    )
+    where = _find(settings)
+    changes: dict[str, Any] = {}
+    for name in ConnectionSettings.model_fields:
+        value = getattr(settings, name)
+        beats = name in FieldSettings.model_fields
+        # An embedded index has no use for the credentials of servers that are set beside it.
+        fills = getattr(where, name) is None and _scheme(where) != "embedded"
+        if value is not None and (beats or fills):
+            changes[name] = value
+    return where.model_copy(update=changes)
 
 
 def _find(settings: Settings) -> IndexSettings:

@@ -83,12 +83,9 @@ class FieldSettings(BaseModel):
     )
 
 
-class IndexSettings(FieldSettings):
-    """Where an index is, and what opens it."""
+class ConnectionSettings(FieldSettings):
+    """How an index is reached, and how it is searched."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-    url: str = Field(description="URL of the index, or the folder of an embedded one.")
     username: str | None = Field(default=None, description="User at the server.")
     password: SecretStr | None = Field(default=None, description="Password at the server.")
     api_key: SecretStr | None = Field(default=None, description="API key at the server.")
@@ -119,6 +116,14 @@ class IndexSettings(FieldSettings):
     fusion: FusionSettings | None = Field(
         default=None, description="How dense and lexical rankings become one."
     )
+
+
+class IndexSettings(ConnectionSettings):
+    """Where an index is, and what opens it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    url: str = Field(description="URL of the index, or the folder of an embedded one.")
 
     @model_validator(mode="before")
     @classmethod
@@ -156,7 +161,7 @@ class StageSettings(BaseModel):
         return dict(self.model_extra or {})
 
 
-class Settings(BaseSettings, FieldSettings):
+class Settings(BaseSettings, ConnectionSettings):
     """Everything that can be set."""
 
     model_config = SettingsConfigDict(
@@ -311,5 +316,5 @@ def _explain_one(
         return f"{source}: unknown key {key}{suggest(str(place[-1]), known)}"
     expected = message.replace("Input should be a", "expected a")
     expected = expected.replace("Input should be", "expected a value")
-    secret = top in ("index", "indexes")
+    secret = top in ("index", "indexes", *ConnectionSettings.model_fields)
     return f"{source}: {key}: {expected}{'' if secret else f'; got {value!r}'}"

@@ -183,6 +183,31 @@ def test_an_api_key_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatc
     assert key.get_secret_value() == SECRET
 
 
+def test_fields_set_for_any_index_beat_its_own_and_credentials_fill_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    configure('[indexes.docs]\nurl = "qdrant://h/c"\napi_key = "own"\nencoder = "old"')
+    monkeypatch.setenv("RR_API_KEY", "of-any")
+    monkeypatch.setenv("RR_HNSW_EF", "64")
+    where = locate(load_settings(index="docs", encoder="new"))
+    assert where.api_key is not None
+    assert where.api_key.get_secret_value() == "own"
+    assert (where.hnsw_ef, where.encoder) == (64, "new")
+    other = locate(load_settings(index="qdrant://other/c"))
+    assert other.api_key is not None
+    assert other.api_key.get_secret_value() == "of-any"
+    assert locate(load_settings(index="./folder")).api_key is None  # no server, no credentials
+
+
+def test_errors_do_not_show_secrets_of_any_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RR_API_KEY", '{"key": "hidden"}')
+    monkeypatch.setenv("RR_TIMEOUT_S", "soon")
+    with pytest.raises(ConfigError) as caught:
+        load_settings()
+    assert "RR_TIMEOUT_S" in str(caught.value)
+    assert "hidden" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("index", "url"),
     [
