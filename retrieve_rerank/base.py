@@ -390,6 +390,8 @@ class Judgment(NamedTuple):
     truncated: int = 0
     """Texts of which the model read only the beginning."""
     cache_hits: int = 0
+    notes: tuple[str, ...] = ()
+    """What else the report should say: answers that could not be read, a sentence each."""
 
 
 class Reranker(ABC):

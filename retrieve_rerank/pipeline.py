@@ -209,6 +209,7 @@ class Retriever:
                     truncated=judgment.truncated,
                     cache_hits=judgment.cache_hits,
                     error=error,
+                    notes=judgment.notes,
                     hits=hits,
                 )
             )

@@ -77,6 +77,8 @@ class StageReport:
     cache_hits: int = 0
     error: str | None = None
     """Why the stage left the incoming order; None when it did its work."""
+    notes: Sequence[str] = ()
+    """What else there is to know of its work, a sentence each."""
     hits: Sequence[Hit] = field(default=(), repr=False)
     """The whole ranking as it left this stage."""
 

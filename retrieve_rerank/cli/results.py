@@ -66,4 +66,5 @@ def _stage(stage: StageReport) -> dict[str, Any]:
         "truncated": stage.truncated,
         "cache_hits": stage.cache_hits,
         "error": stage.error,
+        "notes": list(stage.notes),
     }

@@ -85,6 +85,8 @@ def command(
                 click.echo(
                     f"Warning: {stage.name} left the order as it was: {stage.error}", err=True
                 )
+            for note in stage.notes:
+                click.echo(f"Note: {stage.name}: {note}", err=True)
         if as_json:
             write_json(result_as_json(result))
         else:
