@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 
 import qdrant_edge as edge
 
 from retrieve_rerank.base import IndexReport
+from retrieve_rerank.connectors.batches import batches, sample
 from retrieve_rerank.connectors.embedded.encoding import IndexEncoder
 from retrieve_rerank.connectors.embedded.points import make_points
 from retrieve_rerank.connectors.embedded.requests import HASH_ONLY, point_id
@@ -28,12 +28,6 @@ from retrieve_rerank.connectors.lexical import Bm25
 from retrieve_rerank.connectors.records import Record, record
 from retrieve_rerank.template import Template
 from retrieve_rerank.types import Document
-
-BATCH_DOCUMENTS = 256  # encoded together: enough to sort by length, few enough to hold in memory
-BATCH_CHARACTERS = 500_000
-
-SAMPLE_DOCUMENTS = 1000  # that tell language and average length
-SAMPLE_CHARACTERS = 10_000_000
 
 _FLUSH_EVERY_S = 5.0  # opening after a kill writes again what was not flushed
 
@@ -58,7 +52,7 @@ class Writer:
         with self._turn:
             flushed = time.monotonic()
             try:
-                for batch in _batches(self._fit(documents)):
+                for batch in batches(self._fit(documents)):
                     records = {each.id: each for each in map(record, batch)}  # the last one counts
                     new = self._changed(records)
                     self._learn_fields(new)
@@ -93,7 +87,7 @@ class Writer:
         if self.manifest.bm25 is not None:
             return documents
         settings = self.manifest.settings
-        first, documents = _sample(documents)
+        first, documents = sample(documents)
         if first:
             template = Template(settings.template)
             bm25 = Bm25.fit(
@@ -143,30 +137,3 @@ class Writer:
         with engine_errors(self._folder):
             manifest.save(self._folder)
         self.manifest = manifest
-
-
-def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
-    """Cut a stream into lists, short ones where texts are long."""
-    batch: list[Document] = []
-    characters = 0
-    for document in documents:
-        batch.append(document)
-        characters += len(document.text)
-        if len(batch) == BATCH_DOCUMENTS or characters >= BATCH_CHARACTERS:
-            yield batch
-            batch, characters = [], 0
-    if batch:
-        yield batch
-
-
-def _sample(documents: Iterable[Document]) -> tuple[list[Document], Iterator[Document]]:
-    """Take the first documents of a stream; return them, and the whole stream again."""
-    stream = iter(documents)
-    first: list[Document] = []
-    characters = 0
-    for document in stream:
-        first.append(document)
-        characters += len(document.text)
-        if len(first) == SAMPLE_DOCUMENTS or characters >= SAMPLE_CHARACTERS:
-            break
-    return first, chain(first, stream)

@@ -1,0 +1,44 @@
+"""A stream of documents, cut into what is encoded and written at once.
+
+Knows nothing of any backend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+
+from retrieve_rerank.types import Document
+
+BATCH_DOCUMENTS = 256  # encoded together: enough to sort by length, few enough to hold in memory
+BATCH_CHARACTERS = 500_000
+
+SAMPLE_DOCUMENTS = 1000  # that tell language and average length
+SAMPLE_CHARACTERS = 10_000_000
+
+
+def batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    """Cut a stream into lists, short ones where texts are long."""
+    batch: list[Document] = []
+    characters = 0
+    for document in documents:
+        batch.append(document)
+        characters += len(document.text)
+        if len(batch) == BATCH_DOCUMENTS or characters >= BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
+
+
+def sample(documents: Iterable[Document]) -> tuple[list[Document], Iterator[Document]]:
+    """Take the first documents of a stream; return them, and the whole stream again."""
+    stream = iter(documents)
+    first: list[Document] = []
+    characters = 0
+    for document in stream:
+        first.append(document)
+        characters += len(document.text)
+        if len(first) == SAMPLE_DOCUMENTS or characters >= SAMPLE_CHARACTERS:
+            break
+    return first, chain(first, stream)
