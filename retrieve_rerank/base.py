@@ -403,6 +403,9 @@ class Reranker(ABC):
     default_weight: float = 1.0
     """Share of its scores in a stage's order where the stage sets none, see `Stage.weight`."""
 
+    selective: bool = False
+    """Whether hits that it does not return are dropped; else they follow below, in their order."""
+
     @classmethod
     def configure(cls, connector: Connector, **options: Any) -> Reranker:
         """Make one from configuration; `connector` is where its hits will come from."""
@@ -429,12 +432,21 @@ class Reranker(ABC):
         """Async twin of `judge`."""
         return Judgment(await self.arerank(query, hits))
 
+    def probabilities(self, scores: Sequence[float]) -> list[float] | None:
+        """Turn its scores into probabilities of relevance; None where nothing is calibrated."""
+        return None
+
 
 class Scorer(Reranker):
     """A pointwise reranker: a text's score depends on the query and that text alone."""
 
     template: Template = Template()
     """What the scorer reads of a document."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever a score would; empty where that cannot be told, which bars caching."""
+        return ""
 
     @abstractmethod
     def score(self, query: str, texts: Sequence[str]) -> list[float]:
