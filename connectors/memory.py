@@ -13,19 +13,33 @@ from typing import Any, Self
 
 import numpy as np
 
-from retrieve_rerank.base import Connector, Embedder, Filter, IndexReport, IndexSchema, Vectors
+from retrieve_rerank.base import (
+    Embedder,
+    Filter,
+    IndexReport,
+    IndexSchema,
+    TensorSearch,
+    TensorSettings,
+    TensorStore,
+    TokenTensor,
+    Vectors,
+)
 from retrieve_rerank.connectors.filters import Fields, add_fields, conditions, field_types, matches
 from retrieve_rerank.connectors.hybrid import BM25, DENSE, DEPTH, Fusion, check_search
 from retrieve_rerank.connectors.lexical import Bm25
 from retrieve_rerank.connectors.records import Record, record
+from retrieve_rerank.connectors.tensor_encoder import TensorEncoder
+from retrieve_rerank.connectors.tensors import check_same_settings, pack, score
+from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.template import Template
 from retrieve_rerank.types import Document, Hit, rank
 
 
-class MemoryConnector(Connector):
+class MemoryConnector(TensorStore):
     """Documents in a list, ranked by BM25 and, given an encoder, by cosine too, fused.
 
-    Every search compares with every document. Safe to share between threads.
+    Every search compares with every document. Token tensors lie beside the documents; one that
+    is replaced keeps its old tensor. Safe to share between threads.
     """
 
     def __init__(
@@ -35,6 +49,9 @@ class MemoryConnector(Connector):
         self._entries: dict[str, tuple[Record, Vectors | None]] = {}
         self._view: _View | None = None
         self._lock = threading.Lock()
+        self._tensor_settings: TensorSettings | None = None
+        self._tensors: dict[str, tuple[str, bytes]] = {}  # id -> hash of its text, packed
+        self._tensor_encoder = TensorEncoder()
         self.index(documents)
 
     @classmethod
@@ -67,6 +84,31 @@ class MemoryConnector(Connector):
         }
         return Fusion().fuse(rankings, top_k=top_k)
 
+    def search_max_sim(
+        self,
+        query: str,
+        *,
+        top_k: int,
+        filter: Filter | None = None,
+        timeout_s: float | None = None,
+    ) -> TensorSearch:
+        """Search, and score the hits by MaxSim."""
+        hits = self.search(query, top_k=top_k, filter=filter, timeout_s=timeout_s)
+        return TensorSearch(hits, self.max_sim(query, [hit.document.id for hit in hits]))
+
+    def max_sim(self, query: str, ids: Sequence[str]) -> dict[str, float]:
+        """Score these documents; those without token tensors are absent from the answer."""
+        check_search(query, top_k=1)
+        settings = self._tensor_settings
+        packed = {id_: self._tensors[id_][1] for id_ in ids if id_ in self._tensors}
+        if settings is None or not packed:
+            return {}
+        tokens = self._tensor_encoder.encode(query, settings, embedder=self._encoder).tokens
+        scores = score(
+            tokens, list(packed.values()), dimension=settings.dimension, dtype=settings.dtype
+        )
+        return dict(zip(packed, scores, strict=True))
+
     def index(
         self,
         documents: Iterable[Document],
@@ -94,6 +136,8 @@ class MemoryConnector(Connector):
         """Delete the documents with these ids; return how many there were."""
         with self._lock:
             self._view = None
+            for id_ in ids:
+                self._tensors.pop(id_, None)
             return sum(self._entries.pop(id_, None) is not None for id_ in ids)
 
     def get(self, ids: Sequence[str]) -> list[Document]:
@@ -118,9 +162,45 @@ class MemoryConnector(Connector):
             rankings=(BM25, DENSE) if self._encoder else (BM25,),
             encoder=self._encoder.name if self._encoder else None,
             dimension=self._encoder.dimension if self._encoder else None,
+            token_tensors=bool(self._tensors),
             fields=field_types(view.fields),
             details={"language": view.bm25.language},
         )
+
+    def tensor_settings(self) -> TensorSettings | None:
+        """Tell how the tensors that are there were made; None where there are none."""
+        return self._tensor_settings
+
+    def create_tensors(self, settings: TensorSettings) -> None:
+        """Make room for tensors; raise IndexMismatchError where tensors of other settings are."""
+        check_same_settings(self._tensor_settings, settings)
+        self._tensor_settings = settings
+
+    def tensor_hashes(self, ids: Sequence[str]) -> dict[str, str]:
+        """Return document id -> content hash, for those of these documents with a tensor."""
+        return {id_: self._tensors[id_][0] for id_ in ids if id_ in self._tensors}
+
+    def write_tensors(self, tensors: Sequence[TokenTensor]) -> None:
+        """Store tensors, replacing those of the same documents."""
+        if self._tensor_settings is None:
+            raise ConfigError("there is no room for token tensors; create_tensors makes it")
+        dtype = self._tensor_settings.dtype
+        self._tensors.update(
+            (each.id, (each.content_hash, pack(each.tokens, dtype))) for each in tensors
+        )
+
+    def tensor_ids(self) -> Iterator[str]:
+        """Iterate over the ids that have a tensor."""
+        return iter(list(self._tensors))
+
+    def delete_tensors(self, ids: Sequence[str]) -> None:
+        """Delete the tensors of these documents."""
+        for id_ in ids:
+            self._tensors.pop(id_, None)
+
+    def drop_tensors(self) -> None:
+        """Delete all tensors; the documents stay as they are."""
+        self._tensors, self._tensor_settings = {}, None
 
     def _holds(self, new: Record) -> bool:
         old = self._entries.get(new.id)

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from retrieve_rerank.base import TensorDtype, Vectors
-from retrieve_rerank.errors import IndexCorruptError
+from retrieve_rerank.base import TensorDtype, TensorSettings, Vectors
+from retrieve_rerank.errors import IndexCorruptError, IndexMismatchError
 from retrieve_rerank.models.max_sim import max_sim
 from retrieve_rerank.models.pooling import unit_rows
 
@@ -57,3 +58,19 @@ def score(
     """Compute MaxSim of a query's token vectors, (m, dim), with each stored tensor."""
     scores = max_sim(query, (unpack(data, dimension, dtype) for data in packed))
     return [float(each) for each in scores]
+
+
+def check_same_settings(there: TensorSettings | None, wanted: TensorSettings) -> None:
+    """Raise IndexMismatchError where there are tensors that were made with other settings."""
+    if there is not None and replace(there, encoder=wanted.encoder) != wanted:
+        raise IndexMismatchError(
+            f"the index has token tensors of other settings: {_described(there)}; wanted are "
+            f"{_described(wanted)}. Go on with the former, or delete them first: rr tensors drop"
+        )
+
+
+def _described(settings: TensorSettings) -> str:
+    return (
+        f"{settings.encoder} (fingerprint {settings.fingerprint}), {settings.dimension} "
+        f"{settings.dtype} numbers a token, pooled by {settings.pooling_factor}"
+    )

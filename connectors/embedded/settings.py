@@ -22,7 +22,7 @@ from retrieve_rerank.errors import (
     IndexMismatchError,
     IndexNotFoundError,
 )
-from retrieve_rerank.models.resolving import ALIASES
+from retrieve_rerank.models.resolving import portable_name
 from retrieve_rerank.template import Template
 
 FORMAT = 1
@@ -76,9 +76,8 @@ class EncoderFacts:
     @classmethod
     def of(cls, encoder: Embedder) -> Self:
         """Take an encoder's facts."""
-        name, folder = encoder.name, Path(encoder.name).expanduser()
-        source = str(folder.absolute()) if name not in ALIASES and folder.is_dir() else name
-        return cls(name, encoder.fingerprint, encoder.dimension, source)
+        source = portable_name(encoder.name)
+        return cls(encoder.name, encoder.fingerprint, encoder.dimension, source)
 
 
 @dataclass(frozen=True, slots=True)

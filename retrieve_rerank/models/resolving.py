@@ -131,6 +131,12 @@ def local_folder(name: str) -> Path | None:
     return folder if name and folder.is_dir() else None
 
 
+def portable_name(name: str) -> str:
+    """Return what loads a model from whatever folder one works in: the name, or its full path."""
+    folder = Path(name).expanduser()
+    return str(folder.absolute()) if name not in ALIASES and folder.is_dir() else name
+
+
 def prompts_of(name: str) -> Mapping[str, str]:
     """Return the prompts for a known model, by alias or hub id, whose files record none."""
     for alias, model in ALIASES.items():

@@ -1,0 +1,54 @@
+"""The model that an index's token tensors were made with, for the queries.
+
+Knows nothing of any backend.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import cast
+
+from retrieve_rerank.base import Embedder, Encoder, Encoding, TensorSettings
+from retrieve_rerank.errors import IndexMismatchError
+
+
+class TensorEncoder:
+    """Encodes queries for MaxSim; safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._loaded: Encoder | None = None
+        self._loading = threading.Lock()
+
+    def encode(
+        self, query: str, settings: TensorSettings, *, embedder: Embedder | None = None
+    ) -> Encoding:
+        """Encode a query with the model that `settings` record, loaded when first needed.
+
+        `embedder` is what the first stage encodes queries with; where it is the same model, it
+        is used, and the encoding's vector serves the first stage too. Raises ModelNotFoundError
+        or ModelError when the recorded model cannot be loaded, and IndexMismatchError when what
+        is found under its name is another.
+        """
+        if embedder is not None and embedder.fingerprint == settings.fingerprint:
+            encoder = cast(Encoder, embedder)  # the fingerprint is that of one with tokens
+        else:
+            encoder = self._load(settings)
+        [encoding] = encoder.encode_queries([query])
+        return encoding
+
+    def _load(self, settings: TensorSettings) -> Encoder:
+        with self._loading:
+            if self._loaded is None or self._loaded.fingerprint != settings.fingerprint:
+                # Imported here as OpenVINO takes longer to import than a lexical search takes.
+                from retrieve_rerank.models.loading import load_encoder
+
+                encoder = load_encoder(settings.encoder)
+                if encoder.fingerprint != settings.fingerprint:
+                    raise IndexMismatchError(
+                        f"the token tensors were made with {settings.encoder} (fingerprint "
+                        f"{settings.fingerprint}); what is found under that name now has "
+                        f"fingerprint {encoder.fingerprint}. Make them anew: rr tensors drop, "
+                        "then rr tensors add"
+                    )
+                self._loaded = encoder
+            return self._loaded
