@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from retrieve_rerank.base import Vectors
-from retrieve_rerank.models.batching import TokenBatch, Tokens, batches, pad
+from retrieve_rerank.models.batching import TOKEN_BUDGET, TokenBatch, Tokens, batches, pad
 
 
 class Backend(Protocol):
@@ -20,17 +20,24 @@ class Backend(Protocol):
         """Library, device and precision, for people."""
 
     def run(self, batch: TokenBatch) -> Vectors:
-        """Return an encoder's hidden states (n, tokens, dim), a pair model's logits (n, labels)."""
+        """Return an encoder's hidden states (n, tokens, dim), a pair model's logits (n, labels).
+
+        Of a language model the logits (n, tokens, words).
+        """
 
 
 def run_all(
-    backend: Backend, sequences: Sequence[Tokens], *, pad_id: int
+    backend: Backend,
+    sequences: Sequence[Tokens],
+    *,
+    pad_id: int,
+    budget: int = TOKEN_BUDGET,
 ) -> Iterator[tuple[int, Vectors]]:
     """Run all sequences in batches of like length; yield (index, its output), in any order.
 
-    The padded positions' hidden states are cut off.
+    A batch has at most `budget` tokens. The padded positions' outputs are cut off.
     """
-    for indices in batches([len(sequence.ids) for sequence in sequences]):
+    for indices in batches([len(sequence.ids) for sequence in sequences], budget=budget):
         output = backend.run(pad([sequences[i] for i in indices], pad_id=pad_id))
         for row, index in enumerate(indices):
             ends = len(sequences[index].ids) if output.ndim == 3 else None

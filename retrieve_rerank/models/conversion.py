@@ -31,7 +31,7 @@ def convert(folder: Path, *, pairs: bool) -> ov.Model:
     The output is "logits" of a pair model, "last_hidden_state" of an encoder. Raises ModelError
     where torch cannot export the architecture.
     """
-    network = load_network(folder, pairs=pairs, dtype=torch.float32)
+    network = load_network(folder, head="scores" if pairs else "none", dtype=torch.float32)
     network.config.use_cache = False
     if _windowed(network.config):
         network.set_attn_implementation("eager")

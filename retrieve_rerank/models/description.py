@@ -21,11 +21,11 @@ class ModelDescription:
 
     name: str
     kind: str
-    """"encoder", "late interaction" or "cross-encoder"."""
+    """"encoder", "late interaction", "sparse encoder" or "cross-encoder"."""
     architecture: str
     layers: int | None
     dimension: int | None
-    """Length of its vectors; None for a cross-encoder."""
+    """Length of its vectors, a sparse encoder's vocabulary; None for a cross-encoder."""
     max_tokens: int
     pooling: Sequence[str]
     query_prompt: str
@@ -66,7 +66,7 @@ def describe(name: str, *, device: str = "auto") -> ModelDescription:
         layers=folder.config.get("num_hidden_layers"),
         dimension=None if folder.labels is not None else _dimension(checkpoint),
         max_tokens=folder.max_tokens,
-        pooling=() if folder.labels is not None or folder.late_interaction else folder.pooling,
+        pooling=_pooling(checkpoint),
         query_prompt=folder.query_prompt,
         document_prompt=folder.document_prompt,
         template=folder.template.pattern,
@@ -90,11 +90,22 @@ def aliases() -> list[Alias]:
 def _kind(checkpoint: Checkpoint) -> str:
     if checkpoint.folder.labels is not None:
         return "cross-encoder"
+    if checkpoint.folder.splade is not None:
+        return "sparse encoder"
     return "late interaction" if checkpoint.folder.late_interaction else "encoder"
+
+
+def _pooling(checkpoint: Checkpoint) -> Sequence[str]:
+    folder = checkpoint.folder
+    if folder.splade is not None:
+        return (folder.splade.activation, folder.splade.pooling)
+    return () if folder.labels is not None or folder.late_interaction else folder.pooling
 
 
 def _dimension(checkpoint: Checkpoint) -> int:
     folder = checkpoint.folder
+    if folder.splade is not None:
+        return int(folder.config["vocab_size"])
     projections = [*folder.token_projections, *folder.vector_projections]
     if projections:
         return read_projection(projections[-1]).dimension

@@ -24,7 +24,12 @@ from retrieve_rerank.models.batching import Tokens
 from retrieve_rerank.models.conversion import convert
 from retrieve_rerank.models.encoder import TextEncoder
 from retrieve_rerank.models.fidelity import MIN_OVERLAP, MIN_TAU, Fidelity, compare
-from retrieve_rerank.models.folder import SETTINGS_FILE, read_json
+from retrieve_rerank.models.folder import (
+    LEXICAL_WEIGHTS,
+    MODULE_WEIGHTS,
+    SETTINGS_FILE,
+    read_json,
+)
 from retrieve_rerank.models.loading import (
     Checkpoint,
     find_checkpoint,
@@ -65,7 +70,8 @@ _COPIED = (
     "LICENSE*",
     "NOTICE*",
     "*_*/config.json",  # of the modules that follow the network
-    "*_Dense/model.safetensors",
+    *MODULE_WEIGHTS,
+    LEXICAL_WEIGHTS,
 )
 _CALIBRATED = 128  # sequences; twice as many changed nothing that we could measure
 _CHECKED_QUERIES = 20

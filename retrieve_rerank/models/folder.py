@@ -15,16 +15,28 @@ from typing import Any, NamedTuple
 
 from retrieve_rerank.errors import ModelError, ModelNotFoundError
 from retrieve_rerank.models.late_interaction import LateInteraction, read_late_interaction
+from retrieve_rerank.models.sparse_layout import Splade, read_router, read_splade
 from retrieve_rerank.template import Template
 
 SETTINGS_FILE = "retrieve_rerank.json"
 """What we record beside a checkpoint: its template, and how it was exported."""
 
+MODULE_WEIGHTS = ("*_Dense/model.safetensors", "*_SparseStaticEmbedding/model.safetensors")
+"""Weights of modules beside the network."""
+
+LEXICAL_WEIGHTS = "sparse_linear.safetensors"
+"""BGE-M3's weights for words, which its authors publish as a pickle."""
+
 DEFAULT_MAX_TOKENS = 512
 """For a checkpoint that records no limit."""
 
 _UNLIMITED = 10**9  # transformers writes 10**30 where a tokenizer has no limit
-_MODULES = ("Transformer", "Pooling", "Normalize", "Dense", "Dropout", "MultiVectorMask")
+_NETWORKS = ("Transformer", "MLMTransformer")
+_MODULES = (
+    *_NETWORKS,
+    *("Pooling", "Normalize", "Dense", "Dropout", "MultiVectorMask"),
+    *("SpladePooling", "SparseStaticEmbedding"),
+)
 _POOLING_FLAGS = {  # as written before sentence-transformers 5.4
     "pooling_mode_cls_token": "cls",
     "pooling_mode_max_tokens": "max",
@@ -64,6 +76,7 @@ class ModelFolder:
     vector_projections: Sequence[Path] = ()
     """Folders of the linear layers applied to the pooled vector."""
     late_interaction: LateInteraction | None = None
+    splade: Splade | None = None
     prompts: Mapping[str, str] = field(default_factory=dict)
     pair_prompt: str = ""
     """What a pair model puts before its queries."""
@@ -128,7 +141,7 @@ def read_folder(path: Path, *, prompts: Mapping[str, str] | None = None) -> Mode
     if not path.is_dir():
         raise ModelNotFoundError(f"no model folder at {path}")
     modules = _modules(path)
-    transformer = next((module.path for module in modules if module.kind == "Transformer"), path)
+    transformer = next((module.path for module in modules if module.kind in _NETWORKS), path)
     config = read_json(transformer / "config.json")
     if not config:
         raise ModelError(f"{path} holds no config.json; expected a model saved by transformers")
@@ -151,6 +164,7 @@ def read_folder(path: Path, *, prompts: Mapping[str, str] | None = None) -> Mode
         token_projections=[m.path for m in by_token],
         vector_projections=[m.path for m in modules if m.kind == "Dense" and m not in by_token],
         late_interaction=late,
+        splade=read_splade(whole, modules),
         prompts=_prefixed(recorded or dict(prompts or {}), whole),
         pair_prompt=recorded.get(whole.get("default_prompt_name") or "", ""),
         template=Template(settings["template"]) if "template" in settings else Template(),
@@ -178,15 +192,23 @@ def _load_json(path: Path, *, default: Any) -> Any:
 def _modules(path: Path) -> list[Module]:
     """Read modules.json; empty for a plain transformers checkpoint."""
     modules = []
-    for entry in _load_json(path / "modules.json", default=[]):
-        kind = entry["type"].rpartition(".")[2]
-        if kind not in _MODULES:
-            raise ModelError(
-                f"{path} is built with the module {entry['type']}; known: {', '.join(_MODULES)}"
-            )
-        folder = path / entry["path"]
-        modules.append(Module(kind, folder, read_json(folder / "config.json")))
+    entries = _load_json(path / "modules.json", default=[])
+    for type_, where in [(entry["type"], entry["path"]) for entry in entries]:
+        if type_.rpartition(".")[2] == "Router":
+            router = read_json(path / where / "router_config.json")
+            routed = read_router(path, router)
+            modules += [_module(path / where, module, kind) for kind, module in routed]
+        else:
+            modules.append(_module(path, where, type_))
     return modules
+
+
+def _module(path: Path, where: str, type_: str) -> Module:
+    kind = type_.rpartition(".")[2]
+    if kind not in _MODULES:
+        raise ModelError(f"{path} is built with the module {type_}; known: {', '.join(_MODULES)}")
+    folder = path / where
+    return Module(kind, folder, read_json(folder / "config.json"))
 
 
 def _lengths(transformer: Path) -> dict[str, Any]:

@@ -17,10 +17,11 @@ from huggingface_hub.errors import (
 )
 
 from retrieve_rerank.errors import ModelError, ModelNotFoundError
+from retrieve_rerank.models.folder import LEXICAL_WEIGHTS, MODULE_WEIGHTS
 from retrieve_rerank.models.network_files import choose_network, missing_network
 
 _TIMEOUT_S = 10.0
-_SETTINGS = ["*.json", "README.md", "*_Dense/model.safetensors"]
+_SETTINGS = ["*.json", "README.md", *MODULE_WEIGHTS, LEXICAL_WEIGHTS]
 
 
 def download(repository: str, *, on_gpu: bool) -> Path:

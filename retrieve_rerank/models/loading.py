@@ -16,7 +16,7 @@ from types import ModuleType
 from retrieve_rerank.errors import MissingExtraError, ModelError
 from retrieve_rerank.models.backend import Backend
 from retrieve_rerank.models.encoder import TextEncoder
-from retrieve_rerank.models.folder import ModelFolder, read_folder
+from retrieve_rerank.models.folder import MODULE_WEIGHTS, ModelFolder, read_folder
 from retrieve_rerank.models.late_interaction import LateInteraction
 from retrieve_rerank.models.network_files import (
     NetworkFiles,
@@ -66,7 +66,7 @@ class Checkpoint:
         return digest.hexdigest()[:16]
 
     def _files(self) -> Iterator[Path]:
-        settings = ("*.json", "*_*/*.json", "*_Dense/model.safetensors")
+        settings = ("*.json", "*_*/*.json", *MODULE_WEIGHTS)
         for pattern in (*self.network.patterns, *settings):
             yield from (file for file in self.folder.path.glob(pattern) if file.is_file())
 
@@ -104,7 +104,9 @@ def load_encoder(
     checkpoint = find_checkpoint(name, device=device)
     if checkpoint.folder.labels is not None:
         raise ModelError(f"{name} scores pairs of texts; expected an encoder")
-    document_tokenizer = _tokenizer(checkpoint.folder)
+    if checkpoint.folder.splade is not None:
+        raise ModelError(f"{name} is a sparse encoder, for --sparse-encoder; expected a dense one")
+    document_tokenizer = load_tokenizer(checkpoint.folder)
     late = checkpoint.folder.late_interaction
     return TextEncoder(
         name=name,
@@ -120,7 +122,7 @@ def query_is_cut(name: str, query: str) -> bool:
     """Tell whether an encoder reads only the beginning of a query, without loading its network."""
     folder = find_checkpoint(name, device="cpu").folder
     late = folder.late_interaction
-    tokenizer = _query_tokenizer(folder, late) if late else _tokenizer(folder)
+    tokenizer = _query_tokenizer(folder, late) if late else load_tokenizer(folder)
     return tokenizer.encode([folder.query_prompt + query])[0].truncated
 
 
@@ -136,13 +138,18 @@ def load_pair_model(name: str, *, device: str = "auto", threads: int | None = No
         name=name,
         fingerprint=checkpoint.fingerprint,
         folder=checkpoint.folder,
-        tokenizer=_tokenizer(checkpoint.folder),
+        tokenizer=load_tokenizer(checkpoint.folder),
         backend=load_backend(checkpoint, threads=threads),
     )
 
 
-def load_backend(checkpoint: Checkpoint, *, threads: int | None = None) -> Backend:
-    """Load the network; MissingExtraError where it needs torch, which is not installed."""
+def load_backend(
+    checkpoint: Checkpoint, *, vocabulary: bool = False, threads: int | None = None
+) -> Backend:
+    """Load the network, with its head over the vocabulary where that is asked for.
+
+    Raises MissingExtraError where it needs torch, which is not installed.
+    """
     folder = checkpoint.folder
     if checkpoint.network.form != "safetensors":
         openvino = import_module("retrieve_rerank.models.openvino_backend")
@@ -154,7 +161,7 @@ def load_backend(checkpoint: Checkpoint, *, threads: int | None = None) -> Backe
         return backend
     backend = _torch_backend(checkpoint.name).TorchBackend(
         folder.transformer,
-        pairs=folder.labels is not None,
+        head="vocabulary" if vocabulary else "none" if folder.labels is None else "scores",
         device=checkpoint.device,
         threads=threads,
     )
@@ -170,7 +177,8 @@ def _torch_backend(name: str) -> ModuleType:
         raise MissingExtraError(f"running {name} from safetensors", "torch") from exc
 
 
-def _tokenizer(folder: ModelFolder) -> TextTokenizer:
+def load_tokenizer(folder: ModelFolder) -> TextTokenizer:
+    """Load the tokenizer of documents, or of pairs."""
     late = folder.late_interaction
     return TextTokenizer(
         folder.transformer / "tokenizer.json",

@@ -13,7 +13,7 @@ from tokenizers import AddedToken, Encoding, Tokenizer
 from tokenizers.normalizers import Lowercase
 from tokenizers.normalizers import Sequence as NormalizerSequence
 
-from retrieve_rerank.errors import ModelError
+from retrieve_rerank.errors import InputError, ModelError
 from retrieve_rerank.models.batching import Tokens
 from retrieve_rerank.models.late_interaction import Expansion
 
@@ -23,7 +23,8 @@ class TextTokenizer:
 
     What is longer than `max_tokens` loses its end, or its beginning where `truncation_side` is
     "left"; of a pair the longer text is shortened first. `markers` are prefixes of texts that
-    are one token each, where the vocabulary has them.
+    are one token each, where the vocabulary has them. Without `special_tokens` single texts get
+    none.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class TextTokenizer:
         markers: Sequence[str] = (),
         expansion: Expansion | None = None,
         mask_token: str | None = None,
+        special_tokens: bool = True,
     ) -> None:
         try:
             self._tokenizer = Tokenizer.from_file(str(file))
@@ -53,6 +55,7 @@ class TextTokenizer:
             max_tokens, strategy="longest_first", direction=truncation_side
         )
         self.max_tokens = max_tokens
+        self._special_tokens = special_tokens
         self.pad_id = self.token_id(pad_token) or 0
         self._filled = expansion.length if expansion else 0
         self._filler = self.token_id(expansion.token or mask_token) if expansion else None
@@ -64,9 +67,19 @@ class TextTokenizer:
         """Return a token's number; None where the vocabulary lacks it."""
         return None if token is None else self._tokenizer.token_to_id(token)
 
+    def token(self, token_id: int) -> str:
+        """Return a token as the vocabulary writes it; raise InputError for a number beyond it."""
+        token = self._tokenizer.id_to_token(token_id)
+        if token is None:
+            raise InputError(f"the vocabulary has no token {token_id}")
+        return token
+
     def encode(self, texts: Sequence[str]) -> list[Tokens]:
         """Tokenise each text."""
-        return [self._tokens(e) for e in self._tokenizer.encode_batch(list(texts))]
+        encodings = self._tokenizer.encode_batch(
+            list(texts), add_special_tokens=self._special_tokens
+        )
+        return [self._tokens(encoding) for encoding in encodings]
 
     def encode_pairs(self, pairs: Sequence[tuple[str, str]]) -> list[Tokens]:
         """Tokenise each pair as one sequence."""
@@ -123,8 +136,9 @@ class TextTokenizer:
                     break
 
     def _tokens(self, encoding: Encoding) -> Tokens:
-        # An empty text has no token at all where a model has no special ones.
-        ids, type_ids = encoding.ids or [self.pad_id], encoding.type_ids or [0]
+        ids, type_ids = encoding.ids, encoding.type_ids
+        if not ids and self._special_tokens:  # an empty text, of a model without special tokens
+            ids, type_ids = [self.pad_id], [0]  # as no network reads nothing at all
         attended = len(ids)
         if self._filler is not None and attended < self._filled:
             ids = ids + [self._filler] * (self._filled - attended)

@@ -5,15 +5,23 @@ Needs the extra `torch`. Knows nothing of texts or scores.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from transformers import AutoModel, AutoModelForSequenceClassification
+from transformers import AutoModel, AutoModelForMaskedLM, AutoModelForSequenceClassification
 
 from retrieve_rerank.base import Vectors
 from retrieve_rerank.errors import ModelError
 from retrieve_rerank.models.batching import TokenBatch
+
+Head = Literal["none", "scores", "vocabulary"]
+_KINDS: Mapping[Head, Any] = {
+    "none": AutoModel,
+    "scores": AutoModelForSequenceClassification,
+    "vocabulary": AutoModelForMaskedLM,
+}
 
 
 class TorchBackend:
@@ -22,13 +30,13 @@ class TorchBackend:
     On the CPU it computes in float32; on a GPU in the type that the checkpoint is stored in.
     """
 
-    def __init__(self, folder: Path, *, pairs: bool, device: str, threads: int | None) -> None:
+    def __init__(self, folder: Path, *, head: Head, device: str, threads: int | None) -> None:
         if device != "cpu" and not gpu():
             raise ModelError("torch finds no GPU; use device 'cpu', or a torch built for this GPU")
         if threads is not None:
             torch.set_num_threads(threads)
         self._network = load_network(
-            folder, pairs=pairs, dtype=torch.float32 if device == "cpu" else "auto"
+            folder, head=head, dtype=torch.float32 if device == "cpu" else "auto"
         ).to(device)
         self._device = device
         self._inputs = input_names(self._network)
@@ -36,7 +44,7 @@ class TorchBackend:
         self.description = f"torch on {device}, {dtype}"
 
     def run(self, batch: TokenBatch) -> Vectors:
-        """Return hidden states (n, tokens, dim) or logits (n, labels)."""
+        """Return hidden states (n, tokens, dim), or logits (n, labels) or (n, tokens, words)."""
         inputs = {
             name: torch.from_numpy(getattr(batch, name)).to(self._device) for name in self._inputs
         }
@@ -50,11 +58,10 @@ class TorchBackend:
         return array
 
 
-def load_network(folder: Path, *, pairs: bool, dtype: torch.dtype | str) -> Any:
+def load_network(folder: Path, *, head: Head, dtype: torch.dtype | str) -> Any:
     """Load the checkpoint in `folder` for inference, from safetensors and without its code."""
-    kind = AutoModelForSequenceClassification if pairs else AutoModel
     try:
-        network = kind.from_pretrained(
+        network = _KINDS[head].from_pretrained(
             str(folder),
             dtype=dtype,
             local_files_only=True,

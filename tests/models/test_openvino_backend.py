@@ -104,7 +104,7 @@ def test_onnx_files_give_the_same_scores(
     pytest.importorskip("onnxscript", reason="needs the extra 'export'")
     from retrieve_rerank.models.torch_backend import input_names, load_network
 
-    network = load_network(cross_encoder, pairs=True, dtype=torch.float32)
+    network = load_network(cross_encoder, head="scores", dtype=torch.float32)
     inputs = {name: torch.ones((2, 8), dtype=torch.int64) for name in input_names(network)}
     folder = tmp_path / "model"
     shutil.copytree(cross_encoder, folder, ignore=shutil.ignore_patterns("*.safetensors"))

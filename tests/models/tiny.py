@@ -19,6 +19,7 @@ from tokenizers import (
 from transformers import (
     AutoConfig,
     AutoModel,
+    AutoModelForMaskedLM,
     AutoModelForSequenceClassification,
     PreTrainedTokenizerFast,
 )
@@ -70,8 +71,13 @@ _CONFIGS: Mapping[str, Mapping[str, Any]] = {
 FAMILIES = tuple(_CONFIGS)
 
 
-def make_model(folder: Path, family: str, *, labels: int | None = None, **tokenizer: Any) -> Path:
-    """Save a random checkpoint of transformers: a pair model where `labels` is given."""
+def make_model(
+    folder: Path, family: str, *, labels: int | None = None, masked: bool = False, **tokenizer: Any
+) -> Path:
+    """Save a random checkpoint of transformers.
+
+    A pair model where `labels` is given, a masked language model where `masked`.
+    """
     fast = make_tokenizer(family, **tokenizer)
     config = AutoConfig.for_model(
         family,
@@ -82,6 +88,8 @@ def make_model(folder: Path, family: str, *, labels: int | None = None, **tokeni
     )
     torch.manual_seed(5)
     kind: Any = AutoModel if labels is None else AutoModelForSequenceClassification
+    if masked:
+        kind = AutoModelForMaskedLM
     model = kind.from_config(config).eval()
     for parameter in model.parameters():  # larger than usual, so that differences would show
         torch.nn.init.normal_(parameter, std=0.1) if parameter.dim() > 1 else None
