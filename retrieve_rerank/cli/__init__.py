@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, Listing] = {
     "search": Listing("Search an index and rerank what it finds."),
     "eval": Listing("Measure an index and its rerankers against judgments.", "eval"),
     "rerank": Listing("Rerank lists of documents, one JSON object a line."),
+    "tensors": Listing("Give an index at a server token tensors, to rerank by."),
     "info": Listing("Show what an index holds, and what is installed."),
     "models": Listing("Show, fetch and export models."),
     "demo": Listing(

@@ -50,7 +50,7 @@ def command(query: str) -> None:
     with timed(console, "indexed"), _open_or_make(folder) as connector:
         corpus = Corpus([str(EXAMPLE)])
         flow = Flow(corpus, corpus)
-        with show_progress(flow, quiet=False) as advance:
+        with show_progress(flow.share, doing="indexing", quiet=False) as advance:
             connector.index(flow, on_progress=advance)
         count = connector.count()
     console.print(f"{count:,} passages of privacy policies are in the index {folder}\n")

@@ -98,7 +98,7 @@ def command(
     started = time.monotonic()
     try:
         with open_or_make(settings, encoder=encoder, sample=sample) as connector:
-            with show_progress(flow, quiet=as_json) as advance:
+            with show_progress(flow.share, doing="indexing", quiet=as_json) as advance:
                 report = connector.index(chain(sample, documents), on_progress=advance)
             if isinstance(connector, EmbeddedConnector) and connector.needs_optimizing():
                 with show_wait("making the graph for fast search", quiet=as_json):

@@ -73,7 +73,7 @@ def _folder(settings: Settings) -> Path | None:
 
 def _make(settings: Settings, *, encoder: str | None, sample: Sequence[Document]) -> Connector:
     language = detect_language(f"{document.title} {document.text}" for document in sample)
-    if encoder is None and _is_foreign(language):
+    if encoder is None and is_foreign(language):
         name = language.name if language.name != UNKNOWN else language.script
         click.echo(
             f"Note: the documents look {name.capitalize()}, which the encoder {DEFAULT_ENCODER} "
@@ -82,7 +82,7 @@ def _make(settings: Settings, *, encoder: str | None, sample: Sequence[Document]
             err=True,
         )
         encoder = NO_ENCODER
-    elif encoder == DEFAULT_ENCODER and _is_foreign(language):
+    elif encoder == DEFAULT_ENCODER and is_foreign(language):
         click.echo(
             f"Note: the documents do not look English, which is all that {encoder} was made for; "
             f"{' and '.join(MULTILINGUAL)} know other languages",
@@ -93,5 +93,6 @@ def _make(settings: Settings, *, encoder: str | None, sample: Sequence[Document]
     return create_index(settings, encoder=model, language=known)
 
 
-def _is_foreign(language: Language) -> bool:
+def is_foreign(language: Language) -> bool:
+    """Tell whether texts are in another language than the bundled encoder's, English."""
     return language.name not in ("english", UNKNOWN) or language.script not in ("latin", UNKNOWN)

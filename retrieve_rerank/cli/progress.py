@@ -1,4 +1,4 @@
-"""How far indexing has come: a bar on a terminal, a line now and then in a log.
+"""How far work on many documents has come: a bar on a terminal, a line now and then in a log.
 
 Knows nothing of indexes.
 """
@@ -52,15 +52,24 @@ class Flow:
         return self._corpus.position / self._corpus.size * done / self._drawn
 
 
+Share = Callable[[int], float | None]
+"""Tells which share of all documents so many are; None where that is not known."""
+
+
+def share_of(total: int) -> Share:
+    """Measure against a number of documents that is known."""
+    return lambda done: done / total if total else None
+
+
 @contextmanager
-def show_progress(flow: Flow, *, quiet: bool) -> Iterator[Callable[[int], None]]:
+def show_progress(share: Share, *, doing: str, quiet: bool) -> Iterator[Callable[[int], None]]:
     """Give a function to call with each further number of documents; show them on stderr."""
     if quiet:
         yield lambda count: None
     elif sys.stderr.isatty():
-        yield from _bar(flow)
+        yield from _bar(share, doing)
     else:
-        yield _Lines(flow)
+        yield _Lines(share)
 
 
 @contextmanager
@@ -73,10 +82,10 @@ def show_wait(what: str, *, quiet: bool) -> Iterator[None]:
         yield
 
 
-def _bar(flow: Flow) -> Iterator[Callable[[int], None]]:
+def _bar(share_of_all: Share, doing: str) -> Iterator[Callable[[int], None]]:
     started, done = time.monotonic(), 0
     columns = (
-        TextColumn("indexing"),
+        TextColumn(doing),
         BarColumn(),
         TaskProgressColumn(),
         TextColumn("{task.fields[documents]:,} at {task.fields[rate]:,.0f}/s,"),
@@ -92,7 +101,7 @@ def _bar(flow: Flow) -> Iterator[Callable[[int], None]]:
             nonlocal done
             done += count
             rate = done / max(time.monotonic() - started, 1e-3)
-            share = flow.share(done)
+            share = share_of_all(done)
             total = None if share is None else 1.0
             bar.update(task, total=total, completed=share or 0.0, documents=done, rate=rate)
 
@@ -102,8 +111,8 @@ def _bar(flow: Flow) -> Iterator[Callable[[int], None]]:
 class _Lines:
     """Writes a line at most every LINE_EVERY_S seconds."""
 
-    def __init__(self, flow: Flow) -> None:
-        self._flow = flow
+    def __init__(self, share: Share) -> None:
+        self._share = share
         self._started = self._last = time.monotonic()
         self._done = 0
 
@@ -115,7 +124,7 @@ class _Lines:
         self._last = now
         elapsed = now - self._started
         line = f"{self._done:,} documents, {self._done / elapsed:,.0f}/s"
-        share = self._flow.share(self._done)
+        share = self._share(self._done)
         if share:
             line += f", {share:.0%}, about {elapsed / share - elapsed:,.0f} s left"
         click.echo(line, err=True)

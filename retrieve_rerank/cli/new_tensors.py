@@ -1,0 +1,70 @@
+"""The token tensors that an index is to have: which model makes them, and how they are stored.
+
+Knows nothing of how they are computed.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from retrieve_rerank.base import TensorDtype, TensorSettings, TensorStore
+from retrieve_rerank.cli.new_index import MULTILINGUAL, is_foreign
+from retrieve_rerank.config import open_index
+from retrieve_rerank.errors import ConfigError
+from retrieve_rerank.language import detect_language
+from retrieve_rerank.models.embedding_apis import APIS
+from retrieve_rerank.models.encoder import TextEncoder
+from retrieve_rerank.models.loading import DEFAULT_ENCODER, load_encoder
+from retrieve_rerank.settings import Settings
+from retrieve_rerank.tensors import POOLING_FACTOR, tensor_settings
+
+DTYPE: TensorDtype = "int8"
+
+_SAMPLE = 200  # documents that tell the language
+
+
+def open_store(settings: Settings) -> TensorStore:
+    """Open an index that tensors can be added to; raise ConfigError for any other."""
+    connector = open_index(settings)
+    if isinstance(connector, TensorStore):
+        return connector
+    kind = connector.schema().connector
+    connector.close()
+    if kind == "embedded":
+        raise ConfigError(
+            "an embedded index makes its token tensors itself, as documents are indexed, unless "
+            "it was made with --encoder none; rr tensors is for indexes at a server"
+        )
+    raise ConfigError(f"an index of {kind} cannot be given token tensors")
+
+
+def choose(
+    store: TensorStore, *, model: str | None, dtype: TensorDtype | None, pool: int | None
+) -> tuple[TextEncoder, TensorSettings]:
+    """Load the encoder and settle how tensors are stored.
+
+    What is not given is as the tensors that are there were made; where there are none, the model
+    is the index's own encoder, if it runs here, and else the bundled one.
+    """
+    there = store.tensor_settings()
+    encoder = load_encoder(model or (there.encoder if there else _default_model(store)))
+    return encoder, tensor_settings(
+        encoder,
+        dtype=dtype or (there.dtype if there else DTYPE),
+        pooling_factor=pool or (there.pooling_factor if there else POOLING_FACTOR),
+    )
+
+
+def _default_model(store: TensorStore) -> str:
+    own = store.schema().encoder
+    if own is not None and own.partition(":")[0] not in APIS:
+        return own
+    language = detect_language(
+        f"{each.title} {each.text}" for each in islice(store.scan(), _SAMPLE)
+    )
+    if is_foreign(language):
+        raise ConfigError(
+            f"the documents do not look English, which is all that {DEFAULT_ENCODER} was made "
+            f"for; choose a model with --model, such as {' or '.join(MULTILINGUAL)}"
+        )
+    return DEFAULT_ENCODER

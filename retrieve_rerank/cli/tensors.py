@@ -1,0 +1,168 @@
+"""`rr tensors`: token tensors for an index that is there already."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import get_args
+
+import click
+
+from retrieve_rerank.base import TensorDtype
+from retrieve_rerank.cli.new_tensors import DTYPE, choose, open_store
+from retrieve_rerank.cli.options import field_options, index_option, json_option
+from retrieve_rerank.cli.progress import share_of, show_progress
+from retrieve_rerank.cli.results import write_json
+from retrieve_rerank.errors import RetrieveRerankError
+from retrieve_rerank.models.loading import DEFAULT_ENCODER
+from retrieve_rerank.settings import load_settings
+from retrieve_rerank.tensors import (
+    POOLING_FACTOR,
+    TensorReport,
+    TensorStatus,
+    add_tensors,
+    tensor_status,
+)
+
+
+@click.group("tensors")
+def command() -> None:
+    """Give an index at a server token tensors, to rerank by.
+
+    A token tensor holds a vector for each token of a document, by which max-sim reranks. They are
+    stored beside the documents, which stay as they are.
+    """
+
+
+@command.command()
+@index_option
+@click.option(
+    "--model",
+    help="Model that makes the tensors: an alias, a hub id or a folder.  [default: that of the "
+    f"tensors there are, else the index's own if it runs here, else {DEFAULT_ENCODER}]",
+)
+@click.option(
+    "--pool",
+    type=click.IntRange(min=1),
+    help="How many neighbouring tokens are averaged into one.  [default: as the tensors there "
+    f"are, else {POOLING_FACTOR}]",
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(get_args(TensorDtype)),
+    help=f"How each number is stored.  [default: as the tensors there are, else {DTYPE}]",
+)
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="DOCUMENTS",
+    help="Encode and write at most so many documents a second.  [default: as fast as it goes]",
+)
+@field_options
+@json_option
+def add(
+    index: str | None,
+    model: str | None,
+    pool: int | None,
+    dtype: TensorDtype | None,
+    rate: float | None,
+    as_json: bool,
+    **fields: str | None,
+) -> None:
+    """Compute the tensors that are missing or out of date, and delete those of deleted documents.
+
+    Stopped and run again, the command goes on where it was. Afterwards `rr search` reranks by
+    max-sim.
+    """
+    started = time.monotonic()
+    with open_store(load_settings(index=index, **fields)) as store:
+        encoder, settings = choose(store, model=model, dtype=dtype, pool=pool)
+        try:
+            share = share_of(store.count())
+            with show_progress(share, doing="adding tensors", quiet=as_json) as advance:
+                report = add_tensors(
+                    store, encoder, settings, documents_per_s=rate, on_progress=advance
+                )
+        except KeyboardInterrupt:
+            click.echo("\nWhat is written is kept; the same command goes on from there.", err=True)
+            raise
+        location = store.schema().location
+    seconds = time.monotonic() - started
+    if as_json:
+        made = {"settings": asdict(settings), "seconds": round(seconds, 3)}
+        write_json({"index": location, **asdict(report), **made})
+    else:
+        for line in _report_lines(report, seconds):
+            click.echo(line)
+    if report.refused:
+        for id_, reason in report.refusals.items():
+            click.echo(f"{id_}: {reason}", err=True)
+        raise RetrieveRerankError(f"{report.refused:,} tensors were refused")
+
+
+@command.command()
+@index_option
+@field_options
+@json_option
+def status(index: str | None, as_json: bool, **fields: str | None) -> None:
+    """Count the documents whose tensors are there, missing or out of date; reads all documents."""
+    with open_store(load_settings(index=index, **fields)) as store:
+        share = share_of(store.count())
+        with show_progress(share, doing="reading", quiet=as_json) as advance:
+            found = tensor_status(store, on_progress=advance)
+        location = store.schema().location
+    if as_json:
+        write_json({"index": location, **asdict(found)})
+        return
+    for title, value in _status_rows(found):
+        click.echo(f"{title:<12}{value}")
+    if found.missing or found.stale or found.orphaned:
+        click.echo("rr tensors add brings them up to date.", err=True)
+
+
+@command.command()
+@index_option
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@field_options
+@json_option
+def drop(index: str | None, yes: bool, as_json: bool, **fields: str | None) -> None:
+    """Delete all tensors and the room made for them; the documents stay as they are."""
+    with open_store(load_settings(index=index, **fields)) as store:
+        location = store.schema().location
+        there = store.tensor_settings()
+        if there is not None:
+            if not yes:
+                question = f"Delete the token tensors that {there.encoder} made for {location}?"
+                click.confirm(question, abort=True, err=True)
+            store.drop_tensors()
+    if as_json:
+        write_json({"index": location, "dropped": there is not None})
+    else:
+        click.echo("The token tensors are deleted." if there else "There are no token tensors.")
+
+
+def _report_lines(report: TensorReport, seconds: float) -> Iterator[str]:
+    written = report.added + report.replaced
+    yield (
+        f"{written:,} tensors written ({report.added:,} new, {report.replaced:,} replaced), "
+        f"{report.deleted:,} deleted, in {seconds:.1f} s"
+    )
+    yield f"{report.documents - report.refused:,} of {report.documents:,} documents have one"
+    if report.truncated:
+        yield f"{report.truncated:,} are of the beginning of their texts: the model reads no more"
+
+
+def _status_rows(found: TensorStatus) -> Iterator[tuple[str, str]]:
+    yield "documents", f"{found.documents:,}"
+    yield "present", f"{found.present:,}"
+    yield "missing", f"{found.missing:,}"
+    yield "stale", f"{found.stale:,}"
+    yield "orphaned", f"{found.orphaned:,}"
+    made = found.settings
+    if made is not None:
+        yield "model", made.encoder
+        yield (
+            "stored as",
+            f"{made.dimension} {made.dtype} numbers a token, pooled by {made.pooling_factor}",
+        )
