@@ -27,7 +27,12 @@ class Entry(NamedTuple):
 
 CONNECTORS: Mapping[str, Entry] = {
     "embedded": Entry("retrieve_rerank.connectors.embedded:EmbeddedConnector"),
+    "elasticsearch": Entry("retrieve_rerank.connectors.elasticsearch:ElasticsearchConnector"),
+    "elasticsearch+https": Entry("retrieve_rerank.connectors.elasticsearch:ElasticsearchConnector"),
     "memory": Entry("retrieve_rerank.connectors.memory:MemoryConnector"),
+    "qdrant": Entry("retrieve_rerank.connectors.qdrant:QdrantConnector"),
+    "qdrant+https": Entry("retrieve_rerank.connectors.qdrant:QdrantConnector"),
+    "qdrant+local": Entry("retrieve_rerank.connectors.qdrant:QdrantConnector"),
 }
 """URL scheme -> connector."""
 

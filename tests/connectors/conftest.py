@@ -6,14 +6,24 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from qdrant_client import QdrantClient
 
 from retrieve_rerank import Connector, Encoder
+from retrieve_rerank.connectors.elasticsearch import ElasticsearchConnector
 from retrieve_rerank.connectors.embedded import EmbeddedConnector
 from retrieve_rerank.connectors.memory import MemoryConnector
+from retrieve_rerank.connectors.qdrant import QdrantConnector
 from tests.hashing import HashingEncoder
+from tests.servers import delete_indexes, elasticsearch, fresh_index
 
 MAKERS: dict[str, Callable[[Path, Encoder | None], Connector]] = {
     "embedded": lambda folder, encoder: EmbeddedConnector.create(folder, encoder=encoder),
+    "qdrant+local": lambda folder, encoder: QdrantConnector.create(
+        "qdrant+local:///docs", encoder=encoder, client=QdrantClient(":memory:")
+    ),
+    "elasticsearch": lambda _, encoder: ElasticsearchConnector.create(
+        elasticsearch().address(fresh_index(elasticsearch())), encoder=encoder
+    ),
     "memory": lambda folder, encoder: MemoryConnector(encoder=encoder),
 }
 
@@ -29,3 +39,4 @@ def connector(
 ) -> Iterator[Connector]:
     with MAKERS[request.param](tmp_path / "index", encoder) as made:
         yield made
+    delete_indexes()

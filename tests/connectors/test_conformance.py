@@ -30,6 +30,19 @@ def ids(hits: list[Hit]) -> list[str]:
     return [hit.document.id for hit in hits]
 
 
+def assert_alike(hits: list[Hit], expected: list[Hit]) -> None:
+    """Same documents in the same order, same scores to the last digits of float32.
+
+    Qdrant's local mode computes with NumPy, whose sums depend on where arrays lie in memory.
+    """
+    assert [(hit.rank, hit.document) for hit in hits] == [
+        (hit.rank, hit.document) for hit in expected
+    ]
+    assert [hit.score for hit in hits] == pytest.approx(
+        [hit.score for hit in expected], rel=1e-5, abs=1e-5
+    )
+
+
 def contents(connector: Connector) -> dict[str, Document]:
     found = list(connector.scan())
     assert len(found) == connector.count() == len({document.id for document in found})
@@ -37,7 +50,8 @@ def contents(connector: Connector) -> dict[str, Document]:
 
 
 def test_every_registered_connector_is_tested_here() -> None:
-    assert MAKERS.keys() == CONNECTORS.keys()
+    made = {CONNECTORS[scheme].target for scheme in MAKERS}
+    assert made == {entry.target for entry in CONNECTORS.values()}
 
 
 def test_documents_come_back_as_they_were_given(connector: Connector) -> None:
@@ -60,7 +74,7 @@ def test_indexing_twice_leaves_the_index_as_once(
     report = connector.index(WINGS)
     assert (report.indexed, report.unchanged) == (0, 4)
     assert contents(connector) == before == {document.id: document for document in WINGS}
-    assert connector.search("wing drag", top_k=10) == hits
+    assert_alike(connector.search("wing drag", top_k=10), hits)
     assert encoder is None or encoder.encoded == 4
 
 
@@ -126,7 +140,7 @@ def test_top_k_cuts_without_changing_the_order(connector: Connector) -> None:
     connector.index([Document(f"d{i}", f"wing number {i} of {i % 7}") for i in range(30)])
     every = connector.search("wing number 3", top_k=30)
     for top_k in (1, 2, 10):
-        assert connector.search("wing number 3", top_k=top_k) == every[:top_k]
+        assert_alike(connector.search("wing number 3", top_k=top_k), every[:top_k])
 
 
 def test_words_that_no_document_has_find_nothing_by_bm25(
@@ -315,7 +329,8 @@ async def test_async_answers_as_sync_does(connector: Connector) -> None:
             for _ in range(8)
         )
     )
-    assert answers == [expected] * 8
+    for answer in answers:
+        assert_alike(answer, expected)
 
 
 def test_threads_may_share_a_connector(connector: Connector) -> None:
@@ -327,7 +342,8 @@ def test_threads_may_share_a_connector(connector: Connector) -> None:
     with ThreadPoolExecutor(8) as threads:
         for _ in range(3):
             answers = threads.map(lambda word: connector.search(word, top_k=5), words)
-            assert list(answers) == expected
+            for answer, hits in zip(answers, expected, strict=True):
+                assert_alike(answer, hits)
 
 
 def test_searching_goes_on_while_documents_come(connector: Connector) -> None:

@@ -34,7 +34,7 @@ def test_a_recorded_encoder_is_known_without_loading_it() -> None:
 
 
 def test_another_encoder_than_the_recorded_one_is_refused() -> None:
-    with pytest.raises(IndexMismatchError, match="made with hashing .32.*got hashing .16"):
+    with pytest.raises(IndexMismatchError, match=r"made with hashing \(32.*got hashing \(16"):
         QueryEncoder("here", recorded=RECORDED, given=HashingEncoder(16))
 
 

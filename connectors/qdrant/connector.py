@@ -1,0 +1,284 @@
+"""A Qdrant collection as a connector.
+
+Knows nothing of how requests are worded or points are made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Self
+
+from qdrant_client import QdrantClient, models
+
+from retrieve_rerank.base import (
+    Embedder,
+    Encoder,
+    Filter,
+    IndexReport,
+    IndexSchema,
+    SparseEncoder,
+    TensorConnector,
+    TensorDtype,
+    TensorSearch,
+)
+from retrieve_rerank.connectors.hybrid import Fusion
+from retrieve_rerank.connectors.qdrant import creation
+from retrieve_rerank.connectors.qdrant.address import Address
+from retrieve_rerank.connectors.qdrant.description import describe
+from retrieve_rerank.connectors.qdrant.searcher import Searcher
+from retrieve_rerank.connectors.qdrant.server import Call, Server, Steps
+from retrieve_rerank.connectors.qdrant.state import Options, read_state
+from retrieve_rerank.connectors.qdrant.writer import Writer
+from retrieve_rerank.errors import ConfigError
+from retrieve_rerank.types import Document, Hit
+
+_PAGE = 256  # points read at once when walking over all
+_FETCHED_AT_ONCE = 1000  # documents asked for by their ids
+
+
+class QdrantConnector(TensorConnector):
+    """A collection of a Qdrant server, made by this library or by others.
+
+    What it holds is found out when connecting. Safe to share between threads and event loops.
+    """
+
+    def __init__(self, server: Server, searcher: Searcher) -> None:
+        """Use `create` or `connect` instead."""
+        self._server = server
+        self._searcher = searcher
+        self._writer = Writer(server, searcher)
+
+    @classmethod
+    def connect(
+        cls,
+        url: str,
+        *,
+        text_field: str | None = None,
+        title_field: str | None = None,
+        vector_field: str | None = None,
+        sparse_field: str | None = None,
+        encoder: str | Embedder | None = None,
+        sparse_encoder: str | SparseEncoder | None = None,
+        hnsw_ef: int | None = None,
+        oversample: float | None = None,
+        fusion: Fusion | None = None,
+        timeout_s: float | None = None,
+        client: QdrantClient | None = None,
+        **access: Any,
+    ) -> Self:
+        """Open the collection at `qdrant://host:6333/collection`, `qdrant+https://…` or, in the
+        client's local mode, `qdrant+local:///folder/collection`.
+
+        What is not said is detected. `encoder` is the model that the vectors were made with;
+        recorded ones need none. `access` is `api_key` (also as `username` or `password`),
+        `bearer_token`, `ca_certs` and `grpc`, which is then at the port after that of the URL.
+        `client` is an open one in local mode, which stays open. Raises IndexNotFoundError,
+        SchemaError where what is there is ambiguous, and UnsupportedServerError.
+        """
+        server, collection = _open(url, timeout_s, client, access, new=False)
+        options = Options(
+            *(text_field, title_field, vector_field, sparse_field, encoder, sparse_encoder),
+            *(hnsw_ef, oversample, fusion or Fusion()),
+        )
+        return cls._on(server, collection, options)
+
+    @classmethod
+    def create(
+        cls,
+        url: str,
+        *,
+        encoder: Encoder | None,
+        language: str | None = None,
+        tensors: TensorDtype | None = "float16",
+        timeout_s: float | None = None,
+        client: QdrantClient | None = None,
+        hnsw_ef: int | None = None,
+        fusion: Fusion | None = None,
+        **access: Any,
+    ) -> Self:
+        """Make an empty index; None as encoder makes it lexical only.
+
+        `tensors` is how token tensors are stored, None for none. The rest is as for `connect`.
+        Raises IndexExistsError.
+        """
+        server, collection = _open(url, timeout_s, client, access, new=True)
+        options = Options(encoder=encoder, hnsw_ef=hnsw_ef, fusion=fusion or Fusion())
+        try:
+            server.run(
+                creation.create(
+                    server, collection, encoder=encoder, language=language, tensors=tensors
+                )
+            )
+        except BaseException:
+            server.close()
+            raise
+        return cls._on(server, collection, options)
+
+    @classmethod
+    def _on(cls, server: Server, collection: str, options: Options) -> Self:
+        try:
+            state = server.run(read_state(server, collection, options))
+        except BaseException:
+            server.close()
+            raise
+        return cls(server, Searcher(server, options, state))
+
+    def search(
+        self,
+        query: str,
+        *,
+        top_k: int,
+        filter: Filter | None = None,
+        timeout_s: float | None = None,
+    ) -> list[Hit]:
+        """Return at most `top_k` hits, best first; `timeout_s` goes to the server in whole
+        seconds, rounded up."""
+        steps = self._searcher.search(query, top_k=top_k, filter=filter, max_sim=False)
+        return self._server.run(steps, timeout_s=timeout_s).hits
+
+    async def asearch(
+        self,
+        query: str,
+        *,
+        top_k: int,
+        filter: Filter | None = None,
+        timeout_s: float | None = None,
+    ) -> list[Hit]:
+        """Async twin of `search`."""
+        steps = self._searcher.search(query, top_k=top_k, filter=filter, max_sim=False)
+        return (await self._server.arun(steps, timeout_s=timeout_s)).hits
+
+    def search_max_sim(
+        self,
+        query: str,
+        *,
+        top_k: int,
+        filter: Filter | None = None,
+        timeout_s: float | None = None,
+    ) -> TensorSearch:
+        """Search, and score the hits by MaxSim, in one request."""
+        steps = self._searcher.search(query, top_k=top_k, filter=filter, max_sim=True)
+        return self._server.run(steps, timeout_s=timeout_s)
+
+    async def asearch_max_sim(
+        self,
+        query: str,
+        *,
+        top_k: int,
+        filter: Filter | None = None,
+        timeout_s: float | None = None,
+    ) -> TensorSearch:
+        """Async twin of `search_max_sim`."""
+        steps = self._searcher.search(query, top_k=top_k, filter=filter, max_sim=True)
+        return await self._server.arun(steps, timeout_s=timeout_s)
+
+    def max_sim(self, query: str, ids: Sequence[str]) -> dict[str, float]:
+        """Score these documents; those without token tensors are absent from the answer."""
+        return self._server.run(self._searcher.max_sim(query, ids))
+
+    def index(
+        self,
+        documents: Iterable[Document],
+        *,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> IndexReport:
+        """Add the documents, replacing those with the same id; unchanged ones are not encoded.
+
+        Raises SchemaError for a collection that others made, InputError for an unfit document,
+        and PartialWriteError, once all is done, for those that the server refused.
+        """
+        return self._writer.index(documents, on_progress)
+
+    def delete(self, ids: Sequence[str]) -> int:
+        """Delete the documents with these ids; return how many there were."""
+        return self._writer.delete(ids)
+
+    def get(self, ids: Sequence[str]) -> list[Document]:
+        """Return the documents with these ids, in that order, leaving out unknown ones."""
+        found: dict[str, Document] = {}
+        unique = list(dict.fromkeys(ids))
+        for start in range(0, len(unique), _FETCHED_AT_ONCE):
+            some = unique[start : start + _FETCHED_AT_ONCE]
+            for document in self._server.run(self._fetch(some)):
+                found[document.id] = document
+        return [found[id_] for id_ in ids if id_ in found]
+
+    def scan(self) -> Iterator[Document]:
+        """Iterate over all documents, each once, in no particular order."""
+        layout = self._searcher.state.layout
+        for points in self._pages(with_payload=layout.selector):
+            yield from map(layout.document, points)
+
+    def count(self) -> int:
+        """Return the number of documents."""
+        return self._server.run(self._count())
+
+    def schema(self) -> IndexSchema:
+        """Describe the collection."""
+        self._server.run(self._searcher.refresh())
+        return describe(
+            self._searcher.state,
+            self._searcher.options,
+            location=self._server.location,
+            documents=self.count(),
+        )
+
+    def close(self) -> None:
+        """Close the connections, and let other processes into a folder of local mode."""
+        self._server.close()
+
+    async def aclose(self) -> None:
+        """Close what this event loop's searches opened, and all that `close` does."""
+        await self._server.aclose()
+
+    def _fetch(self, ids: Sequence[str]) -> Steps[list[Document]]:
+        layout = self._searcher.state.layout
+        points = [point for id_ in ids if (point := layout.point_id(id_)) is not None]
+        if not points:
+            return []
+        arguments = {
+            "collection_name": self._searcher.state.collection,
+            "ids": points,
+            "with_payload": layout.selector,
+        }
+        return [layout.document(each) for each in (yield Call("retrieve", arguments))]
+
+    def _count(self) -> Steps[int]:
+        arguments = {"collection_name": self._searcher.state.collection, "exact": True}
+        return int((yield Call("count", arguments)).count)
+
+    def _pages(self, **what: Any) -> Iterator[list[models.Record]]:
+        """Walk over all points; a page that fails is asked for again, from where it began."""
+        state = self._searcher.state
+        arguments = {
+            "collection_name": state.collection,
+            "limit": int(min(_PAGE, state.limits.query)),
+            **what,
+        }
+        offset = None
+        while True:
+            points, offset = self._server.run(_scroll({**arguments, "offset": offset}))
+            yield points
+            if offset is None:
+                return
+
+
+def _scroll(arguments: dict[str, Any]) -> Steps[Any]:
+    return (yield Call("scroll", arguments))
+
+
+def _open(
+    url: str,
+    timeout_s: float | None,
+    client: QdrantClient | None,
+    access: dict[str, Any],
+    *,
+    new: bool,
+) -> tuple[Server, str]:
+    known = {"username", "password", "api_key", "bearer_token", "ca_certs", "grpc"}
+    if unknown := access.keys() - known:
+        raise ConfigError(f"a Qdrant index takes no {', '.join(sorted(unknown))}")
+    address = Address.parse(url, **access)
+    if client is None and not new:
+        address.require_folder()
+    return Server(address, timeout_s=timeout_s, client=client), address.collection

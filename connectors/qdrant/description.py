@@ -1,0 +1,126 @@
+"""What `rr info` shows of a Qdrant collection.
+
+Knows nothing of how any of it was found out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from retrieve_rerank.base import IndexSchema
+from retrieve_rerank.connectors.filters import field_types
+from retrieve_rerank.connectors.qdrant.detection import (
+    is_weighed,
+    multivectors,
+    sparse_names,
+    vector_fields,
+)
+from retrieve_rerank.connectors.qdrant.layout import TENSORS
+from retrieve_rerank.connectors.qdrant.limits import TEXT_QUERY
+from retrieve_rerank.connectors.qdrant.state import Options, State
+
+_LOCAL_MODE_BEARS = 20_000  # points; above, the client itself warns
+
+
+def describe(state: State, options: Options, *, location: str, documents: int) -> IndexSchema:
+    """Gather what the server says and what was told from it."""
+    layout, info, record = state.layout, state.info, state.record
+    lexical = layout.lexical
+    dense = layout.dense if state.encoder.exists else None
+    language = record.bm25.language if record.bm25 else record.language
+    details: dict[str, Any] = {
+        "engine": "Qdrant",
+        "version": ".".join(map(str, state.version)),
+        "licence": "Apache-2.0",
+        "status": str(info.status.value),
+        "writer": layout.writer,
+        "text field": layout.text,
+        "title field": layout.title,
+        "vector fields": [
+            {
+                "name": each.name,
+                "dimensions": each.dimension,
+                "similarity": each.similarity,
+                "quantisation": each.quantization,
+                "used": dense is not None and each.name == dense.name,
+            }
+            for each in vector_fields(info)
+        ],
+        "sparse fields": [
+            {"name": name, "idf": is_weighed(info, name)} for name in sparse_names(info)
+        ],
+        "lexical": {"kind": lexical.kind, "field": lexical.field} if lexical else None,
+        "language": language or (lexical.language if lexical else None),
+        "payload indexes": state.indexed,
+        "indexed vectors": info.indexed_vectors_count,
+        "segments": info.segments_count,
+        "fusion": {"method": options.fusion.method, "weights": dict(options.fusion.weights)},
+    }
+    if state.has_tensors and record.tensors is not None:
+        details["tensors"] = {"field": TENSORS, **asdict(record.tensors)}
+    if record.encoder:
+        details["fingerprint"] = record.encoder.fingerprint
+    strict = info.config.strict_mode_config
+    if strict is not None and strict.enabled:
+        details["strict mode"] = strict.model_dump(exclude_none=True)
+    return IndexSchema(
+        connector=location.partition("://")[0],
+        location=location,
+        documents=documents,
+        rankings=tuple(state.rankings),
+        encoder=state.encoder.name if dense else None,
+        dimension=dense.dimension if dense else None,
+        token_tensors=state.has_tensors,
+        fields=field_types(state.fields),
+        details=details,
+        notes=tuple(_notes(state, documents, local=location.startswith("qdrant+local"))),
+    )
+
+
+def _notes(state: State, documents: int, *, local: bool) -> Iterator[str]:
+    """Say what is there and not used, and what it takes to use it."""
+    layout, info = state.layout, state.info
+    used = layout.dense.name if layout.dense and state.encoder.exists else None
+    for each in vector_fields(info):
+        if each.name != used:
+            how = (
+                "choose them with --vector-field"
+                if used is not None
+                else "name the encoder they were made with, with --encoder"
+            )
+            yield (
+                f"vectors in `{each.name}` ({each.dimension} dimensions) are not searched: {how}"
+            )
+    for name in multivectors(info):
+        if name != TENSORS or not state.has_tensors:
+            yield (
+                f"the multivectors in `{name}` are not used: who made them is not recorded; "
+                "rr tensors add makes some for MaxSim"
+            )
+    lexical = layout.lexical
+    for name in sparse_names(info):
+        if name not in (layout.sparse, lexical.field if lexical else None):
+            yield (
+                f"sparse vectors in `{name}` are not searched: name the model they were made "
+                "with, with --sparse-encoder"
+            )
+    plain = lexical is not None and lexical.kind == "qdrant-bm25"
+    if plain and lexical and not is_weighed(info, lexical.field):
+        yield (
+            f"the sparse vectors in `{lexical.field}` are BM25's without the terms' rarity: "
+            "update the collection with modifier=IDF for them, which takes no re-indexing"
+        )
+    if lexical is None and not state.empty:
+        yield (
+            "there is no lexical ranking: make a text index with scoring over "
+            f"`{layout.text}` (create_payload_index with TextIndexParams(type='text', "
+            "scoring=True)); Qdrant ranks by it from 1.20 on"
+            + ("" if state.version >= TEXT_QUERY else ", and this server is older")
+        )
+    if local and documents > _LOCAL_MODE_BEARS:
+        yield (
+            f"local mode compares a query with each of the {documents} documents: use a server, "
+            "or the embedded index"
+        )

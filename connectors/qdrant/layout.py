@@ -1,0 +1,147 @@
+"""Where a collection keeps what documents are made of, and reading them from there.
+
+Knows nothing of how that was found out.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from qdrant_client import models
+
+from retrieve_rerank.connectors.embedded.requests import point_id as own_point_id
+from retrieve_rerank.connectors.fields import VectorField
+from retrieve_rerank.types import Document
+
+OURS = "retrieve-rerank"
+"""The writer of an index of our own schema."""
+
+TENSORS = "tokens"
+"""Name of the multivector with token tensors."""
+
+TENSOR_HASH = "_rr_tensor_hash"
+"""Payload key: hash of the text that a point's tensor was made from."""
+
+NODE_CONTENT = "_node_content"
+"""Payload key of LlamaIndex: a node as JSON, often the only place of its text."""
+
+HAYSTACK_NAMESPACE = uuid.UUID("3896d314-1e95-4a3a-b45a-945f9f0b541d")
+"""From which its QdrantDocumentStore makes a point's id."""
+
+LexicalKind = Literal["own", "qdrant-bm25", "text-index"]
+
+
+@dataclass(frozen=True, slots=True)
+class Lexical:
+    """What ranks by words."""
+
+    kind: LexicalKind
+    """Our sparse vectors, those of Qdrant's and fastembed's `Qdrant/bm25`, or a payload index."""
+    field: str
+    """Name of the sparse vectors, or path of the indexed text."""
+    language: str = "english"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What a collection's vectors and payload keys are for."""
+
+    writer: str
+    text: str
+    """Path of the text."""
+    title: str | None = None
+    """Path of the title."""
+    metadata: str | None = None
+    """Key of the object that is a document's metadata; None for the whole payload."""
+    id: str | None = None
+    """Key of a document's id; None for the point's own."""
+    hidden: frozenset[str] = frozenset()
+    """Keys that are never fetched: what the writer keeps for itself."""
+    dense: VectorField | None = None
+    """Vectors to search, if there is a query encoder."""
+    lexical: Lexical | None = None
+    sparse: str | None = None
+    """Name of learned sparse vectors, if there is an encoder for them."""
+
+    def point_id(self, document_id: str) -> str | int | None:
+        """Tell the point's id from the document's; None for what cannot be one."""
+        if self.writer == OURS:
+            return own_point_id(document_id)
+        if self.id is not None:
+            return str(uuid.uuid5(HAYSTACK_NAMESPACE, document_id))
+        if document_id.isascii() and document_id.isdecimal():
+            return int(document_id)
+        try:
+            return str(uuid.UUID(document_id))
+        except ValueError:
+            return None
+
+    def document(self, point: models.Record | models.ScoredPoint) -> Document:
+        """Read a point's document; what it lacks is empty."""
+        payload = point.payload or {}
+        metadata = self._metadata(payload)
+        if self.title and (title := as_text(reach(payload, self.title))):
+            metadata.setdefault("title", title)
+        document_id = str(payload[self.id]) if self.id and self.id in payload else str(point.id)
+        return Document(document_id, self._text(payload), metadata)
+
+    def metadata_of(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """Take a payload's metadata as it lies there, for the filters over it."""
+        return self._metadata(payload)
+
+    def path(self, of_metadata: str) -> str:
+        """Return where in the payload a path of the metadata is."""
+        return f"{self.metadata}.{of_metadata}" if self.metadata else of_metadata
+
+    @property
+    def selector(self) -> models.PayloadSelectorInclude | models.PayloadSelectorExclude:
+        """What is fetched of a payload."""
+        if self.metadata is None:
+            return models.PayloadSelectorExclude(exclude=sorted({*self.hidden, TENSOR_HASH}))
+        wanted = {_first(self.text), self.metadata, *([self.id] if self.id else [])}
+        if self.title:
+            wanted.add(_first(self.title))
+        return models.PayloadSelectorInclude(include=sorted(wanted))
+
+    def _text(self, payload: Mapping[str, Any]) -> str:
+        if self.text != NODE_CONTENT:
+            return as_text(reach(payload, self.text))
+        try:
+            node = json.loads(payload.get(NODE_CONTENT) or "{}")
+        except (TypeError, ValueError):
+            return ""
+        return as_text(node.get("text")) if isinstance(node, dict) else ""
+
+    def _metadata(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        if self.metadata is not None:
+            found = payload.get(self.metadata)
+            return dict(found) if isinstance(found, Mapping) else {}
+        apart = {*self.hidden, TENSOR_HASH, self.text, self.id}
+        return {key: value for key, value in payload.items() if key not in apart}
+
+
+def reach(payload: Mapping[str, Any], path: str) -> Any:
+    """Follow a dotted path; None where it ends early."""
+    value: Any = payload
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
+def as_text(value: Any) -> str:
+    """Make a text of what should be one: lists and objects are their texts, one a line."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list):
+        return "\n".join(filter(None, map(as_text, value)))
+    return "" if value is None else str(value)
+
+
+def _first(path: str) -> str:
+    return path.partition(".")[0]

@@ -1,0 +1,126 @@
+"""Documents into points: encoded, weighed, with an estimate of their size on the wire.
+
+Knows nothing of the server that the points go to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from qdrant_client import models
+
+from retrieve_rerank.base import Encoder, Encoding, Vectors
+from retrieve_rerank.connectors.embedded.requests import point_id
+from retrieve_rerank.connectors.hybrid import BM25, DENSE
+from retrieve_rerank.connectors.qdrant.layout import TENSOR_HASH, TENSORS
+from retrieve_rerank.connectors.qdrant.record import IndexRecord
+from retrieve_rerank.connectors.qdrant.requests import sparse_vector
+from retrieve_rerank.connectors.records import Record
+from retrieve_rerank.connectors.tensors import content_hash
+from retrieve_rerank.errors import IndexMismatchError, ModelError
+from retrieve_rerank.models.token_pooling import pool_tokens
+from retrieve_rerank.template import Template
+
+MAX_FLOATS = 1_048_576
+"""Of one point's token vectors together; Qdrant refuses as many and more."""
+
+_BYTES_OF_NUMBER = 12  # of a float32 in JSON, with its comma; by gRPC it is 4
+_BYTES_OF_TERM = 24
+
+
+class Sized(NamedTuple):
+    """A point, and about how many bytes it takes in a request."""
+
+    point: models.PointStruct
+    size: int
+
+
+class Made(NamedTuple):
+    """A batch as points."""
+
+    points: Iterable[Sized]
+    truncated: int
+    """Documents of which the encoder read only the beginning."""
+
+
+def make_points(records: Sequence[Record], made_with: IndexRecord, encoder: Encoder | None) -> Made:
+    """Make the points of a batch, with token tensors where the index has them of this encoder.
+
+    Raises IndexMismatchError for vectors of another length than the encoder's, and ModelError for
+    such as hold no numbers.
+    """
+    template = Template(made_with.template)
+    texts = [template.render(record.document) for record in records]
+    encodings: Sequence[Encoding | None] = [None] * len(records)
+    if encoder is not None and records:
+        encodings = encoder.encode_documents(texts)
+        for record, encoding in zip(records, encodings, strict=True):
+            _check(record, encoding, encoder)
+    settings = made_with.tensors
+    same = settings and encoder and settings.fingerprint == encoder.fingerprint
+    factor = settings.pooling_factor if settings and same else None
+    points = (
+        _point(record, text, made_with, encoding, factor)
+        for record, text, encoding in zip(records, texts, encodings, strict=True)
+    )
+    return Made(points, sum(bool(each and each.truncated) for each in encodings))
+
+
+def fit_tensor(tokens: Vectors) -> Vectors:
+    """Average neighbouring tokens until a tensor is one that Qdrant takes."""
+    while tokens.size >= MAX_FLOATS:
+        tokens = pool_tokens(tokens, 2)
+    return tokens
+
+
+def wire_size(numbers: int) -> int:
+    """Estimate the bytes that floats take in a request."""
+    return numbers * _BYTES_OF_NUMBER
+
+
+def _point(
+    record: Record,
+    text: str,
+    made_with: IndexRecord,
+    encoding: Encoding | None,
+    pooling_factor: int | None,
+) -> Sized:
+    terms = made_with.bm25.document(text) if made_with.bm25 else {}
+    vectors: dict[str, Any] = {}
+    payload = {
+        "id": record.id,
+        "text": record.text,
+        "metadata": record.metadata,
+        "hash": record.content_hash,
+    }
+    numbers = 0
+    if terms:
+        vectors[BM25] = sparse_vector(terms)
+    if encoding is not None:
+        vectors[DENSE] = encoding.vector.tolist()
+        numbers += encoding.vector.size
+        if pooling_factor is not None and len(encoding.tokens):
+            tokens = fit_tensor(pool_tokens(encoding.tokens, pooling_factor))
+            vectors[TENSORS] = tokens.tolist()
+            payload[TENSOR_HASH] = content_hash(text)
+            numbers += tokens.size
+    size = len(record.text.encode()) + len(str(record.metadata).encode())
+    return Sized(
+        models.PointStruct(id=point_id(record.id), vector=vectors, payload=payload),
+        2 * size + len(terms) * _BYTES_OF_TERM + wire_size(numbers),
+    )
+
+
+def _check(record: Record, encoding: Encoding, encoder: Encoder) -> None:
+    for array in (encoding.vector, encoding.tokens):
+        if array.shape[-1] != encoder.dimension:
+            raise IndexMismatchError(
+                f"{encoder.name} gave vectors of {array.shape[-1]} numbers for document "
+                f"{record.id!r}; the index was made for {encoder.dimension}"
+            )
+        if not np.isfinite(array).all():
+            raise ModelError(
+                f"{encoder.name} gave numbers that are infinite or none for document {record.id!r}"
+            )

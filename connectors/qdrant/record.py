@@ -1,0 +1,109 @@
+"""What an index of ours says of itself, kept with the collection.
+
+From Qdrant 1.16 on it is in the collection's metadata; before, in the one point of a companion
+collection, `NAME.retrieve_rerank`, so that no document's payload is touched. Knows nothing of
+documents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+from qdrant_client import models
+
+from retrieve_rerank.base import TensorSettings
+from retrieve_rerank.connectors.embedded.settings import EncoderFacts
+from retrieve_rerank.connectors.filters import Fields
+from retrieve_rerank.connectors.lexical import Bm25
+from retrieve_rerank.connectors.qdrant.limits import METADATA, Version
+from retrieve_rerank.connectors.qdrant.server import Call, Steps
+from retrieve_rerank.errors import (
+    IndexCorruptError,
+    IndexExistsError,
+    IndexMismatchError,
+    IndexNotFoundError,
+)
+from retrieve_rerank.template import Template
+
+KEY = "retrieve_rerank"
+"""Of the record in a collection's metadata."""
+
+SCHEMA = 1
+"""Goes up when older releases could not read what is written."""
+
+_POINT = 0  # of the companion collection
+
+
+@dataclass(frozen=True, slots=True)
+class IndexRecord:
+    """How an index was made; of a collection that others made, how its tensors were."""
+
+    schema: int | None = None
+    """Version of our own schema; None where others made the collection."""
+    encoder: EncoderFacts | None = None
+    bm25: Bm25 | None = None
+    """None until the first documents have come, which tell language and average length."""
+    language: str | None = None
+    """Of the documents, where the user said it."""
+    template: str = Template().pattern
+    """What is indexed of a document."""
+    fields: Fields = field(default_factory=dict)
+    """Of the metadata; may name fields of documents that are no longer there, never lack one."""
+    tensors: TensorSettings | None = None
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any] | None, location: str) -> Self:
+        """Read a record; raise IndexMismatchError where a newer release wrote it."""
+        if not values:
+            return cls()
+        try:
+            if (values["schema"] or 0) > SCHEMA:
+                raise IndexMismatchError(
+                    f"{location} was written by a newer release; upgrade retrieve-rerank"
+                )
+            return cls(
+                **{
+                    **values,
+                    "encoder": EncoderFacts(**values["encoder"]) if values["encoder"] else None,
+                    "bm25": Bm25(**values["bm25"]) if values["bm25"] else None,
+                    "tensors": TensorSettings(**values["tensors"]) if values["tensors"] else None,
+                }
+            )
+        except (KeyError, TypeError) as exc:
+            raise IndexCorruptError(
+                f"the record of {location} under {KEY!r} cannot be read ({exc}); make it anew"
+            ) from exc
+
+
+def load_record(collection: str, version: Version, info: models.CollectionInfo) -> Steps[Any]:
+    """Fetch the values of a collection's record; None where there is none."""
+    if version >= METADATA:
+        return (info.config.metadata or {}).get(KEY)
+    arguments = {"collection_name": companion(collection), "ids": [_POINT]}
+    try:
+        points = yield Call("retrieve", arguments)
+    except IndexNotFoundError:
+        return None
+    return points[0].payload if points else None
+
+
+def save_record(collection: str, version: Version, record: IndexRecord) -> Steps[None]:
+    """Write a collection's record."""
+    values = asdict(record)
+    if version >= METADATA:
+        arguments = {"collection_name": collection, "metadata": {KEY: values}}
+        yield Call("update_collection", arguments)
+        return
+    arguments = {"collection_name": companion(collection), "vectors_config": {}}
+    with suppress(IndexExistsError):  # from the last time
+        yield Call("create_collection", arguments)
+    point = models.PointStruct(id=_POINT, vector={}, payload=values)
+    yield Call("upsert", {"collection_name": companion(collection), "points": [point]})
+
+
+def companion(collection: str) -> str:
+    """Name the collection that holds another one's record on older servers."""
+    return f"{collection}.{KEY}"

@@ -1,0 +1,215 @@
+"""What is sent to Qdrant, and what its answers mean: pure functions over its typed models.
+
+Knows nothing of clients, versions or encoders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+from uuid import UUID
+
+from qdrant_client import models
+
+from retrieve_rerank.base import Range, Scalar, Vectors
+from retrieve_rerank.connectors.fields import VectorField
+from retrieve_rerank.connectors.filters import Condition
+from retrieve_rerank.connectors.hybrid import BM25, DENSE, SPARSE
+from retrieve_rerank.connectors.qdrant.layout import TENSORS, Layout
+from retrieve_rerank.types import Hit, rank
+
+PointId: TypeAlias = int | str | UUID
+
+RRF_K = 61
+"""Qdrant counts ranks from 0: with 61 its sum is that of 1 / (60 + rank), rank from 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A query in every form that is searched for; None is not."""
+
+    dense: Vectors | None = None  # (dim,)
+    bm25: Mapping[int, float] | str | None = None
+    """Weights of terms, or the text where the server takes it as it is."""
+    sparse: Mapping[int, float] | None = None
+    tokens: Vectors | None = None  # (tokens, dim)
+
+
+def search_batch(
+    layout: Layout,
+    asked: Asked,
+    *,
+    filter: models.Filter | None,
+    depth: int,
+    params: models.SearchParams | None,
+    max_limit: float,
+) -> tuple[list[str], list[models.QueryRequest]]:
+    """Ask for the rankings, and MaxSim over their hits, in one batch.
+
+    Returns the names of what is asked for, in order (`tokens` is MaxSim), and the requests.
+    """
+    lone = _prefetches(layout, asked, filter=filter, depth=depth, params=params)
+    requests = [
+        models.QueryRequest(**dict(each), with_payload=layout.selector) for each in lone.values()
+    ]
+    names = list(lone)
+    if asked.tokens is not None and lone:
+        names.append(TENSORS)
+        requests.append(
+            models.QueryRequest(
+                prefetch=list(lone.values()),
+                query=asked.tokens.tolist(),
+                using=TENSORS,
+                limit=int(min(depth * len(lone), max_limit)),
+            )
+        )
+    return names, requests
+
+
+def fused_search(
+    layout: Layout,
+    asked: Asked,
+    *,
+    filter: models.Filter | None,
+    depth: int,
+    params: models.SearchParams | None,
+    weights: list[float] | None,
+) -> models.QueryRequest:
+    """Ask for the rankings as the server fuses them."""
+    lone = _prefetches(layout, asked, filter=filter, depth=depth, params=params)
+    return models.QueryRequest(
+        prefetch=list(lone.values()),
+        query=models.RrfQuery(rrf=models.Rrf(k=RRF_K, weights=weights)),
+        limit=depth,
+        with_payload=layout.selector,
+    )
+
+
+def max_sim_request(
+    tokens: Vectors, points: Iterable[models.ExtendedPointId]
+) -> models.QueryRequest:
+    """Ask for the MaxSim of these points."""
+    ids = list(points)
+    return models.QueryRequest(
+        query=tokens.tolist(),
+        using=TENSORS,
+        filter=models.Filter(must=[models.HasIdCondition(has_id=ids)]),
+        limit=len(ids),
+    )
+
+
+def nearest_request(
+    field: VectorField, vector: Vectors, *, top_k: int, params: models.SearchParams | None
+) -> models.QueryRequest:
+    """Ask for a vector's neighbours alone."""
+    return models.QueryRequest(
+        query=vector.tolist(), using=field.name or None, limit=top_k, params=params
+    )
+
+
+def ranking(
+    layout: Layout, points: Sequence[models.ScoredPoint], *, similarity: str = "dot"
+) -> list[Hit]:
+    """Read a ranking. Equal scores are ordered by the points' ids: the server's order changes."""
+    found = sorted(points, key=lambda each: str(each.id))
+    return rank((layout.document(each), higher(each.score, similarity)) for each in found)
+
+
+def higher(score: float, similarity: str) -> float:
+    """Turn a distance around, so that higher is better."""
+    return -score if similarity in ("l2", "l1") else score
+
+
+def max_sims(
+    points: Sequence[models.ScoredPoint], tokens: Vectors
+) -> dict[models.ExtendedPointId, float]:
+    """Read MaxSim: point id -> mean over the query's tokens, where Qdrant gives the sum."""
+    return {each.id: each.score / len(tokens) for each in points}
+
+
+def search_params(
+    *, hnsw_ef: int | None, quantized: bool, oversample: float | None, exact: bool = False
+) -> models.SearchParams:
+    """Word how the graph is walked; `oversample` 0 takes the quantised scores as they are."""
+    quantization = None
+    if exact and quantized:
+        quantization = models.QuantizationSearchParams(ignore=True)
+    elif quantized and oversample is not None:
+        quantization = models.QuantizationSearchParams(
+            rescore=oversample > 0, oversampling=oversample or None
+        )
+    return models.SearchParams(hnsw_ef=hnsw_ef, exact=exact or None, quantization=quantization)
+
+
+def payload_filter(conditions: Sequence[Condition], layout: Layout) -> models.Filter | None:
+    """Translate conditions, all of which must hold; each at any of its field's paths."""
+    if not conditions:
+        return None
+    return models.Filter(
+        must=[
+            models.Filter(
+                should=[
+                    alternative
+                    for path, accepted in condition.accepted.items()
+                    for alternative in _alternatives(layout.path(path), accepted)
+                ]
+            )
+            for condition in conditions
+        ]
+    )
+
+
+def sparse_vector(weights: Mapping[int, float]) -> models.SparseVector:
+    """Word a sparse vector."""
+    return models.SparseVector(indices=list(weights), values=list(weights.values()))
+
+
+def _prefetches(
+    layout: Layout,
+    asked: Asked,
+    *,
+    filter: models.Filter | None,
+    depth: int,
+    params: models.SearchParams | None,
+) -> dict[str, models.Prefetch]:
+    """Ask for each ranking: name -> request. A query without terms asks for none of that name."""
+    queries: dict[str, tuple[Any, str | None]] = {}
+    if asked.dense is not None and layout.dense is not None:
+        queries[DENSE] = (asked.dense.tolist(), layout.dense.name or None)
+    if asked.bm25 and layout.lexical is not None:
+        words = asked.bm25
+        query = models.TextQuery(text=words) if isinstance(words, str) else sparse_vector(words)
+        queries[BM25] = (query, layout.lexical.field)
+    if asked.sparse and layout.sparse is not None:
+        queries[SPARSE] = (sparse_vector(asked.sparse), layout.sparse)
+    return {
+        name: models.Prefetch(
+            query=query,
+            using=using,
+            filter=filter,
+            limit=depth,
+            params=params if name == DENSE else None,
+        )
+        for name, (query, using) in queries.items()
+    }
+
+
+def _alternatives(key: str, accepted: Sequence[Scalar] | Range) -> list[models.FieldCondition]:
+    if isinstance(accepted, Range):
+        bounds = models.Range(gte=accepted.gte, gt=accepted.gt, lte=accepted.lte, lt=accepted.lt)
+        return [models.FieldCondition(key=key, range=bounds)]
+    # Qdrant matches texts, integers and booleans only, several at once if of one type.
+    texts = [value for value in accepted if isinstance(value, str)]
+    integers = [value for value in accepted if type(value) is int]
+    booleans = [value for value in accepted if isinstance(value, bool)]
+    floats = [value for value in accepted if isinstance(value, float)]
+    return [
+        *(
+            models.FieldCondition(key=key, match=models.MatchAny(any=values))
+            for values in (texts, integers)
+            if values
+        ),
+        *(models.FieldCondition(key=key, match=models.MatchValue(value=b)) for b in booleans),
+        *(models.FieldCondition(key=key, range=models.Range(gte=x, lte=x)) for x in floats),
+    ]

@@ -1,0 +1,317 @@
+"""Searching a collection: the query encoded, one request, its rankings fused.
+
+Knows nothing of writing, nor of whether it runs sync or async.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from qdrant_client import models
+
+from retrieve_rerank.base import Filter, SparseEncoder, TensorSearch, Vectors
+from retrieve_rerank.connectors.filters import Condition, add_fields, conditions
+from retrieve_rerank.connectors.hybrid import BM25, DENSE, DEPTH, SPARSE, check_search
+from retrieve_rerank.connectors.qdrant import requests
+from retrieve_rerank.connectors.qdrant.layout import TENSORS, Lexical
+from retrieve_rerank.connectors.qdrant.limits import METADATA, RRF_WEIGHTS
+from retrieve_rerank.connectors.qdrant.qdrant_bm25 import query_terms
+from retrieve_rerank.connectors.qdrant.requests import Asked
+from retrieve_rerank.connectors.qdrant.server import Call, Compute, Server, Steps
+from retrieve_rerank.connectors.qdrant.state import Options, State, read_state, reread
+from retrieve_rerank.connectors.tensor_encoder import TensorEncoder
+from retrieve_rerank.errors import (
+    ConfigError,
+    LimitExceededError,
+    SchemaError,
+    UnsupportedServerError,
+)
+from retrieve_rerank.types import Hit
+
+HNSW_EF = 256
+"""Candidates that a walk of the graph keeps, as in the embedded index; Qdrant's own 100 lose
+some of the first hundred hits."""
+
+OVERSAMPLE = 3.0
+"""Candidates from quantised vectors for each hit, compared again at full precision: what Qdrant's
+documentation recommends for the coarsest of them is 2 to 3."""
+
+_FOUND = 3  # points that tell the type of a field that the sample lacked
+
+
+class Searcher:
+    """Answers queries; safe to share between threads and tasks."""
+
+    def __init__(self, server: Server, options: Options, state: State) -> None:
+        self.state = state
+        self.options = options
+        self._server = server
+        self._tensor_encoder = TensorEncoder()
+        self._sparse_encoder: SparseEncoder | None = None
+
+    def search(
+        self, query: str, *, top_k: int, filter: Filter | None, max_sim: bool
+    ) -> Steps[TensorSearch]:
+        """Search by the rankings in use; with `max_sim`, score the hits by it too."""
+        check_search(query, top_k)
+        if self.state.ours and self.state.record.bm25 is None:  # others may have filled it since
+            yield from self.refresh()
+        wanted = yield from self._conditions(filter)
+        state = self.state
+        used = self._used()
+        if not used:
+            return TensorSearch([], {})
+        asked: Asked = yield Compute(lambda: self._encode(query, used, max_sim=max_sim))
+        names, batch = self._word(asked, wanted, top_k=top_k)
+        if not batch:
+            return TensorSearch([], {})
+        answers = dict(zip(names, (yield from self._send(batch)), strict=True))
+        hits = self._fuse(answers, used, top_k=top_k)
+        if asked.tokens is None:
+            return TensorSearch(hits, {})
+        scores = requests.max_sims(answers.pop(TENSORS), asked.tokens)
+        kept = {hit.document.id for hit in hits}
+        ids = {
+            each.id: state.layout.document(each).id
+            for points in answers.values()
+            for each in points
+            if each.id in scores
+        }
+        return TensorSearch(
+            hits, {ids[point]: scores[point] for point in ids if ids[point] in kept}
+        )
+
+    def max_sim(self, query: str, ids: Sequence[str]) -> Steps[dict[str, float]]:
+        """Score these documents; those without token tensors are absent."""
+        check_search(query, top_k=1)
+        state = self.state
+        points: dict[requests.PointId | None, str] = {
+            state.layout.point_id(each): each for each in ids
+        }
+        points.pop(None, None)
+        settings = state.record.tensors
+        if not points or settings is None or not state.has_tensors:
+            return {}
+        tokens = yield Compute(
+            lambda: self._tensor_encoder.encode(query, settings, embedder=self._embedder()).tokens
+        )
+        step = int(min(len(points), state.limits.query))
+        chunks = [list(points)[i : i + step] for i in range(0, len(points), step)]
+        batch = [requests.max_sim_request(tokens, chunk) for chunk in chunks]  # type: ignore[arg-type]  # None is out
+        found: dict[str, float] = {}
+        for answer in (yield from self._send(batch)):
+            scores = requests.max_sims(answer, tokens)
+            found |= {points[point]: score for point, score in scores.items()}
+        return found
+
+    def refresh(self) -> Steps[None]:
+        """See what others have changed; an empty collection of others is looked at anew."""
+        if self.state.empty:
+            self.state = yield from read_state(self._server, self.state.collection, self.options)
+        else:
+            self.state = yield from reread(self._server, self.state)
+
+    def params(
+        self, *, depth: int, hnsw_ef: float | None = None, oversample: float | None = None
+    ) -> models.SearchParams | None:
+        """Word how the graph is walked; None in local mode, which compares with every vector."""
+        field, limits = self.state.layout.dense, self.state.limits
+        if self._server.local or field is None:
+            return None
+        ef = hnsw_ef or self.options.hnsw_ef or HNSW_EF
+        given = oversample if oversample is not None else self.options.oversample
+        factor = OVERSAMPLE if given is None else given
+        return requests.search_params(
+            hnsw_ef=int(min(max(ef, depth), limits.hnsw_ef)),
+            quantized=field.quantization is not None,
+            oversample=min(factor, limits.oversampling),
+        )
+
+    def _used(self) -> list[str]:
+        """List the rankings to search by; raise SchemaError where nothing can be searched."""
+        state = self.state
+        if not state.rankings and not state.empty:
+            raise SchemaError(
+                f"nothing in {self._server.location} can be searched by a text: name the encoder "
+                "that its vectors were made with, with --encoder, or make a text index with "
+                "scoring over its text (Qdrant 1.20); rr info tells more"
+            )
+        return [name for name in state.rankings if self.options.fusion.uses(name)]
+
+    def _embedder(self) -> Any:
+        return self.state.encoder.load() if self.state.encoder.exists else None
+
+    def _encode(self, query: str, used: Sequence[str], *, max_sim: bool) -> Asked:
+        """Encode a query as far as is needed."""
+        state, layout = self.state, self.state.layout
+        dense: Vectors | None = None
+        tokens: Vectors | None = None
+        bm25: Mapping[int, float] | str | None = None
+        sparse: Mapping[int, float] | None = None
+        settings = state.record.tensors if max_sim and state.has_tensors else None
+        if settings is not None:
+            embedder = self._embedder() if DENSE in used else None
+            encoding = self._tensor_encoder.encode(query, settings, embedder=embedder)
+            tokens = encoding.tokens
+            if embedder is not None and embedder.fingerprint == settings.fingerprint:
+                dense = encoding.vector
+        if DENSE in used and dense is None and layout.dense is not None:
+            dense = state.encoder.embed(query, layout.dense.dimension)
+        if BM25 in used and layout.lexical is not None:
+            bm25 = self._words(query, layout.lexical)
+        if SPARSE in used:
+            [weights] = self._sparse().encode_queries([query])
+            sparse = weights or None
+        return Asked(dense, bm25, sparse, tokens)
+
+    def _words(self, query: str, lexical: Lexical) -> Mapping[int, float] | str | None:
+        """Word a query for the lexical ranking; None where none of its words count."""
+        if lexical.kind == "text-index":
+            return query
+        if lexical.kind == "qdrant-bm25":
+            return query_terms(query, lexical.language) or None
+        bm25 = self.state.record.bm25
+        return (bm25.query(query) or None) if bm25 else None
+
+    def _sparse(self) -> SparseEncoder:
+        given = self.options.sparse_encoder
+        if self._sparse_encoder is None:
+            if isinstance(given, str):
+                from retrieve_rerank.models.sparse import load_sparse_encoder
+
+                self._sparse_encoder = load_sparse_encoder(given)
+            else:
+                self._sparse_encoder = given
+        assert self._sparse_encoder is not None  # the ranking is there because one was given
+        return self._sparse_encoder
+
+    def _word(
+        self, asked: Asked, wanted: Sequence[Condition], *, top_k: int
+    ) -> tuple[list[str], list[models.QueryRequest]]:
+        state, fusion = self.state, self.options.fusion
+        parts = sum(each is not None for each in (asked.dense, asked.bm25, asked.sparse))
+        # MaxSim is asked for over all hits of all rankings, which counts against the limit too.
+        limit = state.limits.query / (max(1, parts) if asked.tokens is not None else 1)
+        depth = int(min(max(top_k, DEPTH), max(1, limit)))
+        arguments: dict[str, Any] = {
+            "filter": requests.payload_filter(wanted, state.layout),
+            "depth": depth,
+            "params": self.params(depth=depth),
+        }
+        names, batch = requests.search_batch(
+            state.layout, asked, **arguments, max_limit=state.limits.query
+        )
+        if not fusion.by_server or parts < 2:
+            return names, batch
+        weights = self._server_weights([name for name in names if name != TENSORS])
+        fused = requests.fused_search(state.layout, asked, **arguments, weights=weights)
+        rest = [(TENSORS, batch[-1])] if asked.tokens is not None else []
+        return ["fused", *(n for n, _ in rest)], [fused, *(request for _, request in rest)]
+
+    def _server_weights(self, names: Sequence[str]) -> list[float] | None:
+        """Word the fusion's weights; raise where the server does not fuse so."""
+        fusion, version = self.options.fusion, self.state.version
+        if fusion.method != "server-rrf":
+            raise ConfigError(f"Qdrant has no {fusion.method}; it has server-rrf")
+        needed = RRF_WEIGHTS if fusion.weights else METADATA
+        if version < needed:
+            raise UnsupportedServerError(
+                f"server-rrf{' with weights' if fusion.weights else ''} needs Qdrant "
+                f"{needed[0]}.{needed[1]}; this is {version[0]}.{version[1]}"
+            )
+        return [fusion.weights.get(n, 1.0) for n in names] if fusion.weights else None
+
+    def _send(self, batch: Sequence[models.QueryRequest]) -> Steps[list[list[models.ScoredPoint]]]:
+        """Send a batch, in several where strict mode bounds it."""
+        answers: list[list[models.ScoredPoint]] = []
+        step = int(min(len(batch), self.state.limits.search_batch))
+        for start in range(0, len(batch), step):
+            some = list(batch[start : start + step])
+            arguments = {"collection_name": self.state.collection, "requests": some}
+            found = yield Call("query_batch_points", arguments)
+            answers += [each.points for each in found]
+        return answers
+
+    def _fuse(
+        self,
+        answers: Mapping[str, Sequence[models.ScoredPoint]],
+        used: Sequence[str],
+        *,
+        top_k: int,
+    ) -> list[Hit]:
+        layout = self.state.layout
+        if "fused" in answers:
+            return requests.ranking(layout, answers["fused"])[:top_k]
+        similarity = layout.dense.similarity if layout.dense else "dot"
+        rankings = {
+            name: requests.ranking(
+                layout,
+                answers.get(name, ()),
+                similarity=similarity if name == DENSE else "dot",
+            )
+            for name in used
+        }
+        fusion = self.options.fusion
+        if fusion.by_server:  # of one ranking there is nothing to fuse
+            fusion = replace(fusion, method="rrf")
+        return fusion.fuse(rankings, top_k=top_k)
+
+    def _conditions(self, filter: Filter | None) -> Steps[list[Condition]]:
+        """Check a filter; fields not known yet are looked for before they are called unknown."""
+        unknown = [name for name in filter or {} if name not in self.state.fields]
+        if unknown and self.state.ours:
+            yield from self.refresh()
+        elif unknown:
+            for name in unknown:
+                yield from self._look_for(name)
+        wanted = conditions(filter, self.state.fields)
+        if not self.state.limits.unindexed:
+            self._require_indexes(wanted)
+        return wanted
+
+    def _look_for(self, name: str) -> Steps[None]:
+        """Learn a field that the sample lacked from documents that have it, if any have."""
+        state, parts = self.state, name.split(".")
+        paths = [name] + [
+            ".".join([*parts[:i], f"{parts[i]}[]", *parts[i + 1 :]]) for i in range(len(parts) - 1)
+        ]
+        if not state.limits.unindexed:
+            return  # the server would refuse to look
+        present: list[Any] = [
+            models.Filter(
+                must_not=[
+                    models.IsEmptyCondition(
+                        is_empty=models.PayloadField(key=state.layout.path(path))
+                    )
+                ]
+            )
+            for path in paths
+        ]
+        arguments = {
+            "collection_name": state.collection,
+            "scroll_filter": models.Filter(should=present),
+            "limit": _FOUND,
+            "with_payload": state.layout.selector,
+        }
+        points, _ = yield Call("scroll", arguments)
+        fields = {name: dict(paths) for name, paths in state.fields.items()}
+        for each in points:
+            add_fields(fields, state.layout.metadata_of(each.payload or {}))
+        self.state = replace(state, fields=fields)
+
+    def _require_indexes(self, wanted: Sequence[Condition]) -> None:
+        layout = self.state.layout
+        for each in wanted:
+            lacking = [
+                layout.path(path)
+                for path in each.accepted
+                if layout.path(path) not in self.state.indexed
+            ]
+            if lacking:
+                raise LimitExceededError(
+                    f"filter {each.field}: the server's strict mode wants a payload index of "
+                    f"{lacking[0]!r}; make one (create_payload_index), or filter by: "
+                    f"{', '.join(sorted(self.state.indexed)) or 'nothing, no field has one'}"
+                )

@@ -1,0 +1,176 @@
+"""What is known of an open collection: read when connecting, and again when it may have changed.
+
+Knows nothing of searching or writing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from qdrant_client import models
+
+from retrieve_rerank.base import Embedder, SparseEncoder
+from retrieve_rerank.connectors.filters import Fields, add_fields
+from retrieve_rerank.connectors.hybrid import BM25, DENSE, SPARSE, Fusion
+from retrieve_rerank.connectors.qdrant.detection import (
+    Choice,
+    detect,
+    indexed_paths,
+    multivectors,
+    sparse_names,
+    vector_fields,
+)
+from retrieve_rerank.connectors.qdrant.layout import TENSORS, Layout
+from retrieve_rerank.connectors.qdrant.limits import TEXT_QUERY, Limits, Version, read_version
+from retrieve_rerank.connectors.qdrant.record import IndexRecord, load_record
+from retrieve_rerank.connectors.qdrant.server import Call, Compute, Server, Steps
+from retrieve_rerank.connectors.query_encoder import QueryEncoder
+from retrieve_rerank.errors import ConfigError, IndexMismatchError
+
+SAMPLE = 50  # points that tell what the payload's fields are for
+_MAX_SAMPLED_FIELDS = 1000
+
+_TYPES = {
+    **{"keyword": "string", "text": "string", "uuid": "string", "datetime": "string"},
+    **{"integer": "integer", "float": "float", "bool": "boolean"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the user has said of an index and of how it is searched."""
+
+    text_field: str | None = None
+    title_field: str | None = None
+    vector_field: str | None = None
+    sparse_field: str | None = None
+    encoder: str | Embedder | None = None
+    sparse_encoder: str | SparseEncoder | None = None
+    hnsw_ef: int | None = None
+    oversample: float | None = None
+    fusion: Fusion = field(default_factory=Fusion)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A collection as it was last seen."""
+
+    collection: str
+    version: Version
+    info: models.CollectionInfo
+    record: IndexRecord
+    layout: Layout
+    fields: Fields
+    encoder: QueryEncoder
+    empty: bool
+    """Whether there was no document to tell anything by."""
+
+    @property
+    def ours(self) -> bool:
+        """Whether the collection is an index of our own schema."""
+        return self.record.schema is not None
+
+    @property
+    def limits(self) -> Limits:
+        """What the server's strict mode allows."""
+        return Limits.of(self.info)
+
+    @property
+    def indexed(self) -> dict[str, str]:
+        """List the payload's indexes: path -> type."""
+        return indexed_paths(self.info)
+
+    @property
+    def has_tensors(self) -> bool:
+        """Whether there are token tensors that we know the model of."""
+        return self.record.tensors is not None and TENSORS in multivectors(self.info)
+
+    @property
+    def rankings(self) -> list[str]:
+        """List the rankings that can be searched."""
+        there = {
+            DENSE: self.layout.dense is not None and self.encoder.exists,
+            BM25: self.layout.lexical is not None,
+            SPARSE: self.layout.sparse is not None,
+        }
+        return [name for name, is_there in there.items() if is_there]
+
+
+def read_state(server: Server, collection: str, options: Options) -> Steps[State]:
+    """Read all that is to be known; raises SchemaError where it cannot be told."""
+    version = read_version((yield Call("info")), server.location)
+    info: models.CollectionInfo = yield Call("get_collection", {"collection_name": collection})
+    values = yield from load_record(collection, version, info)
+    record = IndexRecord.read(values, server.location)
+    ours = record.schema is not None
+    if ours and record.encoder is None and options.encoder is not None:
+        raise IndexMismatchError(
+            f"{server.location} was made without an encoder, for BM25 alone; search it without "
+            "one, or make a new one with it"
+        )
+    encoder = QueryEncoder(server.location, recorded=record.encoder, given=options.encoder)
+    sample: Sequence[models.Record] = []
+    if not ours:
+        arguments = {
+            "collection_name": collection,
+            "limit": int(min(SAMPLE, Limits.of(info).query)),
+            "with_payload": True,
+            "with_vectors": sparse_names(info),
+        }
+        sample, _ = yield Call("scroll", arguments)
+    dimension = encoder.dimension
+    several = len(vector_fields(info)) > 1 and options.vector_field is None
+    if encoder.exists and dimension is None and several:
+        dimension = yield Compute(lambda: encoder.load().dimension)
+    choice = Choice(
+        options.text_field,
+        options.title_field,
+        options.vector_field,
+        options.sparse_field,
+        encoder.exists,
+        dimension,
+        options.sparse_encoder is not None,
+    )
+    layout = detect(info, sample, choice, ours=ours, text_queries=version >= TEXT_QUERY)
+    state = State(
+        collection,
+        version,
+        info,
+        record,
+        layout,
+        record.fields if ours else _sampled_fields(layout, info, sample),
+        encoder,
+        empty=not ours and not sample,
+    )
+    server.max_timeout_s = state.limits.timeout_s
+    if state.rankings and not any(map(options.fusion.uses, state.rankings)):
+        raise ConfigError(
+            f"the fusion's weights ({options.fusion.weights}) leave no ranking; there are: "
+            f"{', '.join(state.rankings)}"
+        )
+    return state
+
+
+def reread(server: Server, state: State) -> Steps[State]:
+    """Read again what writers change: the description, and an own index's record."""
+    info = yield Call("get_collection", {"collection_name": state.collection})
+    values = yield from load_record(state.collection, state.version, info)
+    record = IndexRecord.read(values, server.location)
+    fields = record.fields if record.schema is not None else state.fields
+    return replace(state, info=info, record=record, fields=fields)
+
+
+def _sampled_fields(
+    layout: Layout, info: models.CollectionInfo, sample: Sequence[models.Record]
+) -> Fields:
+    """Take the fields of a sample's metadata, and those that have an index, with their types."""
+    fields: Fields = {}
+    for each in sample:
+        if len(fields) < _MAX_SAMPLED_FIELDS:
+            add_fields(fields, layout.metadata_of(each.payload or {}))
+    for path, kind in indexed_paths(info).items():
+        inside = path.removeprefix(f"{layout.metadata}.") if layout.metadata else path
+        if kind in _TYPES and (layout.metadata is None or inside != path):
+            fields.setdefault(inside.replace("[]", ""), {})[inside] = _TYPES[kind]
+    return fields

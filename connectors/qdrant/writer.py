@@ -1,0 +1,228 @@
+"""Writing to an index of ours: batch by batch, leaving out what is there already.
+
+What has been reported is written, and running the same again goes on from there. Knows nothing of
+searching.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any
+
+from qdrant_client import models
+
+from retrieve_rerank.base import Encoder, IndexReport
+from retrieve_rerank.connectors.batches import batches, sample
+from retrieve_rerank.connectors.filters import add_fields
+from retrieve_rerank.connectors.lexical import Bm25
+from retrieve_rerank.connectors.qdrant.points import Sized, make_points
+from retrieve_rerank.connectors.qdrant.record import IndexRecord, save_record
+from retrieve_rerank.connectors.qdrant.searcher import Searcher
+from retrieve_rerank.connectors.qdrant.server import Call, Server, Steps
+from retrieve_rerank.connectors.records import Record, record
+from retrieve_rerank.errors import (
+    ConnectorError,
+    LimitExceededError,
+    PartialWriteError,
+    RetrieveRerankError,
+    SchemaError,
+)
+from retrieve_rerank.template import Template
+from retrieve_rerank.types import Document
+
+BATCH_POINTS = 64
+BATCH_BYTES = 4 << 20
+"""Of one request, estimated: a server refuses 32 MB, and large ones make it stall
+(https://github.com/qdrant/landing_page/pull/253)."""
+
+INDEXED_FIELDS = 64
+"""Fields of the metadata that get an index on the server; each takes memory for all points."""
+
+_KINDS = {
+    "string": models.PayloadSchemaType.KEYWORD,
+    "integer": models.PayloadSchemaType.INTEGER,
+    "float": models.PayloadSchemaType.FLOAT,
+    "boolean": models.PayloadSchemaType.BOOL,
+}  # an index holds values of one type, so that fields of mixed types have none
+_DELETED_AT_ONCE = 1000
+_MAX_REFUSED = 100  # after which it is no longer about single documents
+
+
+class Writer:
+    """Changes a collection; one thread at a time, the others wait."""
+
+    def __init__(self, server: Server, searcher: Searcher) -> None:
+        self._server = server
+        self._searcher = searcher  # whose view of the collection is kept up to date
+        self._turn = threading.RLock()  # `on_progress` may write too
+
+    def index(
+        self, documents: Iterable[Document], on_progress: Callable[[int], None] | None
+    ) -> IndexReport:
+        """Add the documents; raise PartialWriteError at the end for those that were refused."""
+        state = self._searcher.state
+        if not state.ours:
+            raise SchemaError(
+                f"{self._server.location} was made by others ({state.layout.writer}), who alone "
+                "write to it; make an index of your own: rr index SOURCE --index URL, with the "
+                "name of a new collection"
+            )
+        indexed = unchanged = truncated = 0
+        refused: dict[str, str] = {}
+        with self._turn:
+            for batch in batches(self._fit(documents)):
+                records = {each.id: each for each in map(record, batch)}  # the last one counts
+                new = self._changed(records)
+                self._learn_fields(new)
+                made = make_points(new, self._searcher.state.record, self._encoder())
+                for points in _cut(made.points, self._searcher.state.limits.upsert_batch):
+                    refused |= self._upsert(points)
+                    if len(refused) > _MAX_REFUSED:
+                        raise _partial(refused)
+                indexed += len(new)
+                unchanged += len(records) - len(new)
+                truncated += made.truncated
+                if on_progress:
+                    on_progress(len(batch))
+        if refused:
+            raise _partial(refused)
+        return IndexReport(indexed, unchanged, truncated)
+
+    def delete(self, ids: Sequence[str]) -> int:
+        """Delete documents; return how many there were."""
+        layout = self._searcher.state.layout
+        unique = dict.fromkeys(map(layout.point_id, ids))
+        points = [point for point in unique if point is not None]
+        found = 0
+        with self._turn:
+            for start in range(0, len(points), _DELETED_AT_ONCE):
+                found += self._server.run(self._delete(points[start : start + _DELETED_AT_ONCE]))
+        return found
+
+    def save(self, record: IndexRecord) -> None:
+        """Write the collection's record."""
+        state = self._searcher.state
+        self._server.run(save_record(state.collection, state.version, record))
+        self._searcher.state = replace(state, record=record, fields=record.fields)
+
+    def _encoder(self) -> Encoder | None:
+        encoder = self._searcher.state.encoder
+        return encoder.load() if encoder.exists else None  # type: ignore[return-value]  # of an own index: `create` takes no other
+
+    def _delete(self, points: Sequence[int | str]) -> Steps[int]:
+        collection = self._searcher.state.collection
+        there = yield Call(
+            "retrieve",
+            {"collection_name": collection, "ids": list(points), "with_payload": False},
+        )
+        selector = models.PointIdsList(points=list(points))
+        yield Call("delete", {"collection_name": collection, "points_selector": selector})
+        return len(there)
+
+    def _fit(self, documents: Iterable[Document]) -> Iterable[Document]:
+        """Tell language and average length from the first documents an index ever sees."""
+        self._server.run(self._searcher.refresh())  # another process may have begun
+        known = self._searcher.state.record
+        if known.bm25 is not None:
+            return documents
+        first, documents = sample(documents)
+        if first:
+            template = Template(known.template)
+            texts = [template.render(document) for document in first]
+            self.save(replace(known, bm25=Bm25.fit(texts, language=known.language)))
+        return documents
+
+    def _changed(self, records: Mapping[str, Record]) -> list[Record]:
+        layout = self._searcher.state.layout
+        points = {layout.point_id(id_): each for id_, each in records.items()}
+        arguments = {
+            "collection_name": self._searcher.state.collection,
+            "ids": list(points),
+            "with_payload": ["hash"],
+        }
+        for old in self._server.run(_one(Call("retrieve", arguments))):
+            if (old.payload or {}).get("hash") == points[old.id].content_hash:
+                del points[old.id]
+        return list(points.values())
+
+    def _learn_fields(self, records: Iterable[Record]) -> None:
+        # Before their documents are written: a filter may name too many fields, never too few.
+        known = self._searcher.state.record
+        fields = deepcopy(known.fields)
+        changed = [add_fields(fields, each.metadata) for each in records]
+        if not any(changed):
+            return
+        self._server.run(self._searcher.refresh())  # another process may have learned others
+        known = self._searcher.state.record
+        fields = deepcopy(known.fields)
+        for each in records:
+            add_fields(fields, each.metadata)
+        if fields != known.fields:
+            self.save(replace(known, fields=fields))
+        if not self._server.local:
+            self._server.run(self._index_fields())
+
+    def _index_fields(self) -> Steps[None]:
+        """Make a payload index for each field, anew where a later type's values would lack."""
+        state = self._searcher.state
+        wanted = {
+            state.layout.path(path): _KINDS.get(kind)
+            for paths in state.fields.values()
+            for path, kind in paths.items()
+        }
+        there, room = state.indexed, int(min(INDEXED_FIELDS, state.limits.indexes))
+        for path, kind in list(wanted.items())[:room]:
+            if there.get(path) == (kind.value if kind else None):
+                continue
+            name = {"collection_name": state.collection, "field_name": path}
+            if path in there:
+                yield Call("delete_payload_index", name)
+            if kind is not None:
+                yield Call("create_payload_index", {**name, "field_schema": kind})
+        yield from self._searcher.refresh()
+
+    def _upsert(self, points: Sequence[models.PointStruct]) -> dict[str, str]:
+        """Write points; where the server refuses them, halve until it is clear which it is."""
+        arguments = {"collection_name": self._searcher.state.collection, "points": list(points)}
+        try:
+            self._server.run(_one(Call("upsert", arguments)))
+        except RetrieveRerankError as exc:
+            if type(exc) not in (ConnectorError, LimitExceededError):
+                raise  # not about what the documents hold
+            if len(points) == 1:
+                return {(points[0].payload or {})["id"]: str(exc)}
+            half = len(points) // 2
+            refused = self._upsert(points[:half])
+            if len(refused) <= _MAX_REFUSED:
+                refused |= self._upsert(points[half:])
+            return refused
+        return {}
+
+
+def _cut(points: Iterable[Sized], upsert_batch: float) -> Iterator[list[models.PointStruct]]:
+    """Cut points into requests that a server takes."""
+    batch: list[models.PointStruct] = []
+    size = 0
+    for each in points:
+        full = len(batch) >= min(BATCH_POINTS, upsert_batch)
+        if batch and (full or size + each.size > BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(each.point)
+        size += each.size
+    if batch:
+        yield batch
+
+
+def _partial(refused: Mapping[str, str]) -> PartialWriteError:
+    id_, why = next(iter(refused.items()))
+    return PartialWriteError(
+        f"{len(refused)} documents were refused; {id_!r}, for one: {why}", refused
+    )
+
+
+def _one(call: Call) -> Steps[Any]:
+    return (yield call)
