@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from retrieve_rerank.errors import ModelError
-from retrieve_rerank.models import http_embedder
+from retrieve_rerank.models import http, http_embedder
 from retrieve_rerank.models.embedders import load_embedder
 from retrieve_rerank.models.http_embedder import HttpEmbedder
 from tests.models.embedding_server import DIMENSION, EmbeddingServer, Reply, ok, serve, vector
@@ -256,11 +256,11 @@ def test_the_pause_that_a_server_asks_for_is_kept(server: EmbeddingServer) -> No
 
 
 def test_a_server_that_stays_busy_is_given_up(server: EmbeddingServer) -> None:
-    server.replies += [failing(503, {"error": "loading"})] * http_embedder.ATTEMPTS
+    server.replies += [failing(503, {"error": "loading"})] * http.ATTEMPTS
 
     with pytest.raises(ModelError, match="answered 503: loading"):
         openai(server).embed_queries(["q"])
-    assert len(server.requests) == http_embedder.ATTEMPTS
+    assert len(server.requests) == http.ATTEMPTS
 
 
 def test_a_long_pause_is_not_waited_for(server: EmbeddingServer) -> None:
@@ -288,7 +288,7 @@ def test_a_slow_server_is_not_waited_for(server: EmbeddingServer) -> None:
 def test_an_answer_without_end_is_cut_off(
     server: EmbeddingServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_embedder, "MAX_ANSWER_BYTES", 1000)
+    monkeypatch.setattr(http, "MAX_ANSWER_BYTES", 1000)
     server.replies.append((200, {}, b"[" * 5000))
 
     with pytest.raises(ModelError, match="answers with more than 1000 bytes"):

@@ -1,0 +1,247 @@
+"""JSON over HTTP: how every server of models is asked, from threads and from event loops.
+
+Knows nothing of what is asked, and nothing of the environment.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import weakref
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpx
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    stop_after_attempt,
+)
+from tenacity.wait import wait_random_exponential
+
+from retrieve_rerank.errors import ModelError
+from retrieve_rerank.per_loop import PerLoop
+
+ATTEMPTS = 4
+LONGEST_WAIT_S = 20.0
+"""A server that asks for a longer pause is not waited for."""
+MAX_ANSWER_BYTES = 64 << 20
+"""Ten times what 96 vectors of 4,096 numbers take as JSON."""
+
+_JITTER = wait_random_exponential(multiplier=0.5, max=8)  # seconds
+_ERROR_LENGTH = 300  # characters of a server's own words
+# Searches that wait for a server must not wait for one another as well.
+_UNLIMITED = httpx.Limits(max_connections=None, max_keepalive_connections=100)
+
+
+class JsonServer:
+    """A server that answers in JSON; one may be shared by many threads and event loops.
+
+    Requests that meet 429, 5xx or a broken connection are sent again, at most ATTEMPTS times in
+    all. Every failure is a ModelError.
+    """
+
+    def __init__(
+        self,
+        base: httpx.URL,
+        *,
+        name: str,
+        key: str | None,
+        key_variable: str,
+        url_variable: str | None,
+        timeout_s: float,
+    ) -> None:
+        """`name` is what errors call it; the variables are what they say can be set.
+
+        `key` is sent as a bearer token. `timeout_s` is for one attempt. Credentials in `base`,
+        which `read_url` makes, are used, and never shown.
+        """
+        if key and not (key.isascii() and key.isprintable()):
+            raise ModelError(f"{key_variable} holds characters that no key has")
+        self.url = without_credentials(base)
+        self._name = name
+        self._key_variable = key_variable
+        self._url_variable = url_variable
+        self._timeout_s = timeout_s
+        self._secrets = [secret for secret in (key, base.password) if secret]
+        options: dict[str, Any] = {
+            "auth": (base.username, base.password) if base.username else None,
+            "headers": {"Authorization": f"Bearer {key}"} if key else None,
+            "timeout": timeout_s,
+            "limits": _UNLIMITED,
+        }
+        self._client = httpx.Client(**options)
+        weakref.finalize(self, self._client.close)
+        self._async_clients = PerLoop(
+            lambda: httpx.AsyncClient(**options), httpx.AsyncClient.aclose
+        )
+
+    def ask(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """Send until there is an answer; return its JSON. Without a body it is a GET."""
+        retrying = Retrying(
+            retry=retry_if_exception(_worth_retrying),
+            wait=_pause,
+            stop=stop_after_attempt(ATTEMPTS),
+            reraise=True,
+        )
+        return retrying(self._send, self._address(path), body)
+
+    async def aask(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """Async twin of `ask`."""
+        retrying = AsyncRetrying(
+            retry=retry_if_exception(_worth_retrying),
+            wait=_pause,
+            stop=stop_after_attempt(ATTEMPTS),
+            reraise=True,
+        )
+        return await retrying(self._asend, self._address(path), body)
+
+    def _address(self, path: str) -> str:
+        return f"{self.url}/{path}" if path else self.url
+
+    def _send(self, url: str, body: Mapping[str, Any] | None) -> Any:
+        answer = _Answer(self._timeout_s)
+        try:
+            with self._client.stream(_method(body), url, json=body) as response:
+                for chunk in response.iter_bytes():
+                    answer.add(chunk)
+        except (httpx.HTTPError, _TooMuchError) as exc:
+            raise self._failure(exc, url) from exc
+        return self._read(response, answer)
+
+    async def _asend(self, url: str, body: Mapping[str, Any] | None) -> Any:
+        answer = _Answer(self._timeout_s)
+        client = await self._async_clients.get()
+        try:
+            async with client.stream(_method(body), url, json=body) as response:
+                async for chunk in response.aiter_bytes():
+                    answer.add(chunk)
+        except (httpx.HTTPError, _TooMuchError) as exc:
+            raise self._failure(exc, url) from exc
+        return self._read(response, answer)
+
+    def _failure(self, exc: Exception, url: str) -> ModelError:
+        if isinstance(exc, _TooMuchError):
+            return ModelError(f"{self._name} answers with more than {MAX_ANSWER_BYTES} bytes")
+        if isinstance(exc, (httpx.ConnectTimeout, httpx.NetworkError, httpx.RemoteProtocolError)):
+            return _UnavailableError(
+                f"{self._name} cannot be reached at {url} ({self._clean(exc)}); is the server"
+                f" running, and {self._url_variable or 'the URL'} right?"
+            )
+        if isinstance(exc, httpx.TimeoutException):
+            return ModelError(f"{self._name} gave no answer within {self._timeout_s:g} s")
+        return ModelError(f"asking {self._name} at {url} failed: {self._clean(exc)}")
+
+    def _read(self, response: httpx.Response, answer: _Answer) -> Any:
+        if response.status_code != 200:
+            raise self._refusal(response, bytes(answer.content))
+        try:
+            return json.loads(answer.content)
+        except (ValueError, RecursionError) as exc:
+            raise ModelError(
+                f"{self._name} answered something else than JSON at {response.url}; check the URL"
+            ) from exc
+
+    def _refusal(self, response: httpx.Response, content: bytes) -> ModelError:
+        status = response.status_code
+        said = self._clean(_words(content))
+        message = f"{self._name} at {response.url} answered {status}: {said}"
+        if status in (401, 403):
+            return ModelError(f"{message}; set {self._key_variable} to a key that it accepts")
+        if status == 404:
+            return ModelError(f"{message}; check the name of the model, and the URL")
+        if status == 429 or status >= 500:
+            return _UnavailableError(message, retry_after_s=_retry_after(response))
+        return ModelError(message)
+
+    def _clean(self, words: object) -> str:
+        text = str(words)
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return " ".join(text.split())[:_ERROR_LENGTH]
+
+
+def read_url(url: str, *, where: str) -> httpx.URL:
+    """Read a server's base URL; `where` is what the ModelError for any other calls it."""
+    try:
+        base = httpx.URL(url)
+    except httpx.InvalidURL:
+        base = httpx.URL()
+    if base.scheme not in ("http", "https") or not base.host or base.query or base.fragment:
+        # Without the URL itself, which may hold a password.
+        raise ModelError(f"{where} is no URL like http://host:port/path or https://host")
+    return base
+
+
+def without_credentials(base: httpx.URL) -> str:
+    """Return a URL that can be shown, without a slash at its end."""
+    return str(base.copy_with(userinfo=b"")).rstrip("/")
+
+
+class _Answer:
+    """An answer read piece by piece, within size and time however slowly it drips."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self.content = bytearray()
+        self._deadline = time.monotonic() + timeout_s
+
+    def add(self, chunk: bytes) -> None:
+        self.content += chunk
+        if len(self.content) > MAX_ANSWER_BYTES:
+            raise _TooMuchError
+        if time.monotonic() > self._deadline:
+            raise httpx.ReadTimeout("the answer drips")
+
+
+class _TooMuchError(Exception):
+    """An answer is larger than any that is expected."""
+
+
+class _UnavailableError(ModelError):
+    """The server cannot answer now."""
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+def _method(body: object) -> str:
+    return "GET" if body is None else "POST"
+
+
+def _worth_retrying(exc: BaseException) -> bool:
+    return isinstance(exc, _UnavailableError) and (exc.retry_after_s or 0) <= LONGEST_WAIT_S
+
+
+def _pause(state: RetryCallState) -> float:
+    """Seconds until the next attempt: as the server asks, spread a little, else at random."""
+    exc = state.outcome.exception() if state.outcome else None
+    asked = exc.retry_after_s if isinstance(exc, _UnavailableError) else None
+    return (asked or 0.0) + _JITTER(state)
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    """Read Retry-After: seconds or a date, RFC 9110 section 10.2.3."""
+    value = response.headers.get("Retry-After", "")
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+def _words(content: bytes) -> object:
+    """Find what a server says of an error: {"error": …}, {"error": {"message": …}}, …"""
+    try:
+        said = json.loads(content)
+    except ValueError:
+        return content[:_ERROR_LENGTH].decode(errors="replace")
+    while isinstance(said, dict):
+        said = next((said[key] for key in ("error", "message", "detail") if key in said), "")
+    return said
