@@ -11,12 +11,13 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from retrieve_rerank.base import Connector, Encoder, Reranker
+from retrieve_rerank.base import Connector, Encoder, Reranker, Scorer
 from retrieve_rerank.connectors.hybrid import Fusion
 from retrieve_rerank.errors import ConfigError, IndexNotFoundError
 from retrieve_rerank.models.loading import find_checkpoint, load_encoder
-from retrieve_rerank.pipeline import Retriever, Stage
+from retrieve_rerank.pipeline import Retriever
 from retrieve_rerank.registry import connector_class, reranker_class
+from retrieve_rerank.rerankers.cached import Cached, ScoreCache
 from retrieve_rerank.settings import (
     CONFIG_FILE,
     ConnectionSettings,
@@ -26,6 +27,7 @@ from retrieve_rerank.settings import (
     StageSettings,
     suggest,
 )
+from retrieve_rerank.stage import Stage
 
 
 def index_names(settings: Settings) -> list[str]:
@@ -146,7 +148,12 @@ def build_stage(stage: StageSettings, connector: Connector) -> Stage:
                 f"reranker {stage.reranker!r} has no option {option!r}{suggest(option, known)}; "
                 f"it has: {', '.join(sorted(known)) or 'none'}"
             )
-    return Stage(reranker.configure(connector, **stage.options), stage.depth, stage.weight)
+    made = reranker.configure(connector, **stage.options)
+    if stage.cache is not False:
+        if not isinstance(made, Scorer):
+            raise ConfigError(f"reranker {stage.reranker!r} gives no scores that could be cached")
+        made = Cached(made, ScoreCache(None if stage.cache is True else stage.cache))
+    return Stage(made, stage.depth, stage.weight, stage.min_probability)
 
 
 def _scheme(where: IndexSettings) -> str:

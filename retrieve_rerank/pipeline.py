@@ -11,19 +11,19 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Self
 
-from retrieve_rerank.base import Connector, Filter, Judgment, Reranker, TensorConnector
+from retrieve_rerank.base import Connector, Filter, Judgment, Reranker, Scorer, TensorConnector
 from retrieve_rerank.errors import (
     ConnectorError,
     DeadlineExceededError,
     InputError,
     RetrieveRerankError,
 )
-from retrieve_rerank.fusion import interpolate
+from retrieve_rerank.pacing import Clock, Pace
 from retrieve_rerank.rerankers.database import DatabaseMaxSim
-from retrieve_rerank.types import Hit, SearchResult, StageReport, append_unjudged
+from retrieve_rerank.stage import Stage, place
+from retrieve_rerank.types import Hit, SearchResult, StageReport, rescore
 
 FIRST_STAGE = "first-stage"
 """What reports call the connector's own search."""
@@ -31,29 +31,6 @@ FIRST_STAGE = "first-stage"
 # Work that outlives its deadline keeps its thread until it ends; this many may pile up before
 # further searches with a deadline have to wait for one.
 MAX_THREADS = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """A reranker with its place in the pipeline."""
-
-    reranker: Reranker
-    depth: int | None = None
-    """How many of the incoming hits it judges, the rest keeping their order below; None is all."""
-    weight: float | None = None
-    """Share of its scores in the new order, the rest going to the incoming scores, both
-    standardised within the query; 1 orders by its scores alone, None takes the reranker's own."""
-
-    def __post_init__(self) -> None:
-        if self.depth is not None and self.depth < 1:
-            raise InputError(f"depth must be at least 1; got {self.depth}")
-        if not 0.0 <= self.share <= 1.0:
-            raise InputError(f"weight must lie between 0 and 1; got {self.share}")
-
-    @property
-    def share(self) -> float:
-        """The weight in force."""
-        return self.reranker.default_weight if self.weight is None else self.weight
 
 
 class Retriever:
@@ -71,6 +48,7 @@ class Retriever:
         self.connector = connector
         self.stages = tuple(s if isinstance(s, Stage) else Stage(s) for s in stages)
         self.candidates = candidates
+        self._paces = [Pace() for _ in self.stages]
         self._threads = threading.BoundedSemaphore(MAX_THREADS)
 
     def search(
@@ -88,7 +66,7 @@ class Retriever:
         and only a first stage that does not answer raises DeadlineExceededError. With
         `on_error="raise"` the first failing stage raises.
         """
-        clock = _Clock(deadline_s)
+        clock = Clock(deadline_s)
         steps = self._steps(query, top_k, filter, clock, on_error)
         try:
             work = next(steps)
@@ -112,7 +90,7 @@ class Retriever:
         on_error: Literal["degrade", "raise"] = "degrade",
     ) -> SearchResult:
         """Async twin of `search`."""
-        clock = _Clock(deadline_s)
+        clock = Clock(deadline_s)
         steps = self._steps(query, top_k, filter, clock, on_error)
         try:
             work = next(steps)
@@ -137,7 +115,7 @@ class Retriever:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _run(self, work: _Work, clock: _Clock) -> Any:
+    def _run(self, work: _Work, clock: Clock) -> Any:
         if clock.deadline_s is None:
             return work.here()
         if not self._threads.acquire(timeout=clock.remaining_s):
@@ -166,7 +144,7 @@ class Retriever:
         query: str,
         top_k: int,
         filter: Filter | None,
-        clock: _Clock,
+        clock: Clock,
         on_error: Literal["degrade", "raise"],
     ) -> Generator[_Work, Any, SearchResult]:
         if not query.strip():
@@ -188,24 +166,22 @@ class Retriever:
                 if position == 0 and isinstance(database_scores, dict):
                     judgment = Judgment(DatabaseMaxSim.order(head, database_scores))
                 elif head:
-                    judgment = yield _judging(stage.reranker, query, head)
-                if stage.share < 1.0 and judgment.hits:
-                    mixed = interpolate(judgment.hits, name=stage.reranker.name, weight=stage.share)
-                    judgment = judgment._replace(hits=mixed)
+                    judgment = yield from _judge(
+                        stage.reranker, query, head, clock, self._paces[position]
+                    )
+                    if isinstance(stage.reranker, Scorer) and len(judgment.hits) < len(head):
+                        error = f"judged {len(judgment.hits)} of {len(head)}: {clock.exceeded()}"
+                hits = place(stage, judgment.hits, hits)
             except Exception as exc:
                 if on_error == "raise":
                     raise
-                error = _explain(exc)
-            else:
-                judged = {hit.document.id for hit in judgment.hits}
-                unjudged = (hit for hit in hits if hit.document.id not in judged)
-                hits = append_unjudged(judgment.hits, unjudged)
+                judgment, error = Judgment([]), _explain(exc)
             reports.append(
                 StageReport(
                     name=stage.reranker.name,
                     ms=(time.perf_counter() - started) * 1000,
                     candidates=len(head),
-                    scored=0 if error else len(judgment.hits),
+                    scored=len(judgment.hits),
                     truncated=judgment.truncated,
                     cache_hits=judgment.cache_hits,
                     error=error,
@@ -220,7 +196,7 @@ class Retriever:
         query: str,
         top_k: int,
         filter: Filter | None,
-        clock: _Clock,
+        clock: Clock,
         reports: list[StageReport],
     ) -> Generator[_Work, Any, tuple[list[Hit], dict[str, float] | Exception | None]]:
         """Fetch candidates, and with them the MaxSim scores where the database has them."""
@@ -271,27 +247,38 @@ class _Work(NamedTuple):
     in_loop: Callable[[], Awaitable[Any]]
 
 
-class _Clock:
-    """How much of the deadline is left."""
+def _judge(
+    reranker: Reranker, query: str, hits: Sequence[Hit], clock: Clock, pace: Pace
+) -> Generator[_Work, Any, Judgment]:
+    """Judge all hits; a pointwise reranker under a deadline, as many of the first as fit into it.
 
-    def __init__(self, deadline_s: float | None) -> None:
-        if deadline_s is not None and deadline_s <= 0:
-            raise InputError(f"deadline_s must be above 0; got {deadline_s}")
-        self.deadline_s = deadline_s
-        self._started = time.monotonic()
-
-    @property
-    def remaining_s(self) -> float | None:
-        if self.deadline_s is None:
-            return None
-        return max(0.0, self._started + self.deadline_s - time.monotonic())
-
-    @property
-    def expired(self) -> bool:
-        return self.remaining_s == 0.0
-
-    def exceeded(self) -> DeadlineExceededError:
-        return DeadlineExceededError(f"no time left within the deadline of {self.deadline_s:g} s")
+    Raises DeadlineExceededError where not even one slice did.
+    """
+    if clock.remaining_s is None or not isinstance(reranker, Scorer):
+        judgment: Judgment = yield _judging(reranker, query, hits)
+        return judgment
+    slices: list[Judgment] = []
+    done = 0
+    while done < len(hits) and (count := pace.slice(len(hits) - done, clock.remaining_s or 0.0)):
+        started = time.perf_counter()
+        try:
+            slices.append((yield _judging(reranker, query, hits[done : done + count])))
+        except DeadlineExceededError:
+            if not (slices and clock.expired):
+                raise
+            break
+        finally:
+            pace.learn(count, time.perf_counter() - started)
+        done += count
+    if not slices:
+        raise clock.exceeded()
+    scores = {hit.document.id: hit.score for each in slices for hit in each.hits}
+    return Judgment(
+        rescore(hits[:done], [scores[hit.document.id] for hit in hits[:done]]),
+        sum(each.truncated for each in slices),
+        sum(each.cache_hits for each in slices),
+        tuple(dict.fromkeys(note for each in slices for note in each.notes)),
+    )
 
 
 def _judging(reranker: Reranker, query: str, hits: Sequence[Hit]) -> _Work:

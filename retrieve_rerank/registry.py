@@ -39,6 +39,10 @@ CONNECTORS: Mapping[str, Entry] = {
 RERANKERS: Mapping[str, Entry] = {
     "max-sim": Entry("retrieve_rerank.rerankers.max_sim:MaxSim"),
     "cross-encoder": Entry("retrieve_rerank.rerankers.cross_encoder:CrossEncoder"),
+    "collapse": Entry("retrieve_rerank.rerankers.collapse:Collapse"),
+    "diversify": Entry("retrieve_rerank.rerankers.diversify:Diversify"),
+    "popularity": Entry("retrieve_rerank.rerankers.metadata:Popularity"),
+    "recency": Entry("retrieve_rerank.rerankers.metadata:Recency"),
 }
 
 

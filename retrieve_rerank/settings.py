@@ -154,6 +154,17 @@ class StageSettings(BaseModel):
         description="Share of its scores in the new order, the rest going to the incoming "
         "scores; where not set, what the reranker recommends.",
     )
+    min_probability: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Hits less likely to be relevant are dropped; for calibrated models.",
+    )
+    cache: bool | Path = Field(
+        default=False,
+        description="Whether to keep the scores of pairs of query and text: true for as long as "
+        "the process lives, or the file to keep them in.",
+    )
 
     @property
     def options(self) -> dict[str, Any]:

@@ -76,7 +76,7 @@ class StageReport:
     """Texts of which the model read only the beginning."""
     cache_hits: int = 0
     error: str | None = None
-    """Why the stage left the incoming order; None when it did its work."""
+    """Why the stage left the incoming order, or a part of it; None when it did its work."""
     notes: Sequence[str] = ()
     """What else there is to know of its work, a sentence each."""
     hits: Sequence[Hit] = field(default=(), repr=False)

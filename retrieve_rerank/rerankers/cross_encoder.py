@@ -57,6 +57,11 @@ class CrossEncoder(Scorer):
             self.template = Template(template) if isinstance(template, str) else template
         self.long_documents = long_documents
 
+    @property
+    def fingerprint(self) -> str:
+        """The model's, and what becomes of long documents."""
+        return f"{self.model.fingerprint} {self.long_documents}"
+
     def score(self, query: str, texts: Sequence[str]) -> list[float]:
         """Score each text against the query; raw logits, higher is more relevant."""
         return self._score(query, texts)[0]

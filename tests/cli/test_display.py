@@ -7,7 +7,8 @@ from rich.console import Console
 from retrieve_rerank.cli.display import hits_table
 from retrieve_rerank.cli.results import result_as_json, stage_hits
 from retrieve_rerank.connectors.memory import MemoryConnector
-from retrieve_rerank.pipeline import Retriever, Stage
+from retrieve_rerank.pipeline import Retriever
+from retrieve_rerank.stage import Stage
 from retrieve_rerank.types import Document
 from tests.overlap import OverlapScorer
 

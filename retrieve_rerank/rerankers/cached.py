@@ -1,0 +1,176 @@
+"""Scores that were computed before: kept in memory, or in a file that processes share.
+
+Knows no model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import threading
+import weakref
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from cachetools import LRUCache
+
+from retrieve_rerank.base import Judgment, Scorer
+from retrieve_rerank.errors import ConfigError, InputError
+from retrieve_rerank.types import Hit, rescore
+
+MEMORY_ENTRIES = 1 << 18
+"""Scores kept in memory: about 50 MB."""
+FILE_ENTRIES = 1 << 24
+"""Scores kept in a file: about 1 GB."""
+
+_DELETED_AT_ONCE = 0.1  # of a full file, the oldest
+_BUSY_S = 5.0  # to wait for another process that writes
+_KEYS_AT_ONCE = 1000  # SQLite takes 32,766 at most
+_SCHEMA = "CREATE TABLE IF NOT EXISTS scores (key BLOB PRIMARY KEY, score REAL NOT NULL)"
+_COUNT = "SELECT count(*) FROM scores"
+_KEEP = "INSERT OR REPLACE INTO scores VALUES (?, ?)"
+_FORGET = "DELETE FROM scores WHERE rowid IN (SELECT rowid FROM scores ORDER BY rowid LIMIT ?)"
+
+
+class ScoreCache:
+    """(scorer, query, text) → score, bounded; safe to share between threads.
+
+    Given a file, scores outlive the process, and the oldest go first when it is full. The file
+    holds hashes and numbers, no text.
+    """
+
+    def __init__(self, path: Path | None = None, *, entries: int | None = None) -> None:
+        """`entries` is how many scores are kept in memory or, given a path, in the file."""
+        self.entries = entries or (FILE_ENTRIES if path else MEMORY_ENTRIES)
+        if self.entries < 1:
+            raise InputError(f"entries must be at least 1; got {entries}")
+        in_memory = min(self.entries, MEMORY_ENTRIES)
+        self._recent: LRUCache[bytes, float] = LRUCache(maxsize=in_memory)
+        self._lock = threading.Lock()
+        self._file = _open(path) if path else None
+        if self._file is not None:
+            weakref.finalize(self, self._file.close)
+
+    def find(self, keys: Sequence[bytes]) -> dict[bytes, float]:
+        """Return the scores that are known."""
+        with self._lock:
+            found = {key: self._recent[key] for key in keys if key in self._recent}
+            missing = [key for key in keys if key not in found]
+            for start in range(0, len(missing) if self._file else 0, _KEYS_AT_ONCE):
+                found.update(self._stored(missing[start : start + _KEYS_AT_ONCE]))
+        return found
+
+    def keep(self, scores: Mapping[bytes, float]) -> None:
+        """Remember scores."""
+        with self._lock:
+            self._recent.update(scores)
+            if self._file is None or not scores:
+                return
+            with self._file:
+                self._file.executemany(_KEEP, scores.items())
+                [count] = self._file.execute(_COUNT).fetchone()
+                if count > self.entries:
+                    surplus = count - self.entries + int(_DELETED_AT_ONCE * self.entries)
+                    self._file.execute(_FORGET, [surplus])
+
+    def _stored(self, keys: Sequence[bytes]) -> dict[bytes, float]:
+        assert self._file is not None
+        marks = ",".join("?" * len(keys))
+        select = f"SELECT key, score FROM scores WHERE key IN ({marks})"
+        stored: dict[bytes, float] = dict(self._file.execute(select, keys))
+        self._recent.update(stored)
+        return stored
+
+
+class Cached(Scorer):
+    """A scorer that computes each score once.
+
+    Truncated texts are counted when they are read, not when their score comes from the cache.
+    """
+
+    def __init__(self, scorer: Scorer, cache: ScoreCache) -> None:
+        """Raise ConfigError for a scorer that cannot tell when its scores change."""
+        if not scorer.fingerprint:
+            raise ConfigError(
+                f"the scores of {scorer.name} cannot be cached: it has no fingerprint that tells "
+                "when they change"
+            )
+        self.scorer = scorer
+        self.cache = cache
+        self.name = scorer.name
+        self.default_weight = scorer.default_weight
+        self.template = scorer.template
+
+    @property
+    def fingerprint(self) -> str:
+        """The scorer's."""
+        return self.scorer.fingerprint
+
+    def probabilities(self, scores: Sequence[float]) -> list[float] | None:
+        """Turn scores into probabilities as the scorer does."""
+        return self.scorer.probabilities(scores)
+
+    def score(self, query: str, texts: Sequence[str]) -> list[float]:
+        """Score each text, asking the scorer for those whose score is not known."""
+        keys = [self._key(query, text) for text in texts]
+        known = self.cache.find(keys)
+        new = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
+        if new:
+            scores = self.scorer.score(query, list(new.values()))
+            fresh = dict(zip(new, scores, strict=True))
+            self.cache.keep(fresh)
+            known.update(fresh)
+        return [known[key] for key in keys]
+
+    def judge(self, query: str, hits: Sequence[Hit]) -> Judgment:
+        """Order the hits; the scorer judges those whose score is not known."""
+        known, unknown = self._sort_out(query, hits)
+        return self._put_together(
+            query, hits, known, self.scorer.judge(query, unknown) if unknown else Judgment([])
+        )
+
+    async def ajudge(self, query: str, hits: Sequence[Hit]) -> Judgment:
+        """Async twin of `judge`."""
+        known, unknown = self._sort_out(query, hits)
+        fresh = await self.scorer.ajudge(query, unknown) if unknown else Judgment([])
+        return self._put_together(query, hits, known, fresh)
+
+    def _sort_out(self, query: str, hits: Sequence[Hit]) -> tuple[dict[bytes, float], list[Hit]]:
+        """Return the known scores, and one hit for each text without one."""
+        keys = [self._key_of(query, hit) for hit in hits]
+        known = self.cache.find(keys)
+        unknown = {key: hit for key, hit in zip(keys, hits, strict=True) if key not in known}
+        return known, list(unknown.values())
+
+    def _put_together(
+        self, query: str, hits: Sequence[Hit], known: dict[bytes, float], fresh: Judgment
+    ) -> Judgment:
+        found = {self._key_of(query, hit): hit.score for hit in fresh.hits}
+        self.cache.keep(found)
+        scores = [{**known, **found}[self._key_of(query, hit)] for hit in hits]
+        return fresh._replace(hits=rescore(hits, scores), cache_hits=len(hits) - len(found))
+
+    def _key_of(self, query: str, hit: Hit) -> bytes:
+        return self._key(query, self.template.render(hit.document))
+
+    def _key(self, query: str, text: str) -> bytes:
+        # Lengths first, so that no two pairs of query and text run together to the same bytes.
+        parts = [part.encode("utf-8", "surrogatepass") for part in (self.fingerprint, query, text)]
+        head = b"".join(len(part).to_bytes(8, "little") for part in parts)
+        return hashlib.blake2b(head + b"".join(parts), digest_size=16).digest()
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = sqlite3.connect(path, timeout=_BUSY_S, check_same_thread=False)
+        try:
+            file.execute("PRAGMA journal_mode = WAL")
+            file.execute("PRAGMA synchronous = NORMAL")
+            file.execute(_SCHEMA)
+        except BaseException:
+            file.close()
+            raise
+    except (OSError, sqlite3.Error) as exc:
+        raise ConfigError(f"cannot keep scores in {path}: {exc}") from exc
+    return file

@@ -1,0 +1,70 @@
+"""A reranker's place in the pipeline, and where the hits go that it has judged.
+
+Knows nothing of time or of backends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from retrieve_rerank.base import Reranker
+from retrieve_rerank.errors import InputError
+from retrieve_rerank.fusion import interpolate
+from retrieve_rerank.types import Hit, append_unjudged
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A reranker with its place in the pipeline."""
+
+    reranker: Reranker
+    depth: int | None = None
+    """How many of the incoming hits it judges, the rest keeping their order below; None is all."""
+    weight: float | None = None
+    """Share of its scores in the new order, the rest going to the incoming scores, both
+    standardised within the query; 1 orders by its scores alone, None takes the reranker's own."""
+    min_probability: float | None = None
+    """Hits less likely to be relevant are dropped, and with them those that it did not judge;
+    for rerankers with a calibration."""
+
+    def __post_init__(self) -> None:
+        if self.depth is not None and self.depth < 1:
+            raise InputError(f"depth must be at least 1; got {self.depth}")
+        if not 0.0 <= self.share <= 1.0:
+            raise InputError(f"weight must lie between 0 and 1; got {self.share}")
+        if self.min_probability is None:
+            return
+        if not 0.0 <= self.min_probability <= 1.0:
+            raise InputError(
+                f"min_probability must lie between 0 and 1; got {self.min_probability}"
+            )
+        if self.reranker.probabilities([]) is None:
+            raise InputError(
+                f"min_probability needs a calibration, and {self.reranker.name} has none; "
+                "rr calibrate makes one"
+            )
+
+    @property
+    def share(self) -> float:
+        """The weight in force."""
+        return self.reranker.default_weight if self.weight is None else self.weight
+
+
+def place(stage: Stage, judged: Sequence[Hit], hits: Sequence[Hit]) -> list[Hit]:
+    """Put what a stage judged above what it did not, or drop what it means to be dropped."""
+    mixed = judged
+    if stage.share < 1.0 and judged:
+        mixed = interpolate(judged, name=stage.reranker.name, weight=stage.share)
+    if stage.min_probability is not None:
+        probabilities = stage.reranker.probabilities([hit.score for hit in judged]) or ()
+        likely = {
+            hit.document.id
+            for hit, probability in zip(judged, probabilities, strict=True)
+            if probability >= stage.min_probability
+        }
+        return append_unjudged([], (hit for hit in mixed if hit.document.id in likely))
+    if stage.reranker.selective:
+        return list(mixed)
+    known = {hit.document.id for hit in judged}
+    return append_unjudged(mixed, (hit for hit in hits if hit.document.id not in known))

@@ -1,0 +1,164 @@
+"""Scores computed once."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from retrieve_rerank import Document, Hit, Retriever, rank
+from retrieve_rerank.base import Judgment
+from retrieve_rerank.connectors.memory import MemoryConnector
+from retrieve_rerank.errors import ConfigError, InputError
+from retrieve_rerank.rerankers.cached import Cached, ScoreCache
+from retrieve_rerank.types import rescore
+from tests.overlap import OverlapScorer
+
+
+class Counting(OverlapScorer):
+    """Knows how many texts it has scored; cuts each of them."""
+
+    def __init__(self, fingerprint: str = "v1") -> None:
+        self.scored = 0
+        self._fingerprint = fingerprint
+
+    @property
+    def fingerprint(self) -> str:
+        return self._fingerprint
+
+    def score(self, query: str, texts: Sequence[str]) -> list[float]:
+        self.scored += len(texts)
+        return super().score(query, texts)
+
+    def judge(self, query: str, hits: Sequence[Hit]) -> Judgment:
+        scores = self.score(query, [self.template.render(hit.document) for hit in hits])
+        return Judgment(rescore(hits, scores), truncated=len(hits))
+
+
+@pytest.fixture(params=["memory", "file"])
+def cache(request: pytest.FixtureRequest, tmp_path: Path) -> ScoreCache:
+    return ScoreCache(tmp_path / "new" / "scores.db" if request.param == "file" else None)
+
+
+def hits(*texts: str) -> list[Hit]:
+    return rank((Document(f"{n} {text}", text), -float(n)) for n, text in enumerate(texts))
+
+
+def test_each_text_is_scored_once_for_each_query(cache: ScoreCache) -> None:
+    scorer = Counting()
+    cached = Cached(scorer, cache)
+    assert cached.score("wing lift", ["wing", "lift wing", "wing"]) == [1.0, 2.0, 1.0]
+    assert scorer.scored == 2
+    assert cached.score("wing lift", ["lift wing", "drag"]) == [2.0, 0.0]
+    assert scorer.scored == 3
+    assert cached.score("lift", ["lift wing"]) == [1.0]
+    assert scorer.scored == 4
+
+
+def test_judgments_say_what_came_from_the_cache(cache: ScoreCache) -> None:
+    cached = Cached(Counting(), cache)
+    given = hits("wing", "lift wing")
+    first = cached.judge("wing lift", given)
+    assert (first.cache_hits, first.truncated) == (0, 2)
+    more = hits("drag", "wing", "lift wing", "lift wing")
+    second = cached.judge("wing lift", more)
+    assert (second.cache_hits, second.truncated) == (3, 1)
+    assert [hit.score for hit in second.hits] == [2.0, 2.0, 1.0, 0.0]
+    assert [hit.previous for hit in second.hits] == [more[2], more[3], more[1], more[0]]
+    assert cached.judge("wing lift", []).hits == []
+
+
+async def test_async_judgments_are_the_same(cache: ScoreCache) -> None:
+    given = hits("wing", "lift wing", "wing")
+    cached = Cached(Counting(), cache)
+    assert (await cached.ajudge("wing lift", given)).hits == Counting().judge(
+        "wing lift", given
+    ).hits
+    assert (await cached.ajudge("wing lift", given)).cache_hits == 3
+
+
+def test_a_changed_model_is_asked_anew(cache: ScoreCache) -> None:
+    Cached(Counting("v1"), cache).score("wing", ["wing"])
+    changed = Counting("v2")
+    Cached(changed, cache).score("wing", ["wing"])
+    assert changed.scored == 1
+
+
+def test_query_and_text_do_not_run_together(cache: ScoreCache) -> None:
+    scorer = Counting()
+    cached = Cached(scorer, cache)
+    cached.score("ab", ["c"])
+    cached.score("a", ["bc"])
+    assert scorer.scored == 2
+    assert cached.score("\ud800", ["lone surrogate"]) == [0.0]
+
+
+def test_a_file_outlives_the_process_that_wrote_it(tmp_path: Path) -> None:
+    path = tmp_path / "scores.db"
+    context = multiprocessing.get_context("spawn")
+    process = context.Process(target=_fill, args=(path,))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    scorer = Counting()
+    assert Cached(scorer, ScoreCache(path)).score("wing lift", ["wing", "lift"]) == [1.0, 1.0]
+    assert scorer.scored == 0
+    assert b"wing" not in path.read_bytes()
+
+
+def _fill(path: Path) -> None:
+    Cached(Counting(), ScoreCache(path)).score("wing lift", ["wing", "lift"])
+
+
+def test_both_kinds_are_bounded(tmp_path: Path) -> None:
+    for path in (None, tmp_path / "scores.db"):
+        cache = ScoreCache(path, entries=10)
+        keys = [bytes([n]) * 16 for n in range(25)]
+        for key in keys:
+            cache.keep({key: 1.0})
+        found = cache.find(keys)
+        assert keys[-1] in found
+        assert keys[0] not in found
+        assert len(found) <= 10
+
+
+def test_many_keys_are_found_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "scores.db"
+    scores = {n.to_bytes(16, "little"): float(n) for n in range(40_000)}
+    ScoreCache(path).keep(scores)
+    assert ScoreCache(path).find(list(scores)) == scores
+
+
+def test_threads_share_a_cache(cache: ScoreCache) -> None:
+    cached = Cached(Counting(), cache)
+    texts = [f"wing number {n}" for n in range(50)]
+    answers: list[list[float]] = []
+    threads = [
+        threading.Thread(target=lambda: answers.append(cached.score("wing", texts)))
+        for _ in range(16)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == [[1.0] * 50] * 16
+
+
+def test_a_pipeline_reports_cache_hits(cache: ScoreCache) -> None:
+    connector = MemoryConnector([Document(str(n), f"wing number {n}") for n in range(5)])
+    retriever = Retriever(connector, Cached(Counting(), cache))
+    assert [retriever.search("wing").stages[1].cache_hits for _ in range(2)] == [0, 5]
+
+
+def test_what_cannot_be_cached_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="overlap cannot be cached: it has no fingerprint"):
+        Cached(OverlapScorer(), ScoreCache())
+    (tmp_path / "text").write_text("not a database " * 100)
+    for path in (tmp_path / "text", tmp_path / "text" / "scores.db", tmp_path):
+        with pytest.raises(ConfigError, match="cannot keep scores in"):
+            ScoreCache(path)
+    with pytest.raises(InputError, match="entries must be at least 1"):
+        ScoreCache(entries=-1)

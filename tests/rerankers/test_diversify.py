@@ -1,0 +1,79 @@
+"""Maximal marginal relevance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from retrieve_rerank import Document, Hit, rank
+from retrieve_rerank.base import Vectors
+from retrieve_rerank.errors import InputError
+from retrieve_rerank.rerankers.diversify import Diversify
+
+VECTORS = {"a": [1.0, 0.0], "a2": [2.0, 0.0], "b": [0.6, 0.8], "c": [-1.0, 0.0], "zero": [0.0, 0.0]}
+
+
+class Table:
+    name = fingerprint = "table"
+    dimension = 2
+
+    def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        raise AssertionError("only documents are compared")
+
+    def embed_documents(self, texts: Sequence[str]) -> Vectors:
+        return np.array([VECTORS[text] for text in texts], dtype=np.float32)
+
+
+def hits(**scores: float) -> list[Hit]:
+    return rank((Document(text, text), score) for text, score in scores.items())
+
+
+def order(found: Sequence[Hit]) -> list[tuple[str, float]]:
+    return [(hit.document.id, round(hit.score, 6)) for hit in found]
+
+
+def test_order_and_scores_are_those_computed_by_hand() -> None:
+    # Relevance scaled: a 1, a2 .8, b .4, c 0. After a: a2 .4 - .5, b .2 - .3, c 0 - 0;
+    # after c: a2 and b as before, a2 first by nothing but its place.
+    found = Diversify(Table(), relevance_share=0.5).rerank("q", hits(a=10, a2=8, b=4, c=0))
+    assert order(found) == [("a", 0.5), ("c", 0.0), ("a2", -0.1), ("b", -0.1)]
+
+
+def test_a_share_of_one_keeps_the_order() -> None:
+    given = hits(a=10, a2=8, b=4, c=0)
+    found = Diversify(Table(), relevance_share=1.0).rerank("q", given)
+    assert [hit.document.id for hit in found] == ["a", "a2", "b", "c"]
+    assert [hit.previous for hit in found] == given
+
+
+def test_near_copies_are_moved_down() -> None:
+    found = Diversify(Table(), relevance_share=0.5).rerank(
+        "q", hits(a=1.0, a2=0.99, b=0.7, zero=0.0)
+    )
+    assert [hit.document.id for hit in found][:2] == ["a", "b"]
+
+
+def test_lists_without_a_choice_are_left_alone() -> None:
+    diversify = Diversify(Table())
+    assert diversify.rerank("q", []) == []
+    assert [hit.document.id for hit in diversify.rerank("q", hits(a=3))] == ["a"]
+    assert len(diversify.rerank("q", hits(a=1, b=1, c=1), top_k=2)) == 2
+
+
+def test_scores_never_rise() -> None:
+    generator = np.random.default_rng(1)
+    table = Table()
+    for number in range(30):
+        VECTORS[f"r{number}"] = generator.normal(size=2).tolist()
+    found = Diversify(table, relevance_share=0.3).rerank(
+        "q", hits(**{f"r{number}": float(generator.normal()) for number in range(30)})
+    )
+    scores = [hit.score for hit in found]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_an_impossible_share_is_an_error() -> None:
+    with pytest.raises(InputError, match="between 0 and 1; got 2"):
+        Diversify(Table(), relevance_share=2)

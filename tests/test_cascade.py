@@ -1,0 +1,196 @@
+"""Several stages under a deadline, with thresholds, and stages that drop hits."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+import pytest
+
+from retrieve_rerank import Document, Hit, Retriever, Stage
+from retrieve_rerank.base import Judgment
+from retrieve_rerank.connectors.memory import MemoryConnector
+from retrieve_rerank.errors import InputError
+from retrieve_rerank.pacing import FIRST_SLICE, LEAST_SLICE, Pace
+from retrieve_rerank.rerankers.collapse import Collapse
+from retrieve_rerank.types import rescore
+from tests.overlap import OverlapScorer
+
+COUNT = 60
+DOCUMENTS = [
+    Document(f"d{i}", f"wing {'lift ' * (i % 5)}number {i}", {"book": i % 7}) for i in range(COUNT)
+]
+QUERY = "wing lift"
+
+
+class Paced(OverlapScorer):
+    """Takes the same time for each text, and remembers what it was given."""
+
+    name = "paced"
+
+    def __init__(self, hit_s: float) -> None:
+        self.hit_s = hit_s
+        self.slices: list[list[str]] = []
+
+    def score(self, query: str, texts: Sequence[str]) -> list[float]:
+        self.slices.append(list(texts))
+        time.sleep(self.hit_s * len(texts))
+        return super().score(query, texts)
+
+
+class Calibrated(OverlapScorer):
+    name = "calibrated"
+
+    def probabilities(self, scores: Sequence[float]) -> list[float]:
+        return [score / 2 for score in scores]
+
+
+@pytest.fixture(scope="module")
+def connector() -> MemoryConnector:
+    return MemoryConnector(DOCUMENTS)
+
+
+def ids(hits: Sequence[Hit]) -> list[str]:
+    return [hit.document.id for hit in hits]
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_under_a_deadline_the_first_hits_are_judged_and_the_rest_follow(
+    connector: MemoryConnector, asynchronous: bool
+) -> None:
+    scorer = Paced(0.02)
+    retriever = Retriever(connector, scorer)
+    if asynchronous:
+        result = asyncio.run(retriever.asearch(QUERY, top_k=COUNT, deadline_s=0.5))
+    else:
+        result = retriever.search(QUERY, top_k=COUNT, deadline_s=0.5)
+    first, stage = result.stages
+    judged = stage.scored
+    assert 0 < judged < COUNT
+    assert stage.error is not None
+    assert stage.error.startswith(f"judged {judged} of {COUNT}: no time left within the deadline")
+    assert result.degraded
+    before = ids(first.hits)
+    assert set(ids(result.hits[:judged])) == set(before[:judged])
+    assert ids(result.hits[judged:]) == before[judged:]
+    assert [hit.rank for hit in result] == list(range(1, COUNT + 1))
+    scores = [hit.score for hit in result.hits[:judged]]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_slices_follow_the_first_stages_order(connector: MemoryConnector) -> None:
+    scorer = Paced(0.001)
+    result = Retriever(connector, scorer).search(QUERY, top_k=COUNT, deadline_s=30)
+    assert not result.degraded
+    expected = [hit.document.text for hit in result.stages[0].hits]
+    assert [text for part in scorer.slices for text in part] == expected
+    assert len(scorer.slices[0]) == FIRST_SLICE
+
+
+def test_what_slices_cost_is_remembered_from_search_to_search(connector: MemoryConnector) -> None:
+    scorer = Paced(0.001)
+    retriever = Retriever(connector, scorer)
+    retriever.search(QUERY, deadline_s=30)
+    scorer.slices.clear()
+    retriever.search(QUERY, deadline_s=30)
+    assert [len(part) for part in scorer.slices] == [COUNT]
+
+
+def test_slices_give_what_one_go_gives(connector: MemoryConnector) -> None:
+    whole = Retriever(connector, OverlapScorer()).search(QUERY, top_k=COUNT)
+    sliced = Retriever(connector, OverlapScorer()).search(QUERY, top_k=COUNT, deadline_s=30)
+    assert sliced.hits == whole.hits
+
+
+def test_stages_after_one_that_took_all_the_time_are_skipped(connector: MemoryConnector) -> None:
+    result = Retriever(connector, Paced(0.05), OverlapScorer()).search(QUERY, deadline_s=0.2)
+    assert result.stages[-1].scored == 0
+    assert result.stages[-1].error is not None
+    assert "no time left" in result.stages[-1].error
+
+
+def test_counts_and_notes_of_slices_add_up(connector: MemoryConnector) -> None:
+    class Telling(OverlapScorer):
+        name = "telling"
+
+        def judge(self, query: str, hits: Sequence[Hit]) -> Judgment:
+            scores = self.score(query, [hit.document.text for hit in hits])
+            return Judgment(rescore(hits, scores), len(hits), 1, ("something odd",))
+
+    result = Retriever(connector, Telling()).search(QUERY, deadline_s=30)
+    stage = result.stages[-1]
+    assert stage.truncated == stage.candidates
+    assert stage.cache_hits == 2
+    assert stage.notes == ("something odd",)
+
+
+def test_a_pace_learns_from_what_slices_cost() -> None:
+    pace = Pace()
+    assert pace.slice(100, 0.01) == FIRST_SLICE
+    pace.learn(FIRST_SLICE, FIRST_SLICE * 0.01)  # 10 ms a hit, 12 with the margin
+    assert pace.slice(100, 10.0) == 100
+    assert pace.slice(100, 1.0) == 50  # 0.6 s / 12 ms
+    assert pace.slice(100, 0.05) == LEAST_SLICE
+    assert pace.slice(2, 0.03) == 2
+    assert pace.slice(100, 0.04) == 0
+    pace.learn(10, 10 * 0.02)  # 9 ms after the vain try, then 0.4 of the way to 20 ms
+    assert pace.slice(100, 1.0) == int(0.6 / ((0.009 + 0.4 * 0.011) * 1.2))
+
+
+def test_a_pace_that_left_no_time_is_tried_again() -> None:
+    pace = Pace()
+    pace.learn(1, 10.0)  # the first call loaded a model
+    tries = 0
+    while not pace.slice(10, 1.0):
+        tries += 1
+    assert 10 < tries < 50
+
+
+def test_hits_below_a_probability_are_dropped(connector: MemoryConnector) -> None:
+    stage = Stage(Calibrated(), depth=20, min_probability=0.8)
+    result = Retriever(connector, stage).search(QUERY, top_k=COUNT)
+    assert result.hits
+    assert all("lift" in hit.document.text for hit in result)
+    assert len(result.hits) == sum(
+        "lift" in hit.document.text for hit in result.stages[0].hits[:20]
+    )
+    assert [hit.rank for hit in result] == list(range(1, len(result) + 1))
+
+
+def test_a_threshold_looks_at_the_stages_own_score_not_the_mixture(
+    connector: MemoryConnector,
+) -> None:
+    stage = Stage(Calibrated(), weight=0.0, min_probability=0.8)
+    result = Retriever(connector, stage).search(QUERY, top_k=COUNT)
+    assert result.hits
+    assert all("lift" in hit.document.text for hit in result)
+
+
+def test_a_threshold_that_all_fail_leaves_no_hit(connector: MemoryConnector) -> None:
+    stage = Stage(Calibrated(), min_probability=1.0)
+    result = Retriever(connector, stage).search("wing aileron", top_k=5)
+    assert list(result) == []
+    assert not result.degraded
+
+
+def test_thresholds_that_cannot_be_are_errors() -> None:
+    with pytest.raises(InputError, match="overlap has none; rr calibrate makes one"):
+        Stage(OverlapScorer(), min_probability=0.5)
+    with pytest.raises(InputError, match=r"between 0 and 1; got 1\.5"):
+        Stage(Calibrated(), min_probability=1.5)
+
+
+def test_collapsing_before_reranking_saves_work_and_after_it_keeps_the_best(
+    connector: MemoryConnector,
+) -> None:
+    before = Retriever(connector, Collapse("book"), OverlapScorer()).search(QUERY, top_k=COUNT)
+    assert before.stages[2].candidates == 7
+    after = Retriever(connector, OverlapScorer(), Collapse("book")).search(QUERY, top_k=COUNT)
+    for result in (before, after):
+        assert sorted(hit.document.metadata["book"] for hit in result) == list(range(7))
+        assert [hit.rank for hit in result] == list(range(1, 8))
+    best: dict[int, str] = {}
+    for hit in after.stages[1].hits:
+        best.setdefault(hit.document.metadata["book"], hit.document.id)
+    assert {hit.document.metadata["book"]: hit.document.id for hit in after} == best
