@@ -1,0 +1,104 @@
+"""Windows over a ranking, and answers that order documents, however malformed."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from retrieve_rerank.rerankers.llm.permutations import Order, read_order, windows
+
+NUMBERS = [str(number) for number in range(1, 13)]
+LETTERS = list("ABCDEFGHIJ")
+
+
+def order(answer: str, count: int = 3) -> Order:
+    return read_order(answer, NUMBERS[:count])
+
+
+def test_windows_slide_from_the_bottom_to_the_top_as_rankgpts() -> None:
+    assert list(windows(100, size=20, step=10)) == [
+        (80, 100),
+        (70, 90),
+        (60, 80),
+        (50, 70),
+        (40, 60),
+        (30, 50),
+        (20, 40),
+        (10, 30),
+        (0, 20),
+    ]
+
+
+def test_the_last_window_starts_at_the_top_whatever_the_count() -> None:
+    # RankGPT's own loop ends at (5, 25), and never looks at the first five.
+    assert list(windows(25, size=20, step=10)) == [(5, 25), (0, 15)]
+
+
+def test_a_window_larger_than_the_ranking_is_cut_to_it() -> None:
+    assert list(windows(7, size=20, step=10)) == [(0, 7)]
+    assert list(windows(20, size=20, step=10)) == [(0, 20)]
+    assert list(windows(0, size=20, step=10)) == []
+
+
+@given(count=st.integers(0, 80), size=st.integers(2, 30), data=st.data())
+def test_windows_leave_no_gap(count: int, size: int, data: st.DataObject) -> None:
+    step = data.draw(st.integers(1, size))
+    found = list(windows(count, size=size, step=step))
+    assert {rank for start, end in found for rank in range(start, end)} == set(range(count))
+    assert all(0 < end - start <= size for start, end in found)
+
+
+def test_a_whole_answer_is_read() -> None:
+    assert order("[2] > [3] > [1]") == Order([1, 2, 0])
+    assert read_order("[C] > [A] > [B]", LETTERS[:3]) == Order([2, 0, 1])
+
+
+@pytest.mark.parametrize(
+    "answer", ["2 > 3 > 1", "2, 3, 1", "[2, 3, 1]", " 2\n3\n1.", "[ 2 ]>[3]>[1]"]
+)
+def test_other_ways_to_write_a_list_are_understood(answer: str) -> None:
+    assert order(answer) == Order([1, 2, 0])
+
+
+def test_missing_documents_follow_in_their_order() -> None:
+    assert order("[3]") == Order([2, 0, 1], missing=2)
+
+
+def test_a_name_given_twice_counts_once() -> None:
+    assert order("[2] > [2] > [1] > [3] > [1]") == Order([1, 0, 2], repeated=2)
+
+
+def test_eleven_is_not_read_as_one() -> None:
+    assert order("[11] > [2] > [1] > [3]") == Order([1, 0, 2], unknown=1)
+    assert read_order("[11] > [1]", NUMBERS).positions[:2] == [10, 0]
+    assert order("11 2 1 3") == Order([1, 0, 2], unknown=1)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "",
+        "I'm sorry, but I cannot rank these 3 passages.",
+        "As of 2021 I have 2 rules, and 1 of them forbids it.",
+        "passage3 is best",
+    ],
+)
+def test_a_refusal_leaves_the_incoming_order(answer: str) -> None:
+    assert order(answer) == Order([0, 1, 2], missing=3)
+    # "I" and "A" are words here, and no names of documents.
+    assert read_order(f"{answer} I think A matters.", LETTERS).missing == 10
+
+
+def test_words_around_an_answer_are_not_read() -> None:
+    assert order("Of the 3 passages, 1 is best: [2] > [1] > [3], as of 2024.") == Order([1, 0, 2])
+
+
+def test_thoughts_before_the_answer_are_not_read() -> None:
+    assert order("<think>[3] looks good, [1] too</think>\n[2] > [1] > [3]") == Order([1, 0, 2])
+
+
+@given(st.text(alphabet="[]> 0123456789ABCDEFz,\n", max_size=60), st.booleans())
+def test_every_document_is_kept_exactly_once(answer: str, letters: bool) -> None:
+    names = LETTERS if letters else NUMBERS
+    assert sorted(read_order(answer, names).positions) == list(range(len(names)))

@@ -1,0 +1,85 @@
+"""Sorting by dear comparisons: right, stable, and with as few as published."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from retrieve_rerank.rerankers.llm.sorting import bubble_top_k, heap_top_k
+
+STRATEGIES = [heap_top_k, bubble_top_k]
+
+
+class Judge:
+    """Chooses by known values, the first of equals, and counts how often it is asked."""
+
+    def __init__(self, values: Sequence[int]) -> None:
+        self.values = values
+        self.asked: list[tuple[int, ...]] = []
+
+    def __call__(self, items: Sequence[int]) -> int:
+        self.asked.append(tuple(items))
+        return max(items, key=lambda item: self.values[item])
+
+
+@pytest.mark.parametrize("sort", STRATEGIES)
+@given(
+    values=st.lists(st.integers(0, 5), max_size=30),
+    k=st.integers(1, 35),
+    set_size=st.integers(2, 6),
+)
+def test_the_best_come_first_and_equals_keep_their_order(
+    sort: Callable[..., list[int]], values: list[int], k: int, set_size: int
+) -> None:
+    stable = sorted(range(len(values)), key=lambda item: -values[item])
+    judge = Judge(values)
+    assert sort(len(values), k, judge, set_size=set_size) == stable[:k]
+    for items in judge.asked:
+        assert 2 <= len(items) <= set_size
+        assert list(items) == sorted(set(items)), "each once, in the incoming order"
+
+
+@pytest.mark.parametrize("sort", STRATEGIES)
+@given(seed=st.randoms(use_true_random=False), k=st.integers(1, 12))
+def test_contradicting_answers_lose_no_document(
+    sort: Callable[..., list[int]], seed: object, k: int
+) -> None:
+    taken = sort(9, k, seed.choice, set_size=3)  # type: ignore[attr-defined]  # random.Random
+    assert len(taken) == len(set(taken)) == min(k, 9)
+
+
+@pytest.mark.parametrize("sort", STRATEGIES)
+def test_one_item_costs_no_comparison(sort: Callable[..., list[int]]) -> None:
+    judge = Judge([1])
+    assert sort(1, 10, judge, set_size=3) == [0]
+    assert sort(0, 10, judge, set_size=3) == []
+    assert judge.asked == []
+
+
+def test_a_heap_stays_within_its_comparisons() -> None:
+    values = [(index * 37) % 100 for index in range(100)]
+    judge = Judge(values)
+    heap_top_k(100, 10, judge, set_size=4)
+    building = sum(math.ceil(math.log(100, 3)) for _ in range(33))  # each inner node sinks at most
+    assert len(judge.asked) <= building + 9 * math.ceil(math.log(100, 3))
+    # Far fewer than whole sorting or all pairs would take.
+    assert len(judge.asked) < 100
+
+
+def test_bubbling_makes_exactly_as_many_comparisons_as_published() -> None:
+    judge = Judge(range(50))
+    bubble_top_k(50, 10, judge, set_size=2)
+    assert len(judge.asked) == sum(50 - 1 - done for done in range(10))
+
+
+def test_sorting_stops_after_the_top() -> None:
+    costs = []
+    for k in (1, 5, 20):
+        judge = Judge([(index * 7) % 60 for index in range(60)])
+        heap_top_k(60, k, judge, set_size=3)
+        costs.append(len(judge.asked))
+    assert costs[0] < costs[1] < costs[2]
