@@ -72,8 +72,21 @@ def _rows(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield name.replace("_", " "), str(index[name] if index[name] is not None else "none")
     yield "rankings", ", ".join(index["rankings"])
     for name, value in index["details"].items():
-        yield name.replace("_", " "), str(value)
+        for part in value if isinstance(value, list) and value else [value]:
+            yield name.replace("_", " "), _in_words(part)
     for name, kind in index["fields"].items():
         yield f"field {name}", kind
     for note in index["notes"]:
         yield "note", note
+
+
+def _in_words(value: Any) -> str:
+    """Write a fact as a person would read it: name dense, dimensions 384."""
+    if isinstance(value, dict):
+        known = {name: part for name, part in value.items() if part not in (None, {}, [])}
+        return ", ".join(f"{name} {_in_words(part)}" for name, part in known.items()) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(_in_words, value)) or "none"
+    return "none" if value is None else str(value)
