@@ -1,0 +1,218 @@
+"""The one way to the server: sends requests, repeats those that may be, translates what fails.
+
+An operation is a generator that yields each request and is sent its answer; `run` and `arun`
+drive it. Knows nothing of what requests mean.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias, TypeVar
+
+from elastic_transport import ApiError, HttpxAsyncHttpNode, TransportError
+from elasticsearch import AsyncElasticsearch, Elasticsearch
+
+from retrieve_rerank.connectors.elasticsearch.errors import may_pass, translated
+from retrieve_rerank.connectors.per_loop import PerLoop
+from retrieve_rerank.errors import ConfigError, DeadlineExceededError, RetrieveRerankError
+
+TIMEOUT_S = 30.0
+"""For one request; the client's own 10 s are too short for bulk requests that build graphs."""
+
+PATIENCE_S = 1.5
+"""For which a search goes on trying; long enough to find another node."""
+
+LONG_PATIENCE_S = 60.0
+"""For which a scan or a bulk load goes on trying: a node restarts within it."""
+
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 5.0
+
+# Both releases of the server understand it from both releases of the client; the client's own
+# `compatible-with=9` is refused by 8.x, https://github.com/elastic/elasticsearch-py/issues/2923.
+_MIME = "application/vnd.elasticsearch+{}; compatible-with=8"
+
+T = TypeVar("T")
+
+
+class Request(NamedTuple):
+    """What is sent; all of them may be sent twice, unless they say otherwise."""
+
+    method: str
+    path: str
+    body: Any = None
+    """JSON, or newline-delimited JSON where it is bytes."""
+    params: Mapping[str, Any] | None = None
+    safe: bool = True
+    """Whether doing it twice leaves the server as once."""
+
+
+Work: TypeAlias = Callable[[], Any]
+"""What takes long here: encoding a query, say, which an event loop leaves to a thread."""
+
+Steps: TypeAlias = Generator[Request | Work, Any, T]
+"""An operation: yields requests, is sent answers or has errors thrown in, returns its result."""
+
+
+class Cluster:
+    """A connection to a server or several nodes of one; safe to share between threads."""
+
+    def __init__(
+        self, options: Mapping[str, Any], *, location: str, timeout_s: float | None = None
+    ) -> None:
+        """Take the client's options; raise ConfigError for such as it cannot use."""
+        self.location = location
+        self._options = {**options, "max_retries": 0, "retry_on_timeout": False}
+        self.timeout_s = timeout_s or TIMEOUT_S
+        try:
+            self._client = Elasticsearch(**self._options, connections_per_node=32)
+        except (ValueError, OSError) as exc:
+            raise ConfigError(f"cannot use what is set for {location}: {exc}") from exc
+        self.nodes = len(self._client.transport.node_pool)
+        self._async_clients = PerLoop(self._make_async, AsyncElasticsearch.close)
+
+    def run(
+        self, steps: Steps[T], *, timeout_s: float | None = None, patience_s: float = PATIENCE_S
+    ) -> T:
+        """Carry an operation out; `timeout_s` bounds it as a whole."""
+        ends = _ends(timeout_s)
+        try:
+            step = next(steps)
+            while True:
+                try:
+                    if isinstance(step, Request):
+                        answer = self._send(step, _Attempts(self, step, ends, patience_s))
+                    else:
+                        answer = step()
+                except RetrieveRerankError as exc:
+                    step = steps.throw(exc)
+                else:
+                    step = steps.send(answer)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+
+    def send(self, request: Request, *, patience_s: float = PATIENCE_S) -> Any:
+        """Carry out an operation of one request; return the answer."""
+        return self._send(request, _Attempts(self, request, None, patience_s))
+
+    async def arun(
+        self, steps: Steps[T], *, timeout_s: float | None = None, patience_s: float = PATIENCE_S
+    ) -> T:
+        """Async twin of `run`."""
+        ends = _ends(timeout_s)
+        try:
+            step = next(steps)
+            while True:
+                try:
+                    if isinstance(step, Request):
+                        answer = await self._send_in_loop(
+                            step, _Attempts(self, step, ends, patience_s)
+                        )
+                    else:
+                        answer = await asyncio.to_thread(step)
+                except RetrieveRerankError as exc:
+                    step = steps.throw(exc)
+                else:
+                    step = steps.send(answer)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+
+    def close(self) -> None:
+        """Close the connections of all threads; those of a running event loop end with it."""
+        self._client.close()
+
+    async def aclose(self) -> None:
+        """Close the connections of this event loop, and those of all threads."""
+        await self._async_clients.aclose()
+        self.close()
+
+    def _send(self, request: Request, attempts: _Attempts) -> Any:
+        while True:
+            try:
+                client = self._client.options(request_timeout=attempts.request_timeout_s())
+                return client.perform_request(**_arguments(request)).body
+            except (ApiError, TransportError) as exc:
+                time.sleep(attempts.wait_s(exc))
+
+    async def _send_in_loop(self, request: Request, attempts: _Attempts) -> Any:
+        held = await self._async_clients.get()
+        while True:
+            try:
+                client = held.options(request_timeout=attempts.request_timeout_s())
+                return (await client.perform_request(**_arguments(request))).body
+            except (ApiError, TransportError) as exc:
+                await asyncio.sleep(attempts.wait_s(exc))
+
+    def _make_async(self) -> AsyncElasticsearch:
+        # httpx asks for compressed answers by itself, which cost more than they save on a network
+        # of one's own: 131 ms instead of 16 for the tensors of 100 documents.
+        return AsyncElasticsearch(
+            **self._options, node_class=HttpxAsyncHttpNode, headers={"accept-encoding": "identity"}
+        )
+
+
+@dataclass(slots=True)
+class _Attempts:
+    """How often and how long one request is tried."""
+
+    cluster: Cluster
+    request: Request
+    ends: float | None
+    patience_s: float
+    failed: int = 0
+    began: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.began = time.monotonic()
+
+    def request_timeout_s(self) -> float:
+        """Say how long the next attempt may take."""
+        if self.ends is None:
+            return self.cluster.timeout_s
+        left = self.ends - time.monotonic()
+        if left <= 0:
+            raise DeadlineExceededError(
+                f"no answer from {self.cluster.location} within the time given"
+            )
+        return min(left, self.cluster.timeout_s)
+
+    def wait_s(self, exc: ApiError | TransportError) -> float:
+        """Say how long to wait before trying again; raise our error where that is of no use."""
+        error = translated(exc, self.cluster.location)
+        self.failed += 1
+        patient = self.patience_s >= LONG_PATIENCE_S
+        again = may_pass(exc, error) or (patient and isinstance(error, DeadlineExceededError))
+        if not (again and self.request.safe):
+            raise error from exc
+        if self.failed < self.cluster.nodes:
+            return 0.0  # the next node at once
+        longest = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2 ** (self.failed - self.cluster.nodes))
+        wait = random.uniform(longest / 2, longest)
+        now = time.monotonic()
+        out_of_patience = now + wait - self.began > self.patience_s
+        if out_of_patience or (self.ends is not None and now + wait >= self.ends):
+            raise error from exc
+        return wait
+
+
+def _arguments(request: Request) -> dict[str, Any]:
+    headers = {"accept": _MIME.format("json")}
+    if request.body is not None:
+        kind = "x-ndjson" if isinstance(request.body, bytes) else "json"
+        headers["content-type"] = _MIME.format(kind)
+    return {
+        "method": request.method,
+        "path": request.path,
+        "params": request.params,
+        "headers": headers,
+        "body": request.body,
+    }
+
+
+def _ends(timeout_s: float | None) -> float | None:
+    return None if timeout_s is None else time.monotonic() + timeout_s

@@ -1,0 +1,397 @@
+"""An index at an Elasticsearch server as a connector: 8.15 to 9.x, made by whomever.
+
+Knows nothing of how requests are worded or answers read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from retrieve_rerank.base import (
+    Embedder,
+    Encoder,
+    Filter,
+    IndexReport,
+    IndexSchema,
+    Knob,
+    SparseEncoder,
+    TensorSearch,
+    TensorSettings,
+    TensorStore,
+    TokenTensor,
+    Vectors,
+    VectorSearch,
+)
+from retrieve_rerank.connectors.elasticsearch import nearest, own, searcher, writer
+from retrieve_rerank.connectors.elasticsearch.address import Address, client_options
+from retrieve_rerank.connectors.elasticsearch.cluster import (
+    Cluster,
+    Request,
+    Steps,
+)
+from retrieve_rerank.connectors.elasticsearch.description import describe
+from retrieve_rerank.connectors.elasticsearch.detection import Asked
+from retrieve_rerank.connectors.elasticsearch.opening import Opened, open_index, reopened
+from retrieve_rerank.connectors.elasticsearch.requests import KnnSettings, quoted
+from retrieve_rerank.connectors.elasticsearch.scanning import walk
+from retrieve_rerank.connectors.elasticsearch.searcher import Searcher
+from retrieve_rerank.connectors.elasticsearch.server import ask_license, ask_server
+from retrieve_rerank.connectors.elasticsearch.sidecar import Sidecar
+from retrieve_rerank.connectors.elasticsearch.writer import Writer
+from retrieve_rerank.connectors.embedded.settings import EncoderFacts
+from retrieve_rerank.connectors.hybrid import DENSE, Fusion, check_search
+from retrieve_rerank.connectors.tensor_encoder import TensorEncoder
+from retrieve_rerank.errors import ConfigError, PermissionDeniedError
+from retrieve_rerank.types import Document, Hit
+
+_AT_ONCE = 1000  # documents fetched by their ids
+
+_CREDENTIALS = (
+    *("username", "password", "api_key", "bearer_token"),
+    *("cloud_id", "ca_certs", "fingerprint", "timeout_s"),
+)
+
+
+class ElasticsearchConnector(TensorStore, VectorSearch):
+    """An index at an Elasticsearch server, ranked by BM25, vectors and sparse vectors.
+
+    Threads and event loops share one connector. Indexes made by others are only read, but for
+    `delete`. Token tensors lie in an index beside it, see `Sidecar`.
+    """
+
+    def __init__(self, cluster: Cluster, searcher: Searcher) -> None:
+        """Use `create` or `connect` instead."""
+        self._cluster = cluster
+        self._searcher = searcher
+        self._sidecar = Sidecar(cluster, searcher.opened.name)
+        self._tensor_encoder = TensorEncoder()
+
+    @classmethod
+    def create(
+        cls, url: str, *, encoder: Encoder | None, language: str | None = None, **options: Any
+    ) -> Self:
+        """Make an empty index at `url`; None as encoder makes it lexical only.
+
+        `language` is the documents'; where None, it is told from the first of them. Raises
+        IndexExistsError.
+        """
+        address = Address.parse(url)
+        cluster = _cluster(address, {n: v for n, v in options.items() if n in _CREDENTIALS})
+        try:
+            facts = EncoderFacts.of(encoder) if encoder else None
+            cluster.run(_create(address.index, address.location, facts, language))
+        finally:
+            cluster.close()
+        return cls.connect(url, encoder=encoder, **options)
+
+    @classmethod
+    def connect(
+        cls,
+        url: str,
+        *,
+        username: str | None = None,
+        password: str | None = None,
+        api_key: str | None = None,
+        bearer_token: str | None = None,
+        cloud_id: str | None = None,
+        ca_certs: Path | None = None,
+        fingerprint: str | None = None,
+        timeout_s: float | None = None,
+        text_field: str | None = None,
+        title_field: str | None = None,
+        vector_field: str | None = None,
+        sparse_field: str | None = None,
+        encoder: str | Embedder | None = None,
+        sparse_encoder: str | SparseEncoder | None = None,
+        num_candidates: int | None = None,
+        oversample: float | None = None,
+        fusion: Fusion | None = None,
+        **options: Any,
+    ) -> Self:
+        """Open the index, alias or data stream at elasticsearch://host:9200/name.
+
+        What its fields are for is found out unless it is said here; without an encoder, a recorded
+        one is loaded by the first search that needs it. Raises IndexNotFoundError,
+        IndexMismatchError, UnsupportedServerError, SchemaError where the fields are ambiguous, and
+        UnknownFieldError.
+        """
+        if options:
+            raise ConfigError(f"an Elasticsearch index takes no {', '.join(sorted(options))}")
+        address = Address.parse(url)
+        cluster = _cluster(
+            address,
+            {
+                **{"username": username, "password": password, "api_key": api_key},
+                **{"bearer_token": bearer_token, "cloud_id": cloud_id, "ca_certs": ca_certs},
+                **{"fingerprint": fingerprint, "timeout_s": timeout_s},
+            },
+        )
+        try:
+            asked = Asked(text_field, title_field, vector_field, sparse_field)
+            opened = cluster.run(open_index(address.index, address.location, asked, encoder))
+            found = Searcher(
+                opened,
+                fusion=fusion or Fusion(),
+                knn=KnnSettings(num_candidates, oversample),
+                sparse_encoder=sparse_encoder,
+            )
+            return cls(cluster, found)
+        except BaseException:
+            cluster.close()
+            raise
+
+    def search(
+        self,
+        query: str,
+        *,
+        top_k: int,
+        filter: Filter | None = None,
+        timeout_s: float | None = None,
+    ) -> list[Hit]:
+        """Return at most `top_k` hits, best first; one request to the server."""
+        steps = self._searcher.search(query, top_k=top_k, filter=filter, timeout_s=timeout_s)
+        return self._cluster.run(steps, timeout_s=timeout_s)
+
+    async def asearch(
+        self,
+        query: str,
+        *,
+        top_k: int,
+        filter: Filter | None = None,
+        timeout_s: float | None = None,
+    ) -> list[Hit]:
+        """Async twin of `search`."""
+        steps = self._searcher.search(query, top_k=top_k, filter=filter, timeout_s=timeout_s)
+        return await self._cluster.arun(steps, timeout_s=timeout_s)
+
+    def search_max_sim(
+        self,
+        query: str,
+        *,
+        top_k: int,
+        filter: Filter | None = None,
+        timeout_s: float | None = None,
+    ) -> TensorSearch:
+        """Search, and score the hits by MaxSim; two requests to the server."""
+        steps = self._search_max_sim(query, top_k=top_k, filter=filter, timeout_s=timeout_s)
+        return self._cluster.run(steps, timeout_s=timeout_s)
+
+    async def asearch_max_sim(
+        self,
+        query: str,
+        *,
+        top_k: int,
+        filter: Filter | None = None,
+        timeout_s: float | None = None,
+    ) -> TensorSearch:
+        """Async twin of `search_max_sim`."""
+        steps = self._search_max_sim(query, top_k=top_k, filter=filter, timeout_s=timeout_s)
+        return await self._cluster.arun(steps, timeout_s=timeout_s)
+
+    def max_sim(self, query: str, ids: Sequence[str]) -> dict[str, float]:
+        """Score these documents; those without token tensors are absent from the answer."""
+        check_search(query, top_k=1)
+        return self._cluster.run(self._max_sim(query, ids))
+
+    def index(
+        self,
+        documents: Iterable[Document],
+        *,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> IndexReport:
+        """Add the documents, replacing those with the same id; unchanged ones are not encoded.
+
+        Interrupted at any moment, it has kept what it reported, and goes on when run again.
+        Raises SchemaError for an index that others made, InputError for an unfit document, and
+        PartialWriteError at the end where the server refused some.
+        """
+        try:
+            return Writer(self._cluster, self._opened).index(documents, on_progress)
+        finally:
+            self._searcher.opened = self._cluster.run(reopened(self._opened))
+
+    def delete(self, ids: Sequence[str]) -> int:
+        """Delete the documents with these ids; return how many there were."""
+        return writer.delete(self._cluster, self._opened.name, map(self._key, ids))
+
+    def get(self, ids: Sequence[str]) -> list[Document]:
+        """Return the documents with these ids, in that order, leaving out unknown ones."""
+        keys = list(dict.fromkeys(map(self._key, ids)))
+        found: dict[str, Document] = {}
+        for start in range(0, len(keys), _AT_ONCE):
+            steps = searcher.fetch(
+                self._opened, keys[start : start + _AT_ONCE], self._opened.layout.source
+            )
+            hits = self._cluster.run(steps)
+            found |= {key: self._opened.layout.document(hit) for key, hit in hits.items()}
+        return [found[key] for key in map(self._key, ids) if key in found]
+
+    def scan(self, *, part: int = 0, parts: int = 1) -> Iterator[Document]:
+        """Iterate over all documents, each once, in no particular order.
+
+        With `parts`, over one of so many slices, for several that read at once. A server that goes
+        away for less than a minute does not end it.
+        """
+        source, layout = self._opened.layout.source, self._opened.layout
+        for page in walk(self._cluster, self._opened.name, source=source, part=part, parts=parts):
+            yield from map(layout.document, page)
+
+    def count(self) -> int:
+        """Return the number of documents."""
+        return self._cluster.run(searcher.count(self._opened))
+
+    def schema(self) -> IndexSchema:
+        """Describe the index."""
+        notes, tensors = [], None
+        try:
+            tensors = self._sidecar.settings()
+        except PermissionDeniedError:
+            notes.append(f"these credentials may not tell whether {self._sidecar.name} is there")
+        return describe(
+            self._opened,
+            self._searcher,
+            documents=self.count(),
+            license=self._cluster.run(ask_license()),
+            tensors=tensors,
+            sidecar=self._sidecar.name,
+            notes=notes,
+        )
+
+    def point_alias(self, alias: str) -> list[str]:
+        """Point an alias at this index and no other, in one step; return those it pointed at."""
+        there = self._cluster.send(Request("GET", "/_alias", params={"expand_wildcards": "all"}))
+        before = sorted(name for name, each in there.items() if alias in each.get("aliases", {}))
+        actions = [{"remove": {"index": name, "alias": alias}} for name in before]
+        actions.append({"add": {"index": self._opened.name, "alias": alias}})
+        self._cluster.send(Request("POST", "/_aliases", {"actions": actions}, safe=False))
+        return before
+
+    def tensor_settings(self) -> TensorSettings | None:
+        """Tell how the tensors that are there were made; None where there are none."""
+        return self._sidecar.settings()
+
+    def create_tensors(self, settings: TensorSettings) -> None:
+        """Make room for tensors, in an index beside this one.
+
+        Raises IndexMismatchError where tensors of other settings are.
+        """
+        self._sidecar.create(settings)
+
+    def tensor_hashes(self, ids: Sequence[str]) -> dict[str, str]:
+        """Return document id -> content hash, for those of these documents with a tensor."""
+        hashes = self._sidecar.hashes(list(map(self._key, ids))) if self.tensor_settings() else {}
+        return {id_: hashes[self._key(id_)] for id_ in ids if self._key(id_) in hashes}
+
+    def write_tensors(self, tensors: Sequence[TokenTensor]) -> None:
+        """Store tensors, replacing those of the same documents."""
+        self._sidecar.write([(self._key(each.id), each) for each in tensors])
+
+    def tensor_ids(self) -> Iterator[str]:
+        """Iterate over the ids that have a tensor, those of deleted documents among them."""
+        return self._sidecar.ids()
+
+    def delete_tensors(self, ids: Sequence[str]) -> None:
+        """Delete the tensors of these documents."""
+        writer.delete(self._cluster, self._sidecar.name, map(self._key, ids))
+
+    def drop_tensors(self) -> None:
+        """Delete the index with the tensors; the documents stay as they are."""
+        self._sidecar.drop()
+
+    def knobs(self) -> list[Knob]:
+        """List what trades time for recall: num_candidates, and oversample where quantised."""
+        return nearest.knobs(self._opened, self._searcher.knn)
+
+    def query_vectors(self, queries: Sequence[str]) -> Vectors:
+        """Embed queries as searches do; (n, dim)."""
+        return self._opened.encoder.load().embed_queries(list(queries))
+
+    def nearest(
+        self, vector: Vectors, *, top_k: int, settings: Mapping[str, float] | None = None
+    ) -> list[tuple[str, float]]:
+        """Find (document id, similarity) through the graph, best first, with these knobs."""
+        adjusted = nearest.adjusted(self._searcher.knn, settings)
+        return nearest.nearest(self._cluster, self._opened, vector, top_k=top_k, settings=adjusted)
+
+    def nearest_exact(
+        self,
+        vectors: Vectors,
+        *,
+        top_k: int,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> list[list[tuple[str, float]]]:
+        """Find the true neighbours of each query, (document id, similarity), best first."""
+        return nearest.nearest_exact(
+            self._cluster, self._opened, vectors, top_k=top_k, on_progress=on_progress
+        )
+
+    def close(self) -> None:
+        """Close the connections; those of a running event loop end with it, or by `aclose`."""
+        self._cluster.close()
+
+    async def aclose(self) -> None:
+        """Close the connections of this event loop, and all that `close` does."""
+        await self._cluster.aclose()
+
+    @property
+    def _opened(self) -> Opened:
+        return self._searcher.opened
+
+    def _key(self, id_: str) -> str:
+        return own.key(id_) if self._opened.layout.own else id_
+
+    def _search_max_sim(
+        self, query: str, *, top_k: int, filter: Filter | None, timeout_s: float | None
+    ) -> Steps[TensorSearch]:
+        check_search(query, top_k)
+        tokens, vector = yield from self._query_tokens(query)
+        hits = yield from self._searcher.search(
+            query, top_k=top_k, filter=filter, timeout_s=timeout_s, vector=vector
+        )
+        if tokens is None:
+            return TensorSearch(hits, {})
+        ids = {self._key(hit.document.id): hit.document.id for hit in hits}
+        scores = yield from self._sidecar.scores(tokens, list(ids))
+        return TensorSearch(hits, {ids[key]: score for key, score in scores.items()})
+
+    def _max_sim(self, query: str, ids: Sequence[str]) -> Steps[dict[str, float]]:
+        tokens, _ = yield from self._query_tokens(query)
+        if tokens is None:
+            return {}
+        keys = {self._key(id_): id_ for id_ in ids}
+        scores = yield from self._sidecar.scores(tokens, list(keys))
+        return {keys[key]: score for key, score in scores.items()}
+
+    def _query_tokens(self, query: str) -> Steps[tuple[Vectors | None, Vectors | None]]:
+        """Encode a query as the tensors were, and for the first stage if that takes the same."""
+        settings = yield from self._sidecar.ask()
+        if settings is None:
+            return None, None
+        opened = self._opened
+        dense = opened.layout.vector is not None and DENSE in self._searcher.rankings()
+
+        def encode() -> tuple[Vectors, Vectors | None]:
+            embedder = opened.encoder.load() if dense else None
+            encoding = self._tensor_encoder.encode(query, settings, embedder=embedder)
+            same = embedder is not None and embedder.fingerprint == settings.fingerprint
+            return encoding.tokens, encoding.vector if same else None
+
+        encoded: tuple[Vectors, Vectors | None] = yield encode
+        return encoded
+
+
+def _cluster(address: Address, credentials: Mapping[str, Any]) -> Cluster:
+    options = {name: value for name, value in credentials.items() if value is not None}
+    timeout_s = options.pop("timeout_s", None)
+    return Cluster(
+        client_options(address, **options), location=address.location, timeout_s=timeout_s
+    )
+
+
+def _create(
+    name: str, location: str, encoder: EncoderFacts | None, language: str | None
+) -> Steps[None]:
+    yield from ask_server(location)
+    yield Request("PUT", f"/{quoted(name)}", own.new_index(encoder, language), safe=False)

@@ -1,0 +1,154 @@
+"""What Elasticsearch and its client say when something fails, as our errors.
+
+The one place that reads their texts. Knows nothing of documents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from elastic_transport import (
+    ApiError,
+    ConnectionError,
+    ConnectionTimeout,
+    SerializationError,
+    TlsError,
+    TransportError,
+)
+from elasticsearch import UnsupportedProductError
+
+from retrieve_rerank.errors import (
+    AuthenticationError,
+    ConnectionFailedError,
+    ConnectorError,
+    DeadlineExceededError,
+    IndexExistsError,
+    IndexMismatchError,
+    IndexNotFoundError,
+    LicenseError,
+    LimitExceededError,
+    PermissionDeniedError,
+    RateLimitedError,
+    RetrieveRerankError,
+    SchemaError,
+    StorageFullError,
+    UnsupportedServerError,
+)
+
+_NOT_OURS = (
+    "is not Elasticsearch, or what stands before it hides that it is (the header "
+    "X-Elastic-Product is missing). OpenSearch is not supported; let a proxy pass all headers on"
+)
+
+
+class PointInTimeLostError(ConnectorError):
+    """The view of the index that a scan was walking through is gone."""
+
+
+class UnavailableError(ConnectionFailedError):
+    """Some of an index's shards have no node that serves them at the moment."""
+
+
+_BY_TEXT: tuple[tuple[str, type[ConnectorError]], ...] = (
+    ("license is non-compliant", LicenseError),
+    ("search_context_missing_exception", PointInTimeLostError),
+    ("No search context found", PointInTimeLostError),
+    ("index_not_found_exception", IndexNotFoundError),
+    ("resource_already_exists_exception", IndexExistsError),
+    ("flood-stage", StorageFullError),
+    ("different number of dimensions", IndexMismatchError),
+    ("different dimension", IndexMismatchError),
+    ("queries are only supported on [dense_vector] fields", SchemaError),
+    ("its mapping must have [index] set to [true]", SchemaError),
+    ("media_type_header_exception", UnsupportedServerError),
+    ("unknown retriever", UnsupportedServerError),
+    ("unknown query", UnsupportedServerError),
+    ("script_lang not supported", UnsupportedServerError),
+    ("no_shard_available_action_exception", UnavailableError),
+    ("unavailable_shards_exception", UnavailableError),
+    ("Result window is too large", LimitExceededError),
+    ("cannot exceed [10000]", LimitExceededError),
+    ("too_many_nested_clauses", LimitExceededError),
+    ("too_many_clauses", LimitExceededError),
+    ("Limit of total fields", LimitExceededError),
+    ("content_too_long", LimitExceededError),
+    ("search_timeout_exception", RateLimitedError),
+)
+"""What an answer says -> what it means; the first that fits."""
+
+_BY_STATUS: Mapping[int, type[ConnectorError]] = {
+    401: AuthenticationError,
+    403: PermissionDeniedError,
+    413: LimitExceededError,
+    429: RateLimitedError,
+    502: ConnectionFailedError,
+    503: UnavailableError,
+    504: ConnectionFailedError,
+}
+
+_WHAT_TO_DO: Mapping[type[ConnectorError], str] = {
+    AuthenticationError: "check the user and password, or the API key: it may have expired",
+    PermissionDeniedError: "ask for the privileges read and view_index_metadata on the index",
+    LicenseError: "do without it, or use a licence that has it",
+    StorageFullError: "free disk space on the server",
+}
+
+
+def translated(exc: ApiError | TransportError, location: str) -> RetrieveRerankError:
+    """Turn what the client raised into the error that it means."""
+    if isinstance(exc, UnsupportedProductError):
+        return UnsupportedServerError(f"the server of {location} {_NOT_OURS}")
+    if isinstance(exc, ApiError):
+        return refusal(exc.meta.status, exc.body, location, exc.meta.headers.get("retry-after"))
+    if isinstance(exc, ConnectionTimeout):
+        return DeadlineExceededError(f"no answer from {location} within the time given")
+    if isinstance(exc, TlsError):
+        return ConnectionFailedError(
+            f"no trust between here and {location}: {exc}; check ca_certs or fingerprint, and "
+            "the clocks if the certificate is said to be expired or not yet valid"
+        )
+    if isinstance(exc, ConnectionError):
+        return ConnectionFailedError(f"cannot reach {location}: {exc}")
+    if isinstance(exc, SerializationError):
+        return UnsupportedServerError(f"the answer from {location} is not JSON: {exc}")
+    return ConnectorError(f"{location} failed: {exc}")
+
+
+def refusal(
+    status: int, body: Any, location: str, retry_after: str | None = None
+) -> RetrieveRerankError:
+    """Turn an answer with an error into the error that it means."""
+    texts = list(dict.fromkeys(_texts(body.get("error", body) if isinstance(body, dict) else body)))
+    said = "; ".join(texts)[:1000] or f"HTTP status {status}"
+    kind = next((error for text, error in _BY_TEXT if text in said), None)
+    kind = kind or _BY_STATUS.get(status, ConnectorError)
+    if kind is RateLimitedError:
+        seconds = float(retry_after) if retry_after and retry_after.isdigit() else None
+        return RateLimitedError(f"{location} has too much to do: {said}", seconds)
+    advice = f"; {_WHAT_TO_DO[kind]}" if kind in _WHAT_TO_DO else ""
+    return kind(f"{location}: {said}{advice}")
+
+
+def may_pass(exc: Exception, error: RetrieveRerankError) -> bool:
+    """Tell whether what the client raised, and we translated, may not be so a little later."""
+    return isinstance(error, ConnectionFailedError | RateLimitedError) and not isinstance(
+        exc, TlsError
+    )
+
+
+def _texts(error: Any) -> Iterator[str]:
+    """List what an error says, of all its causes; the types where they say more."""
+    if isinstance(error, str):
+        yield error
+    elif isinstance(error, dict):
+        reason, kind = error.get("reason"), error.get("type")
+        if isinstance(reason, str):
+            yield f"{reason} ({kind})" if kind else reason
+        elif isinstance(reason, dict):
+            yield from _texts(reason)
+        for name in ("root_cause", "caused_by", "failed_shards"):
+            yield from _texts(error.get(name))
+    elif isinstance(error, list):
+        for each in error:
+            yield from _texts(each)

@@ -1,0 +1,124 @@
+"""What the fields of an index are for, and how its documents are read.
+
+Knows nothing of how that was found out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from retrieve_rerank.connectors.fields import VectorField
+from retrieve_rerank.types import Document
+
+OWN = "retrieve-rerank"
+"""The writer of indexes that this library made."""
+
+
+class Semantic(NamedTuple):
+    """A field of type semantic_text: the server embeds documents and queries itself."""
+
+    field: str
+    ranking: str
+    """"dense" or "sparse"."""
+    similarity: str
+    model: str
+    """Id of the server's inference endpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What the fields of an index are for."""
+
+    writer: str
+    """Who made the index: "retrieve-rerank", "LangChain", …, "unknown"."""
+    text: str | None = None
+    """Path of the text in a document's source; None where there is none yet."""
+    title: str | None = None
+    lexical: tuple[str, ...] = ()
+    """Fields that a lexical query searches, the text's first."""
+    combined: bool = False
+    """Whether they are analysed alike, so that they can be weighed as one."""
+    chunks: str | None = None
+    """Path of the list of chunks that text and vectors are in, if they are."""
+    metadata: str | None = None
+    """Path of the object that holds the metadata; None takes the rest of the document."""
+    vector: VectorField | None = None
+    sparse: str | None = None
+    semantic: Semantic | None = None
+    includes: tuple[str, ...] = ()
+    """What is read of a document; empty for all but `excludes`."""
+    excludes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """What to fetch of documents; never vectors."""
+        parts = {"includes": list(self.includes), "excludes": list(self.excludes)}
+        return {name: paths for name, paths in parts.items() if paths}
+
+    def document(self, hit: Mapping[str, Any]) -> Document:
+        """Read a document from a hit or from an answer to _mget."""
+        source = hit.get("_source") or {}
+        best = _best_chunk(hit, self.chunks) if self.chunks else None
+        if best is not None and self.chunks and self.text:
+            text = as_text(value_at(best, self.text.removeprefix(f"{self.chunks}.")))
+        else:
+            text = as_text(value_at(source, self.text)) if self.text else ""
+        id_ = source.get("id", hit["_id"]) if self.own else hit["_id"]
+        return Document(str(id_), text, self._metadata(source))
+
+    @property
+    def own(self) -> bool:
+        """Whether this library made the index."""
+        return self.writer == OWN
+
+    def _metadata(self, source: Mapping[str, Any]) -> dict[str, Any]:
+        if self.metadata is not None:
+            found = value_at(source, self.metadata)
+            metadata = dict(found) if isinstance(found, Mapping) else {}
+        else:
+            hidden = {(path or "").partition(".")[0] for path in (self.text, self.chunks)}
+            metadata = {name: value for name, value in source.items() if name not in hidden}
+        if self.title and "title" not in metadata and not self.own:
+            title = as_text(value_at(source, self.title))
+            return {"title": title, **metadata} if title else metadata
+        return metadata
+
+
+def value_at(source: Any, path: str) -> Any:
+    """Follow a dotted path, through lists too, where keys may hold dots themselves."""
+    if isinstance(source, list):
+        found = [value_at(each, path) for each in source]
+        return [each for each in found if each is not None]
+    if not isinstance(source, Mapping):
+        return None
+    if path in source:
+        return source[path]
+    head, dot, rest = path.partition(".")
+    while dot:
+        if head in source:
+            return value_at(source[head], rest)
+        more, dot, rest = rest.partition(".")
+        head = f"{head}.{more}"
+    return None
+
+
+def as_text(value: Any) -> str:
+    """Read whatever an index holds where a text was expected: lists and objects piece by piece."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Mapping):
+        # Elasticsearch before 8.18 keeps a semantic_text as an object, beside its vectors.
+        pieces: Sequence[Any] = [value["text"]] if "text" in value else list(value.values())
+    elif isinstance(value, list):
+        pieces = value
+    else:
+        return "" if value is None else str(value)
+    return "\n".join(text for text in map(as_text, pieces) if text)
+
+
+def _best_chunk(hit: Mapping[str, Any], chunks: str) -> Mapping[str, Any] | None:
+    found = hit.get("inner_hits", {}).get(chunks, {}).get("hits", {}).get("hits", ())
+    return found[0].get("_source") if found else None

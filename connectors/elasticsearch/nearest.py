@@ -1,0 +1,171 @@
+"""Neighbours of a vector, through the graph and without it, for audits of what the graph loses.
+
+Knows nothing of texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from retrieve_rerank.base import Knob, Vectors
+from retrieve_rerank.connectors.elasticsearch import requests
+from retrieve_rerank.connectors.elasticsearch.cluster import Cluster
+from retrieve_rerank.connectors.elasticsearch.layout import value_at
+from retrieve_rerank.connectors.elasticsearch.opening import Opened
+from retrieve_rerank.connectors.elasticsearch.requests import Body, KnnSettings
+from retrieve_rerank.connectors.elasticsearch.responses import hits_of, similarity
+from retrieve_rerank.connectors.elasticsearch.scanning import walk
+from retrieve_rerank.connectors.fields import VectorField
+from retrieve_rerank.errors import ConnectorError, UnsupportedServerError
+
+NUM_CANDIDATES = (10, 20, 50, 100, 200, 400, 800, 1600, 3200, 6400)
+OVERSAMPLE = (0, 1, 2, 3, 5, 10)
+"""Of which the server takes 0 for none, and 1 to 10."""
+
+Neighbours = list[tuple[str, float]]
+
+
+def knobs(opened: Opened, settings: KnnSettings) -> list[Knob]:
+    """List what trades time for recall here."""
+    field = _field(opened)
+    found = [Knob("num_candidates", NUM_CANDIDATES, settings.num_candidates)]
+    if field.quantization and opened.server.has(8, 18):
+        options = opened.index.fields[field.name].settings.get("index_options", {})
+        of_index = options.get("rescore_vector", {}).get("oversample")
+        found.append(Knob("oversample", OVERSAMPLE, settings.oversample or of_index))
+    return found
+
+
+def nearest(
+    cluster: Cluster, opened: Opened, vector: Vectors, *, top_k: int, settings: KnnSettings
+) -> Neighbours:
+    """Search through the graph."""
+    field = _field(opened)
+    k = min(top_k, opened.index.max_result_window)
+    clause = requests.knn_clause(field, vector, k=k, settings=settings)
+    return _send(cluster, opened, field, {"knn": clause}, k)
+
+
+def adjusted(settings: KnnSettings, knobs: Mapping[str, float] | None) -> KnnSettings:
+    """Take the knobs of one search into the settings."""
+    values: dict[str, Any] = dict(knobs or {})
+    if "num_candidates" in values:
+        values["num_candidates"] = int(values["num_candidates"])
+    return replace(settings, **values)
+
+
+def nearest_exact(
+    cluster: Cluster,
+    opened: Opened,
+    vectors: Vectors,
+    *,
+    top_k: int,
+    on_progress: Callable[[int], None] | None = None,
+) -> list[Neighbours]:
+    """Compare with every vector: by a script, by the query for it, else here."""
+    field = _field(opened)
+    if len(vectors) == 0:
+        return []
+    for exact in (_script, _query):
+        try:
+            return [
+                _counted(_send(cluster, opened, field, exact(field, row), top_k), on_progress)
+                for row in vectors
+            ]
+        except UnsupportedServerError:
+            continue  # scripts may be switched off, and the query is younger than 9.5.0
+    return _streamed(cluster, opened, field, vectors, top_k, on_progress)
+
+
+def _script(field: VectorField, vector: Vectors) -> Body:
+    return {"query": requests.exact_query(field, vector)}
+
+
+def _query(field: VectorField, vector: Vectors) -> Body:
+    if field.nested:
+        raise UnsupportedServerError("not known to reach into nested documents")
+    query = {"field": field.name, "query_vector": [float(each) for each in vector]}
+    return {"query": {"dense_vector": {**query, "quantized": False}}}
+
+
+def _send(
+    cluster: Cluster, opened: Opened, field: VectorField, part: Body, size: int
+) -> Neighbours:
+    body = requests.search_body(part, size=size, source=_ids(opened))
+    hits = hits_of(cluster.send(requests.search(opened.name, [body])), opened.location)
+    return [
+        (opened.layout.document(hit).id, similarity(float(hit["_score"]), field.similarity))
+        for hit in hits
+    ]
+
+
+def _streamed(
+    cluster: Cluster,
+    opened: Opened,
+    field: VectorField,
+    vectors: Vectors,
+    top_k: int,
+    on_progress: Callable[[int], None] | None,
+) -> list[Neighbours]:
+    """Read all vectors once, a page at a time, keeping the best so far of each query."""
+    best: list[Neighbours] = [[] for _ in vectors]
+    there = {"exists": {"field": field.name}}
+    query = {"nested": {"path": field.nested, "query": there}} if field.nested else there
+    for page in walk(cluster, opened.name, source=_ids(opened), fields=[field.name], query=query):
+        ids: list[str] = []  # of the document that each row is of
+        rows: list[Vectors] = []
+        for hit in page:
+            found = np.array(value_at(hit["fields"], field.name), dtype=np.float32)
+            rows.append(found.reshape(-1, field.dimension))  # several where it is nested
+            ids += [opened.layout.document(hit).id] * len(rows[-1])
+        scores = compare(vectors, np.concatenate(rows), field.similarity)
+        best = [_best(old, ids, new, top_k) for old, new in zip(best, scores, strict=True)]
+        if on_progress:
+            on_progress(len(page))
+    return best
+
+
+def compare(queries: Vectors, documents: Vectors, measure: str) -> Vectors:
+    """Compute the similarity of each query to each document, (queries, documents).
+
+    As `similarity` gives it: cosine, dot product, or minus the distance.
+    """
+    products: Vectors = queries @ documents.T
+    if measure == "cosine":
+        lengths = np.linalg.norm(queries, axis=1)[:, None] * np.linalg.norm(documents, axis=1)
+        products /= np.maximum(lengths, np.float32(1e-12))
+    elif measure == "l2":
+        squares = (queries**2).sum(axis=1)[:, None] + (documents**2).sum(axis=1)
+        products = -np.sqrt(np.maximum(squares - 2 * products, 0))
+    return products
+
+
+def _best(old: Neighbours, ids: Sequence[str], scores: Vectors, top_k: int) -> Neighbours:
+    """Take the best of what was found before and of a page, each document once."""
+    found = dict(old)
+    for i in np.argsort(-scores, kind="stable"):
+        if len(found) >= len(old) + top_k:
+            break  # the others are of lesser rank, or lesser chunks of those
+        found.setdefault(ids[i], float(scores[i]))
+    return sorted(found.items(), key=lambda pair: -pair[1])[:top_k]
+
+
+def _counted(found: Neighbours, on_progress: Callable[[int], None] | None) -> Neighbours:
+    if on_progress:
+        on_progress(1)
+    return found
+
+
+def _ids(opened: Opened) -> Body | bool:
+    return {"includes": ["id"]} if opened.layout.own else False
+
+
+def _field(opened: Opened) -> VectorField:
+    field = opened.layout.vector
+    if field is None:
+        raise ConnectorError(f"{opened.location} has no vectors that could be searched")
+    return field

@@ -1,0 +1,87 @@
+"""Opening an index: what is asked once, so that searches need not.
+
+Knows nothing of searching.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from retrieve_rerank.base import Embedder
+from retrieve_rerank.connectors.elasticsearch.cluster import Request, Steps
+from retrieve_rerank.connectors.elasticsearch.detection import SAMPLE, Asked, detect
+from retrieve_rerank.connectors.elasticsearch.filtering import FilterFields, filter_fields
+from retrieve_rerank.connectors.elasticsearch.layout import Layout
+from retrieve_rerank.connectors.elasticsearch.mapping import VECTOR_TYPES, Index
+from retrieve_rerank.connectors.elasticsearch.own import own_layout, recorded_encoder
+from retrieve_rerank.connectors.elasticsearch.requests import quoted, search
+from retrieve_rerank.connectors.elasticsearch.responses import hits_of
+from retrieve_rerank.connectors.elasticsearch.server import Server, ask_server
+from retrieve_rerank.connectors.query_encoder import QueryEncoder
+from retrieve_rerank.errors import ConfigError, IndexNotFoundError
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An index as it was found."""
+
+    name: str
+    """What it is called in requests: an index, or an alias."""
+    location: str
+    server: Server
+    index: Index
+    layout: Layout
+    filters: FilterFields
+    encoder: QueryEncoder
+
+
+def open_index(
+    name: str, location: str, asked: Asked, encoder: str | Embedder | None
+) -> Steps[Opened]:
+    """Find out what an index is.
+
+    Raises what `detect` does, and IndexNotFoundError, UnsupportedServerError and
+    IndexMismatchError.
+    """
+    server = yield from ask_server(location)
+    index = yield from ask_index(name, location)
+    recorded = recorded_encoder(index)
+    query_encoder = QueryEncoder(location, recorded=recorded, given=encoder)
+    layout = own_layout(index)
+    if layout is None:
+        several = len({each.dimension for each in index.vectors()}) > 1 and asked.vector is None
+        if several and query_encoder.exists:
+            yield query_encoder.load  # its dimension tells which vectors it is for
+        asked = replace(asked, dimension=query_encoder.dimension)
+        samples = yield from _samples(name, location, index)
+        layout = detect(index, samples, asked)
+    elif named := [field for field in (asked.text, asked.title, asked.vector) if field]:
+        raise ConfigError(
+            f"{location} says itself what its fields are for; leave out {', '.join(named)}"
+        )
+    filters = filter_fields(index, layout)
+    return Opened(name, location, server, index, layout, filters, query_encoder)
+
+
+def reopened(opened: Opened) -> Steps[Opened]:
+    """Read anew what documents that came since may have changed."""
+    index = yield from ask_index(opened.name, opened.location)
+    layout = own_layout(index) or opened.layout
+    filters = filter_fields(index, layout)
+    return replace(opened, index=index, layout=layout, filters=filters)
+
+
+def ask_index(name: str, location: str) -> Steps[Index]:
+    """Read mapping and settings; raise IndexNotFoundError where there are none."""
+    answer = yield Request("GET", f"/{quoted(name)}")
+    if not answer:  # a pattern that nothing fits
+        raise IndexNotFoundError(f"no index at {location}")
+    return Index.parse(answer)
+
+
+def _samples(name: str, location: str, index: Index) -> Steps[list[dict[str, Any]]]:
+    vectors = [each.path for each in index.of_type(*VECTOR_TYPES)]
+    body = {"size": SAMPLE, "_source": {"excludes": vectors}, "track_total_hits": False}
+    answer = yield search(name, [body])
+    return [dict(hit.get("_source") or {}) for hit in hits_of(answer, location)]

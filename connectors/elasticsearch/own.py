@@ -1,0 +1,176 @@
+"""Indexes that this library makes: their mapping, and documents as they keep them.
+
+Knows nothing of clients.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from retrieve_rerank.base import Vectors
+from retrieve_rerank.connectors.elasticsearch.filtering import LEAVES, leaf_path
+from retrieve_rerank.connectors.elasticsearch.layout import OWN, Layout
+from retrieve_rerank.connectors.elasticsearch.mapping import Index
+from retrieve_rerank.connectors.embedded.settings import EncoderFacts
+from retrieve_rerank.connectors.lexical import K1, B
+from retrieve_rerank.connectors.records import Record, leaves
+from retrieve_rerank.errors import IndexMismatchError
+from retrieve_rerank.language import UNKNOWN
+
+META = "retrieve_rerank"
+"""Key of what we record in a mapping's `_meta`."""
+
+SCHEMA = 1
+"""Goes up when older releases could not read what is written."""
+
+VECTOR, HASH = "vector", "hash"
+
+_MAX_ID_BYTES = 512  # of `_id`; a longer one is refused
+_LONGEST_KEYWORD = 8191  # characters, which may take 4 bytes each of the 32,766 that Lucene takes
+_LEAF_TYPES = {"string": "keyword", "integer": "long", "float": "double", "boolean": "boolean"}
+
+# The server's built-in analysers, by the names of `detect_language`; the others' are standard.
+# https://www.elastic.co/docs/reference/text-analysis/analysis-lang-analyzer
+_ANALYSERS = {
+    **{
+        name: name
+        for name in (
+            *("arabic", "armenian", "basque", "bengali", "bulgarian", "catalan", "czech"),
+            *("danish", "dutch", "english", "estonian", "finnish", "french", "galician"),
+            *("german", "greek", "hindi", "hungarian", "indonesian", "irish", "italian"),
+            *("latvian", "lithuanian", "norwegian", "persian", "portuguese", "romanian"),
+            *("russian", "serbian", "spanish", "swedish", "thai", "turkish"),
+        )
+    },
+    **dict.fromkeys(("chinese", "japanese", "korean"), "cjk"),
+}
+
+
+def new_index(encoder: EncoderFacts | None, language: str | None) -> dict[str, Any]:
+    """Word the index to make; its texts are declared once their language is known."""
+    properties: dict[str, Any] = {
+        "id": {"type": "keyword", "index": False, "doc_values": False},
+        HASH: {"type": "keyword", "index": False, "doc_values": False},
+        "metadata": {"type": "object", "enabled": False},
+        LEAVES: {
+            "type": "object",
+            "dynamic": True,
+            "properties": {
+                kind: {"type": "object", "dynamic": True, "subobjects": False}
+                for kind in _LEAF_TYPES
+            },
+        },
+    }
+    if encoder is not None:
+        properties[VECTOR] = {
+            "type": "dense_vector",
+            "dims": encoder.dimension,
+            "similarity": "cosine",
+        }
+    mappings: dict[str, Any] = {
+        "_meta": meta(encoder, language),
+        "dynamic": False,
+        "dynamic_templates": [
+            {
+                f"{LEAVES}_{kind}": {
+                    "path_match": f"{LEAVES}.{kind}.*",
+                    "mapping": {"type": type_}
+                    | ({"ignore_above": _LONGEST_KEYWORD} if type_ == "keyword" else {}),
+                }
+            }
+            for kind, type_ in _LEAF_TYPES.items()
+        ],
+        "properties": properties | (texts(language) if language else {}),
+    }
+    return {
+        "settings": {
+            "index": {
+                "similarity": {"default": {"type": "BM25", "k1": K1, "b": B}},
+                # Documents with more fields than the limit are kept; the rest is not filtered by.
+                "mapping": {"total_fields": {"ignore_dynamic_beyond_limit": True}},
+            }
+        },
+        "mappings": mappings,
+    }
+
+
+def texts(language: str) -> dict[str, Any]:
+    """Declare text and title for documents in a language."""
+    field = {"type": "text", "analyzer": _ANALYSERS.get(language, "standard")}
+    return {"text": field, "title": field}
+
+
+def meta(encoder: EncoderFacts | None, language: str | None) -> dict[str, Any]:
+    """Word what an index records of itself."""
+    facts = asdict(encoder) if encoder else None
+    return {META: {"schema": SCHEMA, "encoder": facts, "language": language}}
+
+
+def recorded_encoder(index: Index) -> EncoderFacts | None:
+    """Read which encoder an index was made with."""
+    facts = index.meta.get(META, {}).get("encoder")
+    return EncoderFacts(**facts) if facts else None
+
+
+def own_layout(index: Index) -> Layout | None:
+    """Return the layout of an index that this library made, None for any other.
+
+    Raises IndexMismatchError for one that a newer release has made.
+    """
+    recorded = index.meta.get(META)
+    if not isinstance(recorded, Mapping):
+        return None
+    if recorded.get("schema", SCHEMA) > SCHEMA:
+        raise IndexMismatchError(
+            f"{', '.join(index.indexes)} was written by a newer release; upgrade "
+            "retrieve-rerank, or make the index anew with this one"
+        )
+    vectors = {each.name: each for each in index.vectors()}
+    return Layout(
+        writer=OWN,
+        text="text",
+        title="metadata.title",
+        lexical=("text", "title") if "text" in index.fields else (),
+        combined=True,
+        metadata="metadata",
+        vector=vectors.get(VECTOR),
+        includes=("id", "text", "metadata"),
+    )
+
+
+def recorded_language(index: Index) -> str:
+    """Say what language the texts are analysed as; "unknown" as long as there are none."""
+    return index.meta.get(META, {}).get("language") or UNKNOWN
+
+
+def key(id_: str) -> str:
+    """Return the `_id` of a document: its id, or a hash of one that is too long."""
+    encoded = id_.encode()
+    if len(encoded) <= _MAX_ID_BYTES:
+        return id_
+    return f"blake2b:{hashlib.blake2b(encoded, digest_size=32).hexdigest()}"
+
+
+def source(record: Record, vector: Vectors | None) -> dict[str, Any]:
+    """Word a document: whole in `text` and `metadata`, and taken apart for searches."""
+    filters: dict[str, dict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
+    for leaf in leaves(record.metadata):
+        if leaf.name:
+            kind, name = leaf_path(leaf).split(".", 1)
+            filters[kind][name].append(leaf.value)
+    body: dict[str, Any] = {
+        "text": record.text,
+        "title": record.document.title,
+        "metadata": record.metadata,
+        LEAVES: filters,
+        HASH: record.content_hash,
+    }
+    if key(record.id) != record.id:
+        body["id"] = record.id
+    if vector is not None:
+        body[VECTOR] = [float(each) for each in vector]
+    return body

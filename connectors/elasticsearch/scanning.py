@@ -1,0 +1,133 @@
+"""Walking over a whole index, page by page, and going on where a walk was cut off.
+
+A walk looks at the index as it was when it began. It goes by `_seq_no`, which a document keeps as
+long as it is not changed, so that another view of the index can take over where one is lost: with
+its node, or because nobody asked for the next page in time. Knows nothing of what documents are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from retrieve_rerank.connectors.elasticsearch.cluster import (
+    LONG_PATIENCE_S,
+    Cluster,
+    Request,
+)
+from retrieve_rerank.connectors.elasticsearch.errors import PointInTimeLostError
+from retrieve_rerank.connectors.elasticsearch.requests import quoted
+from retrieve_rerank.connectors.elasticsearch.responses import hits_of
+from retrieve_rerank.errors import ConnectorError
+
+KEEP_ALIVE = "5m"
+"""How long the server keeps a view between two pages."""
+
+MOST, LEAST = 1000, 10  # documents of a page
+_PAGE_BYTES = 4 << 20  # about, of what a page holds
+_FIRST = 100
+
+Hit = Mapping[str, Any]
+
+
+def walk(
+    cluster: Cluster,
+    name: str,
+    *,
+    source: Any,
+    fields: Sequence[str] = (),
+    query: Mapping[str, Any] | None = None,
+    part: int = 0,
+    parts: int = 1,
+) -> Iterator[list[Hit]]:
+    """Iterate over pages of all documents, each once; with `parts`, over one of so many slices.
+
+    A document that is changed while a lost view is replaced may come twice, old and new.
+    """
+    size, last, seen = _FIRST, None, set[str]()
+    pit = _open(cluster, name)
+    after: list[Any] | None = None
+    try:
+        while True:
+            body = page(
+                pit,
+                size=size,
+                source=source,
+                fields=fields,
+                query=query,
+                after=after,
+                from_seq_no=last if after is None else None,
+                part=part,
+                parts=parts,
+            )
+            try:
+                answer = cluster.send(
+                    Request("POST", "/_search", body, {"allow_partial_search_results": "false"}),
+                    patience_s=LONG_PATIENCE_S,
+                )
+                hits = hits_of(answer, cluster.location)
+            except PointInTimeLostError:
+                pit, after = _open(cluster, name), None
+                continue
+            pit = answer.get("pit_id", pit)
+            if not hits:
+                return
+            new = [hit for hit in hits if hit["sort"][0] != last or hit["_id"] not in seen]
+            after = hits[-1]["sort"]
+            if after[0] != last:
+                last, seen = after[0], set()
+            seen.update(hit["_id"] for hit in hits if hit["sort"][0] == last)
+            if new:
+                yield new
+            size = _next_size(hits)
+    finally:
+        with suppress(ConnectorError):  # the server drops it by itself after KEEP_ALIVE
+            cluster.send(Request("DELETE", "/_pit", {"id": pit}))
+
+
+def page(
+    pit: str,
+    *,
+    size: int,
+    source: Any,
+    fields: Sequence[str] = (),
+    query: Mapping[str, Any] | None = None,
+    after: Sequence[Any] | None = None,
+    from_seq_no: int | None = None,
+    part: int = 0,
+    parts: int = 1,
+) -> dict[str, Any]:
+    """Word the request for a page: behind the hit `after`, or from a sequence number on."""
+    body: dict[str, Any] = {
+        "size": size,
+        "pit": {"id": pit, "keep_alive": KEEP_ALIVE},
+        "sort": [{"_seq_no": "asc"}],
+        "_source": source,
+        "track_total_hits": False,
+    }
+    if fields:
+        body["fields"] = list(fields)
+    if parts > 1:
+        # By id, as slices are else of what only one view has: places in its files.
+        body["slice"] = {"field": "_id", "id": part, "max": parts}
+    if after is not None:
+        body["search_after"] = list(after)
+    clauses = [query] if query else []
+    if from_seq_no is not None:
+        clauses.append({"range": {"_seq_no": {"gte": from_seq_no}}})
+    if clauses:
+        body["query"] = {"bool": {"filter": clauses}}
+    return body
+
+
+def _open(cluster: Cluster, name: str) -> str:
+    request = Request("POST", f"/{quoted(name)}/_pit", params={"keep_alive": KEEP_ALIVE})
+    return str(cluster.send(request, patience_s=LONG_PATIENCE_S)["id"])
+
+
+def _next_size(hits: Sequence[Hit]) -> int:
+    """Say how many of such documents make a page."""
+    sample = hits[:: max(1, len(hits) // 10)]
+    size = sum(len(str(hit.get("_source") or hit.get("fields"))) for hit in sample) / len(sample)
+    return int(min(MOST, max(LEAST, _PAGE_BYTES / max(1.0, size))))

@@ -1,0 +1,243 @@
+"""Searching: the query encoded, one request to the server, its rankings fused.
+
+Knows nothing of writing.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from retrieve_rerank.base import Filter, SparseEncoder, Vectors
+from retrieve_rerank.connectors.elasticsearch import requests
+from retrieve_rerank.connectors.elasticsearch.cluster import Request, Steps
+from retrieve_rerank.connectors.elasticsearch.opening import Opened, reopened
+from retrieve_rerank.connectors.elasticsearch.requests import Body, KnnSettings
+from retrieve_rerank.connectors.elasticsearch.responses import hits_of, ranking, similarity
+from retrieve_rerank.connectors.elasticsearch.server import FUSING_LICENSES, ask_license
+from retrieve_rerank.connectors.hybrid import BM25, DENSE, DEPTH, SPARSE, Fusion, check_search
+from retrieve_rerank.errors import (
+    ConfigError,
+    LicenseError,
+    UnknownFieldError,
+    UnsupportedServerError,
+)
+from retrieve_rerank.types import Hit
+
+
+class Searcher:
+    """Answers queries; safe to share between threads and event loops."""
+
+    def __init__(
+        self,
+        opened: Opened,
+        *,
+        fusion: Fusion,
+        knn: KnnSettings,
+        sparse_encoder: str | SparseEncoder | None,
+    ) -> None:
+        self.opened = opened
+        self.fusion = fusion
+        self.knn = knn
+        self._sparse_encoder = sparse_encoder
+        self._loading = threading.Lock()
+        self._may_fuse = False
+        if knn.oversample is not None and not opened.server.has(8, 18):
+            raise UnsupportedServerError(
+                "oversample needs Elasticsearch 8.18 or newer; "
+                f"{opened.location} runs {opened.server.version or 'an unknown release'}"
+            )
+        there = self.rankings(all_there_are=True)
+        if there and not self.rankings():
+            raise ConfigError(
+                f"the fusion's weights ({dict(fusion.weights)}) leave no ranking; there are: "
+                f"{', '.join(there)}"
+            )
+
+    def rankings(self, *, all_there_are: bool = False) -> list[str]:
+        """Name the rankings that searches use; with `all_there_are`, weightless ones too."""
+        layout, semantic = self.opened.layout, self.opened.layout.semantic
+        there = {
+            DENSE: (layout.vector is not None and self.opened.encoder.exists)
+            or (semantic is not None and semantic.ranking == DENSE),
+            BM25: bool(layout.lexical),
+            SPARSE: (layout.sparse is not None and self._sparse_encoder is not None)
+            or (semantic is not None and semantic.ranking == SPARSE),
+        }
+        return [
+            name
+            for name, is_there in there.items()
+            if is_there and (all_there_are or self.fusion.uses(name))
+        ]
+
+    def search(
+        self,
+        query: str,
+        *,
+        top_k: int,
+        filter: Filter | None,
+        timeout_s: float | None,
+        vector: Vectors | None = None,
+    ) -> Steps[list[Hit]]:
+        """Search by the rankings in use; `vector` is the query's, where it is known already."""
+        check_search(query, top_k)
+        began = time.monotonic()
+        clauses = yield from self._clauses(filter)
+        names = self.rankings()
+        if DENSE in names and self.opened.layout.vector is not None and vector is None:
+            vector = yield partial(
+                self.opened.encoder.embed, query, self.opened.layout.vector.dimension
+            )
+        weights: Mapping[str, float] = {}
+        if SPARSE in names and self.opened.layout.sparse is not None:
+            weights = yield partial(self._weigh, query)
+        depth = min(max(top_k, DEPTH), self.opened.index.max_result_window)
+        parts = {
+            name: part
+            for name in names
+            if (part := self._part(name, query, vector, weights, clauses, depth)) is not None
+        }
+        if not parts:
+            return []
+        left_s = None if timeout_s is None else timeout_s - (time.monotonic() - began)
+        if self.fusion.by_server and len(parts) > 1:
+            return (yield from self._fused(parts, top_k=top_k, depth=depth, timeout_s=left_s))
+        source = self.opened.layout.source
+        bodies = [
+            requests.search_body(part, size=depth, source=source, timeout_s=left_s)
+            for part in parts.values()
+        ]
+        answer = yield requests.search(self.opened.name, bodies)
+        answers = answer["responses"] if len(bodies) > 1 else [answer]
+        rankings: dict[str, Sequence[Hit]] = {
+            name: ranking(
+                each, self.opened.layout, location=self.opened.location, convert=self._convert(name)
+            )
+            for name, each in zip(parts, answers, strict=True)
+        }
+        return self.fusion.fuse({name: rankings.get(name, []) for name in names}, top_k=top_k)
+
+    def _part(
+        self,
+        ranking: str,
+        query: str,
+        vector: Vectors | None,
+        weights: Mapping[str, float],
+        clauses: Sequence[Body],
+        depth: int,
+    ) -> Body | None:
+        """Word one ranking's search; None where nothing of the query is left to search for."""
+        layout = self.opened.layout
+        if ranking == BM25:
+            return {"query": requests.filtered(requests.lexical_query(layout, query), clauses)}
+        if ranking == DENSE and layout.vector is not None and vector is not None:
+            if not layout.vector.searchable:
+                return {"query": requests.exact_query(layout.vector, vector, clauses)}
+            clause = requests.knn_clause(
+                layout.vector, vector, k=depth, settings=self.knn, filter=clauses, layout=layout
+            )
+            return {"knn": clause}
+        if ranking == SPARSE and layout.sparse is not None:
+            if not weights:
+                return None
+            found = requests.sparse_query(layout.sparse, weights)
+            return {"query": requests.filtered(found, clauses)}
+        if layout.semantic is not None:
+            found = requests.semantic_query(layout.semantic, query)
+            return {"query": requests.filtered(found, clauses)}
+        return None
+
+    def _convert(self, ranking: str) -> Callable[[float], float] | None:
+        """Return what makes similarities of a ranking's scores; None where it has none."""
+        layout = self.opened.layout
+        if ranking != DENSE:
+            return None
+        measure = layout.vector.similarity if layout.vector else None
+        if measure is None and layout.semantic is not None:
+            measure = layout.semantic.similarity
+        return partial(similarity, measure=measure or "cosine")
+
+    def _fused(
+        self, parts: Mapping[str, Body], *, top_k: int, depth: int, timeout_s: float | None
+    ) -> Steps[list[Hit]]:
+        """Have the server fuse; raise LicenseError where its licence does not allow that."""
+        if not self._may_fuse:
+            license = yield from ask_license()
+            if license is not None and license not in FUSING_LICENSES:
+                raise LicenseError(
+                    f"{self.opened.location} has a {license} licence; {self.fusion.method} needs "
+                    "an Enterprise one. The fusions weighted and rrf work on any"
+                )
+            self._may_fuse = True
+        self._require_fusion()
+        part = requests.fused_by_server(self.fusion, parts, depth=depth)
+        body = requests.search_body(
+            part, size=top_k, source=self.opened.layout.source, timeout_s=timeout_s
+        )
+        answer = yield requests.search(self.opened.name, [body])
+        return ranking(answer, self.opened.layout, location=self.opened.location)
+
+    def _require_fusion(self) -> None:
+        """Raise UnsupportedServerError where the server is too old for the fusion asked for."""
+        linear = self.fusion.method == "server-linear"
+        weighs = any(weight not in (0.0, 1.0) for weight in self.fusion.weights.values())
+        since = (8, 18) if linear else (9, 3) if weighs else (8, 16)
+        if not self.opened.server.has(*since):
+            what = "weights in server-rrf" if weighs and not linear else self.fusion.method
+            raise UnsupportedServerError(
+                f"{what} needs Elasticsearch {'.'.join(map(str, since))}; {self.opened.location} "
+                f"runs {self.opened.server.version or 'an unknown release'}"
+            )
+
+    def _clauses(self, filter: Filter | None) -> Steps[list[Body]]:
+        """Word a filter; a field that is not known may have come since."""
+        if not filter:
+            return []
+        try:
+            return self.opened.filters.clauses(filter)
+        except UnknownFieldError:
+            self.opened = yield from reopened(self.opened)
+            return self.opened.filters.clauses(filter)
+
+    def _weigh(self, query: str) -> dict[str, float]:
+        """Weigh a query's tokens by the learned sparse encoder, loaded when first needed."""
+        with self._loading:
+            if isinstance(self._sparse_encoder, str):
+                # Imported here as its libraries take longer to import than a search takes.
+                from retrieve_rerank.models.sparse import load_sparse_encoder
+
+                self._sparse_encoder = load_sparse_encoder(self._sparse_encoder)
+        encoder: Any = self._sparse_encoder
+        [weights] = encoder.encode_queries([query])
+        names = encoder.tokens(list(weights))
+        return dict(zip(names, weights.values(), strict=True))
+
+
+def count(opened: Opened) -> Steps[int]:
+    """Count the documents."""
+    answer = yield Request("GET", f"/{requests.quoted(opened.name)}/_count")
+    return int(answer["count"])
+
+
+def fetch(opened: Opened, keys: Sequence[str], source: Any) -> Steps[dict[str, Mapping[str, Any]]]:
+    """Fetch documents by their `_id`; unknown ones are absent."""
+    path = f"/{requests.quoted(opened.name)}"
+    if len(opened.index.indexes) > 1 or opened.index.needs_routing:
+        # _mget wants to be told the one index, and the shard, of each document.
+        body = {"query": {"ids": {"values": list(keys)}}, "size": len(keys), "_source": source}
+        answer = yield requests.search(opened.name, [body])
+        return {hit["_id"]: hit for hit in hits_of(answer, opened.location)}
+    params = {f"_source_{name}": ",".join(paths) for name, paths in source.items()}
+    answer = yield Request("POST", f"{path}/_mget", {"ids": list(keys)}, params)
+    return {each["_id"]: each for each in found(answer["docs"], opened.location)}
+
+
+def found(docs: Sequence[Mapping[str, Any]], location: str) -> list[Mapping[str, Any]]:
+    """Return what of an answer to _mget is there; raise what went wrong instead."""
+    for each in docs:
+        if "error" in each:
+            hits_of(each, location)
+    return [each for each in docs if each.get("found")]

@@ -1,0 +1,165 @@
+"""Token tensors in an index of their own, beside the one with the documents.
+
+The documents' index is never written to, and may be one that is only read. A tensor lies in its
+document's source as base64, under the document's `_id`; https://github.com/elastic/elasticsearch
+has a field for such (rank_vectors), which needs an Enterprise licence and would slow down every
+search that reads the documents. Knows nothing of searching.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+from retrieve_rerank.base import TensorSettings, TokenTensor, Vectors
+from retrieve_rerank.connectors import tensors
+from retrieve_rerank.connectors.elasticsearch.cluster import Cluster, Request, Steps
+from retrieve_rerank.connectors.elasticsearch.requests import quoted
+from retrieve_rerank.connectors.elasticsearch.scanning import walk
+from retrieve_rerank.connectors.elasticsearch.searcher import found
+from retrieve_rerank.connectors.elasticsearch.writer import Operation, bulk, refresh
+from retrieve_rerank.errors import (
+    IndexExistsError,
+    IndexMismatchError,
+    IndexNotFoundError,
+    PartialWriteError,
+)
+
+PREFIX = "rr-tensors-"
+META = "retrieve_rerank_tensors"
+
+_TENSOR, _HASH, _ID = "tensor", "hash", "id"
+_AT_ONCE = 1000
+
+
+class Sidecar:
+    """The index with the tensors of another."""
+
+    def __init__(self, cluster: Cluster, name: str) -> None:
+        self.name = f"{PREFIX}{name}"
+        self._cluster = cluster
+        self._path = f"/{quoted(self.name)}"
+        self._settings: TensorSettings | None = None
+
+    def settings(self) -> TensorSettings | None:
+        """Tell how the tensors were made; None where there are none."""
+        return self._cluster.run(self.ask())
+
+    def ask(self) -> Steps[TensorSettings | None]:
+        """Read the settings from the index, unless they are known."""
+        if self._settings is None:
+            try:
+                answer = yield Request("GET", f"{self._path}/_mapping")
+            except IndexNotFoundError:
+                return None
+            [index] = answer.values()
+            self._settings = TensorSettings(**index["mappings"]["_meta"][META])
+        return self._settings
+
+    def create(self, settings: TensorSettings) -> None:
+        """Make the index; raise IndexMismatchError where tensors of other settings are."""
+        there = self.settings()
+        if there is None:
+            try:
+                self._cluster.send(Request("PUT", self._path, new_sidecar(settings), safe=False))
+            except IndexExistsError:  # another process was faster
+                there = self.settings()
+            else:
+                self._settings = settings
+                return
+        if there != settings:
+            raise IndexMismatchError(
+                f"{self.name} holds tensors made with {there}; drop them first (rr tensors drop), "
+                f"or go on with those settings instead of {settings}"
+            )
+
+    def hashes(self, keys: Sequence[str]) -> dict[str, str]:
+        """Return `_id` -> content hash of those that there are tensors of."""
+        hashes: dict[str, str] = {}
+        for start in range(0, len(keys), _AT_ONCE):
+            request = self._fetch(keys[start : start + _AT_ONCE], _HASH)
+            docs = found(self._cluster.send(request)["docs"], self._cluster.location)
+            hashes |= {each["_id"]: each["_source"][_HASH] for each in docs}
+        return hashes
+
+    def write(self, entries: Sequence[tuple[str, TokenTensor]]) -> None:
+        """Store tensors under the `_id` of their documents."""
+        settings = self.settings()
+        if settings is None:
+            raise IndexNotFoundError(f"{self.name} does not exist; create it first")
+        operations = (
+            Operation(key, tensor_lines(key, tensor, settings)) for key, tensor in entries
+        )
+        refused = bulk(self._cluster, self.name, operations)[1]
+        if refused:
+            raise PartialWriteError(
+                f"{self.name} refused {len(refused)} of {len(entries)} tensors: "
+                f"{next(iter(refused.values()))}",
+                refused,
+            )
+
+    def ids(self) -> Iterator[str]:
+        """Iterate over the ids of the documents that have a tensor."""
+        if self.settings() is None:
+            return
+        refresh(self._cluster, self.name)
+        for page in walk(self._cluster, self.name, source={"includes": [_ID]}):
+            yield from (hit["_source"].get(_ID, hit["_id"]) for hit in page)
+
+    def drop(self) -> None:
+        """Delete the index; harmless where there is none."""
+        self._settings = None
+        try:
+            self._cluster.send(Request("DELETE", self._path))
+        except IndexNotFoundError:
+            return
+
+    def scores(self, query: Vectors, keys: Sequence[str]) -> Steps[dict[str, float]]:
+        """Compute MaxSim of a query's token vectors, (m, dim), with these documents' tensors."""
+        settings = yield from self.ask()
+        if settings is None or not keys:
+            return {}
+        answer = yield self._fetch(keys, _TENSOR)
+        docs = found(answer["docs"], self._cluster.location)
+        scores: dict[str, float] = yield partial(score_tensors, docs, query, settings)
+        return scores
+
+    def _fetch(self, keys: Sequence[str], field: str) -> Request:
+        return Request(
+            "POST", f"{self._path}/_mget", {"ids": list(keys)}, {"_source_includes": field}
+        )
+
+
+def new_sidecar(settings: TensorSettings) -> dict[str, Any]:
+    """Word the index: nothing in it can be searched for."""
+    return {
+        # Base64 of numbers hardly compresses, and is read far more often than it is written.
+        "settings": {"index": {"number_of_shards": 1, "codec": "default"}},
+        "mappings": {
+            "_meta": {META: asdict(settings)},
+            "dynamic": False,
+            "properties": {_TENSOR: {"type": "binary"}},
+        },
+    }
+
+
+def tensor_lines(key: str, tensor: TokenTensor, settings: TensorSettings) -> bytes:
+    """Word the writing of one tensor."""
+    packed = base64.b64encode(tensors.pack(tensor.tokens, settings.dtype)).decode()
+    body = {_TENSOR: packed, _HASH: tensor.content_hash}
+    if key != tensor.id:
+        body[_ID] = tensor.id
+    return (json.dumps({"index": {"_id": key}}) + "\n" + json.dumps(body) + "\n").encode()
+
+
+def score_tensors(
+    docs: Sequence[Mapping[str, Any]], query: Vectors, settings: TensorSettings
+) -> dict[str, float]:
+    """Score fetched tensors: `_id` -> MaxSim."""
+    packed = [base64.b64decode(each["_source"][_TENSOR]) for each in docs]
+    scores = tensors.score(query, packed, dimension=settings.dimension, dtype=settings.dtype)
+    return dict(zip((each["_id"] for each in docs), scores, strict=True))
