@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import threading
 from pathlib import Path
 
@@ -53,6 +54,13 @@ def test_threads_get_the_scores_that_one_gets_alone(reranker: CrossEncoder) -> N
         thread.join()
     assert len(answers) == 16
     assert all(answer == pytest.approx(expected, abs=1e-5) for answer in answers)
+
+
+async def test_tasks_get_the_scores_that_one_gets_alone(reranker: CrossEncoder) -> None:
+    hits = rank((Document(str(n), text), 0.0) for n, text in enumerate(TEXTS))
+    expected = reranker.judge(QUERY, hits).hits
+    for judgment in await asyncio.gather(*(reranker.ajudge(QUERY, hits) for _ in range(16))):
+        assert judgment.hits == expected
 
 
 def test_the_template_says_what_is_read_of_a_document(folder: Path) -> None:
