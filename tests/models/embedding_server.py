@@ -45,9 +45,10 @@ def ok(content: Any) -> Reply:
 
 
 @contextmanager
-def serve() -> Iterator[EmbeddingServer]:
-    """Run the server on a free port."""
+def serve(documented: Callable[[str, Any], Reply] | None = None) -> Iterator[EmbeddingServer]:
+    """Run the server on a free port; `documented` answers (path, body) as other servers do."""
     state = EmbeddingServer()
+    answer = documented or _documented
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -61,7 +62,7 @@ def serve() -> Iterator[EmbeddingServer]:
         def reply(self, body: Any) -> None:
             headers = {name.lower(): value for name, value in self.headers.items()}
             state.requests.append((self.path, headers, body))
-            planned = state.replies.pop(0) if state.replies else _documented(self.path, body)
+            planned = state.replies.pop(0) if state.replies else answer(self.path, body)
             status, extra, content = planned() if callable(planned) else planned
             try:
                 self.send_response(status)
