@@ -18,7 +18,7 @@ from retrieve_rerank.cli.options import (
 from retrieve_rerank.cli.results import result_as_json, write_json
 from retrieve_rerank.config import build_retriever
 from retrieve_rerank.language import detect_language
-from retrieve_rerank.models.loading import query_is_cut
+from retrieve_rerank.models.embedders import query_is_cut
 from retrieve_rerank.settings import load_settings
 
 SHORT_QUERY = 100
