@@ -3,13 +3,26 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check wheel clean
+.PHONY: demo test test-servers check wheel clean
 
 demo: $(VENV)/demo
 	$(BIN)/rr demo
 
 test: $(VENV)/dev
 	$(BIN)/pytest -q
+
+# What talks to servers, against those that RR_TEST_ELASTICSEARCH_URL and RR_TEST_QDRANT_URL name,
+# else against those of deploy/compose.yaml, which needs Docker.
+SERVER_TESTS := tests/connectors tests/stores
+test-servers: $(VENV)/dev
+ifneq ($(RR_TEST_ELASTICSEARCH_URL)$(RR_TEST_QDRANT_URL),)
+	$(BIN)/pytest -q $(SERVER_TESTS)
+else
+	docker compose -f deploy/compose.yaml up --wait
+	RR_TEST_ELASTICSEARCH_URL=http://localhost:9200 RR_TEST_QDRANT_URL=http://localhost:6333 \
+		$(BIN)/pytest -q $(SERVER_TESTS); \
+		status=$$?; docker compose -f deploy/compose.yaml down --volumes; exit $$status
+endif
 
 check: $(VENV)/dev wheel
 	$(BIN)/ruff check .
