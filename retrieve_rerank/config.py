@@ -15,6 +15,7 @@ from retrieve_rerank.base import Connector, Encoder, Reranker, Scorer
 from retrieve_rerank.connectors.hybrid import Fusion
 from retrieve_rerank.errors import ConfigError, IndexNotFoundError
 from retrieve_rerank.models.loading import find_checkpoint, load_encoder
+from retrieve_rerank.models.rerank_apis import is_remote
 from retrieve_rerank.pipeline import Retriever
 from retrieve_rerank.registry import connector_class, reranker_class
 from retrieve_rerank.rerankers.cached import Cached, ScoreCache
@@ -132,7 +133,12 @@ def build_retriever(settings: Settings) -> Retriever:
 
 
 def reranker_of(model: str | None) -> str:
-    """Name the reranker that runs a model: a cross-encoder if it scores pairs, else MaxSim."""
+    """Name the reranker that runs a model: a cross-encoder if it scores pairs, else MaxSim.
+
+    Models of services, such as cohere:rerank-v3.5, are remote.
+    """
+    if model is not None and is_remote(model):
+        return "remote"
     if model is None or find_checkpoint(model).folder.labels is None:
         return "max-sim"
     return "cross-encoder"

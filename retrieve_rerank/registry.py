@@ -43,6 +43,7 @@ RERANKERS: Mapping[str, Entry] = {
     "diversify": Entry("retrieve_rerank.rerankers.diversify:Diversify"),
     "popularity": Entry("retrieve_rerank.rerankers.metadata:Popularity"),
     "recency": Entry("retrieve_rerank.rerankers.metadata:Recency"),
+    "remote": Entry("retrieve_rerank.rerankers.remote:Remote"),
 }
 
 

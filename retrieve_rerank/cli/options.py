@@ -68,11 +68,15 @@ def stage_options(command: Command) -> Command:
             type=click.IntRange(min=1),
             help="How many of the candidates the reranker judges.  [default: all]",
         ),
-        click.option("--model", help="Model of the reranker: an alias, a hub id or a folder."),
+        click.option(
+            "--model",
+            help="Model of the reranker: an alias, a hub id, a folder, or a service's, such as "
+            "cohere:rerank-v3.5 or tei:http://localhost:8080.",
+        ),
         click.option(
             "--rerank",
             metavar="NAME",
-            help=f"Reranker: max-sim, cross-encoder, or {NO_RERANKER}.  "
+            help=f"Reranker: max-sim, cross-encoder, remote, or {NO_RERANKER}.  "
             "[default: max-sim where the index has token tensors]",
         ),
     ):

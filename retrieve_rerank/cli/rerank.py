@@ -16,11 +16,15 @@ from retrieve_rerank.sources.records import Reason
 
 
 @click.command()
-@click.option("--model", help="Model of the reranker: an alias, a hub id or a folder.")
+@click.option(
+    "--model",
+    help="Model of the reranker: an alias, a hub id, a folder, or a service's, such as "
+    "cohere:rerank-v3.5.",
+)
 @click.option(
     "--reranker",
     metavar="NAME",
-    help="max-sim or cross-encoder.  [default: what the model is made for]",
+    help="max-sim, cross-encoder or remote.  [default: what the model is made for]",
 )
 @click.option("--top-k", type=click.IntRange(min=1), help="Documents to return.  [default: all]")
 @click.option(
