@@ -5,7 +5,7 @@ Knows nothing of how requests are worded or points are made.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 from qdrant_client import QdrantClient, models
@@ -16,18 +16,25 @@ from retrieve_rerank.base import (
     Filter,
     IndexReport,
     IndexSchema,
+    Knob,
     SparseEncoder,
-    TensorConnector,
     TensorDtype,
     TensorSearch,
+    TensorSettings,
+    TensorStore,
+    TokenTensor,
+    Vectors,
+    VectorSearch,
 )
 from retrieve_rerank.connectors.hybrid import Fusion
-from retrieve_rerank.connectors.qdrant import creation
+from retrieve_rerank.connectors.qdrant import audit, creation
 from retrieve_rerank.connectors.qdrant.address import Address
 from retrieve_rerank.connectors.qdrant.description import describe
+from retrieve_rerank.connectors.qdrant.layout import TENSOR_HASH
 from retrieve_rerank.connectors.qdrant.searcher import Searcher
 from retrieve_rerank.connectors.qdrant.server import Call, Server, Steps
 from retrieve_rerank.connectors.qdrant.state import Options, read_state
+from retrieve_rerank.connectors.qdrant.tensors import Tensors
 from retrieve_rerank.connectors.qdrant.writer import Writer
 from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.types import Document, Hit
@@ -36,7 +43,7 @@ _PAGE = 256  # points read at once when walking over all
 _FETCHED_AT_ONCE = 1000  # documents asked for by their ids
 
 
-class QdrantConnector(TensorConnector):
+class QdrantConnector(TensorStore, VectorSearch):
     """A collection of a Qdrant server, made by this library or by others.
 
     What it holds is found out when connecting. Safe to share between threads and event loops.
@@ -47,6 +54,7 @@ class QdrantConnector(TensorConnector):
         self._server = server
         self._searcher = searcher
         self._writer = Writer(server, searcher)
+        self._tensors = Tensors(self._writer)
 
     @classmethod
     def connect(
@@ -221,6 +229,83 @@ class QdrantConnector(TensorConnector):
             self._searcher.options,
             location=self._server.location,
             documents=self.count(),
+        )
+
+    def tensor_settings(self) -> TensorSettings | None:
+        """Tell how the tensors that are there were made; None where there are none."""
+        return self._tensors.settings()
+
+    def create_tensors(self, settings: TensorSettings) -> None:
+        """Make room for tensors in the collection, which may be others'.
+
+        Raises IndexMismatchError where tensors of other settings are, UnsupportedServerError
+        before Qdrant 1.18, and ConfigError for int8 before 1.20.
+        """
+        self._tensors.create(settings)
+
+    def tensor_hashes(self, ids: Sequence[str]) -> dict[str, str]:
+        """Return document id -> content hash, for those of these documents with a tensor."""
+        return self._tensors.hashes(ids)
+
+    def write_tensors(self, tensors: Sequence[TokenTensor]) -> None:
+        """Store tensors, replacing those of the same documents; raise PartialWriteError.
+
+        Those of documents that are gone are left out, and tokens of one that together have more
+        numbers than Qdrant takes (1,048,576) are averaged with their neighbours.
+        """
+        self._tensors.write(tensors)
+
+    def tensor_ids(self) -> Iterator[str]:
+        """Iterate over the ids that have a tensor; deleting a document deletes its tensor."""
+        layout = self._searcher.state.layout
+        for points in self._pages(with_payload=[TENSOR_HASH, *([layout.id] if layout.id else [])]):
+            yield from (layout.document_id(p) for p in points if TENSOR_HASH in (p.payload or {}))
+
+    def delete_tensors(self, ids: Sequence[str]) -> None:
+        """Delete the tensors of these documents."""
+        self._tensors.delete(ids)
+
+    def drop_tensors(self) -> None:
+        """Delete all tensors and the room made for them; the documents stay as they are."""
+        self._tensors.drop()
+
+    def knobs(self) -> list[Knob]:
+        """List what can be tuned; nothing in local mode, which is exact."""
+        if self._server.local:
+            return []
+        state, options = self._searcher.state, self._searcher.options
+        return audit.knobs(audit.dense_field(self._searcher), state.limits, options)
+
+    def query_vectors(self, queries: Sequence[str]) -> Vectors:
+        """Embed queries as searches do; (n, dim)."""
+        return self._searcher.state.encoder.load().embed_queries(queries)
+
+    def nearest(
+        self, vector: Vectors, *, top_k: int, settings: Mapping[str, float] | None = None
+    ) -> list[tuple[str, float]]:
+        """Find (document id, similarity) through the graph, best first, with these knobs."""
+        steps = audit.nearest(self._searcher, vector, top_k=top_k, settings=settings or {})
+        return self._server.run(steps)
+
+    def nearest_exact(
+        self,
+        vectors: Vectors,
+        *,
+        top_k: int,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> list[list[tuple[str, float]]]:
+        """Find the true neighbours of each query, (document id, similarity), best first.
+
+        By the engine, unless its strict mode allows no exact search: then by reading all vectors
+        once.
+        """
+        return audit.nearest_exact(
+            self._server,
+            self._searcher,
+            vectors,
+            self._pages,
+            top_k=top_k,
+            on_progress=on_progress or (lambda _: None),
         )
 
     def close(self) -> None:

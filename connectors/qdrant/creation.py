@@ -17,6 +17,7 @@ from retrieve_rerank.connectors.qdrant.limits import METADATA, TEXT_QUERY, Versi
 from retrieve_rerank.connectors.qdrant.record import KEY, SCHEMA, IndexRecord, save_record
 from retrieve_rerank.connectors.qdrant.server import Call, Server, Steps
 from retrieve_rerank.errors import ConfigError
+from retrieve_rerank.models.resolving import portable_name
 
 POOLING_FACTOR = 2
 """Tokens averaged into one, as in the embedded index: docs/benchmarks/recipe.md."""
@@ -46,7 +47,11 @@ def create(
         )
         if tensors is not None:
             settings = TensorSettings(
-                encoder.name, encoder.fingerprint, encoder.dimension, tensors, POOLING_FACTOR
+                portable_name(encoder.name),
+                encoder.fingerprint,
+                encoder.dimension,
+                tensors,
+                POOLING_FACTOR,
             )
             vectors[TENSORS] = models.VectorParams(
                 size=encoder.dimension,

@@ -20,7 +20,7 @@ from retrieve_rerank.types import Document
 OURS = "retrieve-rerank"
 """The writer of an index of our own schema."""
 
-TENSORS = "tokens"
+TENSORS = "_rr_tokens"
 """Name of the multivector with token tensors."""
 
 TENSOR_HASH = "_rr_tensor_hash"
@@ -80,14 +80,18 @@ class Layout:
         except ValueError:
             return None
 
+    def document_id(self, point: models.Record | models.ScoredPoint) -> str:
+        """Read a point's document id."""
+        payload = point.payload or {}
+        return str(payload[self.id]) if self.id and self.id in payload else str(point.id)
+
     def document(self, point: models.Record | models.ScoredPoint) -> Document:
         """Read a point's document; what it lacks is empty."""
         payload = point.payload or {}
         metadata = self._metadata(payload)
         if self.title and (title := as_text(reach(payload, self.title))):
             metadata.setdefault("title", title)
-        document_id = str(payload[self.id]) if self.id and self.id in payload else str(point.id)
-        return Document(document_id, self._text(payload), metadata)
+        return Document(self.document_id(point), self._text(payload), metadata)
 
     def metadata_of(self, payload: Mapping[str, Any]) -> dict[str, Any]:
         """Take a payload's metadata as it lies there, for the filters over it."""
@@ -96,6 +100,11 @@ class Layout:
     def path(self, of_metadata: str) -> str:
         """Return where in the payload a path of the metadata is."""
         return f"{self.metadata}.{of_metadata}" if self.metadata else of_metadata
+
+    @property
+    def id_selector(self) -> list[str] | bool:
+        """What tells a document's id, fetched of a payload."""
+        return [self.id] if self.id else False
 
     @property
     def selector(self) -> models.PayloadSelectorInclude | models.PayloadSelectorExclude:

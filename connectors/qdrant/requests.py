@@ -100,11 +100,20 @@ def max_sim_request(
 
 
 def nearest_request(
-    field: VectorField, vector: Vectors, *, top_k: int, params: models.SearchParams | None
+    field: VectorField,
+    vector: Vectors,
+    *,
+    top_k: int,
+    params: models.SearchParams | None,
+    layout: Layout,
 ) -> models.QueryRequest:
     """Ask for a vector's neighbours alone."""
     return models.QueryRequest(
-        query=vector.tolist(), using=field.name or None, limit=top_k, params=params
+        query=vector.tolist(),
+        using=field.name or None,
+        limit=top_k,
+        params=params,
+        with_payload=layout.id_selector,
     )
 
 

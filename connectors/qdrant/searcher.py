@@ -74,7 +74,7 @@ class Searcher:
         scores = requests.max_sims(answers.pop(TENSORS), asked.tokens)
         kept = {hit.document.id for hit in hits}
         ids = {
-            each.id: state.layout.document(each).id
+            each.id: state.layout.document_id(each)
             for points in answers.values()
             for each in points
             if each.id in scores

@@ -209,6 +209,7 @@ class Server:
         left_s = deadline.left_s
         if call.method not in _UNTIMED and not self.local:
             own_s = self._timeout_s if call.method in _READS else self._write_timeout_s
+            own_s = arguments.get("timeout", own_s)
             arguments["timeout"] = math.ceil(min(own_s, left_s, self.max_timeout_s))
         return arguments
 

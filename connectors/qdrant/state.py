@@ -21,12 +21,16 @@ from retrieve_rerank.connectors.qdrant.detection import (
     sparse_names,
     vector_fields,
 )
-from retrieve_rerank.connectors.qdrant.layout import TENSORS, Layout
+from retrieve_rerank.connectors.qdrant.layout import TENSORS, Layout, Lexical
 from retrieve_rerank.connectors.qdrant.limits import TEXT_QUERY, Limits, Version, read_version
 from retrieve_rerank.connectors.qdrant.record import IndexRecord, load_record
 from retrieve_rerank.connectors.qdrant.server import Call, Compute, Server, Steps
 from retrieve_rerank.connectors.query_encoder import QueryEncoder
-from retrieve_rerank.errors import ConfigError, IndexMismatchError
+from retrieve_rerank.errors import (
+    ConfigError,
+    ConnectorError,
+    IndexMismatchError,
+)
 
 SAMPLE = 50  # points that tell what the payload's fields are for
 _MAX_SAMPLED_FIELDS = 1000
@@ -133,6 +137,8 @@ def read_state(server: Server, collection: str, options: Options) -> Steps[State
         options.sparse_encoder is not None,
     )
     layout = detect(info, sample, choice, ours=ours, text_queries=version >= TEXT_QUERY)
+    if server.local and layout.lexical is None and sample:
+        layout = yield from _probe_text_index(collection, layout)
     state = State(
         collection,
         version,
@@ -159,6 +165,16 @@ def reread(server: Server, state: State) -> Steps[State]:
     record = IndexRecord.read(values, server.location)
     fields = record.fields if record.schema is not None else state.fields
     return replace(state, info=info, record=record, fields=fields)
+
+
+def _probe_text_index(collection: str, layout: Layout) -> Steps[Layout]:
+    """Ask local mode for a text index by searching it: it does not list its indexes."""
+    probe = models.QueryRequest(query=models.TextQuery(text="a"), using=layout.text, limit=1)
+    try:
+        yield Call("query_batch_points", {"collection_name": collection, "requests": [probe]})
+    except ConnectorError:
+        return layout
+    return replace(layout, lexical=Lexical("text-index", layout.text))
 
 
 def _sampled_fields(

@@ -20,16 +20,11 @@ from retrieve_rerank.connectors.filters import add_fields
 from retrieve_rerank.connectors.lexical import Bm25
 from retrieve_rerank.connectors.qdrant.points import Sized, make_points
 from retrieve_rerank.connectors.qdrant.record import IndexRecord, save_record
+from retrieve_rerank.connectors.qdrant.refusals import MAX_REFUSED, partial, write_what_can_be
 from retrieve_rerank.connectors.qdrant.searcher import Searcher
 from retrieve_rerank.connectors.qdrant.server import Call, Server, Steps
 from retrieve_rerank.connectors.records import Record, record
-from retrieve_rerank.errors import (
-    ConnectorError,
-    LimitExceededError,
-    PartialWriteError,
-    RetrieveRerankError,
-    SchemaError,
-)
+from retrieve_rerank.errors import SchemaError
 from retrieve_rerank.template import Template
 from retrieve_rerank.types import Document
 
@@ -48,25 +43,24 @@ _KINDS = {
     "boolean": models.PayloadSchemaType.BOOL,
 }  # an index holds values of one type, so that fields of mixed types have none
 _DELETED_AT_ONCE = 1000
-_MAX_REFUSED = 100  # after which it is no longer about single documents
 
 
 class Writer:
     """Changes a collection; one thread at a time, the others wait."""
 
     def __init__(self, server: Server, searcher: Searcher) -> None:
-        self._server = server
-        self._searcher = searcher  # whose view of the collection is kept up to date
+        self.server = server
+        self.searcher = searcher  # whose view of the collection is kept up to date
         self._turn = threading.RLock()  # `on_progress` may write too
 
     def index(
         self, documents: Iterable[Document], on_progress: Callable[[int], None] | None
     ) -> IndexReport:
         """Add the documents; raise PartialWriteError at the end for those that were refused."""
-        state = self._searcher.state
+        state = self.searcher.state
         if not state.ours:
             raise SchemaError(
-                f"{self._server.location} was made by others ({state.layout.writer}), who alone "
+                f"{self.server.location} was made by others ({state.layout.writer}), who alone "
                 "write to it; make an index of your own: rr index SOURCE --index URL, with the "
                 "name of a new collection"
             )
@@ -77,43 +71,47 @@ class Writer:
                 records = {each.id: each for each in map(record, batch)}  # the last one counts
                 new = self._changed(records)
                 self._learn_fields(new)
-                made = make_points(new, self._searcher.state.record, self._encoder())
-                for points in _cut(made.points, self._searcher.state.limits.upsert_batch):
-                    refused |= self._upsert(points)
-                    if len(refused) > _MAX_REFUSED:
-                        raise _partial(refused)
+                made = make_points(new, self.searcher.state.record, self._encoder())
+                for points in _cut(made.points, self.searcher.state.limits.upsert_batch):
+                    refused |= write_what_can_be(points, self._upsert, _id_of)
+                    if len(refused) > MAX_REFUSED:
+                        raise partial(refused)
                 indexed += len(new)
                 unchanged += len(records) - len(new)
                 truncated += made.truncated
                 if on_progress:
                     on_progress(len(batch))
         if refused:
-            raise _partial(refused)
+            raise partial(refused)
         return IndexReport(indexed, unchanged, truncated)
 
     def delete(self, ids: Sequence[str]) -> int:
         """Delete documents; return how many there were."""
-        layout = self._searcher.state.layout
+        layout = self.searcher.state.layout
         unique = dict.fromkeys(map(layout.point_id, ids))
         points = [point for point in unique if point is not None]
         found = 0
         with self._turn:
             for start in range(0, len(points), _DELETED_AT_ONCE):
-                found += self._server.run(self._delete(points[start : start + _DELETED_AT_ONCE]))
+                found += self.server.run(self._delete(points[start : start + _DELETED_AT_ONCE]))
         return found
 
     def save(self, record: IndexRecord) -> None:
         """Write the collection's record."""
-        state = self._searcher.state
-        self._server.run(save_record(state.collection, state.version, record))
-        self._searcher.state = replace(state, record=record, fields=record.fields)
+        state = self.searcher.state
+        self.server.run(save_record(state.collection, state.version, record))
+        self.searcher.state = replace(state, record=record, fields=record.fields)
+
+    def _upsert(self, points: Sequence[models.PointStruct]) -> None:
+        arguments = {"collection_name": self.searcher.state.collection, "points": list(points)}
+        self.server.run(_one(Call("upsert", arguments)))
 
     def _encoder(self) -> Encoder | None:
-        encoder = self._searcher.state.encoder
+        encoder = self.searcher.state.encoder
         return encoder.load() if encoder.exists else None  # type: ignore[return-value]  # of an own index: `create` takes no other
 
     def _delete(self, points: Sequence[int | str]) -> Steps[int]:
-        collection = self._searcher.state.collection
+        collection = self.searcher.state.collection
         there = yield Call(
             "retrieve",
             {"collection_name": collection, "ids": list(points), "with_payload": False},
@@ -124,8 +122,8 @@ class Writer:
 
     def _fit(self, documents: Iterable[Document]) -> Iterable[Document]:
         """Tell language and average length from the first documents an index ever sees."""
-        self._server.run(self._searcher.refresh())  # another process may have begun
-        known = self._searcher.state.record
+        self.server.run(self.searcher.refresh())  # another process may have begun
+        known = self.searcher.state.record
         if known.bm25 is not None:
             return documents
         first, documents = sample(documents)
@@ -136,38 +134,38 @@ class Writer:
         return documents
 
     def _changed(self, records: Mapping[str, Record]) -> list[Record]:
-        layout = self._searcher.state.layout
+        layout = self.searcher.state.layout
         points = {layout.point_id(id_): each for id_, each in records.items()}
         arguments = {
-            "collection_name": self._searcher.state.collection,
+            "collection_name": self.searcher.state.collection,
             "ids": list(points),
             "with_payload": ["hash"],
         }
-        for old in self._server.run(_one(Call("retrieve", arguments))):
+        for old in self.server.run(_one(Call("retrieve", arguments))):
             if (old.payload or {}).get("hash") == points[old.id].content_hash:
                 del points[old.id]
         return list(points.values())
 
     def _learn_fields(self, records: Iterable[Record]) -> None:
         # Before their documents are written: a filter may name too many fields, never too few.
-        known = self._searcher.state.record
+        known = self.searcher.state.record
         fields = deepcopy(known.fields)
         changed = [add_fields(fields, each.metadata) for each in records]
         if not any(changed):
             return
-        self._server.run(self._searcher.refresh())  # another process may have learned others
-        known = self._searcher.state.record
+        self.server.run(self.searcher.refresh())  # another process may have learned others
+        known = self.searcher.state.record
         fields = deepcopy(known.fields)
         for each in records:
             add_fields(fields, each.metadata)
         if fields != known.fields:
             self.save(replace(known, fields=fields))
-        if not self._server.local:
-            self._server.run(self._index_fields())
+        if not self.server.local:
+            self.server.run(self._index_fields())
 
     def _index_fields(self) -> Steps[None]:
         """Make a payload index for each field, anew where a later type's values would lack."""
-        state = self._searcher.state
+        state = self.searcher.state
         wanted = {
             state.layout.path(path): _KINDS.get(kind)
             for paths in state.fields.values()
@@ -182,24 +180,11 @@ class Writer:
                 yield Call("delete_payload_index", name)
             if kind is not None:
                 yield Call("create_payload_index", {**name, "field_schema": kind})
-        yield from self._searcher.refresh()
+        yield from self.searcher.refresh()
 
-    def _upsert(self, points: Sequence[models.PointStruct]) -> dict[str, str]:
-        """Write points; where the server refuses them, halve until it is clear which it is."""
-        arguments = {"collection_name": self._searcher.state.collection, "points": list(points)}
-        try:
-            self._server.run(_one(Call("upsert", arguments)))
-        except RetrieveRerankError as exc:
-            if type(exc) not in (ConnectorError, LimitExceededError):
-                raise  # not about what the documents hold
-            if len(points) == 1:
-                return {(points[0].payload or {})["id"]: str(exc)}
-            half = len(points) // 2
-            refused = self._upsert(points[:half])
-            if len(refused) <= _MAX_REFUSED:
-                refused |= self._upsert(points[half:])
-            return refused
-        return {}
+
+def _id_of(point: models.PointStruct) -> str:
+    return str((point.payload or {})["id"])
 
 
 def _cut(points: Iterable[Sized], upsert_batch: float) -> Iterator[list[models.PointStruct]]:
@@ -215,13 +200,6 @@ def _cut(points: Iterable[Sized], upsert_batch: float) -> Iterator[list[models.P
         size += each.size
     if batch:
         yield batch
-
-
-def _partial(refused: Mapping[str, str]) -> PartialWriteError:
-    id_, why = next(iter(refused.items()))
-    return PartialWriteError(
-        f"{len(refused)} documents were refused; {id_!r}, for one: {why}", refused
-    )
 
 
 def _one(call: Call) -> Steps[Any]:

@@ -1,0 +1,156 @@
+"""Approximate and exact search for a vector's neighbours, to compare the two.
+
+Knows nothing of texts, nor of what is made of the comparison.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from qdrant_client import models
+
+from retrieve_rerank.base import Knob, Vectors
+from retrieve_rerank.connectors.fields import VectorField
+from retrieve_rerank.connectors.qdrant import requests
+from retrieve_rerank.connectors.qdrant.layout import Layout
+from retrieve_rerank.connectors.qdrant.limits import Limits
+from retrieve_rerank.connectors.qdrant.searcher import HNSW_EF, OVERSAMPLE, Searcher
+from retrieve_rerank.connectors.qdrant.server import WRITE_TIMEOUT_S, Call, Server, Steps
+from retrieve_rerank.connectors.qdrant.state import Options
+from retrieve_rerank.errors import LimitExceededError, SchemaError
+
+_QUERIES_AT_ONCE = 16
+
+Neighbours = list[tuple[str, float]]
+
+
+def knobs(field: VectorField, limits: Limits, options: Options) -> list[Knob]:
+    """List what can be tuned, within what strict mode allows."""
+    widths = [ef for ef in (16, 32, 64, 128, 256, 512, 1024) if ef <= limits.hnsw_ef]
+    found = [Knob("hnsw_ef", widths, options.hnsw_ef or HNSW_EF)]
+    if field.quantization is not None:
+        factors = [each for each in (0.0, 1.0, 2.0, 3.0, 5.0) if each <= limits.oversampling]
+        default = OVERSAMPLE if options.oversample is None else options.oversample
+        found.append(Knob("oversample", factors, default))
+    return found
+
+
+def dense_field(searcher: Searcher) -> VectorField:
+    """Return the vectors that are searched; raise SchemaError where there are none."""
+    field = searcher.state.layout.dense
+    if field is None:
+        raise SchemaError(
+            "no vectors are searched here; name the encoder they were made with, with --encoder"
+        )
+    return field
+
+
+def nearest(
+    searcher: Searcher, vector: Vectors, *, top_k: int, settings: Mapping[str, float]
+) -> Steps[Neighbours]:
+    """Find neighbours through the graph."""
+    params = searcher.params(
+        depth=1, hnsw_ef=settings.get("hnsw_ef"), oversample=settings.get("oversample")
+    )
+    [found] = yield from _ask(searcher, [vector], top_k=top_k, params=params)
+    return found
+
+
+def nearest_exact(
+    server: Server,
+    searcher: Searcher,
+    vectors: Vectors,
+    pages: Callable[..., Iterator[list[models.Record]]],
+    *,
+    top_k: int,
+    on_progress: Callable[[int], None],
+) -> list[Neighbours]:
+    """Find the true neighbours: by the engine, or by reading all vectors where it may not."""
+    state, field = searcher.state, dense_field(searcher)
+    if not state.limits.exact or top_k > state.limits.query:
+        return _by_reading(field, state.layout, vectors, pages, top_k=top_k, heard=on_progress)
+    params = None
+    if not server.local:  # which is exact anyway, and warns of params
+        quantized = field.quantization is not None
+        params = requests.search_params(
+            hnsw_ef=None, quantized=quantized, oversample=None, exact=True
+        )
+    found: list[Neighbours] = []
+    step = int(min(_QUERIES_AT_ONCE, state.limits.search_batch))
+    for start in range(0, len(vectors), step):
+        some = vectors[start : start + step]
+        found += server.run(
+            _ask(searcher, some, top_k=top_k, params=params, timeout=int(WRITE_TIMEOUT_S))
+        )
+        on_progress(len(some))
+    return found
+
+
+def _ask(
+    searcher: Searcher,
+    vectors: Sequence[Vectors] | Vectors,
+    *,
+    top_k: int,
+    params: models.SearchParams | None,
+    **timeout: int,
+) -> Steps[list[Neighbours]]:
+    state, field = searcher.state, dense_field(searcher)
+    if top_k > state.limits.query:
+        raise LimitExceededError(
+            f"the server's strict mode allows {state.limits.query:g} hits; got top_k={top_k}"
+        )
+    batch = [
+        requests.nearest_request(field, vector, top_k=top_k, params=params, layout=state.layout)
+        for vector in vectors
+    ]
+    arguments: dict[str, Any] = {"collection_name": state.collection, "requests": batch, **timeout}
+    answers = yield Call("query_batch_points", arguments)
+    return [
+        [
+            (state.layout.document_id(each), requests.higher(each.score, field.similarity))
+            for each in answer.points
+        ]
+        for answer in answers
+    ]
+
+
+def _by_reading(
+    field: VectorField,
+    layout: Layout,
+    vectors: Vectors,
+    pages: Callable[..., Iterator[list[models.Record]]],
+    *,
+    top_k: int,
+    heard: Callable[[int], None],
+) -> list[Neighbours]:
+    """Read all vectors once, keeping the best of each query; memory does not grow with them."""
+    best: list[Neighbours] = [[] for _ in vectors]
+    for points in pages(with_vectors=[field.name], with_payload=layout.id_selector):
+        rows = [(layout.document_id(each), _vector(each, field)) for each in points]
+        there = [(id_, row) for id_, row in rows if row is not None]
+        if there:
+            scores = similarities(vectors, np.stack([row for _, row in there]), field.similarity)
+            for i, row in enumerate(scores):
+                best[i] += [(id_, float(score)) for (id_, _), score in zip(there, row, strict=True)]
+                best[i] = sorted(best[i], key=lambda each: -each[1])[:top_k]
+        heard(len(points))
+    return best
+
+
+def similarities(queries: Vectors, rows: Vectors, similarity: str) -> Vectors:
+    """Compare queries, (m, dim), with rows, (n, dim), higher is better; (m, n)."""
+    if similarity == "l2":
+        return -np.sqrt(((queries[:, None] - rows[None]) ** 2).sum(axis=2))  # type: ignore[no-any-return]  # an array
+    if similarity == "l1":
+        return -np.abs(queries[:, None] - rows[None]).sum(axis=2)  # type: ignore[no-any-return]  # an array
+    if similarity == "cosine":  # of which Qdrant keeps rows of length 1
+        lengths = np.linalg.norm(queries, axis=1, keepdims=True)
+        queries = queries / np.maximum(lengths, 1e-12)
+    return queries @ rows.T
+
+
+def _vector(point: models.Record, field: VectorField) -> Vectors | None:
+    found = point.vector if not isinstance(point.vector, dict) else point.vector.get(field.name)
+    return None if found is None else np.asarray(found, dtype=np.float32)

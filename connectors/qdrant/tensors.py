@@ -1,0 +1,193 @@
+"""Token tensors beside the documents of a collection, ours or others'.
+
+They are a multivector of their own, and the hash of the text that each was made from is in the
+payload. Knows nothing of the models that make them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from qdrant_client import models
+
+from retrieve_rerank.base import TensorSettings, TokenTensor
+from retrieve_rerank.connectors.qdrant.creation import NO_GRAPH, tensor_datatype
+from retrieve_rerank.connectors.qdrant.detection import multivectors
+from retrieve_rerank.connectors.qdrant.layout import TENSOR_HASH, TENSORS
+from retrieve_rerank.connectors.qdrant.limits import VECTOR_NAMES
+from retrieve_rerank.connectors.qdrant.points import fit_tensor, wire_size
+from retrieve_rerank.connectors.qdrant.refusals import partial, write_what_can_be
+from retrieve_rerank.connectors.qdrant.server import Call, Steps
+from retrieve_rerank.connectors.qdrant.writer import BATCH_BYTES, Writer
+from retrieve_rerank.errors import IndexMismatchError, UnsupportedServerError
+
+
+class Tensors:
+    """Reads and writes the tensors of one collection."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._server = writer.server
+        self._searcher = writer.searcher
+
+    def settings(self) -> TensorSettings | None:
+        """Tell how the tensors that are there were made; None where there are none."""
+        self._server.run(self._searcher.refresh())
+        state = self._searcher.state
+        return state.record.tensors if state.has_tensors else None
+
+    def create(self, settings: TensorSettings) -> None:
+        """Make room; the record comes first, so that what a crash leaves is known as ours.
+
+        Raises IndexMismatchError where tensors of other settings are, and UnsupportedServerError
+        where the server cannot add vectors to a collection.
+        """
+        self._server.run(self._searcher.refresh())
+        state = self._searcher.state
+        recorded, there = state.record.tensors, TENSORS in multivectors(state.info)
+        if there and recorded != settings:
+            raise IndexMismatchError(
+                f"{self._server.location} has token tensors of other settings ({recorded}); got "
+                f"{settings}. Drop them first: rr tensors drop"
+            )
+        if there:
+            return
+        if state.version < VECTOR_NAMES:
+            raise UnsupportedServerError(
+                f"Qdrant {state.version[0]}.{state.version[1]} cannot add vectors to a collection; "
+                "1.18 can. Upgrade it, or make an index of your own with tensors from the start: "
+                "rr index SOURCE --index URL, with the name of a new collection"
+            )
+        datatype = tensor_datatype(settings.dtype, state.version)
+        self._writer.save(replace(state.record, tensors=settings))
+        self._server.run(self._make_room(settings.dimension, datatype))
+
+    def hashes(self, ids: Sequence[str]) -> dict[str, str]:
+        """Return document id -> content hash, for those of these documents with a tensor."""
+        points = self._points(ids)
+        arguments = {**self._collection, "ids": list(points), "with_payload": [TENSOR_HASH]}
+        found = self._server.run(_one("retrieve", arguments)) if points else []
+        return {
+            points[each.id]: each.payload[TENSOR_HASH]
+            for each in found
+            if each.payload and TENSOR_HASH in each.payload
+        }
+
+    def write(self, tensors: Sequence[TokenTensor]) -> None:
+        """Store tensors, leaving out documents that are gone; raise PartialWriteError."""
+        refused: dict[str, str] = {}
+        for batch in _cut(tensors):
+            refused |= write_what_can_be(
+                batch, lambda some: self._server.run(self._write(some)), lambda each: each.id
+            )
+        if refused:
+            raise partial(refused)
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Delete the tensors of these documents."""
+        self._server.run(self._delete(ids))
+
+    def drop(self) -> None:
+        """Delete all tensors and the room made for them."""
+        self._server.run(self._searcher.refresh())
+        state = self._searcher.state
+        if TENSORS in multivectors(state.info):
+            if state.version < VECTOR_NAMES:
+                raise UnsupportedServerError(
+                    f"Qdrant {state.version[0]}.{state.version[1]} cannot take vectors out of a "
+                    "collection; 1.18 can"
+                )
+            self._server.run(self._drop())
+        if state.record.tensors is not None:
+            self._writer.save(replace(state.record, tensors=None))
+            self._server.run(self._searcher.refresh())
+
+    @property
+    def _collection(self) -> dict[str, Any]:
+        return {"collection_name": self._searcher.state.collection}
+
+    def _points(self, ids: Sequence[str]) -> dict[models.ExtendedPointId, str]:
+        layout = self._searcher.state.layout
+        points = {layout.point_id(id_): id_ for id_ in ids}
+        return {point: id_ for point, id_ in points.items() if point is not None}
+
+    def _make_room(self, dimension: int, datatype: models.Datatype) -> Steps[None]:
+        config = models.DenseVectorConfig(
+            size=dimension,
+            distance=models.Distance.COSINE,
+            multivector_config=models.MultiVectorConfig(
+                comparator=models.MultiVectorComparator.MAX_SIM
+            ),
+            datatype=models.VectorStorageDatatype(datatype.value),
+        )
+        yield Call(
+            "create_vector_name",
+            {
+                **self._collection,
+                "vector_name": TENSORS,
+                "vector_name_config": models.DenseVectorNameConfig(dense=config),
+            },
+        )
+        # It takes no settings of the graph, and without them one would be built.
+        diff = models.VectorParamsDiff(hnsw_config=NO_GRAPH, on_disk=True)
+        yield Call("update_collection", {**self._collection, "vectors_config": {TENSORS: diff}})
+        yield from self._searcher.refresh()
+
+    def _write(self, tensors: Sequence[TokenTensor]) -> Steps[None]:
+        points = self._points([each.id for each in tensors])
+        arguments = {**self._collection, "ids": list(points), "with_payload": False}
+        there = {points[each.id]: each.id for each in (yield Call("retrieve", arguments))}
+        kept = [(there[each.id], each) for each in tensors if each.id in there]
+        if not kept:
+            return
+        vectors = [
+            models.PointVectors(id=point, vector={TENSORS: fit_tensor(each.tokens).tolist()})
+            for point, each in kept
+        ]
+        operations: list[models.UpdateOperation] = [
+            models.UpdateVectorsOperation(update_vectors=models.UpdateVectors(points=vectors)),
+            *(
+                models.SetPayloadOperation(
+                    set_payload=models.SetPayload(
+                        payload={TENSOR_HASH: each.content_hash}, points=[point]
+                    )
+                )
+                for point, each in kept
+            ),
+        ]
+        yield Call("batch_update_points", {**self._collection, "update_operations": operations})
+
+    def _delete(self, ids: Sequence[str]) -> Steps[None]:
+        points = list(self._points(ids))
+        there = yield Call("retrieve", {**self._collection, "ids": points, "with_payload": False})
+        selector = {**self._collection, "points": [each.id for each in there]}
+        if there:
+            yield Call("delete_payload", {**selector, "keys": [TENSOR_HASH]})
+            yield Call("delete_vectors", {**selector, "vectors": [TENSORS]})
+
+    def _drop(self) -> Steps[None]:
+        # The hashes first: without them a tensor that is left counts as missing, never as right.
+        everything = models.FilterSelector(filter=models.Filter())
+        keys = {**self._collection, "keys": [TENSOR_HASH], "points": everything}
+        yield Call("delete_payload", keys)
+        yield Call("delete_vector_name", {**self._collection, "vector_name": TENSORS})
+
+
+def _cut(tensors: Sequence[TokenTensor]) -> Iterator[list[TokenTensor]]:
+    """Cut into requests that a server takes."""
+    batch: list[TokenTensor] = []
+    size = 0
+    for each in tensors:
+        if batch and size + wire_size(each.tokens.size) > BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+        batch.append(each)
+        size += wire_size(each.tokens.size)
+    if batch:
+        yield batch
+
+
+def _one(method: str, arguments: dict[str, Any]) -> Steps[Any]:
+    return (yield Call(method, arguments))
