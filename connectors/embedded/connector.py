@@ -17,8 +17,11 @@ from retrieve_rerank.base import (
     Filter,
     IndexReport,
     IndexSchema,
+    Knob,
     TensorConnector,
     TensorSearch,
+    Vectors,
+    VectorSearch,
 )
 from retrieve_rerank.connectors.embedded import requests
 from retrieve_rerank.connectors.embedded.description import describe
@@ -51,7 +54,7 @@ _PAGE = 256  # points read at once when walking over all
 _GRAPH_FROM_BYTES = 10_000 << 10  # of vectors; the engine makes no graph below
 
 
-class EmbeddedConnector(TensorConnector):
+class EmbeddedConnector(TensorConnector, VectorSearch):
     """An index in a folder of this machine, ranked by BM25 and, with an encoder, by vectors.
 
     Only one process can have it open; threads of that process share one connector. Documents are
@@ -66,11 +69,12 @@ class EmbeddedConnector(TensorConnector):
         shard: SharedShard,
         encoder: IndexEncoder,
         fusion: Fusion,
+        hnsw_ef: int = requests.HNSW_EF,
     ) -> None:
         """Use `create` or `connect` instead."""
         self._folder = folder
         self._shard = shard
-        self._searcher = Searcher(manifest, shard, encoder, fusion)
+        self._searcher = Searcher(manifest, shard, encoder, fusion, hnsw_ef)
         self._writer = Writer(folder, manifest, shard, encoder)
 
     @classmethod
@@ -122,13 +126,15 @@ class EmbeddedConnector(TensorConnector):
         *,
         encoder: Encoder | None = None,
         fusion: Fusion | None = None,
+        hnsw_ef: int = requests.HNSW_EF,
         lock_timeout_s: float = LOCK_TIMEOUT_S,
         **options: Any,
     ) -> Self:
         """Open the index at a folder, or at embedded:///folder.
 
         Without an encoder, the recorded one is loaded by the first search that needs it. `fusion`
-        stands in for the recorded one; with weight 0 for "dense", searches load no encoder. Waits
+        stands in for the recorded one; with weight 0 for "dense", searches load no encoder.
+        `hnsw_ef` is how many candidates a walk of the graph keeps. Waits
         `lock_timeout_s` seconds for another process to finish. Raises IndexNotFoundError,
         IndexLockedError, IndexMismatchError or IndexCorruptError.
         """
@@ -145,6 +151,7 @@ class EmbeddedConnector(TensorConnector):
                 shard=SharedShard(folder, lock, open_shard(folder)),
                 encoder=index_encoder,
                 fusion=fusion or manifest.settings.fusion,
+                hnsw_ef=hnsw_ef,
             )
         except BaseException:
             lock.release()
@@ -190,6 +197,36 @@ class EmbeddedConnector(TensorConnector):
     def max_sim(self, query: str, ids: Sequence[str]) -> dict[str, float]:
         """Score these documents; those without token tensors are absent from the answer."""
         return self._searcher.max_sim(query, ids)
+
+    def knobs(self) -> list[Knob]:
+        """List what can be tuned: how many candidates a walk of the graph keeps."""
+        return [Knob("hnsw_ef", (16, 32, 64, 128, 256, 512), self._searcher.hnsw_ef)]
+
+    def query_vectors(self, queries: Sequence[str]) -> Vectors:
+        """Embed queries as searches do; (n, dim)."""
+        return self._searcher.query_vectors(queries)
+
+    def nearest(
+        self, vector: Vectors, *, top_k: int, settings: Mapping[str, float] | None = None
+    ) -> list[tuple[str, float]]:
+        """Find (document id, cosine) through the graph, best first."""
+        hnsw_ef = int((settings or {}).get("hnsw_ef", self._searcher.hnsw_ef))
+        return self._searcher.nearest(vector, top_k=top_k, hnsw_ef=hnsw_ef)
+
+    def nearest_exact(
+        self,
+        vectors: Vectors,
+        *,
+        top_k: int,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> list[list[tuple[str, float]]]:
+        """Find the true neighbours of each query, by comparing with every vector."""
+        found = []
+        for vector in vectors:
+            found.append(self._searcher.nearest(vector, top_k=top_k, hnsw_ef=None))
+            if on_progress:
+                on_progress(1)
+        return found
 
     def index(
         self,

@@ -22,6 +22,7 @@ from retrieve_rerank.types import Document, Hit, rank
 HNSW_EF = 256
 """Candidates that a search of the graph keeps: recall of .998 at 100 hits of 10,000 documents."""
 
+ID_ONLY = edge.PayloadSelector.Include(["id"])
 HASH_ONLY = edge.PayloadSelector.Include(["hash"])
 DOCUMENT_ONLY = edge.PayloadSelector.Exclude(["hash"])
 
@@ -69,6 +70,7 @@ def search_batch(
     tokens: Vectors | None,
     filter: edge.Filter | None,
     depth: int,
+    hnsw_ef: int = HNSW_EF,
 ) -> tuple[list[str], edge.QueryBatchRequest | None]:
     """Ask for the rankings, and MaxSim over their hits, in one batch.
 
@@ -80,7 +82,7 @@ def search_batch(
         queries[DENSE] = _nearest(dense, DENSE)
     if terms:
         queries[BM25] = _nearest(_sparse(terms), BM25)
-    params = edge.SearchParams(hnsw_ef=max(HNSW_EF, depth))
+    params = edge.SearchParams(hnsw_ef=max(hnsw_ef, depth))
     requests = [
         edge.QueryRequest(limit=depth, query=query, filter=filter, params=params)
         for query in queries.values()
@@ -108,6 +110,22 @@ def max_sim_request(tokens: Vectors, points: Sequence[str]) -> edge.QueryRequest
         query=_nearest(tokens, TOKENS),
         filter=edge.Filter(must=[edge.HasIdCondition(set(points))]),
     )
+
+
+def nearest_request(vector: Vectors, *, limit: int, hnsw_ef: int | None) -> edge.QueryRequest:
+    """Ask for the nearest documents' ids; without `hnsw_ef`, by comparing with every vector."""
+    exact = hnsw_ef is None
+    return edge.QueryRequest(
+        limit=limit,
+        query=_nearest(vector, DENSE),
+        params=edge.SearchParams(hnsw_ef=hnsw_ef, exact=exact),
+        with_payload=ID_ONLY,
+    )
+
+
+def neighbours(points: Sequence[edge.ScoredPoint]) -> list[tuple[str, float]]:
+    """Read (document id, cosine), best first."""
+    return [((each.payload or {})["id"], each.score) for each in points]
 
 
 def ranking(points: Sequence[edge.ScoredPoint]) -> list[Hit]:

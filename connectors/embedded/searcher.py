@@ -26,9 +26,15 @@ class Searcher:
     """Answers queries; safe to share between threads."""
 
     def __init__(
-        self, manifest: Manifest, shard: SharedShard, encoder: IndexEncoder, fusion: Fusion
+        self,
+        manifest: Manifest,
+        shard: SharedShard,
+        encoder: IndexEncoder,
+        fusion: Fusion,
+        hnsw_ef: int = requests.HNSW_EF,
     ) -> None:
         self.fusion = fusion
+        self.hnsw_ef = hnsw_ef
         self._shard = shard
         self._encoder = encoder
         self._field_indexes = FieldIndexes()
@@ -60,6 +66,7 @@ class Searcher:
             tokens=tokens,
             filter=requests.engine_filter(wanted),
             depth=max(top_k, DEPTH),
+            hnsw_ef=self.hnsw_ef,
         )
         if batch is None:
             return TensorSearch([], {})
@@ -90,6 +97,21 @@ class Searcher:
             answer = shard.query(requests.max_sim_request(encoding.tokens, list(points)))
         scores = requests.max_sims(answer, encoding.tokens)
         return {points[point]: score for point, score in scores.items()}
+
+    def query_vectors(self, queries: Sequence[str]) -> Vectors:
+        """Embed queries; raise ConfigError for an index without vectors."""
+        encoder = self._encoder.get()
+        if encoder is None:
+            raise ConfigError("the index was made without an encoder: it has no vectors")
+        return encoder.embed_queries(queries)
+
+    def nearest(
+        self, vector: Vectors, *, top_k: int, hnsw_ef: int | None
+    ) -> list[tuple[str, float]]:
+        """Find (document id, cosine); without `hnsw_ef`, by comparing with every vector."""
+        request = requests.nearest_request(vector, limit=top_k, hnsw_ef=hnsw_ef)
+        with self._shard.use() as shard:
+            return requests.neighbours(shard.query(request))
 
     def _encode(self, query: str, *, max_sim: bool) -> tuple[Vectors | None, Vectors | None]:
         """Encode a query as far as is needed: its vector, its tokens' vectors."""

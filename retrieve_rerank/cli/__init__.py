@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, Listing] = {
     "index": Listing("Add documents to an index, and make it where there is none."),
     "search": Listing("Search an index and rerank what it finds."),
     "eval": Listing("Measure an index and its rerankers against judgments.", "eval"),
+    "audit": Listing("Measure what approximate vector search loses on an index.", "eval"),
     "rerank": Listing("Rerank lists of documents, one JSON object a line."),
     "tensors": Listing("Give an index at a server token tensors, to rerank by."),
     "info": Listing("Show what an index holds, and what is installed."),

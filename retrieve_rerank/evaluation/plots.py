@@ -10,12 +10,15 @@ import math
 import re
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
+from retrieve_rerank.errors import InputError
+from retrieve_rerank.evaluation.audit import Audit, Measured
 from retrieve_rerank.evaluation.evaluate import StageEvaluation
 from retrieve_rerank.evaluation.measures import parse_measures, score
 from retrieve_rerank.types import Qrels
@@ -98,6 +101,73 @@ def sorted_deltas(deltas: Sequence[float], *, measure: str, title: str) -> str:
         axes.grid(axis="y")
         axes.set_axisbelow(True)
         return _svg(figure, title)
+
+
+def recall_by_latency(audit: Audit) -> str:
+    """Draw what each setting finds against the time it takes, a line for each oversampling."""
+    with mpl.rc_context(_STYLE):  # type: ignore[arg-type]  # its stubs name every key
+        return _svg(_recall_by_latency(audit), "Recall of each setting against its latency")
+
+
+def save_recall_by_latency(audit: Audit, path: Path) -> None:
+    """Write that picture to a file, whose name says in which format: .png, .svg or .pdf.
+
+    Raises InputError where that fails.
+    """
+    try:
+        with mpl.rc_context(_STYLE):  # type: ignore[arg-type]  # its stubs name every key
+            _recall_by_latency(audit).savefig(path, dpi=160)
+    except OSError as exc:
+        raise InputError(f"cannot write {path}: {exc.strerror}; name a file elsewhere") from exc
+
+
+def _recall_by_latency(audit: Audit) -> Figure:
+    width = audit.knobs[0].name
+    oversample = audit.knobs[1].name if len(audit.knobs) > 1 else None
+    figure = Figure(figsize=(9.2, 4.0), layout="constrained")
+    panels = figure.subplots(1, len(audit.top_ks), squeeze=False)[0]
+    for axes, top_k in zip(panels, audit.top_ks, strict=True):
+        lines: dict[float | None, list[Measured]] = {}
+        for each in audit.at(top_k):
+            lines.setdefault(each.settings.get(oversample or ""), []).append(each)
+        for (value, points), colour in zip(lines.items(), _line_colours(len(lines)), strict=True):
+            shown = "the server's own" if value is None else f"{value:g}"
+            label = f"{oversample} {shown}" if oversample else f"by {width}"
+            ms, recalls = [each.ms.p50 for each in points], [each.recall for each in points]
+            axes.plot(ms, recalls, marker="o", ms=3.5, lw=1.8, color=colour, label=label)
+        for each in max(lines.values(), key=lambda points: points[-1].recall):
+            if width in each.settings:
+                axes.annotate(
+                    f"{each.settings[width]:g}",
+                    (each.ms.p50, each.recall),
+                    xytext=(5, -11),
+                    textcoords="offset points",
+                    fontsize=8,
+                    color="#555555",
+                )
+        default = audit.default(top_k)
+        axes.plot(
+            [default.ms.p50],
+            [default.recall],
+            ls="",
+            marker="o",
+            ms=10,
+            mfc="none",
+            mec="#1d1d1d",
+            label="as it is set now",
+        )
+        axes.axhline(audit.target_recall, color=WORSE, lw=1, ls="--", label="wanted")
+        axes.set(title=f"Recall@{top_k}", xlim=(0, None))
+        axes.set_xlabel(f"ms, median of a search; the numbers are {width}")
+        axes.margins(x=0.08)
+        axes.grid(axis="y")
+    handles, names = panels[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper left", ncols=4)
+    return figure
+
+
+def _line_colours(count: int) -> list[str]:
+    return [STAGE_COLOURS[1:][i % (len(STAGE_COLOURS) - 1)] for i in range(count)]
 
 
 def _signed(value: float, _position: int | None) -> str:

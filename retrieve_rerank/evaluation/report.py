@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from retrieve_rerank.evaluation.compare import DRAWS, SIGNIFICANCE, Comparison, deltas
 from retrieve_rerank.evaluation.evaluate import Evaluation, StageEvaluation, latency
 from retrieve_rerank.evaluation.findings import cautions, p_value, signed, tone, verdict
+from retrieve_rerank.evaluation.pages import render_page
 from retrieve_rerank.evaluation.plots import quality_by_depth, sorted_deltas
 from retrieve_rerank.types import Qrels
 
@@ -49,9 +48,9 @@ def render_report(
     if baseline is not None and all(stage is not baseline for stage in stages):
         stages.insert(0, baseline)
     compared = [stage for stage in evaluation.stages if comparisons and stage is not baseline]
-    template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    template.filters.update(signed=signed, p=p_value, tone=tone)
-    return template.from_string(_template()).render(
+    return render_page(
+        "report.html",
+        filters={"signed": signed, "p": p_value, "tone": tone},
         title=title,
         evaluation=evaluation,
         headline=headline,
@@ -121,7 +120,3 @@ def _first_relevant(stage: StageEvaluation, query: str, qrels: Qrels) -> int | N
     grades = qrels[query]
     ranking = enumerate(stage.rankings.get(query, ()), start=1)
     return next((rank for rank, document in ranking if grades.get(document, 0) > 0), None)
-
-
-def _template() -> str:
-    return files(__package__).joinpath("report.html").read_text(encoding="utf-8")

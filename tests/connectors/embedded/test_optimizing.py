@@ -6,10 +6,8 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,30 +18,8 @@ from retrieve_rerank import Document
 from retrieve_rerank.connectors.embedded import EmbeddedConnector
 from retrieve_rerank.connectors.hybrid import Fusion
 from retrieve_rerank.errors import DeadlineExceededError
+from tests.connectors.embedded.conftest import COUNT, WORDS, copy_of, texts
 from tests.connectors.embedded.processes import ENCODER, start, wait_for
-
-COUNT = 7500  # a little above what the engine makes a graph for
-WORDS = [f"word{i}" for i in range(500)]
-
-
-def texts() -> Iterator[Document]:
-    randomly = np.random.default_rng(4)
-    for i in range(COUNT):
-        yield Document(f"d{i}", " ".join(randomly.choice(WORDS, size=5)), {"i": i})
-
-
-@pytest.fixture(scope="module")
-def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("optimizing") / "index"
-    with EmbeddedConnector.create(folder, encoder=ENCODER) as connector:
-        connector.index(texts())
-    return folder
-
-
-def copy_of(large: Path, to: Path) -> Path:
-    """Copy the index; the engine's files are mostly holes, which only cp keeps as such."""
-    subprocess.run(["cp", "-a", "--sparse=always", str(large), str(to)], check=True)
-    return to
 
 
 @pytest.fixture

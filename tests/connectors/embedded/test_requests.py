@@ -105,6 +105,26 @@ def test_conditions_become_alternatives_all_of_which_hold() -> None:
     assert requests.engine_filter([]) is None
 
 
+def test_a_walk_is_never_narrower_than_the_ranking_is_deep() -> None:
+    for hnsw_ef, asked in ((16, 100), (512, 512)):
+        _, batch = requests.search_batch(
+            dense=DENSE, terms={}, tokens=None, filter=None, depth=100, hnsw_ef=hnsw_ef
+        )
+        assert f"hnsw_ef={asked}" in printed(batch)
+
+
+def test_neighbours_are_asked_for_by_the_graph_or_exactly() -> None:
+    rest = 'with_payload=PayloadSelector.Include(keys=["id"])'
+    by_graph = requests.nearest_request(DENSE, limit=10, hnsw_ef=64)
+    assert printed(by_graph) == (
+        f"QueryRequest({DENSE_QUERY}, limit=10, params=SearchParams(hnsw_ef=64), {rest})"
+    )
+    exact = requests.nearest_request(DENSE, limit=10, hnsw_ef=None)
+    assert printed(exact) == (
+        f"QueryRequest({DENSE_QUERY}, limit=10, params=SearchParams(exact=True), {rest})"
+    )
+
+
 def test_max_sim_is_asked_for_by_id() -> None:
     point = requests.point_id("doc-1")
     assert printed(requests.max_sim_request(TOKENS, [point])) == (

@@ -1,0 +1,152 @@
+"""`rr audit`: what approximate vector search loses on an index."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+
+from retrieve_rerank.base import Connector
+from retrieve_rerank.cli.audit_display import print_audit
+from retrieve_rerank.cli.judgments import FILE
+from retrieve_rerank.cli.options import field_options, index_option, json_option
+from retrieve_rerank.cli.results import write_json
+from retrieve_rerank.config import open_index
+from retrieve_rerank.evaluation.audit import TARGET_RECALL, TOP_KS, Audit, audit
+from retrieve_rerank.evaluation.audit_report import render_audit
+from retrieve_rerank.evaluation.files import make_folder, read_qrels, read_queries, write_text
+from retrieve_rerank.evaluation.plots import save_recall_by_latency
+from retrieve_rerank.settings import load_settings
+from retrieve_rerank.types import Qrels
+
+FORMATS = (".png", ".svg", ".pdf")
+QUERIES = 500
+WIDE = 160  # columns where stdout is no terminal, so that nothing is cut off
+
+
+@click.command("audit")
+@index_option
+@click.option(
+    "--queries", type=FILE, required=True, help="Queries: JSON lines, or lines of id<TAB>text."
+)
+@click.option(
+    "--qrels",
+    type=FILE,
+    help="Judgments, in BEIR's form or TREC's: what the encoder itself misses.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=QUERIES,
+    show_default=True,
+    help="Use at most so many of the queries, evenly spread.",
+)
+@click.option(
+    "--top-k",
+    "top_ks",
+    type=click.IntRange(min=1),
+    multiple=True,
+    default=TOP_KS,
+    show_default=True,
+    help="How many of the nearest documents are wanted; can be given several times.",
+)
+@click.option(
+    "--target-recall",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=TARGET_RECALL,
+    show_default=True,
+    help="Share of them that must be found.",
+)
+@click.option(
+    "--report", type=click.Path(dir_okay=False, path_type=Path), help="HTML file to write."
+)
+@click.option(
+    "--plot",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help=f"Picture to write: {', '.join(FORMATS)}.",
+)
+@field_options
+@json_option
+def command(
+    index: str | None,
+    queries: Path,
+    qrels: Path | None,
+    limit: int,
+    top_ks: tuple[int, ...],
+    target_recall: float,
+    report: Path | None,
+    plot: Path | None,
+    as_json: bool,
+    **fields: str | None,
+) -> None:
+    """Measure what approximate vector search loses on an index, and what would bring it back.
+
+    Compares it with exact search, for every setting worth trying, and names the fastest one that
+    finds enough. An index that is searched all the time gives other times than a quiet one.
+    """
+    if plot is not None and plot.suffix.lower() not in FORMATS:
+        raise click.UsageError(f"--plot writes {', '.join(FORMATS)}; got {plot.name!r}")
+    for path in (report, plot):
+        if path is not None:
+            make_folder(path.parent)
+    settings = load_settings(index=index, **fields)
+    judgments = read_qrels(qrels) if qrels else None
+    asked = _spread(read_queries(queries), limit, judgments)
+    with open_index(settings) as connector:
+        found = _audit(
+            connector, asked, judgments, top_ks=top_ks, target_recall=target_recall, quiet=as_json
+        )
+    named = settings.index in settings.indexes
+    if as_json:
+        write_json(found.to_dict())
+    else:
+        console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
+        print_audit(console, found, name=str(settings.index) if named else "NAME")
+    if plot is not None:
+        save_recall_by_latency(found, plot)
+        click.echo(f"Plot: {plot}", err=True)
+    if report is not None:
+        write_text(report, render_audit(found, title=settings.index or found.location))
+        click.echo(f"Report: {report}", err=True)
+
+
+def _spread(queries: Mapping[str, str], limit: int, qrels: Qrels | None) -> dict[str, str]:
+    """Keep at most `limit` queries, evenly spread, the judged ones where there are judgments."""
+    usable = [query for query in queries if query in qrels] if qrels else []
+    usable = usable or list(queries)
+    limit = min(limit, len(usable))
+    chosen = (usable[i * len(usable) // limit] for i in range(limit))
+    return {query: queries[query] for query in chosen}
+
+
+def _audit(
+    connector: Connector,
+    queries: Mapping[str, str],
+    qrels: Qrels | None,
+    *,
+    top_ks: tuple[int, ...],
+    target_recall: float,
+    quiet: bool,
+) -> Audit:
+    """Audit behind a progress bar."""
+    with Progress(console=Console(stderr=True), transient=True, disable=quiet) as progress:
+        exact = progress.add_task("Searching exactly", total=None)
+        searches = progress.add_task("Searching", total=None)
+
+        def searched(count: int, total: int) -> None:
+            progress.update(exact, total=1, completed=1)
+            progress.update(searches, total=total, advance=count)
+
+        return audit(
+            connector,
+            queries,
+            qrels=qrels,
+            top_ks=top_ks,
+            target_recall=target_recall,
+            on_exact=lambda count: progress.advance(exact, count),
+            on_search=searched,
+        )

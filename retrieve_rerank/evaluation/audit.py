@@ -1,0 +1,282 @@
+"""What approximate vector search loses on an index, against exact search on the same index.
+
+Knows nothing of backends or of what a reader sees.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from retrieve_rerank.base import Connector, Knob, Vectors, VectorSearch
+from retrieve_rerank.errors import ConfigError, InputError
+from retrieve_rerank.evaluation.evaluate import Latency, latency
+from retrieve_rerank.evaluation.relevance import Relevance, relevance
+from retrieve_rerank.types import Qrels
+
+TOP_KS = (10, 100)
+TARGET_RECALL = 0.99
+TIE = 1e-6
+"""Similarities nearer than this count as equal: float32 sums in another order differ so much."""
+
+DRAWS = 2000
+"""Resamplings of the queries behind a confidence interval."""
+
+_WARM_QUERIES = 5
+_QUERIES_AT_ONCE = 256
+_DEEP = 1000  # of the exact search where relevance is judged
+
+Neighbours: TypeAlias = Sequence[tuple[str, float]]
+"""(document id, similarity), best first."""
+
+Setting: TypeAlias = tuple[tuple[str, float], ...]
+"""Knobs with their values, hashable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One setting of the search, measured over all queries."""
+
+    top_k: int
+    settings: Mapping[str, float]
+    """Knob -> its value; a knob that is absent is left to the server."""
+    default: bool
+    """Whether searches use it as things are."""
+    recall: float
+    """Share of the true nearest `top_k` that are found, mean over queries."""
+    low: float
+    """Lower end of the 95 % confidence interval of the mean, by bootstrap over queries."""
+    high: float
+    graph_loss: float
+    """What is lost at this width of the walk however much is taken from quantised vectors."""
+    quantisation_loss: float
+    """What more oversampling brings back: the rest of the loss."""
+    ms: Latency
+    """As seen from here: engine, network and client."""
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What was measured of an index."""
+
+    location: str
+    documents: int
+    queries: int
+    knobs: Sequence[Knob]
+    """The first one widens the walk; a second one, where there is one, is oversampling."""
+    target_recall: float
+    measured: Sequence[Measured]
+    relevance: Relevance | None = None
+    """What exact search finds of the relevant documents; None without judgments."""
+
+    @property
+    def top_ks(self) -> list[int]:
+        """The depths that were measured, in order."""
+        return sorted({each.top_k for each in self.measured})
+
+    def at(self, top_k: int) -> list[Measured]:
+        """Return what was measured at one depth."""
+        return [each for each in self.measured if each.top_k == top_k]
+
+    def default(self, top_k: int) -> Measured:
+        """Return what searches use as things are."""
+        return next(each for each in self.at(top_k) if each.default)
+
+    def cheapest(self, top_k: int) -> Measured | None:
+        """Return the fastest setting, by median, of the wanted recall; None where none has it."""
+        enough = [each for each in self.at(top_k) if each.recall >= self.target_recall]
+        return min(enough, key=lambda each: each.ms.p50, default=None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain JSON values."""
+        cheapest = {top_k: self.cheapest(top_k) for top_k in self.top_ks}
+        return {
+            **asdict(self),
+            "knobs": [knob._asdict() for knob in self.knobs],
+            "measured": [{**asdict(each), "ms": each.ms._asdict()} for each in self.measured],
+            "cheapest": {
+                str(top_k): dict(each.settings) if each else None
+                for top_k, each in cheapest.items()
+            },
+        }
+
+
+def audit(
+    connector: Connector,
+    queries: Mapping[str, str],
+    *,
+    qrels: Qrels | None = None,
+    top_ks: Sequence[int] = TOP_KS,
+    target_recall: float = TARGET_RECALL,
+    on_exact: Callable[[int], None] | None = None,
+    on_search: Callable[[int, int], None] | None = None,
+) -> Audit:
+    """Search exactly once and approximately with every setting, for all queries.
+
+    `qrels` tell what the encoder itself misses. The settings take turns within each query, in
+    random order, so that what else the machine does falls on all alike. `on_exact` hears how many
+    queries or documents the exact search has dealt with since it was last called, `on_search` how
+    many searches and of how many. Raises ConfigError for an index that has no vectors or cannot
+    be searched exactly, InputError where no query is judged.
+    """
+    if not isinstance(connector, VectorSearch):
+        kind = connector.schema().connector
+        raise ConfigError(f"an index of {kind} cannot be audited: it has no approximate search")
+    schema = connector.schema()
+    if "dense" not in schema.rankings:
+        notes = "".join(f"; {note}" for note in schema.notes)
+        raise ConfigError(f"searches of {schema.location} use no vectors{notes}")
+    judged = {query: qrels[query] for query in queries if query in qrels} if qrels else {}
+    if qrels and not judged:
+        raise InputError(
+            f"none of the {len(qrels)} judged queries is among the {len(queries)} queries: "
+            f"judged is {next(iter(qrels))!r}, given {next(iter(queries), None)!r}"
+        )
+    texts = list(queries.values())
+    vectors = np.concatenate(
+        [
+            connector.query_vectors(texts[start : start + _QUERIES_AT_ONCE])
+            for start in range(0, len(texts), _QUERIES_AT_ONCE)
+        ]
+    )
+    depth = max(2 * max(top_ks), _DEEP if judged else 0)  # beyond top_k, to see ties
+    exact = connector.nearest_exact(vectors, top_k=depth, on_progress=on_exact)
+    knobs = connector.knobs()
+    trials = [
+        _Trial(top_k, settings, default)
+        for top_k in sorted(set(top_ks))
+        for settings, default in grid(knobs, top_k).items()
+    ]
+    _search(connector, vectors, exact, trials, on_search)
+    found = None
+    if judged:
+        deepest = next(trial for trial in reversed(trials) if trial.default)
+        found = relevance(
+            judged,
+            exact={
+                query: [id_ for id_, _ in truth]
+                for query, truth in zip(queries, exact, strict=True)
+            },
+            approximate=dict(zip(queries, deepest.found, strict=True)),
+            depth=deepest.top_k,
+        )
+    return Audit(
+        location=schema.location,
+        documents=schema.documents,
+        queries=len(queries),
+        knobs=knobs,
+        target_recall=target_recall,
+        measured=[_measured(trial, trials, knobs) for trial in trials],
+        relevance=found,
+    )
+
+
+def grid(knobs: Sequence[Knob], top_k: int) -> dict[Setting, bool]:
+    """List the settings worth trying for `top_k` -> whether searches use it as things are.
+
+    A walk that keeps fewer candidates than hits are wanted makes no sense, and no difference.
+    """
+    axes: list[list[float | None]] = []
+    for place, knob in enumerate(knobs):
+        values = {value for value in knob.values if place > 0 or value >= top_k}
+        known: set[float] = values | ({knob.default} if knob.default is not None else set())
+        if place == 0:
+            known.add(top_k)
+        axes.append([*([None] if knob.default is None else []), *sorted(known)])
+    names = [knob.name for knob in knobs]
+    defaults = tuple(knob.default for knob in knobs)
+    return {
+        tuple(
+            (name, value) for name, value in zip(names, values, strict=True) if value is not None
+        ): values == defaults
+        for values in product(*axes)
+    }
+
+
+def recall(found: Sequence[str], exact: Neighbours, top_k: int) -> float:
+    """Tell which share of the true nearest `top_k` are among the hits.
+
+    Whatever is as near as the last of them counts as well: which of several equals an exact
+    search names is chance. `exact` reaches deeper than `top_k` for that.
+    """
+    wanted = min(top_k, len(exact))
+    if not wanted:
+        return 1.0
+    farthest = exact[wanted - 1][1] - TIE
+    right = {id_ for id_, similarity in exact if similarity >= farthest}
+    return min(1.0, sum(id_ in right for id_ in found[:top_k]) / wanted)
+
+
+def bootstrap(values: Sequence[float], *, seed: int = 0) -> tuple[float, float]:
+    """Return the 95 % confidence interval of a mean, by resampling (Efron 1979, percentiles)."""
+    array = np.asarray(values)
+    draws = np.random.default_rng(seed).multinomial(
+        len(array), np.full(len(array), 1 / len(array)), size=DRAWS
+    )  # (DRAWS, queries): how often each query is drawn
+    low, high = np.percentile(draws @ array / len(array), (2.5, 97.5))
+    return float(low), float(high)
+
+
+class _Trial:
+    """One setting on its way through all queries."""
+
+    def __init__(self, top_k: int, setting: Setting, default: bool) -> None:
+        self.top_k = top_k
+        self.settings = dict(setting)
+        self.default = default
+        self.recalls: list[float] = []
+        self.ms: list[float] = []
+        self.found: list[list[str]] = []
+        """Ids for each query, of the default setting only."""
+
+
+def _search(
+    connector: VectorSearch,
+    vectors: Vectors,
+    exact: Sequence[Neighbours],
+    trials: Sequence[_Trial],
+    on_search: Callable[[int, int], None] | None,
+) -> None:
+    for vector in vectors[:_WARM_QUERIES]:
+        for trial in trials:
+            connector.nearest(vector, top_k=trial.top_k, settings=trial.settings)
+    turns = random.Random(0)
+    for vector, truth in zip(vectors, exact, strict=True):
+        for trial in turns.sample(trials, len(trials)):
+            started = time.perf_counter()
+            hits = connector.nearest(vector, top_k=trial.top_k, settings=trial.settings)
+            trial.ms.append((time.perf_counter() - started) * 1000)
+            ids = [id_ for id_, _ in hits]
+            trial.recalls.append(recall(ids, truth, trial.top_k))
+            if trial.default:
+                trial.found.append(ids)
+        if on_search:
+            on_search(len(trials), len(trials) * len(vectors))
+
+
+def _measured(trial: _Trial, trials: Sequence[_Trial], knobs: Sequence[Knob]) -> Measured:
+    width = knobs[0].name
+    same_width = [
+        float(np.mean(each.recalls))
+        for each in trials
+        if each.top_k == trial.top_k and each.settings.get(width) == trial.settings.get(width)
+    ]
+    mean = float(np.mean(trial.recalls))
+    low, high = bootstrap(trial.recalls)
+    return Measured(
+        top_k=trial.top_k,
+        settings=trial.settings,
+        default=trial.default,
+        recall=mean,
+        low=low,
+        high=high,
+        graph_loss=1 - max(same_width),
+        quantisation_loss=max(same_width) - mean,
+        ms=latency(trial.ms),
+    )

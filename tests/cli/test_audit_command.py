@@ -1,0 +1,60 @@
+"""`rr audit` as its user meets it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Rr
+
+
+@pytest.fixture
+def queries(home: Path) -> str:
+    path = home / "queries.tsv"
+    path.write_text("".join(f"q{i}\tlift of wing number {i}\n" for i in range(6)))
+    return str(path)
+
+
+@pytest.fixture
+def qrels(home: Path) -> str:
+    path = home / "qrels.tsv"
+    path.write_text("q1 0 lift 1\nq4 0 drag 1\n")
+    return str(path)
+
+
+@pytest.mark.usefixtures("dense")
+def test_every_setting_is_shown_with_what_it_means(rr: Rr, queries: str, home: Path) -> None:
+    outputs = ("--report", str(home / "new" / "audit.html"), "--plot", str(home / "audit.png"))
+    result = rr("audit", "--index", "docs", "--queries", queries, *outputs)
+    assert result.exit_code == 0, result.stderr
+    assert "Recall@10 is 1.0000 as searches are set now (hnsw_ef 256)" in result.stdout
+    assert "quant. loss" in result.stdout
+    assert f"Plot: {home / 'audit.png'}" in result.stderr
+    assert (home / "new" / "audit.html").read_text().startswith("<!doctype html>")
+    assert (home / "audit.png").stat().st_size > 1000
+
+
+@pytest.mark.usefixtures("dense")
+def test_an_audit_is_written_as_json(rr: Rr, queries: str, qrels: str) -> None:
+    options = ("--qrels", qrels, "--top-k", "3", "--limit", "1", "--json")
+    result = rr("audit", "--index", "docs", "--queries", queries, *options)
+    assert result.stderr == ""
+    values = json.loads(result.stdout)
+    assert (values["queries"], values["documents"]) == (1, 4)
+    assert values["relevance"]["queries"] == 1  # judged ones come before all others
+    assert {each["top_k"] for each in values["measured"]} == {3}
+
+
+@pytest.mark.usefixtures("lexical")
+def test_an_index_without_vectors_is_an_error(rr: Rr, queries: str) -> None:
+    result = rr("audit", "--index", "docs", "--queries", queries)
+    assert result.exit_code == 1
+    assert "use no vectors" in result.stderr
+
+
+def test_a_picture_in_no_known_format_is_wrong_usage(rr: Rr, queries: str) -> None:
+    result = rr("audit", "--index", "docs", "--queries", queries, "--plot", "audit.doc")
+    assert result.exit_code == 2
+    assert "--plot writes .png, .svg, .pdf; got 'audit.doc'" in result.stderr
