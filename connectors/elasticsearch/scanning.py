@@ -109,8 +109,8 @@ def page(
     if fields:
         body["fields"] = list(fields)
     if parts > 1:
-        # By id, as slices are else of what only one view has: places in its files.
-        body["slice"] = {"field": "_id", "id": part, "max": parts}
+        # Slices are else of what only one view has: places in its files.
+        body["slice"] = {"field": "_seq_no", "id": part, "max": parts}
     if after is not None:
         body["search_after"] = list(after)
     clauses = [query] if query else []

@@ -1,0 +1,383 @@
+"""Indexes as others make them: mapping and documents in, what the fields are for out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from retrieve_rerank.connectors.elasticsearch.detection import Asked, detect
+from retrieve_rerank.connectors.elasticsearch.filtering import filter_fields
+from retrieve_rerank.connectors.elasticsearch.layout import Layout, as_text, value_at
+from retrieve_rerank.connectors.elasticsearch.mapping import Index
+from retrieve_rerank.connectors.elasticsearch.own import own_layout
+from retrieve_rerank.errors import (
+    IndexMismatchError,
+    InputError,
+    SchemaError,
+    UnknownFieldError,
+)
+
+LONG = "the lift of a thin wing in a slipstream " * 5
+WORDS = {"type": "text", "fields": {"keyword": {"type": "keyword", "ignore_above": 256}}}
+KEYWORD = {"type": "keyword"}
+
+
+def vector(dims: int = 384, **settings: Any) -> dict[str, Any]:
+    return {"type": "dense_vector", "dims": dims, "index": True, "similarity": "cosine", **settings}
+
+
+def index(properties: Mapping[str, Any], **mapping: Any) -> Index:
+    return Index.parse({"docs": {"mappings": {"properties": properties, **mapping}}})
+
+
+LANGCHAIN = index(
+    {
+        "text": WORDS,
+        "vector": vector(),
+        "metadata": {"properties": {"source": WORDS, "page": {"type": "long"}}},
+    }
+)
+LANGCHAIN_SPARSE = index(
+    {
+        "text": WORDS,
+        "vector": {"properties": {"tokens": {"type": "sparse_vector"}}},
+        "metadata": {"properties": {"source": WORDS}},
+    }
+)
+CLIENT_HELPER = index(
+    {"text_field": WORDS, "vector_field": vector(), "metadata": {"properties": {"a": WORDS}}}
+)
+LLAMA_INDEX = index(
+    {
+        "content": {"type": "text"},
+        "embedding": vector(),
+        "metadata": {
+            "properties": {
+                "_node_content": WORDS,
+                "_node_type": WORDS,
+                "document_id": KEYWORD,
+                "doc_id": KEYWORD,
+                "ref_doc_id": KEYWORD,
+                "file_name": WORDS,
+            }
+        },
+    }
+)
+HAYSTACK = index(
+    {
+        "embedding": vector(),
+        "content": {"type": "text"},
+        "id": KEYWORD,
+        "title": KEYWORD,
+        "year": {"type": "long"},
+    },
+    dynamic_templates=[
+        {"strings": {"path_match": "*", "match_mapping_type": "string", "mapping": KEYWORD}}
+    ],
+)
+CHUNKS = index(
+    {
+        "title": WORDS,
+        "passages": {
+            "type": "nested",
+            "properties": {"text": {"type": "text"}, "vector": vector(), "page": {"type": "long"}},
+        },
+    }
+)
+SEMANTIC = index(
+    {
+        "title": WORDS,
+        "body": {
+            "type": "semantic_text",
+            "inference_id": "my-e5",
+            "model_settings": {
+                "task_type": "text_embedding",
+                "dimensions": 384,
+                "similarity": "dot_product",
+                "element_type": "float",
+            },
+        },
+    }
+)
+PLAIN = index({"headline": WORDS, "body": WORDS, "author": WORDS, "year": {"type": "long"}})
+
+CASES: list[tuple[Index, dict[str, Any], dict[str, Any]]] = [
+    (
+        LANGCHAIN,
+        {"text": LONG, "metadata": {"source": "a.pdf", "page": 1}},
+        {
+            "writer": "LangChain",
+            "text": "text",
+            "title": "metadata.source",
+            "metadata": "metadata",
+            "lexical": ("text", "metadata.source"),
+            "vector": "vector",
+        },
+    ),
+    (
+        LANGCHAIN_SPARSE,
+        {"text": LONG, "metadata": {"source": "a.pdf"}},
+        {"writer": "LangChain (sparse)", "text": "text", "sparse": "vector.tokens", "vector": None},
+    ),
+    (
+        CLIENT_HELPER,
+        {"text_field": LONG, "metadata": {"a": "b"}},
+        {"writer": "elasticsearch-py", "text": "text_field", "vector": "vector_field"},
+    ),
+    (
+        LLAMA_INDEX,
+        {"content": LONG, "metadata": {"_node_content": "{}" * 999, "file_name": "a.pdf"}},
+        {
+            "writer": "LlamaIndex",
+            "text": "content",
+            "title": "metadata.file_name",
+            "vector": "embedding",
+            "excludes": ("embedding", "metadata._node_content"),
+        },
+    ),
+    (
+        HAYSTACK,
+        {"id": "x", "content": LONG, "title": "Wings", "year": 1950},
+        {
+            "writer": "Haystack",
+            "text": "content",
+            "title": "title",
+            "metadata": None,
+            "lexical": ("content",),
+            "vector": "embedding",
+        },
+    ),
+    (
+        CHUNKS,
+        {"title": "Wings", "passages": [{"text": LONG, "page": 1}, {"text": LONG}]},
+        {
+            "writer": "unknown",
+            "text": "passages.text",
+            "title": "title",
+            "chunks": "passages",
+            "vector": "passages.vector",
+            "lexical": ("passages.text", "title"),
+        },
+    ),
+    (
+        SEMANTIC,
+        {"title": "Wings", "body": LONG},
+        {"writer": "semantic_text", "text": "body", "title": "title", "lexical": ()},
+    ),
+    (
+        PLAIN,
+        {"headline": "Wings", "body": LONG, "author": "Ada", "year": 1950},
+        {
+            "writer": "unknown",
+            "text": "body",
+            "title": "headline",
+            "lexical": ("body", "headline"),
+            "vector": None,
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("found", "sample", "expected"), CASES, ids=lambda case: "")
+def test_writers_are_known_by_their_signatures(
+    found: Index, sample: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    layout = detect(found, [sample] * 3, Asked())
+    seen = {name: getattr(layout, name) for name in expected}
+    if layout.vector is not None:
+        seen["vector"] = layout.vector.name
+    assert seen == expected
+
+
+@pytest.mark.parametrize(("found", "sample", "expected"), CASES, ids=lambda case: "")
+def test_an_empty_index_is_understood_as_far_as_its_mapping_goes(
+    found: Index, sample: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    layout = detect(found, [], Asked())
+    assert (layout.writer, layout.text) == (expected["writer"], expected["text"])
+
+
+def test_a_semantic_text_says_what_model_embeds_it() -> None:
+    semantic = detect(SEMANTIC, [{"body": LONG}], Asked()).semantic
+    assert semantic is not None
+    assert (semantic.field, semantic.ranking, semantic.model) == ("body", "dense", "my-e5")
+
+
+def test_an_index_without_any_field_is_empty() -> None:
+    layout = detect(index({}), [], Asked())
+    assert (layout.text, layout.lexical) == (None, ())
+    assert layout.notes == ("the index has no documents and no field for texts yet",)
+
+
+def test_several_texts_are_an_error_that_lists_them() -> None:
+    both = index({"one": WORDS, "two": WORDS})
+    with pytest.raises(SchemaError, match=r"one \(200 characters.*two.*--text-field"):
+        detect(both, [{"one": LONG, "two": LONG}], Asked())
+    with pytest.raises(SchemaError, match=r"one, two; name one with --text-field"):
+        detect(both, [], Asked())
+    assert detect(both, [{"one": LONG, "two": LONG}], Asked(text="two")).text == "two"
+
+
+def test_several_vectors_are_an_error_that_lists_them() -> None:
+    both = index({"text": WORDS, "small": vector(8), "large": vector(64), "other": vector(8)})
+    sample = [{"text": LONG}]
+    with pytest.raises(SchemaError, match=r"small \(8 dimensions\).*--vector-field"):
+        detect(both, sample, Asked())
+    picked = detect(both, sample, Asked(dimension=64)).vector
+    assert picked is not None
+    assert picked.name == "large"
+    with pytest.raises(SchemaError, match=r"small.*other"):
+        detect(both, sample, Asked(dimension=8))
+    with pytest.raises(IndexMismatchError, match="16 dimensions"):
+        detect(both, sample, Asked(dimension=16))
+    layout = detect(both, sample, Asked(vector="small"))
+    assert [note for note in layout.notes if "`large` (64" in note]
+
+
+@pytest.mark.parametrize(
+    "asked", [Asked(text="x"), Asked(title="x"), Asked(vector="x"), Asked(sparse="x")]
+)
+def test_a_field_that_is_not_there_is_an_error(asked: Asked) -> None:
+    with pytest.raises(UnknownFieldError, match="'x'"):
+        detect(LANGCHAIN, [{"text": LONG}], asked)
+
+
+def test_vectors_that_no_encoder_makes_are_left_out_and_named() -> None:
+    found = index({"text": WORDS, "bits": vector(64, element_type="bit", similarity="l2_norm")})
+    layout = detect(found, [{"text": LONG}], Asked())
+    assert layout.vector is None
+    assert "`bits` are kept as bit" in layout.notes[0]
+
+
+def test_a_text_that_is_not_analysed_cannot_be_searched_by_words() -> None:
+    layout = detect(index({"text": KEYWORD}), [{"text": LONG}], Asked())
+    assert (layout.text, layout.lexical) == ("text", ())
+    assert "is keyword, not of type text" in layout.notes[0]
+
+
+def test_a_variant_that_is_analysed_is_searched_in_its_place() -> None:
+    found = index({"text": {"type": "keyword", "fields": {"words": {"type": "text"}}}})
+    assert detect(found, [{"text": LONG}], Asked()).lexical == ("text.words",)
+
+
+def test_documents_without_text_are_counted() -> None:
+    layout = detect(PLAIN, [{"body": LONG}, {"body": LONG}, {"author": "Ada"}], Asked())
+    assert "1 of 3 documents looked at have no `body`" in layout.notes
+
+
+def test_thousands_of_fields_are_no_trouble() -> None:
+    wide = index({"text": WORDS, **{f"field{i}": KEYWORD for i in range(5000)}})
+    layout = detect(wide, [{"text": LONG, **{f"field{i}": "x" for i in range(5000)}}], Asked())
+    assert layout.text == "text"
+    with pytest.raises(UnknownFieldError, match=r"'colour'.*and 4981 more"):
+        filter_fields(wide, layout).clauses({"colour": "red"})
+
+
+def test_an_index_that_keeps_no_documents_is_refused() -> None:
+    with pytest.raises(SchemaError, match="disables _source"):
+        index({"text": WORDS}, _source={"enabled": False})
+
+
+def test_an_alias_over_indexes_that_do_not_fit_together_is_refused() -> None:
+    def mapping(dims: int) -> dict[str, Any]:
+        return {"mappings": {"properties": {"vector": vector(dims)}}}
+
+    with pytest.raises(SchemaError, match="a, b hold different vectors in vector"):
+        Index.parse({"a": mapping(8), "b": mapping(16)})
+    assert Index.parse({"a": mapping(8), "b": mapping(8)}).indexes == ("a", "b")
+
+
+def test_an_index_of_a_newer_release_is_refused() -> None:
+    newer = index({}, _meta={"retrieve_rerank": {"schema": 99}})
+    with pytest.raises(IndexMismatchError, match="newer release"):
+        own_layout(newer)
+
+
+def document(layout: Layout, source: dict[str, Any], **hit: Any) -> tuple[str, Mapping[str, Any]]:
+    made = layout.document({"_id": "d", "_source": source, **hit})
+    return made.text, made.metadata
+
+
+def test_documents_are_read_as_their_writers_meant_them() -> None:
+    langchain = {"text": "wing", "metadata": {"source": "a.pdf", "page": 1}}
+    assert document(detect(LANGCHAIN, [langchain], Asked()), langchain) == (
+        "wing",
+        {"title": "a.pdf", "source": "a.pdf", "page": 1},
+    )
+    haystack = {"id": "x", "content": "wing", "title": "Wings", "year": 1950}
+    assert document(detect(HAYSTACK, [haystack], Asked()), haystack) == (
+        "wing",
+        {"id": "x", "title": "Wings", "year": 1950},
+    )
+    assert document(detect(PLAIN, [{"body": LONG}], Asked()), {"author": "Ada"}) == (
+        "",
+        {"author": "Ada"},
+    )
+
+
+def test_the_best_chunk_stands_for_a_document_where_there_is_one() -> None:
+    source = {"title": "Wings", "passages": [{"text": "one"}, {"text": "two"}]}
+    layout = detect(CHUNKS, [source], Asked())
+    assert document(layout, source) == ("one\ntwo", {"title": "Wings"})
+    best = {"passages": {"hits": {"hits": [{"_source": {"text": "two"}}]}}}
+    assert document(layout, source, inner_hits=best) == ("two", {"title": "Wings"})
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("a", "a"),
+        (["a", "b"], "a\nb"),
+        ({"x": "a", "y": ["b", {"z": "c"}]}, "a\nb\nc"),
+        ({"text": "a", "inference": {"chunks": ["b"]}}, "a"),
+        (None, ""),
+        (1.5, "1.5"),
+        ([None, "", "a"], "a"),
+    ],
+)
+def test_texts_of_any_shape_are_read(value: Any, text: str) -> None:
+    assert as_text(value) == text
+
+
+def test_paths_reach_through_lists_and_keys_with_dots() -> None:
+    source = {"a": [{"b": 1}, {"b": 2}, {}], "c.d": {"e": 3}, "f": {"g.h": 4}}
+    assert value_at(source, "a.b") == [1, 2]
+    assert value_at(source, "c.d.e") == 3
+    assert value_at(source, "f.g.h") == 4
+    assert value_at(source, "f.x") is None
+
+
+def test_filters_take_the_variant_that_keeps_texts_whole() -> None:
+    layout = detect(LANGCHAIN, [{"text": LONG}], Asked())
+    fields = filter_fields(LANGCHAIN, layout)
+    assert fields.clauses({"source": "a.pdf", "page": "1"}) == [
+        {"terms": {"metadata.source.keyword": ["a.pdf"]}},
+        {"terms": {"metadata.page": [1]}},
+    ]
+    assert fields.clauses({"metadata.page": 1}) == [{"terms": {"metadata.page": [1]}}]
+    with pytest.raises(InputError, match="expected integer"):
+        fields.clauses({"page": "one"})
+
+
+def test_filters_refuse_texts_that_have_only_words() -> None:
+    found = index({"text": WORDS, "note": {"type": "text"}})
+    layout = detect(found, [{"text": LONG}], Asked())
+    with pytest.raises(UnknownFieldError, match="'note' is analysed into words"):
+        filter_fields(found, layout).clauses({"note": "a b"})
+
+
+def test_filters_reach_into_nested_and_flattened_fields() -> None:
+    found = index(
+        {
+            "text": WORDS,
+            "people": {"type": "nested", "properties": {"name": KEYWORD}},
+            "labels": {"type": "flattened"},
+        }
+    )
+    fields = filter_fields(found, detect(found, [{"text": LONG}], Asked()))
+    assert fields.clauses({"people.name": "Ada", "labels.env": "prod"}) == [
+        {"nested": {"path": "people", "query": {"terms": {"people.name": ["Ada"]}}}},
+        {"terms": {"labels.env": ["prod"]}},
+    ]
