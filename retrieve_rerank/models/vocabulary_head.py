@@ -1,0 +1,74 @@
+"""From a hidden state to the logits of chosen tokens: only their rows of the output matrix.
+
+Computes in float32 whatever the network's type: bfloat16 logits have eight bits, and tie.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from retrieve_rerank.errors import ModelError
+
+_ROWS = 128  # hidden states times the whole matrix at once: 80 MB of logits at 150,000 tokens
+
+
+class VocabularyHead:
+    """The output layer of a language model of transformers."""
+
+    def __init__(self, network: Any) -> None:
+        layer = network.get_output_embeddings()
+        if layer is None:
+            raise ModelError(f"{type(network).__name__} has no output layer over its vocabulary")
+        config = network.config.get_text_config()
+        self._weight: torch.Tensor = layer.weight  # (vocabulary, hidden)
+        self._bias: torch.Tensor | None = getattr(layer, "bias", None)
+        self._scale = _scale(config)
+        self._cap: float | None = getattr(config, "final_logit_softcapping", None)
+
+    def logits(self, states: torch.Tensor, ids: Sequence[int]) -> torch.Tensor:
+        """Return the logits of these tokens; (n, hidden) to (n, tokens)."""
+        rows = torch.tensor(ids, device=self._weight.device)
+        bias = None if self._bias is None else self._bias[rows]
+        return self._apply(states, self._weight[rows], bias)
+
+    def log_probabilities(self, states: torch.Tensor, ids: Sequence[Sequence[int]]) -> torch.Tensor:
+        """Return log-probabilities, over the vocabulary, of each state's own tokens.
+
+        (n, hidden) to (n, tokens).
+        """
+        wanted = torch.tensor(ids, device=self._weight.device)
+        parts = [
+            torch.log_softmax(self._apply(some, self._weight, self._bias), dim=-1).gather(1, their)
+            for some, their in zip(states.split(_ROWS), wanted.split(_ROWS), strict=True)
+        ]
+        return torch.cat(parts)
+
+    def check(self, state: torch.Tensor, expected: torch.Tensor) -> None:
+        """Raise ModelError unless `state` (hidden,) gives the network's own logits (vocabulary,).
+
+        So that a model that does more to its logits than is known here is refused, not misread.
+        """
+        found = self._apply(state[None], self._weight, self._bias)[0]
+        spread = (expected.max() - expected.min()).item() or 1.0
+        if (found - expected.float()).abs().max().item() > 0.05 * spread:
+            raise ModelError("this kind of model changes its logits in a way not known here")
+
+    def _apply(
+        self, states: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
+    ) -> torch.Tensor:
+        logits = states.float() @ weight.float().T * self._scale
+        if bias is not None:
+            logits = logits + bias.float()
+        return torch.tanh(logits / self._cap) * self._cap if self._cap else logits
+
+
+def _scale(config: Any) -> float:
+    """What the logits are multiplied by before the bias."""
+    if hasattr(config, "logits_scaling"):  # Granite
+        return 1 / float(config.logits_scaling)
+    if getattr(config, "scale_decoder_outputs", False):  # T5
+        return float(config.d_model) ** -0.5
+    return float(getattr(config, "logit_scale", None) or 1.0)  # Cohere
