@@ -43,7 +43,7 @@ def load_embedder(name: str) -> Embedder:
     return HttpEmbedder(
         kind,
         model,
-        url=_with_port(url) if kind == "ollama" else url,
+        url=with_port(url) if kind == "ollama" else url,
         key=os.environ.get(api.key_variable, "").strip() or None,
         dimensions=dimensions,
     )
@@ -68,7 +68,7 @@ def _dimensions(model: str) -> tuple[str, int | None]:
     return model, int(value)
 
 
-def _with_port(host: str) -> str:
+def with_port(host: str) -> str:
     """Complete OLLAMA_HOST, which may lack the scheme and the port."""
     if "://" in host:
         return host
