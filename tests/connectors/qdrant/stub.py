@@ -1,0 +1,266 @@
+"""A stand-in for a Qdrant server, by REST: the client's local mode behind a real socket.
+
+It answers in the server's words as recorded from a real 1.18.2: versions, strict mode, refusals,
+limits. What passes here has still not met a server.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from pydantic import BaseModel, ValidationError
+from qdrant_client import QdrantClient, models
+
+MAX_BODY = 32 << 20
+
+
+class Fault(NamedTuple):
+    """An answer given instead of the right one."""
+
+    status: int
+    error: str | None = None
+    """Text in Qdrant's own form."""
+    body: bytes = b""
+    headers: dict[str, str] = {}  # noqa: RUF012 - never changed
+
+
+class Refused(Exception):
+    def __init__(self, status: int, error: str) -> None:
+        super().__init__(error)
+        self.status = status
+
+
+class Stub:
+    """One server; `seen` are the requests, `faults` the answers to the next ones."""
+
+    def __init__(self) -> None:
+        self.version = "1.20.0"
+        self.title = "qdrant - vector search engine"
+        self.api_key: str | None = None
+        self.strict: dict[str, Any] = {}
+        self.seen: list[tuple[str, str, Any]] = []
+        self.faults: list[Fault] = []
+        self.indexes: dict[str, str] = {}
+        self.client = QdrantClient(":memory:")
+        self.lock = threading.Lock()
+        self.url = ""
+
+    @property
+    def calls(self) -> list[str]:
+        return [f"{method} {path}" for method, path, _ in self.seen]
+
+    def handle(self, method: str, path: str, body: Any) -> Any:
+        if path == "/":
+            return None
+        parts = [unquote(part) for part in path.strip("/").split("/")]
+        if parts[0] == "aliases":
+            return self.client.get_aliases()
+        if parts == ["collections", "aliases"]:
+            actions = models.ChangeAliasesOperation(**body).actions
+            return self.client.update_collection_aliases(actions)
+        name, rest = parts[1], "/".join(parts[2:])
+        try:
+            return self._collection(method, name, rest, body)
+        except ValidationError as exc:
+            raise Refused(422, f"Validation error in JSON body: {exc.error_count()}") from exc
+        except KeyError as exc:
+            raise Refused(404, f"Not found: No point with id {exc} found") from exc
+        except ValueError as exc:
+            missing = re.fullmatch(r"Collection (.*) not found", str(exc))
+            if missing:
+                raise Refused(404, f"Not found: Collection `{name}` doesn't exist!") from exc
+            if "already exists" in str(exc):
+                raise Refused(409, f"Wrong input: {exc}!") from exc
+            raise Refused(400, f"Wrong input: {exc}") from exc
+
+    def _collection(self, method: str, name: str, rest: str, body: Any) -> Any:
+        client = self.client
+        match method, *rest.split("/"):
+            case "GET", "":
+                return self._info(name)
+            case "PUT", "":
+                made = models.CreateCollection(**body)
+                return client.create_collection(
+                    name, made.vectors, made.sparse_vectors, metadata=made.metadata
+                )
+            case "PATCH", "":
+                diff = models.UpdateCollection(**body)
+                return client.update_collection(
+                    name, vectors_config=diff.vectors, metadata=diff.metadata
+                )
+            case "DELETE", "":
+                return client.delete_collection(name)
+            case "POST", "points", "query", "batch":
+                searches = models.QueryRequestBatch(**body).searches
+                if len(searches) > self.strict.get("search_max_batchsize", 1e9):
+                    raise Refused(400, "Bad request: Search batch size exceeded. Help: Reduce it.")
+                return client.query_batch_points(name, [self._query(each) for each in searches])
+            case "POST", "points", "query":
+                [answer] = client.query_batch_points(
+                    name, [self._query(models.QueryRequest(**body))]
+                )
+                return answer
+            case "POST", "points", "scroll":
+                scroll = models.ScrollRequest(**body)
+                self._limit(scroll.limit)
+                self._indexed(scroll.filter)
+                points, offset = client.scroll(
+                    name,
+                    scroll.filter,
+                    scroll.limit or 10,
+                    offset=scroll.offset,
+                    with_payload=scroll.with_payload if scroll.with_payload is not None else True,
+                    with_vectors=scroll.with_vector or False,
+                )
+                return {"points": points, "next_page_offset": offset}
+            case "POST", "points", "count":
+                return client.count(name)
+            case "POST", "points":
+                wanted = models.PointRequest(**body)
+                payload = wanted.with_payload
+                return client.retrieve(
+                    name, wanted.ids, True if payload is None else payload, bool(wanted.with_vector)
+                )
+            case "PUT", "points":
+                points = models.PointsList(**body).points
+                if len(points) > self.strict.get("upsert_max_batchsize", 1e9):
+                    raise Refused(400, "Bad request: Upsert batch size exceeded. Help: Reduce it.")
+                return client.upsert(name, points)
+            case "POST", "points", "delete":
+                return client.delete(name, models.PointIdsList(**body))
+            case "POST", "points", "batch":
+                operations = models.UpdateOperations(**body).operations
+                return client.batch_update_points(name, operations)[0:1]
+            case "POST", "points", "payload", "delete":
+                keys = models.DeletePayload(**body)
+                selector: Any = keys.points or models.FilterSelector(filter=keys.filter)
+                return client.delete_payload(name, keys.keys, selector)
+            case "POST", "points", "vectors", "delete":
+                vectors = models.DeleteVectors(**body)
+                return client.delete_vectors(name, vectors.vector, vectors.points)
+            case "PUT", "index":
+                self.indexes[body["field_name"]] = body["field_schema"]
+                return models.UpdateResult(operation_id=0, status=models.UpdateStatus.COMPLETED)
+            case "DELETE", "index", field:
+                self.indexes.pop(field, None)
+                return models.UpdateResult(operation_id=0, status=models.UpdateStatus.COMPLETED)
+            case "PUT", "vectors", vector:
+                config = models.DenseVectorNameConfig(**body)
+                return client.create_vector_name(name, vector, config)
+            case "DELETE", "vectors", vector:
+                return client.delete_vector_name(name, vector)
+        raise Refused(404, f"no route {method} {rest}")
+
+    def _info(self, name: str) -> Any:
+        info = self.client.get_collection(name).model_dump(mode="json", exclude_none=True)
+        if self.strict:
+            info["config"]["strict_mode_config"] = {"enabled": True, **self.strict}
+        if self.version < "1.16":
+            info["config"].pop("metadata", None)
+        info["payload_schema"] = {
+            path: {"data_type": kind, "points": 1} for path, kind in self.indexes.items()
+        }
+        return info
+
+    def _query(self, query: Any, *, top: bool = True) -> Any:
+        self._limit(query.limit)
+        self._indexed(query.filter)
+        if query.params is not None:
+            if query.params.exact and not self.strict.get("search_allow_exact", True):
+                raise Refused(400, "Bad request: Exact search is forbidden. Help: Set exact=false.")
+            if (query.params.hnsw_ef or 0) > self.strict.get("search_max_hnsw_ef", 1e9):
+                raise Refused(400, "Bad request: Limit exceeded for hnsw_ef. Help: Reduce it.")
+        query.params = None  # which local mode would warn of
+        for each in query.prefetch if isinstance(query.prefetch, list) else []:
+            self._query(each, top=False)
+        return query
+
+    def _limit(self, limit: int | None) -> None:
+        most = self.strict.get("max_query_limit", 1e9)
+        if (limit or 10) > most:
+            text = (
+                f'Limit exceeded {limit} > {most} for "limit". Help: Reduce the "limit" parameter.'
+            )
+            raise Refused(400, f"Bad request: {text}")
+
+    def _indexed(self, filter: models.Filter | None) -> None:
+        if filter is None or self.strict.get("unindexed_filtering_retrieve", True):
+            return
+        for key in re.findall(r"'key': '([^']+)'", str(filter.model_dump(exclude_none=True))):
+            if key not in self.indexes:
+                raise Refused(
+                    400,
+                    f'Bad request: Index required but not found for "{key}" of one of the '
+                    "following types: [keyword]. Help: Create an index for this key or use a "
+                    "different filter.",
+                )
+
+
+@contextmanager
+def serving(stub: Stub) -> Iterator[Stub]:
+    """Serve on a free port of this machine."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            path = urlsplit(self.path).path
+            with stub.lock:
+                status, content, headers = self.result(path, body)
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_PUT = do_POST = do_PATCH = do_DELETE = answer
+
+        def result(self, path: str, body: bytes) -> tuple[int, bytes, dict[str, str]]:
+            stub.seen.append((self.command, path, json.loads(body) if body else None))
+            if stub.api_key is not None and self.headers.get("api-key") != stub.api_key:
+                return 401, b"Must provide an API key or an Authorization bearer token", {}
+            if stub.faults:
+                fault = stub.faults.pop(0)
+                error = {"status": {"error": fault.error}, "time": 0.0}
+                content = json.dumps(error).encode() if fault.error else fault.body
+                return fault.status, content, fault.headers
+            if len(body) > MAX_BODY:
+                text = f"Payload error: JSON payload ({len(body)} bytes) is larger than allowed"
+                return 400, f"{text} (limit: {MAX_BODY} bytes).".encode(), {}
+            if path == "/":
+                return 200, json.dumps({"title": stub.title, "version": stub.version}).encode(), {}
+            try:
+                result = stub.handle(self.command, path, stub.seen[-1][2])
+            except Refused as exc:
+                error = {"status": {"error": str(exc)}, "time": 0.0}
+                return exc.status, json.dumps(error).encode(), {}
+            content = {"result": result, "status": "ok", "time": 0.0}
+            return 200, json.dumps(content, default=_plain).encode(), {}
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    stub.url = f"qdrant://127.0.0.1:{server.server_address[1]}/docs"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield stub
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+        stub.client.close()
+
+
+def _plain(value: Any) -> Any:
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else str(value)
