@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 
 from retrieve_rerank.base import Embedder, Vectors
-from retrieve_rerank.connectors.embedded.settings import EncoderFacts
+from retrieve_rerank.connectors.encoder_facts import EncoderFacts
 from retrieve_rerank.errors import ConnectorError, IndexMismatchError
 
 

@@ -40,7 +40,7 @@ from retrieve_rerank.connectors.elasticsearch.searcher import Searcher
 from retrieve_rerank.connectors.elasticsearch.server import ask_license, ask_server
 from retrieve_rerank.connectors.elasticsearch.sidecar import Sidecar
 from retrieve_rerank.connectors.elasticsearch.writer import Writer
-from retrieve_rerank.connectors.embedded.settings import EncoderFacts
+from retrieve_rerank.connectors.encoder_facts import EncoderFacts
 from retrieve_rerank.connectors.hybrid import DENSE, Fusion, check_search
 from retrieve_rerank.connectors.tensor_encoder import TensorEncoder
 from retrieve_rerank.errors import ConfigError, PermissionDeniedError

@@ -15,7 +15,7 @@ from retrieve_rerank.base import Vectors
 from retrieve_rerank.connectors.elasticsearch.filtering import LEAVES, leaf_path
 from retrieve_rerank.connectors.elasticsearch.layout import OWN, Layout
 from retrieve_rerank.connectors.elasticsearch.mapping import Index
-from retrieve_rerank.connectors.embedded.settings import EncoderFacts
+from retrieve_rerank.connectors.encoder_facts import EncoderFacts
 from retrieve_rerank.connectors.lexical import K1, B
 from retrieve_rerank.connectors.records import Record, leaves
 from retrieve_rerank.errors import IndexMismatchError

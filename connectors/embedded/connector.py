@@ -31,7 +31,6 @@ from retrieve_rerank.connectors.embedded.searcher import Searcher, retrieve
 from retrieve_rerank.connectors.embedded.settings import (
     MANIFEST,
     EmbeddedSettings,
-    EncoderFacts,
     Manifest,
 )
 from retrieve_rerank.connectors.embedded.shard import (
@@ -43,6 +42,7 @@ from retrieve_rerank.connectors.embedded.shard import (
 )
 from retrieve_rerank.connectors.embedded.shared import SharedShard
 from retrieve_rerank.connectors.embedded.writer import Writer
+from retrieve_rerank.connectors.encoder_facts import EncoderFacts
 from retrieve_rerank.connectors.hybrid import Fusion
 from retrieve_rerank.errors import ConfigError, IndexExistsError
 from retrieve_rerank.types import Document, Hit

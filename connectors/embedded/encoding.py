@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 
 from retrieve_rerank.base import Encoder
-from retrieve_rerank.connectors.embedded.settings import EncoderFacts
+from retrieve_rerank.connectors.encoder_facts import EncoderFacts
 from retrieve_rerank.errors import IndexMismatchError
 
 

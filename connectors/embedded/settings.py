@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
-from retrieve_rerank.base import Embedder
+from retrieve_rerank.connectors.encoder_facts import EncoderFacts
 from retrieve_rerank.connectors.filters import Fields
 from retrieve_rerank.connectors.hybrid import Fusion
 from retrieve_rerank.connectors.lexical import K1, B, Bm25
@@ -22,7 +22,6 @@ from retrieve_rerank.errors import (
     IndexMismatchError,
     IndexNotFoundError,
 )
-from retrieve_rerank.models.resolving import portable_name
 from retrieve_rerank.template import Template
 
 FORMAT = 1
@@ -61,23 +60,6 @@ class EmbeddedSettings:
             raise ConfigError(f"k1 must not be negative; got {self.k1}")
         if not 0 <= self.b <= 1:
             raise ConfigError(f"b must lie between 0 and 1; got {self.b}")
-
-
-@dataclass(frozen=True, slots=True)
-class EncoderFacts:
-    """The model whose vectors an index holds."""
-
-    name: str
-    fingerprint: str
-    dimension: int
-    source: str
-    """What loads it from whatever folder one works in: the name, or its folder's full path."""
-
-    @classmethod
-    def of(cls, encoder: Embedder) -> Self:
-        """Take an encoder's facts."""
-        source = portable_name(encoder.name)
-        return cls(encoder.name, encoder.fingerprint, encoder.dimension, source)
 
 
 @dataclass(frozen=True, slots=True)

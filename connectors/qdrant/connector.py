@@ -231,6 +231,13 @@ class QdrantConnector(TensorStore, VectorSearch):
             documents=self.count(),
         )
 
+    def take_alias(self, alias: str) -> None:
+        """Let `alias` name this collection from now on, in one step, whatever it named before.
+
+        A new index takes over from an old one so, without a search failing in between.
+        """
+        self._server.run(creation.take_alias(self._searcher.state.collection, alias))
+
     def tensor_settings(self) -> TensorSettings | None:
         """Tell how the tensors that are there were made; None where there are none."""
         return self._tensors.settings()

@@ -6,11 +6,12 @@ Knows nothing of what is put into it.
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
 from qdrant_client import models
 
 from retrieve_rerank.base import Encoder, TensorDtype, TensorSettings
-from retrieve_rerank.connectors.embedded.settings import EncoderFacts
+from retrieve_rerank.connectors.encoder_facts import EncoderFacts
 from retrieve_rerank.connectors.hybrid import BM25, DENSE
 from retrieve_rerank.connectors.qdrant.layout import TENSORS
 from retrieve_rerank.connectors.qdrant.limits import METADATA, TEXT_QUERY, Version, read_version
@@ -79,6 +80,18 @@ def create(
     yield Call("create_collection", arguments)
     if version < METADATA:
         yield from save_record(collection, version, record)
+
+
+def take_alias(collection: str, alias: str) -> Steps[None]:
+    """Let an alias name the collection from now on, in one step, whatever it named before."""
+    known = (yield Call("get_aliases")).aliases
+    actions: list[Any] = []
+    if any(each.alias_name == alias for each in known):
+        old = models.DeleteAlias(alias_name=alias)
+        actions.append(models.DeleteAliasOperation(delete_alias=old))
+    new = models.CreateAlias(collection_name=collection, alias_name=alias)
+    actions.append(models.CreateAliasOperation(create_alias=new))
+    yield Call("update_collection_aliases", {"change_aliases_operations": actions})
 
 
 NO_GRAPH = models.HnswConfigDiff(m=0)

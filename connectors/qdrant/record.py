@@ -15,7 +15,7 @@ from typing import Any, Self
 from qdrant_client import models
 
 from retrieve_rerank.base import TensorSettings
-from retrieve_rerank.connectors.embedded.settings import EncoderFacts
+from retrieve_rerank.connectors.encoder_facts import EncoderFacts
 from retrieve_rerank.connectors.filters import Fields
 from retrieve_rerank.connectors.lexical import Bm25
 from retrieve_rerank.connectors.qdrant.limits import METADATA, Version

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from retrieve_rerank.connectors.embedded.settings import EncoderFacts
+from retrieve_rerank.connectors.encoder_facts import EncoderFacts
 from retrieve_rerank.connectors.query_encoder import QueryEncoder
 from retrieve_rerank.errors import ConnectorError, IndexMismatchError
 from tests.hashing import HashingEncoder
