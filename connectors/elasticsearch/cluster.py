@@ -17,8 +17,8 @@ from elastic_transport import ApiError, HttpxAsyncHttpNode, TransportError
 from elasticsearch import AsyncElasticsearch, Elasticsearch
 
 from retrieve_rerank.connectors.elasticsearch.errors import may_pass, translated
-from retrieve_rerank.connectors.per_loop import PerLoop
 from retrieve_rerank.errors import ConfigError, DeadlineExceededError, RetrieveRerankError
+from retrieve_rerank.per_loop import PerLoop
 
 TIMEOUT_S = 30.0
 """For one request; the client's own 10 s are too short for bulk requests that build graphs."""

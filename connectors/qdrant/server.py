@@ -18,7 +18,6 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from qdrant_client import AsyncQdrantClient, QdrantClient
 
-from retrieve_rerank.connectors.per_loop import PerLoop
 from retrieve_rerank.connectors.qdrant.address import Address
 from retrieve_rerank.connectors.qdrant.failures import is_transient, translated
 from retrieve_rerank.errors import (
@@ -27,6 +26,7 @@ from retrieve_rerank.errors import (
     RateLimitedError,
     RetrieveRerankError,
 )
+from retrieve_rerank.per_loop import PerLoop
 
 T = TypeVar("T")
 
