@@ -129,10 +129,10 @@ class Stub:
                     name, wanted.ids, True if payload is None else payload, bool(wanted.with_vector)
                 )
             case "PUT", "points":
-                points = models.PointsList(**body).points
-                if len(points) > self.strict.get("upsert_max_batchsize", 1e9):
+                new = models.PointsList(**body).points
+                if len(new) > self.strict.get("upsert_max_batchsize", 1e9):
                     raise Refused(400, "Bad request: Upsert batch size exceeded. Help: Reduce it.")
-                return client.upsert(name, points)
+                return client.upsert(name, new)
             case "POST", "points", "delete":
                 return client.delete(name, models.PointIdsList(**body))
             case "POST", "points", "batch":
@@ -140,11 +140,13 @@ class Stub:
                 return client.batch_update_points(name, operations)[0:1]
             case "POST", "points", "payload", "delete":
                 keys = models.DeletePayload(**body)
-                selector: Any = keys.points or models.FilterSelector(filter=keys.filter)
+                selector: Any = keys.points or models.FilterSelector(
+                    filter=keys.filter or models.Filter()
+                )
                 return client.delete_payload(name, keys.keys, selector)
             case "POST", "points", "vectors", "delete":
                 vectors = models.DeleteVectors(**body)
-                return client.delete_vectors(name, vectors.vector, vectors.points)
+                return client.delete_vectors(name, vectors.vector, vectors.points or [])
             case "PUT", "index":
                 self.indexes[body["field_name"]] = body["field_schema"]
                 return models.UpdateResult(operation_id=0, status=models.UpdateStatus.COMPLETED)
@@ -243,8 +245,8 @@ def serving(stub: Stub) -> Iterator[Stub]:
             except Refused as exc:
                 error = {"status": {"error": str(exc)}, "time": 0.0}
                 return exc.status, json.dumps(error).encode(), {}
-            content = {"result": result, "status": "ok", "time": 0.0}
-            return 200, json.dumps(content, default=_plain).encode(), {}
+            answer = {"result": result, "status": "ok", "time": 0.0}
+            return 200, json.dumps(answer, default=_plain).encode(), {}
 
         def log_message(self, format: str, *args: Any) -> None:
             """Say nothing."""

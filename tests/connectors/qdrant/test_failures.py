@@ -37,7 +37,7 @@ def invalid() -> ValidationError:
     return caught.value
 
 
-class Rpc(grpc.RpcError):
+class Rpc(grpc.RpcError):  # type: ignore[misc]  # grpc has no types
     def __init__(self, code: grpc.StatusCode, details: str = "no") -> None:
         self._code, self._details = code, details
 

@@ -151,11 +151,12 @@ def test_a_key_opens_and_is_never_shown(stub: Stub, caplog: pytest.LogCaptureFix
     fill(stub).close()
     stub.api_key = "s3cret"
     with_key = stub.url.replace("qdrant://", "qdrant://s3cret@")
-    for url, options in (
+    ways: list[tuple[str, dict[str, Any]]] = [
         (stub.url, {"api_key": "s3cret"}),
         (with_key, {}),
         (stub.url, {"password": "s3cret"}),
-    ):
+    ]
+    for url, options in ways:
         with QdrantConnector.connect(url, encoder=ENCODER, **options) as connector:
             assert connector.search("wing", top_k=1)
             assert "s3cret" not in f"{connector.schema()}{connector!r}{vars(connector)}"
