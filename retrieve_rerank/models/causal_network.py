@@ -91,7 +91,7 @@ class CausalNetwork:
         return states
 
 
-def _shared(sequences: Sequence[Sequence[int]], counts: Sequence[int]) -> int:
+def _shared(sequences: Sequence[list[int]], counts: Sequence[int]) -> int:
     """How many first tokens all sequences have in common, short of those with states wanted."""
     if len(sequences) < 2:
         return 0

@@ -55,6 +55,9 @@ class PromptTokenizer:
         self._tokenizer.no_padding()
         self._added = self._tokenizer.get_added_tokens_decoder()
         self._special = {number for number, token in self._added.items() if token.special}
+        unknown = self._hub.unk_token_id  # stands for any text that has no token: no structure
+        if unknown not in (self._hub.bos_token_id, self._hub.eos_token_id):
+            self._special.discard(unknown)
         self.before, self.after = self._surroundings()
         self.pad_id: int = self._hub.pad_token_id or 0  # any will do: no token sees those after it
 

@@ -6,7 +6,6 @@ Needs the extra `torch`. Knows nothing of templates or scores.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,24 +13,19 @@ import torch
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, GenerationConfig
 
 from retrieve_rerank.base import Vectors
-from retrieve_rerank.errors import ModelError
 from retrieve_rerank.models.causal_network import CausalNetwork
 from retrieve_rerank.models.fitting import run_fitting
-from retrieve_rerank.models.folder import DEFAULT_MAX_TOKENS, ModelFolder, read_json
+from retrieve_rerank.models.language_checkpoints import (
+    batch_budget,
+    find_language_model,
+    load_network,
+    most_tokens,
+)
 from retrieve_rerank.models.language_model import Answers, Part, Piece, Prompt
 from retrieve_rerank.models.loading import Checkpoint
-from retrieve_rerank.models.network_files import choose_network, missing_network, wants_gpu
 from retrieve_rerank.models.prompt_tokens import PromptTokenizer, PromptTokens
-from retrieve_rerank.models.resolving import resolve
 from retrieve_rerank.models.seq2seq_network import Seq2SeqNetwork
 from retrieve_rerank.models.vocabulary_head import VocabularyHead
-
-CPU_BUDGET = 2048
-"""Tokens in a batch on the CPU: enough to fill the cores, little enough for the caches."""
-GPU_BUDGET = 16384
-"""Tokens in a batch on a GPU; where its memory does not suffice, batches become smaller."""
-
-_UNLIMITED = 10**9  # transformers writes 10**30 where a tokenizer has no limit
 
 
 class TorchLanguageModel:
@@ -49,25 +43,19 @@ class TorchLanguageModel:
         max_tokens: int | None = None,
         threads: int | None = None,
     ) -> None:
-        if threads is not None:
-            torch.set_num_threads(threads)
-        folder = checkpoint.folder
-        seq2seq = bool(folder.config.get("is_encoder_decoder"))
-        network = load_network(
-            folder.path,
-            AutoModelForSeq2SeqLM if seq2seq else AutoModelForCausalLM,
-            device=checkpoint.device,
-        )
+        seq2seq = bool(checkpoint.folder.config.get("is_encoder_decoder"))
+        kind = AutoModelForSeq2SeqLM if seq2seq else AutoModelForCausalLM
+        network = load_network(checkpoint, kind, threads=threads)
         self.name = checkpoint.name
         self.fingerprint = checkpoint.fingerprint
-        limit = _max_tokens(network, folder)
+        limit = most_tokens(checkpoint, network)
         self.max_tokens = min(max_tokens or limit, limit)
-        self.tokenizer = PromptTokenizer(folder.path)
+        self.tokenizer = PromptTokenizer(checkpoint.folder.path)
         self._seq2seq = seq2seq
         self._network = network
         self._stops = _stops(network, self.tokenizer)
         self._head = VocabularyHead(network)
-        self._budget = CPU_BUDGET if checkpoint.device == "cpu" else GPU_BUDGET
+        self._budget = batch_budget(checkpoint)
         pad_id = self.tokenizer.pad_id
         self._states: CausalNetwork | Seq2SeqNetwork = (
             Seq2SeqNetwork(network, pad_id=pad_id, budget=self._budget)
@@ -210,57 +198,12 @@ def load_language_model(
     return TorchLanguageModel(checkpoint, max_tokens=max_tokens, threads=threads)
 
 
-def find_language_model(name: str, *, device: str = "auto") -> Checkpoint:
-    """Find a checkpoint with safetensors and choose the device; arguments as for loading it."""
-    on_gpu = wants_gpu(device)
-    if device == "auto":
-        on_gpu = on_gpu and torch.cuda.is_available()
-    elif on_gpu and not torch.cuda.is_available():
-        raise ModelError("torch finds no GPU; use device 'cpu', or a torch built for this GPU")
-    path = resolve(name, on_gpu=True)  # on_gpu: in safetensors, on whatever device
-    files = [file.relative_to(path).as_posix() for file in path.rglob("*")]
-    if "config.json" not in files:
-        if "adapter_config.json" in files:
-            raise ModelError(
-                f"{path} is an adapter without its base model: load both with peft, save"
-                " model.merge_and_unload() with save_pretrained('folder'), and name that folder"
-            )
-        raise ModelError(f"{path} holds no config.json; expected a model saved by transformers")
-    network = choose_network(files, on_gpu=True)
-    if network is None:
-        raise missing_network(files, where=str(path), on_gpu=False)
-    folder = ModelFolder(
-        path=path,
-        transformer=path,
-        config=read_json(path / "config.json"),
-        tokenizer=read_json(path / "tokenizer_config.json"),
-        max_tokens=DEFAULT_MAX_TOKENS,  # the network's configuration says more, once loaded
-    )
-    chosen = ("cuda" if device == "auto" else device) if on_gpu else "cpu"
-    return Checkpoint(name, folder, network, chosen)
-
-
-def load_network(folder: Path, kind: Any, *, device: str) -> Any:
-    """Load a network of transformers for inference, from safetensors and without its code."""
-    try:
-        network = kind.from_pretrained(
-            str(folder),
-            dtype=torch.float32 if device == "cpu" else torch.bfloat16,
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-        )
-    except (OSError, ValueError, KeyError) as exc:
-        raise ModelError(f"transformers cannot load {folder}: {exc}") from exc
-    return network.to(device).eval().requires_grad_(False)
-
-
 def _stops(network: Any, tokenizer: PromptTokenizer) -> set[int]:
     """Make generation greedy, whatever the checkpoint recommends; return what ends an answer."""
     recommended = network.generation_config
     end = recommended.eos_token_id
     ends = {end} if isinstance(end, int) else set(end or ())
-    network.generation_config = GenerationConfig(
+    network.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]  # its own
         bos_token_id=recommended.bos_token_id,
         eos_token_id=sorted(ends) or None,
         pad_token_id=tokenizer.pad_id,
@@ -269,9 +212,3 @@ def _stops(network: Any, tokenizer: PromptTokenizer) -> set[int]:
         else None,
     )
     return ends
-
-
-def _max_tokens(network: Any, folder: ModelFolder) -> int:
-    positions = getattr(network.config.get_text_config(), "max_position_embeddings", None)
-    stated = (positions, folder.tokenizer.get("model_max_length"))
-    return int(min((n for n in stated if n and n < _UNLIMITED), default=DEFAULT_MAX_TOKENS))

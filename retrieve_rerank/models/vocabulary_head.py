@@ -5,6 +5,7 @@ Computes in float32 whatever the network's type: bfloat16 logits have eight bits
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -40,10 +41,11 @@ class VocabularyHead:
         (n, hidden) to (n, tokens).
         """
         wanted = torch.tensor(ids, device=self._weight.device)
-        parts = [
-            torch.log_softmax(self._apply(some, self._weight, self._bias), dim=-1).gather(1, their)
-            for some, their in zip(states.split(_ROWS), wanted.split(_ROWS), strict=True)
-        ]
+        parts = []
+        for start in range(0, len(states), _ROWS):
+            logits = self._apply(states[start : start + _ROWS], self._weight, self._bias)
+            tokens = wanted[start : start + _ROWS]
+            parts.append(logits.gather(1, tokens) - logits.logsumexp(dim=-1, keepdim=True))
         return torch.cat(parts)
 
     def check(self, state: torch.Tensor, expected: torch.Tensor) -> None:
@@ -68,7 +70,7 @@ class VocabularyHead:
 def _scale(config: Any) -> float:
     """What the logits are multiplied by before the bias."""
     if hasattr(config, "logits_scaling"):  # Granite
-        return 1 / float(config.logits_scaling)
+        return 1.0 / float(config.logits_scaling)
     if getattr(config, "scale_decoder_outputs", False):  # T5
-        return float(config.d_model) ** -0.5
+        return 1.0 / math.sqrt(config.d_model)
     return float(getattr(config, "logit_scale", None) or 1.0)  # Cohere

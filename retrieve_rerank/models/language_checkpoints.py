@@ -1,0 +1,86 @@
+"""Names to language models on this machine, and their networks.
+
+Needs the extra `torch`. Knows nothing of prompts.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from retrieve_rerank.errors import ModelError
+from retrieve_rerank.models.folder import DEFAULT_MAX_TOKENS, ModelFolder, read_json
+from retrieve_rerank.models.loading import Checkpoint
+from retrieve_rerank.models.network_files import choose_network, missing_network, wants_gpu
+from retrieve_rerank.models.resolving import resolve
+
+CPU_BUDGET = 2048
+"""Tokens in a batch on the CPU: enough to fill the cores, little enough for the caches."""
+GPU_BUDGET = 16384
+"""Tokens in a batch on a GPU; where its memory does not suffice, batches become smaller."""
+
+_UNLIMITED = 10**9  # transformers writes 10**30 where a tokenizer has no limit
+
+
+def find_language_model(name: str, *, device: str = "auto") -> Checkpoint:
+    """Find a checkpoint with safetensors and choose the device; arguments as for loading it."""
+    on_gpu = wants_gpu(device)
+    if device == "auto":
+        on_gpu = on_gpu and torch.cuda.is_available()
+    elif on_gpu and not torch.cuda.is_available():
+        raise ModelError("torch finds no GPU; use device 'cpu', or a torch built for this GPU")
+    path = resolve(name, on_gpu=True)  # on_gpu: in safetensors, on whatever device
+    files = [file.relative_to(path).as_posix() for file in path.rglob("*")]
+    if "config.json" not in files:
+        if "adapter_config.json" in files:
+            raise ModelError(
+                f"{path} is an adapter without its base model: load both with peft, save"
+                " model.merge_and_unload() with save_pretrained('folder'), and name that folder"
+            )
+        raise ModelError(f"{path} holds no config.json; expected a model saved by transformers")
+    network = choose_network(files, on_gpu=True)
+    if network is None:
+        raise missing_network(files, where=str(path), on_gpu=False)
+    folder = ModelFolder(
+        path=path,
+        transformer=path,
+        config=read_json(path / "config.json"),
+        tokenizer=read_json(path / "tokenizer_config.json"),
+        max_tokens=DEFAULT_MAX_TOKENS,  # the network's configuration says more, once loaded
+    )
+    chosen = ("cuda" if device == "auto" else device) if on_gpu else "cpu"
+    return Checkpoint(name, folder, network, chosen)
+
+
+def load_network(checkpoint: Checkpoint, kind: Any, *, threads: int | None) -> Any:
+    """Load a network of transformers for inference, from safetensors and without its code.
+
+    `kind` is one of its Auto classes; `threads` bounds the CPU threads, all cores when None.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
+    folder, device = checkpoint.folder.path, checkpoint.device
+    try:
+        network = kind.from_pretrained(
+            str(folder),
+            dtype=torch.float32 if device == "cpu" else torch.bfloat16,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+        )
+    except (OSError, ValueError, KeyError) as exc:
+        raise ModelError(f"transformers cannot load {folder}: {exc}") from exc
+    return network.to(device).eval().requires_grad_(False)
+
+
+def most_tokens(checkpoint: Checkpoint, network: Any) -> int:
+    """Return how many tokens the network can read, as it and its tokenizer record."""
+    positions = getattr(network.config.get_text_config(), "max_position_embeddings", None)
+    stated = (positions, checkpoint.folder.tokenizer.get("model_max_length"))
+    return int(min((n for n in stated if n and n < _UNLIMITED), default=DEFAULT_MAX_TOKENS))
+
+
+def batch_budget(checkpoint: Checkpoint) -> int:
+    """Return how many tokens a batch should have on the checkpoint's device."""
+    return CPU_BUDGET if checkpoint.device == "cpu" else GPU_BUDGET
