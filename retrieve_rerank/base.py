@@ -452,6 +452,18 @@ class Scorer(Reranker):
     def score(self, query: str, texts: Sequence[str]) -> list[float]:
         """Score each text against the query, higher is better, in the order given."""
 
+    def score_pairs(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+        """Score each (query, text) as `score` does, in the order given."""
+        places: dict[str, list[int]] = {}
+        for place, (query, _) in enumerate(pairs):
+            places.setdefault(query, []).append(place)
+        scores = [0.0] * len(pairs)
+        for query, those in places.items():
+            found = self.score(query, [pairs[place][1] for place in those])
+            for place, score in zip(those, found, strict=True):
+                scores[place] = score
+        return scores
+
     def rerank(self, query: str, hits: Sequence[Hit], *, top_k: int | None = None) -> list[Hit]:
         """Return the best `top_k` hits by the scores of their rendered documents."""
         texts = [self.template.render(hit.document) for hit in hits]

@@ -6,6 +6,7 @@ RetrieveRerankError
 ├── MissingExtraError        an optional package is not installed (an ImportError too)
 ├── ModelError               a model that cannot be loaded or run
 │   ├── ModelNotFoundError
+│   ├── OutOfMemoryError     even one text alone takes more memory than there is
 │   └── FidelityError        an exported model strays too far from the original
 ├── ConnectorError           a search backend failed
 │   ├── ConnectionFailedError    it cannot be reached, or broke off
@@ -62,6 +63,10 @@ class ModelError(RetrieveRerankError):
 
 class ModelNotFoundError(ModelError):
     """No model was found under the name given."""
+
+
+class OutOfMemoryError(ModelError):
+    """Even one text alone takes more memory than there is."""
 
 
 class FidelityError(ModelError):

@@ -93,6 +93,12 @@ class ModelFolder:
         return len(self.config.get("id2label") or {}) or int(self.config.get("num_labels", 2))
 
     @property
+    def label_names(self) -> list[str]:
+        """What a pair model calls the scores that it gives each pair, in their order."""
+        names = self.config.get("id2label") or {}
+        return [str(names.get(str(n), f"LABEL_{n}")) for n in range(self.labels or 0)]
+
+    @property
     def hidden_size(self) -> int:
         """Length of a token's hidden state."""
         for key in ("hidden_size", "dim", "d_model"):

@@ -17,6 +17,7 @@ from retrieve_rerank.errors import MissingExtraError, ModelError
 from retrieve_rerank.models.backend import Backend
 from retrieve_rerank.models.encoder import TextEncoder
 from retrieve_rerank.models.folder import MODULE_WEIGHTS, ModelFolder, read_folder
+from retrieve_rerank.models.labels import Label, choose_label
 from retrieve_rerank.models.late_interaction import LateInteraction
 from retrieve_rerank.models.network_files import (
     NetworkFiles,
@@ -126,20 +127,29 @@ def query_is_cut(name: str, query: str) -> bool:
     return tokenizer.encode([folder.query_prompt + query])[0].truncated
 
 
-def load_pair_model(name: str, *, device: str = "auto", threads: int | None = None) -> PairModel:
-    """Load a cross-encoder: an alias, a folder, or a hub id; arguments as for `load_encoder`."""
+def load_pair_model(
+    name: str,
+    *,
+    device: str = "auto",
+    threads: int | None = None,
+    label: Label | None = None,
+) -> PairModel:
+    """Load a cross-encoder: an alias, a folder, or a hub id; arguments as for `load_encoder`.
+
+    `label` says what the score of a model with several labels is, as for `choose_label`, which
+    raises InputError where it is missing.
+    """
     checkpoint = find_checkpoint(name, device=device)
-    labels = checkpoint.folder.labels
-    if labels is None:
+    if checkpoint.folder.labels is None:
         raise ModelError(f"{name} is an encoder; expected a model that scores pairs of texts")
-    if labels != 1:
-        raise ModelError(f"{name} gives each pair {labels} labels; expected one score")
+    label_score = choose_label(checkpoint.folder.label_names, label, model=name)
     return PairModel(
         name=name,
         fingerprint=checkpoint.fingerprint,
         folder=checkpoint.folder,
         tokenizer=load_tokenizer(checkpoint.folder),
         backend=load_backend(checkpoint, threads=threads),
+        label_score=label_score,
     )
 
 

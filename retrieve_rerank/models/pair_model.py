@@ -11,10 +11,11 @@ from typing import NamedTuple
 import numpy as np
 
 from retrieve_rerank.base import Vectors
-from retrieve_rerank.errors import InputError
+from retrieve_rerank.errors import InputError, ScoreError
 from retrieve_rerank.models.backend import Backend, run_all
 from retrieve_rerank.models.batching import Tokens
 from retrieve_rerank.models.folder import ModelFolder
+from retrieve_rerank.models.labels import LabelScore
 from retrieve_rerank.models.tokenization import TextTokenizer
 from retrieve_rerank.template import Template
 
@@ -37,11 +38,13 @@ class PairModel:
         folder: ModelFolder,
         tokenizer: TextTokenizer,
         backend: Backend,
+        label_score: LabelScore,
     ) -> None:
         self.name = name
         self.fingerprint = fingerprint
         self.folder = folder
         self.backend = backend
+        self.label_score = label_score
         self._tokenizer = tokenizer
 
     def __repr__(self) -> str:
@@ -68,11 +71,21 @@ class PairModel:
         return self._tokenizer.encode_pairs([(prompt + query, text) for query, text in pairs])
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> PairScores:
-        """Score each (query, text); a score depends on its pair alone, whatever the others."""
+        """Score each (query, text); a score depends on its pair alone, whatever the others.
+
+        Raises ScoreError where the model gives NaN or infinity.
+        """
         sequences = self.tokenize(pairs)
-        scores = np.empty(len(pairs), dtype=np.float32)
-        for index, logits in run_all(self.backend, sequences, pad_id=self.pad_id):
-            scores[index] = logits[0]
+        logits = np.empty((len(pairs), self.folder.labels or 1), dtype=np.float32)
+        for index, row in run_all(self.backend, sequences, pad_id=self.pad_id):
+            logits[index] = row
+        scores = self.label_score(logits)
+        unusable = np.flatnonzero(~np.isfinite(scores))
+        if unusable.size:
+            raise ScoreError(
+                f"{self.name} gave text {unusable[0] + 1} of {len(pairs)} the score"
+                f" {scores[unusable[0]]}; expected a number"
+            )
         return PairScores(scores, sum(sequence.truncated for sequence in sequences))
 
     def passages(self, query: str, text: str, *, overlap: int = 32) -> list[str]:

@@ -13,7 +13,7 @@ import torch
 from transformers import AutoModel, AutoModelForMaskedLM, AutoModelForSequenceClassification
 
 from retrieve_rerank.base import Vectors
-from retrieve_rerank.errors import ModelError
+from retrieve_rerank.errors import ModelError, OutOfMemoryError
 from retrieve_rerank.models.batching import TokenBatch
 
 Head = Literal["none", "scores", "vocabulary"]
@@ -40,6 +40,9 @@ class TorchBackend:
         ).to(device)
         self._device = device
         self._inputs = input_names(self._network)
+        # Of decoders that score, transformers finds the last token by the padding, and refuses
+        # batches of those that have none.
+        self._one_by_one = head == "scores" and self._network.config.pad_token_id is None
         dtype = str(self._network.dtype).removeprefix("torch.")
         self.description = f"torch on {device}, {dtype}"
 
@@ -48,14 +51,28 @@ class TorchBackend:
         inputs = {
             name: torch.from_numpy(getattr(batch, name)).to(self._device) for name in self._inputs
         }
+        rows, tokens = batch.input_ids.shape
         try:
             with torch.inference_mode():
-                output = self._network(**inputs)
-        except RuntimeError as exc:  # out of memory, above all
+                if self._one_by_one:
+                    ends = batch.attention_mask.sum(axis=1)
+                    states = torch.cat([self._row(inputs, n, end) for n, end in enumerate(ends)])
+                else:
+                    states = _states(self._network(**inputs))
+                array: Vectors = states.float().cpu().numpy()
+        except RuntimeError as exc:
+            if _out_of_memory(exc):
+                raise OutOfMemoryError(
+                    f"out of memory on {rows} x {tokens} tokens; take a smaller model, or another"
+                    " device"
+                ) from exc
             raise ModelError(f"torch failed on a batch: {exc}") from exc
-        states = output.logits if hasattr(output, "logits") else output.last_hidden_state
-        array: Vectors = states.float().cpu().numpy()
         return array
+
+    def _row(self, inputs: Mapping[str, torch.Tensor], row: int, end: int) -> torch.Tensor:
+        return _states(
+            self._network(**{name: each[row : row + 1, :end] for name, each in inputs.items()})
+        )
 
 
 def load_network(folder: Path, *, head: Head, dtype: torch.dtype | str) -> Any:
@@ -80,6 +97,16 @@ def input_names(network: Any) -> list[str]:
     if getattr(network.config, "type_vocab_size", 0) > 1:
         names.append("token_type_ids")
     return names
+
+
+def _states(output: Any) -> torch.Tensor:
+    states: torch.Tensor = output.logits if hasattr(output, "logits") else output.last_hidden_state
+    return states
+
+
+def _out_of_memory(exc: RuntimeError) -> bool:
+    # The allocator of the CPU raises nothing more precise.
+    return isinstance(exc, torch.OutOfMemoryError) or "can't allocate memory" in str(exc)
 
 
 def gpu() -> bool:

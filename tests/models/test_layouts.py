@@ -173,12 +173,6 @@ def test_late_interaction_is_that_of_sentence_transformers(
             assert rows == pytest.approx(np.asarray(expected_rows), abs=1e-4)
 
 
-def test_a_model_with_several_labels_is_refused(tmp_path: Path) -> None:
-    folder = make_model(tmp_path, "bert", labels=3)
-    with pytest.raises(ModelError, match="gives each pair 3 labels; expected one score"):
-        load_pair_model(str(folder))
-
-
 def test_an_encoder_is_no_pair_model_and_a_pair_model_no_encoder(
     checkpoint: Path, cross_encoder: Path
 ) -> None:

@@ -219,8 +219,7 @@ async def test_a_long_pause_is_not_waited_for(server: EmbeddingServer) -> None:
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("drips", [False, True])
-async def test_a_slow_service_is_not_waited_for(server: EmbeddingServer, drips: bool) -> None:
+async def test_a_slow_service_is_not_waited_for(server: EmbeddingServer) -> None:
     released = threading.Event()
 
     def slow() -> Reply:
