@@ -5,6 +5,7 @@ Knows nothing of how they are computed.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 
 from retrieve_rerank.base import TensorDtype, TensorSettings, TensorStore
@@ -48,11 +49,14 @@ def choose(
     """
     there = store.tensor_settings()
     encoder = load_encoder(model or (there.encoder if there else _default_model(store)))
-    return encoder, tensor_settings(
+    settings = tensor_settings(
         encoder,
         dtype=dtype or (there.dtype if there else DTYPE),
         pooling_factor=pool or (there.pooling_factor if there else POOLING_FACTOR),
     )
+    if there and there.fingerprint == settings.fingerprint:  # a model has several names
+        settings = replace(settings, encoder=there.encoder)
+    return encoder, settings
 
 
 def _default_model(store: TensorStore) -> str:

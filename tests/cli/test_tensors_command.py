@@ -3,10 +3,118 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Rr
+from retrieve_rerank import Connector, Document
+from retrieve_rerank.connectors.elasticsearch import ElasticsearchConnector
+from retrieve_rerank.connectors.qdrant import QdrantConnector
+from tests.cli.conftest import DOCUMENTS, Rr
+from tests.servers import Server, delete_indexes, elasticsearch, fresh_index
+
+
+@pytest.fixture(params=["qdrant+local", "elasticsearch"])
+def url(request: pytest.FixtureRequest, home: Path) -> Iterator[str]:
+    """An index for search by words alone, without tensors."""
+    made: Connector
+    if request.param == "elasticsearch":
+        url = elasticsearch().address(fresh_index(elasticsearch()))
+        made = ElasticsearchConnector.create(url, encoder=None)
+    else:
+        url = f"qdrant+local://{home}/collections/docs"
+        made = QdrantConnector.create(url, encoder=None)
+    with made:
+        made.index(Document(str(each["_id"]), str(each["text"])) for each in DOCUMENTS)
+    yield url
+    delete_indexes()
+
+
+def test_tensors_are_added_searched_with_brought_up_to_date_and_dropped(rr: Rr, url: str) -> None:
+    status = rr("tensors", "status", "--index", url)
+    assert "missing     4\n" in status.stdout
+    assert "rr tensors add brings them up to date." in status.stderr
+    assert stages(rr, url) == ["first-stage"]
+
+    added = rr("tensors", "add", "--index", url, "--pool", "1", "--dtype", "float16")
+    assert added.exit_code == 0, added.stderr
+    assert added.stdout.startswith("4 tensors written (4 new, 0 replaced), 0 deleted, in ")
+    assert "4 of 4 documents have one\n" in added.stdout
+    assert stages(rr, url) == ["first-stage", "max-sim"]
+
+    again = json.loads(rr("tensors", "add", "--index", url, "--json").stdout)
+    assert (again["documents"], again["added"], again["replaced"]) == (4, 0, 0)
+    assert again["settings"]["encoder"] == "all-MiniLM-L6-v2"
+    assert (again["settings"]["dtype"], again["settings"]["pooling_factor"]) == ("float16", 1)
+    other = rr("tensors", "add", "--index", url, "--dtype", "float32")
+    assert other.exit_code == 1
+    assert "drop" in other.stderr
+
+    status = rr("tensors", "status", "--index", url)
+    assert "present     4\nmissing     0\n" in status.stdout
+    assert "384 float16 numbers a token, pooled by 1" in status.stdout
+    assert "brings them up to date" not in status.stderr
+
+    kept = rr("tensors", "drop", "--index", url, input="n\n")
+    assert kept.exit_code == 1
+    assert "Delete the token tensors that all-MiniLM-L6-v2 made for" in kept.stderr
+    assert stages(rr, url) == ["first-stage", "max-sim"]
+    assert rr("tensors", "drop", "--index", url, "--yes").stdout == (
+        "The token tensors are deleted.\n"
+    )
+    assert stages(rr, url) == ["first-stage"]
+
+
+def stages(rr: Rr, url: str) -> list[str]:
+    result = rr("search", "lift of a wing", "--index", url, "--json")
+    assert result.exit_code == 0, result.stderr
+    return [stage["name"] for stage in json.loads(result.stdout)["stages"]]
+
+
+def test_stopped_by_ctrl_c_it_goes_on_where_it_was(rr: Rr) -> None:
+    server = elasticsearch()
+    name = fresh_index(server)
+    url = server.address(name)
+    with ElasticsearchConnector.create(url, encoder=None) as made:
+        made.index(Document(str(each["_id"]), str(each["text"])) for each in DOCUMENTS)
+    command = [sys.executable, "-c", "from retrieve_rerank.cli import main; main()"]
+    slowly = [*command, "tensors", "add", "--index", url, "--rate", "0.1"]
+    with subprocess.Popen(slowly, stderr=subprocess.PIPE, text=True) as process:
+        while not written(server, name) and process.poll() is None:
+            time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        said = process.stderr.read()
+    assert "What is written is kept; the same command goes on from there." in said
+    assert process.returncode == 130
+    present = json.loads(rr("tensors", "status", "--index", url, "--json").stdout)["present"]
+    assert 0 < present < 4
+    added = json.loads(rr("tensors", "add", "--index", url, "--json").stdout)
+    assert (added["added"], added["replaced"]) == (4 - present, 0)
+    delete_indexes()
+
+
+def written(server: Server, name: str) -> int:
+    """Count the tensors that another process has written."""
+    path = f"/rr-tensors-{name}/_search?ignore_unavailable=true"
+    server.call("POST", f"/rr-tensors-{name}/_refresh?ignore_unavailable=true")
+    return int(server.call("GET", path)["hits"]["total"]["value"])
+
+
+def test_documents_in_another_language_want_a_model_chosen(rr: Rr, home: Path) -> None:
+    url = f"qdrant+local://{home}/collections/docs"
+    with QdrantConnector.create(url, encoder=None) as made:
+        text = "Der Auftrieb eines dünnen Flügels ist nicht der gleiche wie der eines dicken."
+        made.index(Document(f"d{i}", text) for i in range(5))
+    result = rr("tensors", "add", "--index", url)
+    assert result.exit_code == 1
+    assert "choose a model with --model, such as bge-m3 or multilingual-e5-small" in result.stderr
+    assert rr("tensors", "add", "--index", url, "--model", "all-MiniLM-L6-v2").exit_code == 0
 
 
 @pytest.mark.usefixtures("dense")
