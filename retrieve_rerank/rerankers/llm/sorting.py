@@ -7,7 +7,7 @@ models.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 Choose = Callable[[Sequence[int]], int]
 
@@ -63,3 +63,29 @@ def bubble_top_k(count: int, k: int, choose: Choose, *, set_size: int) -> list[i
             order.insert(start, best)
             end = start + 1
     return order[:k]
+
+
+SORTS: Mapping[str, Callable[..., list[int]]] = {"heap": heap_top_k, "bubble": bubble_top_k}
+
+
+def above_the_rest(taken: Sequence[int], count: int) -> list[float]:
+    """Score the items that were taken, best first, down to 1, and the rest 0."""
+    scores = [0.0] * count
+    for below, item in enumerate(reversed(taken), start=1):
+        scores[item] = float(below)
+    return scores
+
+
+def windows(count: int, *, size: int, step: int) -> Iterator[tuple[int, int]]:
+    """Cut `count` ranks into overlapping windows [start, end), from the bottom to the top.
+
+    The last one starts at the top, however the numbers fall. W. Sun et al.: Is ChatGPT Good at
+    Search?, https://arxiv.org/abs/2304.09542 (RankGPT).
+    """
+    end = count
+    while end > 0:
+        start = max(0, end - size)
+        yield start, end
+        if start == 0:
+            return
+        end -= step

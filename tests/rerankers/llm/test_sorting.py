@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrieve_rerank.rerankers.llm.sorting import bubble_top_k, heap_top_k
+from retrieve_rerank.rerankers.llm.sorting import bubble_top_k, heap_top_k, windows
 
 STRATEGIES = [heap_top_k, bubble_top_k]
 
@@ -83,3 +83,36 @@ def test_sorting_stops_after_the_top() -> None:
         heap_top_k(60, k, judge, set_size=3)
         costs.append(len(judge.asked))
     assert costs[0] < costs[1] < costs[2]
+
+
+def test_windows_slide_from_the_bottom_to_the_top_as_rankgpts() -> None:
+    assert list(windows(100, size=20, step=10)) == [
+        (80, 100),
+        (70, 90),
+        (60, 80),
+        (50, 70),
+        (40, 60),
+        (30, 50),
+        (20, 40),
+        (10, 30),
+        (0, 20),
+    ]
+
+
+def test_the_last_window_starts_at_the_top_whatever_the_count() -> None:
+    # RankGPT's own loop ends at (5, 25), and never looks at the first five.
+    assert list(windows(25, size=20, step=10)) == [(5, 25), (0, 15)]
+
+
+def test_a_window_larger_than_the_ranking_is_cut_to_it() -> None:
+    assert list(windows(7, size=20, step=10)) == [(0, 7)]
+    assert list(windows(20, size=20, step=10)) == [(0, 20)]
+    assert list(windows(0, size=20, step=10)) == []
+
+
+@given(count=st.integers(0, 80), size=st.integers(2, 30), data=st.data())
+def test_windows_leave_no_gap(count: int, size: int, data: st.DataObject) -> None:
+    step = data.draw(st.integers(1, size))
+    found = list(windows(count, size=size, step=step))
+    assert {rank for start, end in found for rank in range(start, end)} == set(range(count))
+    assert all(0 < end - start <= size for start, end in found)

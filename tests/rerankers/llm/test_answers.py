@@ -1,4 +1,4 @@
-"""Windows over a ranking, and answers that order documents, however malformed."""
+"""Answers that order documents, or choose one, however malformed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrieve_rerank.rerankers.llm.permutations import Order, read_order, windows
+from retrieve_rerank.rerankers.llm.answers import Order, read_choice, read_order
 
 NUMBERS = [str(number) for number in range(1, 13)]
 LETTERS = list("ABCDEFGHIJ")
@@ -14,39 +14,6 @@ LETTERS = list("ABCDEFGHIJ")
 
 def order(answer: str, count: int = 3) -> Order:
     return read_order(answer, NUMBERS[:count])
-
-
-def test_windows_slide_from_the_bottom_to_the_top_as_rankgpts() -> None:
-    assert list(windows(100, size=20, step=10)) == [
-        (80, 100),
-        (70, 90),
-        (60, 80),
-        (50, 70),
-        (40, 60),
-        (30, 50),
-        (20, 40),
-        (10, 30),
-        (0, 20),
-    ]
-
-
-def test_the_last_window_starts_at_the_top_whatever_the_count() -> None:
-    # RankGPT's own loop ends at (5, 25), and never looks at the first five.
-    assert list(windows(25, size=20, step=10)) == [(5, 25), (0, 15)]
-
-
-def test_a_window_larger_than_the_ranking_is_cut_to_it() -> None:
-    assert list(windows(7, size=20, step=10)) == [(0, 7)]
-    assert list(windows(20, size=20, step=10)) == [(0, 20)]
-    assert list(windows(0, size=20, step=10)) == []
-
-
-@given(count=st.integers(0, 80), size=st.integers(2, 30), data=st.data())
-def test_windows_leave_no_gap(count: int, size: int, data: st.DataObject) -> None:
-    step = data.draw(st.integers(1, size))
-    found = list(windows(count, size=size, step=step))
-    assert {rank for start, end in found for rank in range(start, end)} == set(range(count))
-    assert all(0 < end - start <= size for start, end in found)
 
 
 def test_a_whole_answer_is_read() -> None:
@@ -102,3 +69,29 @@ def test_thoughts_before_the_answer_are_not_read() -> None:
 def test_every_document_is_kept_exactly_once(answer: str, letters: bool) -> None:
     names = LETTERS if letters else NUMBERS
     assert sorted(read_order(answer, names).positions) == list(range(len(names)))
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ("Passage B", 1),
+        ("passage a.", 0),
+        ("Passage A is more relevant to the query", 0),
+        ("B", 1),
+        (" [B]\n", 1),
+        ("<think>Passage A?</think>\n\nPassage B", 1),
+        ("Passage A or Passage B", None),
+        ("Passage C", None),
+        ("A passage that fits", None),
+        ("Neither", None),
+        ("", None),
+    ],
+)
+def test_a_choice_is_read_or_it_is_not(answer: str, expected: int | None) -> None:
+    assert read_choice(answer, ["Passage A", "Passage B"]) == expected
+
+
+def test_true_and_false_are_choices_too() -> None:
+    assert read_choice("true", ["true", "false"]) == 0
+    assert read_choice("False.", ["true", "false"]) == 1
+    assert read_choice("untrue", ["true", "false"]) is None

@@ -1,31 +1,16 @@
-"""Ranking many documents by answers that order a few: windows, and the reading of answers.
+"""Reading what a model writes when it is asked to compare documents.
 
-W. Sun et al.: Is ChatGPT Good at Search?, https://arxiv.org/abs/2304.09542 (RankGPT). Knows
-nothing of models.
+Knows nothing of models.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 _THOUGHTS = "</think>"
 """What models that reason put between their thoughts and their answer."""
-
-
-def windows(count: int, *, size: int, step: int) -> Iterator[tuple[int, int]]:
-    """Cut `count` ranks into overlapping windows [start, end), from the bottom to the top.
-
-    The last one starts at the top, however the numbers fall.
-    """
-    end = count
-    while end > 0:
-        start = max(0, end - size)
-        yield start, end
-        if start == 0:
-            return
-        end -= step
 
 
 class Order(NamedTuple):
@@ -48,7 +33,7 @@ def read_order(answer: str, names: Sequence[str]) -> Order:
     nothing but names, like "2, 1, 3": other words, a refusal's perhaps, may hold numbers too.
     Thoughts before the answer are not read.
     """
-    answer = answer.rpartition(_THOUGHTS)[2]
+    answer = _without_thoughts(answer)
     name = r"[0-9]+" if names[0].isdecimal() else r"[A-Z]"
     found = re.findall(rf"\[\s*({name})\s*\]", answer)
     if not found and re.fullmatch(rf"(?:\W*{name}(?!\w))+\W*", answer):
@@ -62,3 +47,24 @@ def read_order(answer: str, names: Sequence[str]) -> Order:
         repeated=len(positions) - len(ordered),
         unknown=len(found) - len(positions),
     )
+
+
+def read_choice(answer: str, choices: Sequence[str]) -> int | None:
+    """Read which of the choices ("Passage A", "Passage B", …) an answer gives; None if no one's.
+
+    It may have other words around it, and be shortened to its last word ("B") without any.
+    """
+    answer = _without_thoughts(answer).strip()
+    given = {
+        number
+        for number, choice in enumerate(choices)
+        if re.search(rf"(?<!\w){re.escape(choice.strip())}(?!\w)", answer, re.IGNORECASE)
+    }
+    if not given:
+        bare = re.sub(r"\W", "", answer).lower()
+        given = {n for n, choice in enumerate(choices) if choice.split()[-1].lower() == bare}
+    return given.pop() if len(given) == 1 else None
+
+
+def _without_thoughts(answer: str) -> str:
+    return answer.rpartition(_THOUGHTS)[2]

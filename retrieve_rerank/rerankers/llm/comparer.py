@@ -1,0 +1,207 @@
+"""What rerankers that compare documents have in common: asking a model, and keeping count.
+
+Knows nothing of how a model is run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, TypeVar, get_args
+
+from retrieve_rerank.base import Judgment, Reranker
+from retrieve_rerank.errors import InputError, ScoreError
+from retrieve_rerank.models.language_model import Answers, LanguageModel, Prompt
+from retrieve_rerank.models.language_models import load_language_model
+from retrieve_rerank.rerankers.llm.answers import read_choice, read_order
+from retrieve_rerank.rerankers.llm.comparison_prompts import ComparisonPrompt
+from retrieve_rerank.template import Template
+from retrieve_rerank.types import Hit, rescore
+
+T = TypeVar("T")
+
+Group = Sequence[int]
+"""Documents that are compared at once, as numbers from 0 in the incoming order."""
+
+Scoring = Literal["likelihood", "generation"]
+
+_CHOICE_TOKENS = 16
+"""Room for "Passage A", and some words around it."""
+_NAME_TOKENS = 8
+"""Room for one name in a list: "[12] > " is at most six tokens in common vocabularies."""
+
+
+class Comparer(Reranker):
+    """A reranker that compares documents with one another.
+
+    Its scores say nothing outside their ranking. Equal documents keep their order, and one alone
+    costs no question.
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel | str,
+        *,
+        prompt: ComparisonPrompt | str,
+        prompts: Mapping[str, ComparisonPrompt],
+        template: Template | str | None,
+        device: str,
+        max_tokens: int | None,
+    ) -> None:
+        if isinstance(prompt, str):
+            if prompt not in prompts:
+                raise InputError(f"unknown prompt {prompt!r}; known: {', '.join(prompts)}")
+            prompt = prompts[prompt]
+        if isinstance(model, str):
+            model = load_language_model(model, device=device, max_tokens=max_tokens)
+        self.model = model
+        self.prompt = prompt
+        self.template = Template(template) if isinstance(template, str) else template or Template()
+
+    def rerank(self, query: str, hits: Sequence[Hit], *, top_k: int | None = None) -> list[Hit]:
+        """Return the best `top_k` hits; a sort that need not order more stops after these."""
+        return self._judge(query, hits, top_k).hits[:top_k]
+
+    def judge(self, query: str, hits: Sequence[Hit]) -> Judgment:
+        """Order the hits; report texts that were not read whole, and answers that misled."""
+        return self._judge(query, hits, None)
+
+    async def ajudge(self, query: str, hits: Sequence[Hit]) -> Judgment:
+        """Async twin of `judge`, in a thread."""
+        return await asyncio.to_thread(self.judge, query, hits)
+
+    def _judge(self, query: str, hits: Sequence[Hit], top_k: int | None) -> Judgment:
+        texts = [self.template.render(hit.document) for hit in hits]
+        questions = Questions(self.model, self.prompt, query, texts)
+        scores = self._scores(questions, top_k) if len(hits) > 1 else [0.0] * len(hits)
+        return Judgment(rescore(hits, scores), len(questions.truncated), notes=questions.notes)
+
+    @abstractmethod
+    def _scores(self, questions: Questions, top_k: int | None) -> list[float]:
+        """Score the documents, of which there are two at least."""
+
+    def _scoring(self, wanted: Scoring | None) -> Scoring:
+        """Take likelihoods unless told otherwise, or the model is behind a server.
+
+        There only those of an answer's first token are known.
+        """
+        if wanted not in (None, *get_args(Scoring)):
+            raise InputError(f'scoring must be "likelihood" or "generation"; got {wanted!r}')
+        known = self.model.tells_logits or self.prompt.first_token
+        return wanted or ("likelihood" if known else "generation")
+
+
+class Questions:
+    """What is asked about one query's documents, and what came of it."""
+
+    def __init__(
+        self, model: LanguageModel, prompt: ComparisonPrompt, query: str, texts: Sequence[str]
+    ) -> None:
+        self.count = len(texts)
+        self.truncated: set[int] = set()
+        """Documents of which the model read only the beginning, in any prompt."""
+        self._model = model
+        self._prompt = prompt
+        self._query = query
+        self._texts = texts
+        self._asked = 0
+        self._flaws: Counter[str] = Counter()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was wrong with the answers, a sentence each."""
+        return tuple(f"{n} of {self._asked} answers {flaw}" for flaw, n in self._flaws.items())
+
+    def votes(self, groups: Sequence[Group], scoring: Scoring) -> list[list[float]]:
+        """Ask for the best of each group; return each answer's share of the vote.
+
+        By the likelihood of each possible answer, or by what the model writes: then all of the
+        vote is for one, or shared equally where the answer cannot be read.
+        """
+        if scoring == "likelihood":
+            return [_softmax(row) for row in self._log_likelihoods(groups)]
+        written = self._ask(
+            groups, lambda prompts: self._model.generate(prompts, max_new_tokens=_CHOICE_TOKENS)
+        )
+        return [self._read_vote(text, group) for text, group in zip(written, groups, strict=True)]
+
+    def order(self, group: Group, *, by_first_token: bool) -> list[int]:
+        """Ask for the order of a group, best first.
+
+        By the likelihood that the answer begins with each member's name, or by what is written.
+        """
+        if by_first_token:
+            [row] = self._log_likelihoods([group])
+            return sorted(group, key=lambda item: -row[group.index(item)])
+        room = _NAME_TOKENS * (len(group) + 1)
+        [answer] = self._ask(
+            [group], lambda prompts: self._model.generate(prompts, max_new_tokens=room)
+        )
+        order = read_order(answer, self._prompt.names[: len(group)])
+        refused = order.missing == len(group)
+        self._flaws += Counter(
+            {
+                "order no document": refused,
+                "leave documents out": bool(order.missing) and not refused,
+                "name a document twice": bool(order.repeated),
+                "name documents that do not exist": bool(order.unknown),
+            }
+        )
+        return [group[position] for position in order.positions]
+
+    def _read_vote(self, text: str, group: Group) -> list[float]:
+        answers = self._answers(group)
+        chosen = read_choice(text, answers)
+        if chosen is None:
+            self._flaws["choose no document"] += 1
+            return [1.0 / len(answers)] * len(answers)
+        return [float(number == chosen) for number in range(len(answers))]
+
+    def _answers(self, group: Group) -> Sequence[str]:
+        return self._prompt.answers[: len(group)]
+
+    def _log_likelihoods(self, groups: Sequence[Group]) -> list[list[float]]:
+        """Return the log-likelihood of each possible answer, but for a constant in each group."""
+        answers = self._answers(max(groups, key=len))
+
+        def tokens(prompts: Sequence[Prompt]) -> Answers[list[list[float]]]:
+            found = self._model.next_token_logits(prompts, answers)
+            return Answers(found.values.tolist(), found.truncated)
+
+        def continuations(prompts: Sequence[Prompt]) -> Answers[list[list[float]]]:
+            found = self._model.log_likelihoods(
+                [prompt for prompt in prompts for _ in answers], list(answers) * len(prompts)
+            )
+            totals = [math.fsum(row.tolist()) for row in found.values]
+            starts = range(0, len(totals), len(answers))
+            rows = [totals[start : start + len(answers)] for start in starts]
+            return Answers(rows, [found.truncated[start] for start in starts])
+
+        rows = self._ask(groups, tokens if self._prompt.first_token else continuations)
+        if any(math.isnan(value) for row in rows for value in row):
+            raise ScoreError(f"{self._model.name} gives NaN as the likelihood of an answer")
+        return [row[: len(group)] for row, group in zip(rows, groups, strict=True)]
+
+    def _ask(
+        self, groups: Sequence[Group], ask: Callable[[list[Prompt]], Answers[list[T]]]
+    ) -> list[T]:
+        """Ask about each group, once where the prompts are equal."""
+        prompts = [
+            self._prompt.render(self._query, [self._texts[item] for item in group])
+            for group in groups
+        ]
+        places = {prompt: place for place, prompt in enumerate(dict.fromkeys(prompts))}
+        answers = ask(list(places))
+        self._asked += len(places)
+        for prompt, group in zip(prompts, groups, strict=True):
+            self.truncated.update(group[n] for n in answers.truncated[places[prompt]])
+        return [answers.values[places[prompt]] for prompt in prompts]
+
+
+def _softmax(row: Sequence[float]) -> list[float]:
+    highest = max(row)
+    weights = [math.exp(value - highest) for value in row]
+    return [weight / math.fsum(weights) for weight in weights]

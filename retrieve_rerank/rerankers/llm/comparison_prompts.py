@@ -1,0 +1,241 @@
+"""How models are asked to compare documents: published prompts, word for word.
+
+Knows nothing of models.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+from retrieve_rerank.models.language_model import Part, Piece, Prompt, Role
+
+LETTERS = tuple(string.ascii_uppercase)
+NUMBERS = tuple(str(number) for number in range(1, 101))
+
+_FIELD = re.compile(r"\{(query|count|documents|name|document)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonPrompt:
+    """A prompt over several documents, each with a name.
+
+    In `messages` `{query}` and `{count}` may stand, and `{documents}`: each of them written as
+    `document` says. Messages with `{name}` in them are said once for each document instead.
+    """
+
+    source: str
+    """Where the words are from."""
+    messages: Sequence[tuple[Role | None, str]]
+    """(role, text); the role is None where the text is all that the model reads. A last message
+    of the assistant is the beginning of its answer."""
+    names: Sequence[str]
+    document: str = "[{name}] {document}"
+    separator: str = "\n"
+    answers: Sequence[str] = ()
+    """What the model answers in favour of the first document, the second, …; for prompts that ask
+    for the best, and those whose answer is one token."""
+    first_token: bool = False
+    """Whether the first token of an answer tells it from the others."""
+
+    def render(self, query: str, documents: Sequence[str]) -> Prompt:
+        """Ask about `documents`, each of them in one line.
+
+        What looks like a name in brackets, in a document or in the query, gets round ones where
+        the prompt uses brackets itself, as RankGPT's successors do it: [3] becomes (3).
+        """
+        bracketed = "[{name}]" in self.document
+        query = self._clean(query) if bracketed else query
+        lines = [" ".join((self._clean(d) if bracketed else d).split()) for d in documents]
+        values = {"query": [Part(query, "query")], "count": [Part(str(len(documents)))]}
+        each = [
+            {**values, "name": [Part(name)], "document": [Part(line, "document")]}
+            for name, line in zip(self.names, lines, strict=False)
+        ]
+        values["documents"] = []
+        for number, fields in enumerate(each):
+            separator = [Part(self.separator)] if number else []
+            values["documents"] += [*separator, *_fill(self.document, fields)]
+        pieces: list[Piece] = []
+        for repeated, run in groupby(self.messages, key=lambda message: "{name}" in message[1]):
+            said = list(run)
+            for fields in each if repeated else [values]:
+                pieces += [Piece(_merged(_fill(text, fields)), role) for role, text in said]
+        return Prompt(tuple(pieces))
+
+    def _clean(self, text: str) -> str:
+        name = "[0-9]+" if self.names[0].isdecimal() else "[A-Za-z]+"
+        return re.sub(rf"\[({name})\]", r"(\1)", text)
+
+
+def _fill(text: str, fields: Mapping[str, Sequence[Part]]) -> list[Part]:
+    parts: list[Part] = []
+    for number, piece in enumerate(_FIELD.split(text)):
+        parts += fields[piece] if number % 2 else [Part(piece)]
+    return parts
+
+
+def _merged(parts: Iterable[Part]) -> tuple[Part, ...]:
+    """Join neighbouring frames, and leave out what is empty of them."""
+    merged: list[Part] = []
+    for kind, run in groupby(parts, key=lambda part: part.kind):
+        found = list(run)
+        text = "".join(part.text for part in found)
+        if kind != "frame":
+            merged += found
+        elif text:
+            merged.append(Part(text))
+    return tuple(merged)
+
+
+_DUO_T5 = ComparisonPrompt(
+    source="https://arxiv.org/abs/2101.05667,"
+    " https://github.com/castorini/pygaggle/blob/master/pygaggle/model/tokenize.py",
+    messages=[(None, "Query: {query} {documents} Relevant:")],
+    document="Document{name}: {document}",
+    separator=" ",
+    names=("0", "1"),
+    answers=("true", "false"),
+    first_token=True,
+)
+_PRP = ComparisonPrompt(
+    source="https://arxiv.org/abs/2306.17563",
+    messages=[
+        (
+            None,
+            "Given a query {query}, which of the following two passages is more relevant to the"
+            " query?\n\n{documents}\n\nOutput Passage A or Passage B:",
+        )
+    ],
+    document="Passage {name}: {document}",
+    separator="\n\n",
+    names=("A", "B"),
+    answers=("Passage A", "Passage B"),
+)
+_SETWISE = ComparisonPrompt(
+    source="https://arxiv.org/abs/2310.09497,"
+    " https://github.com/ielab/llm-rankers/blob/main/llmrankers/setwise.py",
+    messages=[
+        (
+            None,
+            'Given a query "{query}", which of the following passages is the most relevant one to'
+            " the query?\n\n{documents}\n\nOutput only the passage label of the most relevant"
+            " passage:",
+        )
+    ],
+    document='Passage {name}: "{document}"',
+    separator="\n\n",
+    names=LETTERS,
+    answers=[f"Passage {name}" for name in LETTERS],
+)
+_RANK_GPT = ComparisonPrompt(
+    source="https://arxiv.org/abs/2304.09542,"
+    " https://github.com/sunnweiwei/RankGPT/blob/main/rank_gpt.py",
+    messages=[
+        (
+            "system",
+            "You are RankGPT, an intelligent assistant that can rank passages based on their"
+            " relevancy to the query.",
+        ),
+        (
+            "user",
+            "I will provide you with {count} passages, each indicated by number identifier []."
+            " \nRank the passages based on their relevance to query: {query}.",
+        ),
+        ("assistant", "Okay, please provide the passages."),
+        ("user", "[{name}] {document}"),
+        ("assistant", "Received passage [{name}]."),
+        (
+            "user",
+            "Search Query: {query}. \nRank the {count} passages above based on their relevance to"
+            " the search query. The passages should be listed in descending order using"
+            " identifiers. The most relevant passages should be listed first. The output format"
+            " should be [] > [], e.g., [20] > [19]. Only response the ranking results, do not say"
+            " any word or explain.",
+        ),
+    ],
+    names=NUMBERS,
+)
+
+
+def _rank_llm(identifier: str, example: str) -> str:
+    return (
+        f"I will provide you with {{count}} passages, each indicated by a {identifier} identifier"
+        " []. Rank the passages based on their relevance to the search query: {query}.\n\n"
+        "{documents}\nSearch Query: {query}.\nRank the {count} passages above based on their"
+        " relevance to the search query. All the passages should be included and listed using"
+        " identifiers, in descending order of relevance. The output format should be [] > [],"
+        f" e.g., {example}, Only respond with the ranking results, do not say any word or explain."
+    )
+
+
+_RANK_VICUNA = ComparisonPrompt(
+    source="https://arxiv.org/abs/2309.15088, https://github.com/castorini/rank_llm/blob/"
+    "03f61be8daa29ce22d281d5b1c52e306919b4fa2/src/rank_llm/rerank/rank_listwise_os_llm.py;"
+    " the turns are Vicuna's of https://github.com/lm-sys/FastChat/blob/main/fastchat/"
+    "conversation.py",
+    messages=[
+        (
+            None,
+            "A chat between a curious user and an artificial intelligence assistant. The assistant"
+            " gives helpful, detailed, and polite answers to the user's questions. USER: "
+            + _rank_llm("numerical", "[4] > [2]")
+            + " ASSISTANT:",
+        )
+    ],
+    names=NUMBERS,
+)
+_RANK_ZEPHYR = ComparisonPrompt(
+    source="https://arxiv.org/abs/2312.02724, https://github.com/castorini/rank_llm/blob/"
+    "03f61be8daa29ce22d281d5b1c52e306919b4fa2/src/rank_llm/rerank/rank_listwise_os_llm.py",
+    messages=[
+        (
+            "system",
+            "You are RankLLM, an intelligent assistant that can rank passages based on their"
+            " relevancy to the query",
+        ),
+        ("user", _rank_llm("numerical", "[2] > [1]")),
+    ],
+    names=NUMBERS,
+)
+_FIRST = ComparisonPrompt(
+    source="https://arxiv.org/abs/2406.15657, https://github.com/gangiswag/llm-reranker/blob/"
+    "2d7cba423ad555064bdfc719313570b5f9525887/scripts/utils/rank_listwise_os_llm.py",
+    messages=[
+        _RANK_ZEPHYR.messages[0],
+        ("user", _rank_llm("alphabetical", "[B] > [A]")),
+        ("assistant", "["),
+    ],
+    names=LETTERS,
+    answers=LETTERS,
+    first_token=True,
+)
+
+
+def _as_chat(prompt: ComparisonPrompt) -> ComparisonPrompt:
+    return replace(prompt, messages=[("user", text) for _, text in prompt.messages])
+
+
+PAIRWISE: Mapping[str, ComparisonPrompt] = {
+    "prp": _PRP,
+    "prp-chat": _as_chat(_PRP),
+    "duo-t5": _DUO_T5,
+}
+"""Ask which of two documents is better; "prp" is for models without a chat template."""
+
+SETWISE: Mapping[str, ComparisonPrompt] = {
+    "setwise": _SETWISE,
+    "setwise-chat": _as_chat(_SETWISE),
+}
+"""Ask for the best of some documents."""
+
+LISTWISE: Mapping[str, ComparisonPrompt] = {
+    "rank-zephyr": _RANK_ZEPHYR,
+    "rank-vicuna": _RANK_VICUNA,
+    "rank-gpt": _RANK_GPT,
+    "first": _FIRST,
+}
+"""Ask for all documents in order; "first" reads the order from the answer's first token."""

@@ -1,0 +1,73 @@
+"""Listwise: a language model orders a window of documents, and the window slides to the top.
+
+Knows nothing of how a model is run.
+"""
+
+from __future__ import annotations
+
+from retrieve_rerank.errors import InputError
+from retrieve_rerank.models.language_model import LanguageModel
+from retrieve_rerank.rerankers.llm.comparer import Comparer, Questions
+from retrieve_rerank.rerankers.llm.comparison_prompts import LISTWISE, ComparisonPrompt
+from retrieve_rerank.rerankers.llm.sorting import above_the_rest, windows
+from retrieve_rerank.template import Template
+
+
+class Listwise(Comparer):
+    """Order documents by windows of them, from the bottom of the ranking to its top.
+
+    W. Sun et al.: Is ChatGPT Good at Search?, https://arxiv.org/abs/2304.09542 (RankGPT). A
+    prompt with answers of one token orders a window by their likelihoods, so that nothing is
+    written (FIRST: https://arxiv.org/abs/2406.15657). Documents that an answer leaves out follow
+    those that it names, and the report counts such answers. Scores count down to 1.
+    """
+
+    name = "llm-listwise"
+
+    def __init__(
+        self,
+        model: LanguageModel | str,
+        *,
+        prompt: ComparisonPrompt | str = "rank-zephyr",
+        window: int = 20,
+        step: int = 10,
+        passes: int = 1,
+        template: Template | str | None = None,
+        device: str = "auto",
+        max_tokens: int | None = None,
+    ) -> None:
+        """`prompt` is one of LISTWISE, or your own.
+
+        Each window starts `step` places above the one before; further `passes` go on with the
+        order that the last one left, unless it changed nothing.
+        """
+        super().__init__(
+            model,
+            prompt=prompt,
+            prompts=LISTWISE,
+            template=template,
+            device=device,
+            max_tokens=max_tokens,
+        )
+        most = len(self.prompt.names)
+        if not 2 <= window <= most:
+            raise InputError(f"window must lie between 2 and {most} documents; got {window}")
+        if not 1 <= step < window:
+            raise InputError(f"step must lie between 1 and {window - 1} documents; got {step}")
+        if passes < 1:
+            raise InputError(f"passes must be at least 1; got {passes}")
+        self.window = window
+        self.step = step
+        self.passes = passes
+
+    def _scores(self, questions: Questions, top_k: int | None) -> list[float]:
+        order = list(range(questions.count))
+        for _ in range(self.passes):
+            before = list(order)
+            for start, end in windows(questions.count, size=self.window, step=self.step):
+                order[start:end] = questions.order(
+                    order[start:end], by_first_token=self.prompt.first_token
+                )
+            if order == before:
+                break
+        return above_the_rest(order, questions.count)

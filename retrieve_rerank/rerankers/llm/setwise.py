@@ -1,0 +1,78 @@
+"""Setwise: a language model picks the best of a few documents.
+
+Knows nothing of how a model is run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Literal
+
+from retrieve_rerank.errors import InputError
+from retrieve_rerank.models.language_model import LanguageModel
+from retrieve_rerank.rerankers.llm.comparer import Comparer, Questions, Scoring
+from retrieve_rerank.rerankers.llm.comparison_prompts import SETWISE, ComparisonPrompt
+from retrieve_rerank.rerankers.llm.sorting import SORTS, above_the_rest
+from retrieve_rerank.template import Template
+
+
+class Setwise(Comparer):
+    """Find the best `top_k` documents by questions for the best of `set_size`.
+
+    S. Zhuang et al.: A Setwise Approach for Effective and Highly Efficient Zero-shot Ranking with
+    Large Language Models, https://arxiv.org/abs/2310.09497. Scores count down to 1, and the rest,
+    which stays as it was, has 0. One question is asked after another.
+    """
+
+    name = "llm-setwise"
+
+    def __init__(
+        self,
+        model: LanguageModel | str,
+        *,
+        prompt: ComparisonPrompt | str = "setwise-chat",
+        method: Literal["heap", "bubble"] = "heap",
+        set_size: int = 3,
+        top_k: int = 10,
+        scoring: Scoring | None = None,
+        template: Template | str | None = None,
+        device: str = "auto",
+        max_tokens: int | None = None,
+    ) -> None:
+        """`prompt` is one of SETWISE, or your own.
+
+        `scoring` compares the likelihoods of the answers, or reads what the model writes.
+        """
+        super().__init__(
+            model,
+            prompt=prompt,
+            prompts=SETWISE,
+            template=template,
+            device=device,
+            max_tokens=max_tokens,
+        )
+        if method not in SORTS:
+            raise InputError(f"unknown method {method!r}; known: {', '.join(SORTS)}")
+        most = len(self.prompt.names)
+        if not 3 <= set_size <= most:
+            raise InputError(f"set_size must lie between 3 and {most}; got {set_size}")
+        if top_k < 1:
+            raise InputError(f"top_k must be at least 1; got {top_k}")
+        self.method = method
+        self.set_size = set_size
+        self.top_k = top_k
+        self.scoring = self._scoring(scoring)
+
+    def _scores(self, questions: Questions, top_k: int | None) -> list[float]:
+        @cache
+        def best(items: tuple[int, ...]) -> int:
+            [vote] = questions.votes([items], self.scoring)
+            return items[vote.index(max(vote))]
+
+        def choose(items: Sequence[int]) -> int:
+            return best(tuple(items))
+
+        k = top_k or self.top_k
+        taken = SORTS[self.method](questions.count, k, choose, set_size=self.set_size)
+        return above_the_rest(taken, questions.count)

@@ -1,0 +1,259 @@
+"""Pairwise, setwise and listwise reranking: orders, costs, ties, and answers that mislead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from retrieve_rerank import Document, Hit, Retriever, rank
+from retrieve_rerank.connectors.memory import MemoryConnector
+from retrieve_rerank.errors import InputError, ScoreError
+from retrieve_rerank.rerankers.llm.comparer import Comparer
+from retrieve_rerank.rerankers.llm.listwise import Listwise
+from retrieve_rerank.rerankers.llm.pairwise import Pairwise
+from retrieve_rerank.rerankers.llm.setwise import Setwise
+from tests.rerankers.llm.oracle import Oracle, choose, documents
+
+NUMBERS = [3, 9, 1, 12, 7, 4, 11, 2, 10, 5, 8, 6]
+
+WAYS: dict[str, Callable[[Any], Comparer]] = {
+    "pairwise heap": lambda model: Pairwise(model, top_k=12),
+    "pairwise bubble": lambda model: Pairwise(model, method="bubble", top_k=12),
+    "pairwise sum": lambda model: Pairwise(model, method="sum"),
+    "pairwise binary": lambda model: Pairwise(model, method="binary"),
+    "pairwise sym-sum": lambda model: Pairwise(model, method="sym-sum"),
+    "pairwise wins": lambda model: Pairwise(model, method="wins"),
+    "duo-t5": lambda model: Pairwise(model, prompt="duo-t5", method="sym-sum"),
+    "setwise heap": lambda model: Setwise(model, top_k=12),
+    "setwise bubble": lambda model: Setwise(model, method="bubble", set_size=4, top_k=12),
+    "listwise": lambda model: Listwise(model),
+    "listwise in turns": lambda model: Listwise(model, prompt="rank-gpt"),
+    "listwise in windows": lambda model: Listwise(model, window=4, step=2, passes=6),
+    "first": lambda model: Listwise(model, prompt="first"),
+}
+every_way = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+
+
+def hits(texts: Sequence[str]) -> list[Hit]:
+    return rank((Document(str(n), text), -float(n)) for n, text in enumerate(texts))
+
+
+def numbered(numbers: Sequence[int] = NUMBERS) -> list[Hit]:
+    return hits([f"item {number}" for number in numbers])
+
+
+def order(found: Sequence[Hit]) -> list[int]:
+    return [int(hit.document.text.split()[1]) for hit in found]
+
+
+@every_way
+def test_the_better_come_first(way: Callable[[Any], Comparer]) -> None:
+    found = way(Oracle()).judge("q", numbered())
+    assert order(found.hits) == sorted(NUMBERS, reverse=True)
+    assert [hit.rank for hit in found.hits] == list(range(1, 13))
+    scores = [hit.score for hit in found.hits]
+    assert scores == sorted(scores, reverse=True)
+    assert all(hit.previous is not None for hit in found.hits)
+    assert found.notes == ()
+    assert found.truncated == 0
+
+
+@every_way
+def test_one_document_costs_no_call_and_none_gives_none(way: Callable[[Any], Comparer]) -> None:
+    model = Oracle()
+    assert [hit.document.id for hit in way(model).judge("q", hits(["alone"])).hits] == ["0"]
+    assert way(model).judge("q", []).hits == []
+    assert model.prompts == []
+
+
+@every_way
+def test_duplicates_and_empty_documents_keep_their_ids_and_their_order(
+    way: Callable[[Any], Comparer],
+) -> None:
+    given = hits(["item 1", "", "item 5", "item 1", "", "item 5"])
+    found = way(Oracle()).judge("q", given).hits
+    assert [hit.document.id for hit in found] == ["2", "5", "0", "3", "1", "4"]
+
+
+@every_way
+def test_equal_documents_keep_the_incoming_order(way: Callable[[Any], Comparer]) -> None:
+    found = way(Oracle()).judge("q", hits(["same"] * 9)).hits
+    assert [hit.document.id for hit in found] == [str(n) for n in range(9)]
+
+
+@pytest.mark.parametrize("method", ["heap", "bubble", "wins"])
+@pytest.mark.parametrize("favourite", [0, 1])
+def test_a_model_that_prefers_a_place_changes_nothing(method: Any, favourite: int) -> None:
+    model = Oracle(values=lambda texts: [float(n == favourite) for n in range(len(texts))])
+    found = Pairwise(model, method=method).judge("q", numbered()).hits
+    assert order(found) == NUMBERS
+
+
+@every_way
+async def test_asked_again_or_from_a_loop_it_answers_the_same(
+    way: Callable[[Any], Comparer],
+) -> None:
+    reranker = way(Oracle())
+    first = reranker.judge("q", numbered())
+    assert reranker.judge("q", numbered()) == first == await reranker.ajudge("q", numbered())
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        lambda model: Pairwise(model, top_k=2),
+        lambda model: Pairwise(model, method="bubble", top_k=2),
+        lambda model: Setwise(model, top_k=2),
+        lambda model: Setwise(model, method="bubble", top_k=2),
+    ],
+)
+def test_comparisons_are_spent_on_the_top_only(way: Callable[[Any], Comparer]) -> None:
+    few, many = Oracle(), Oracle()
+    found = way(few).judge("q", numbered()).hits
+    assert order(found) == [12, 11, *(n for n in NUMBERS if n < 11)], "the rest as it was"
+    assert [hit.score for hit in found[:4]] == [2.0, 1.0, 0.0, 0.0]
+    assert order(way(many).rerank("q", numbered(), top_k=5)) == [12, 11, 10, 9, 8]
+    assert len(few.prompts) < len(many.prompts)
+
+
+def test_bubbling_pairs_asks_each_pair_once_in_both_orders() -> None:
+    model = Oracle()
+    Pairwise(model, method="bubble", top_k=3).judge("q", numbered())
+    asked = [tuple(documents(prompt)) for prompt in model.prompts]
+    # By likelihood: a prompt for each of the two answers.
+    pairs = {frozenset(pair) for pair in asked}
+    assert len(asked) == 2 * 2 * len(pairs)
+    assert len(pairs) <= 11 + 10 + 9
+
+
+def test_equal_prompts_are_asked_once() -> None:
+    model = Oracle()
+    Pairwise(model, prompt="duo-t5", method="sym-sum").judge("q", hits(["same"] * 5))
+    assert len(model.prompts) == 1
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        lambda model: Pairwise(model, top_k=12),
+        lambda model: Pairwise(model, method="wins"),
+        lambda model: Setwise(model, top_k=12),
+    ],
+)
+def test_a_model_behind_a_server_is_read_by_what_it_writes(way: Callable[[Any], Comparer]) -> None:
+    model = Oracle(write=choose, tells_logits=False)
+    assert order(way(model).judge("q", numbered()).hits) == sorted(NUMBERS, reverse=True)
+
+
+def test_an_answer_of_one_token_is_told_by_servers_too() -> None:
+    model = Oracle(write=lambda texts: "nothing", tells_logits=False)
+    reranker = Pairwise(model, prompt="duo-t5", method="sym-sum")
+    assert order(reranker.judge("q", numbered()).hits) == sorted(NUMBERS, reverse=True)
+
+
+def test_choices_that_cannot_be_read_are_ties_and_counted() -> None:
+    def write(texts: Sequence[str]) -> str:
+        return "I'd rather not say" if "item 12" in texts else choose(texts)
+
+    reranker = Pairwise(Oracle(write=write), method="wins", scoring="generation")
+    judgment = reranker.judge("q", numbered())
+    assert judgment.notes == ("22 of 132 answers choose no document",)
+    assert order(judgment.hits)[:2] == [11, 10]
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected", "note"),
+    [
+        ("[2] > [3]", [9, 1, 3, 12], "1 of 1 answers leave documents out"),
+        ("[4] > [4] > [1] > [2] > [3]", [12, 3, 9, 1], "1 of 1 answers name a document twice"),
+        (
+            "[11] > [4] > [1] > [2] > [3]",
+            [12, 3, 9, 1],
+            "1 of 1 answers name documents that do not exist",
+        ),
+        ("I cannot rank these 4 passages.", [3, 9, 1, 12], "1 of 1 answers order no document"),
+        ("", [3, 9, 1, 12], "1 of 1 answers order no document"),
+    ],
+)
+def test_a_malformed_list_keeps_every_document_once_and_is_reported(
+    answer: str, expected: list[int], note: str
+) -> None:
+    judgment = Listwise(Oracle(write=lambda texts: answer)).judge("q", numbered(NUMBERS[:4]))
+    assert order(judgment.hits) == expected
+    assert judgment.notes == (note,)
+
+
+def test_several_windows_add_their_flaws_up() -> None:
+    answers = iter(["[2] > [1]", "[3] > [2] > [1] > [4]", "nothing", "[1] > [1]", "[9]"])
+    reranker = Listwise(Oracle(write=lambda texts: next(answers)), window=4, step=2)
+    judgment = reranker.judge("q", numbered())
+    assert sorted(order(judgment.hits)) == sorted(NUMBERS)
+    assert judgment.notes == (
+        "2 of 5 answers leave documents out",
+        "2 of 5 answers order no document",
+        "1 of 5 answers name a document twice",
+        "1 of 5 answers name documents that do not exist",
+    )
+
+
+def test_answers_have_room_for_the_whole_list() -> None:
+    model = Oracle()
+    Listwise(model).judge("q", numbered([*range(1, 21)]))
+    assert model.room >= 6 * 20
+
+
+def test_another_pass_goes_on_until_nothing_changes() -> None:
+    once, often = Oracle(), Oracle()
+    numbers = list(range(1, 13))
+    found = Listwise(once, window=4, step=2).judge("q", numbered(numbers)).hits
+    assert order(found)[:2] == [12, 11]
+    assert order(found) != sorted(numbers, reverse=True), "one pass lifts two documents only"
+    whole = Listwise(often, window=4, step=2, passes=99).judge("q", numbered(numbers)).hits
+    assert order(whole) == sorted(numbers, reverse=True)
+    assert len(often.prompts) <= 8 * len(once.prompts)
+
+
+def test_a_window_larger_than_the_ranking_asks_once() -> None:
+    model = Oracle()
+    Listwise(model).judge("q", numbered())
+    assert len(model.prompts) == 1
+
+
+def test_nan_likelihoods_are_an_error() -> None:
+    model = Oracle(values=lambda texts: [float("nan")] * len(texts))
+    with pytest.raises(ScoreError, match="oracle gives NaN"):
+        Setwise(model).judge("q", numbered())
+
+
+def test_flaws_reach_the_report_of_a_search() -> None:
+    connector = MemoryConnector(Document(str(n), f"item {n}") for n in NUMBERS)
+    reranker = Listwise(Oracle(write=lambda texts: "sorry"))
+    result = Retriever(connector, reranker).search("item", top_k=3)
+    assert result.stages[1].name == "llm-listwise"
+    assert result.stages[1].notes == ("1 of 1 answers order no document",)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        (Pairwise, {"prompt": "prq"}, "unknown prompt 'prq'; known: prp, prp-chat, duo-t5"),
+        (Pairwise, {"method": "quick"}, "unknown method 'quick'; known: heap, bubble, sum"),
+        (Pairwise, {"top_k": 0}, "top_k must be at least 1; got 0"),
+        (Pairwise, {"scoring": "logits"}, 'scoring must be "likelihood" or "generation"'),
+        (Setwise, {"method": "sum"}, "unknown method 'sum'; known: heap, bubble"),
+        (Setwise, {"set_size": 2}, "set_size must lie between 3 and 26; got 2"),
+        (Setwise, {"top_k": -1}, "top_k must be at least 1; got -1"),
+        (Listwise, {"prompt": "prp"}, "unknown prompt 'prp'; known: rank-zephyr"),
+        (Listwise, {"window": 101}, "window must lie between 2 and 100 documents; got 101"),
+        (Listwise, {"prompt": "first", "window": 30}, "between 2 and 26 documents; got 30"),
+        (Listwise, {"step": 20}, "step must lie between 1 and 19 documents; got 20"),
+        (Listwise, {"passes": 0}, "passes must be at least 1; got 0"),
+    ],
+)
+def test_an_option_that_cannot_be_used_is_an_error(
+    kind: type[Any], options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        kind(Oracle(), **options)
