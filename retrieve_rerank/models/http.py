@@ -97,7 +97,7 @@ class JsonServer:
             stop=stop_after_attempt(ATTEMPTS),
             reraise=True,
         )
-        return await retrying(self._asend, self._address(path), body)
+        return await retrying(self._send_async, self._address(path), body)
 
     def _address(self, path: str) -> str:
         return f"{self.url}/{path}" if path else self.url
@@ -112,7 +112,7 @@ class JsonServer:
             raise self._failure(exc, url) from exc
         return self._read(response, answer)
 
-    async def _asend(self, url: str, body: Mapping[str, Any] | None) -> Any:
+    async def _send_async(self, url: str, body: Mapping[str, Any] | None) -> Any:
         answer = _Answer(self._timeout_s)
         client = await self._async_clients.get()
         try:
