@@ -35,7 +35,7 @@ from retrieve_rerank.connectors.elasticsearch.description import describe
 from retrieve_rerank.connectors.elasticsearch.detection import Asked
 from retrieve_rerank.connectors.elasticsearch.opening import Opened, open_index, reopened
 from retrieve_rerank.connectors.elasticsearch.requests import KnnSettings, quoted
-from retrieve_rerank.connectors.elasticsearch.scanning import walk
+from retrieve_rerank.connectors.elasticsearch.scanning import MOST, walk
 from retrieve_rerank.connectors.elasticsearch.searcher import Searcher
 from retrieve_rerank.connectors.elasticsearch.server import ask_license, ask_server
 from retrieve_rerank.connectors.elasticsearch.sidecar import Sidecar
@@ -234,8 +234,15 @@ class ElasticsearchConnector(TensorStore, VectorSearch):
         With `parts`, over one of so many slices, for several that read at once. A server that goes
         away for less than a minute does not end it.
         """
-        source, layout = self._opened.layout.source, self._opened.layout
-        for page in walk(self._cluster, self._opened.name, source=source, part=part, parts=parts):
+        layout = self._opened.layout
+        for page in walk(
+            self._cluster,
+            self._opened.name,
+            source=layout.source,
+            most=min(MOST, self._opened.index.max_result_window),
+            part=part,
+            parts=parts,
+        ):
             yield from map(layout.document, page)
 
     def count(self) -> int:

@@ -82,6 +82,7 @@ def ask_index(name: str, location: str) -> Steps[Index]:
 
 def _samples(name: str, location: str, index: Index) -> Steps[list[dict[str, Any]]]:
     vectors = [each.path for each in index.of_type(*VECTOR_TYPES)]
-    body = {"size": SAMPLE, "_source": {"excludes": vectors}, "track_total_hits": False}
+    size = min(SAMPLE, index.max_result_window)
+    body = {"size": size, "_source": {"excludes": vectors}, "track_total_hits": False}
     answer = yield search(name, [body])
     return [dict(hit.get("_source") or {}) for hit in hits_of(answer, location)]

@@ -26,7 +26,7 @@ KEEP_ALIVE = "5m"
 
 MOST, LEAST = 1000, 10  # documents of a page
 _PAGE_BYTES = 4 << 20  # about, of what a page holds
-_FIRST = 100
+_FIRST = 20  # before it is known how long documents are
 
 Hit = Mapping[str, Any]
 
@@ -38,14 +38,16 @@ def walk(
     source: Any,
     fields: Sequence[str] = (),
     query: Mapping[str, Any] | None = None,
+    most: int = MOST,
     part: int = 0,
     parts: int = 1,
 ) -> Iterator[list[Hit]]:
     """Iterate over pages of all documents, each once; with `parts`, over one of so many slices.
 
+    A page has at most `most` documents, which is for the server to say, and fewer of long ones.
     A document that is changed while a lost view is replaced may come twice, old and new.
     """
-    size, last, seen = _FIRST, None, set[str]()
+    size, last, seen = min(_FIRST, most), None, set[str]()
     pit = _open(cluster, name)
     after: list[Any] | None = None
     try:
@@ -80,7 +82,9 @@ def walk(
             seen.update(hit["_id"] for hit in hits if hit["sort"][0] == last)
             if new:
                 yield new
-            size = _next_size(hits)
+            if len(hits) < size:
+                return
+            size = min(most, _next_size(hits))
     finally:
         with suppress(ConnectorError):  # the server drops it by itself after KEEP_ALIVE
             cluster.send(Request("DELETE", "/_pit", {"id": pit}))
