@@ -17,7 +17,7 @@ from retrieve_rerank.errors import InputError, ScoreError
 from retrieve_rerank.models.language_model import Answers, LanguageModel, Prompt
 from retrieve_rerank.models.language_models import load_language_model
 from retrieve_rerank.rerankers.llm.answers import read_choice, read_order
-from retrieve_rerank.rerankers.llm.comparison_prompts import ComparisonPrompt
+from retrieve_rerank.rerankers.llm.comparison_prompts import ComparisonPrompt, find_prompt
 from retrieve_rerank.template import Template
 from retrieve_rerank.types import Hit, rescore
 
@@ -45,20 +45,16 @@ class Comparer(Reranker):
         self,
         model: LanguageModel | str,
         *,
-        prompt: ComparisonPrompt | str,
+        prompt: ComparisonPrompt | str | None,
         prompts: Mapping[str, ComparisonPrompt],
         template: Template | str | None,
         device: str,
         max_tokens: int | None,
     ) -> None:
-        if isinstance(prompt, str):
-            if prompt not in prompts:
-                raise InputError(f"unknown prompt {prompt!r}; known: {', '.join(prompts)}")
-            prompt = prompts[prompt]
         if isinstance(model, str):
             model = load_language_model(model, device=device, max_tokens=max_tokens)
         self.model = model
-        self.prompt = prompt
+        self.prompt = find_prompt(prompt, prompts, model=model.name)
         self.template = Template(template) if isinstance(template, str) else template or Template()
 
     def rerank(self, query: str, hits: Sequence[Hit], *, top_k: int | None = None) -> list[Hit]:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
+from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.models.language_model import Part, Piece, Prompt, Role
 
 LETTERS = tuple(string.ascii_uppercase)
@@ -40,6 +41,8 @@ class ComparisonPrompt:
     for the best, and those whose answer is one token."""
     first_token: bool = False
     """Whether the first token of an answer tells it from the others."""
+    models: Sequence[str] = ()
+    """Ids on the Hugging Face hub of models that were trained with it."""
 
     def render(self, query: str, documents: Sequence[str]) -> Prompt:
         """Ask about `documents`, each of them in one line.
@@ -100,6 +103,8 @@ _DUO_T5 = ComparisonPrompt(
     names=("0", "1"),
     answers=("true", "false"),
     first_token=True,
+    models=[f"castorini/duot5-{kind}-msmarco" for kind in ("base", "large", "3b")]
+    + [f"castorini/duot5-{kind}-msmarco-10k" for kind in ("base", "3b")],
 )
 _PRP = ComparisonPrompt(
     source="https://arxiv.org/abs/2306.17563",
@@ -187,6 +192,7 @@ _RANK_VICUNA = ComparisonPrompt(
         )
     ],
     names=NUMBERS,
+    models=["castorini/rank_vicuna_7b_v1", "castorini/rank_vicuna_7b_v1_noda"],
 )
 _RANK_ZEPHYR = ComparisonPrompt(
     source="https://arxiv.org/abs/2312.02724, https://github.com/castorini/rank_llm/blob/"
@@ -200,6 +206,7 @@ _RANK_ZEPHYR = ComparisonPrompt(
         ("user", _rank_llm("numerical", "[2] > [1]")),
     ],
     names=NUMBERS,
+    models=["castorini/rank_zephyr_7b_v1_full"],
 )
 _FIRST = ComparisonPrompt(
     source="https://arxiv.org/abs/2406.15657, https://github.com/gangiswag/llm-reranker/blob/"
@@ -212,6 +219,7 @@ _FIRST = ComparisonPrompt(
     names=LETTERS,
     answers=LETTERS,
     first_token=True,
+    models=["rryisthebest/First_Model", "castorini/first_mistral"],
 )
 
 
@@ -220,17 +228,17 @@ def _as_chat(prompt: ComparisonPrompt) -> ComparisonPrompt:
 
 
 PAIRWISE: Mapping[str, ComparisonPrompt] = {
-    "prp": _PRP,
     "prp-chat": _as_chat(_PRP),
+    "prp": _PRP,
     "duo-t5": _DUO_T5,
 }
 """Ask which of two documents is better; "prp" is for models without a chat template."""
 
 SETWISE: Mapping[str, ComparisonPrompt] = {
-    "setwise": _SETWISE,
     "setwise-chat": _as_chat(_SETWISE),
+    "setwise": _SETWISE,
 }
-"""Ask for the best of some documents."""
+"""Ask for the best of some documents; "setwise" is for models without a chat template."""
 
 LISTWISE: Mapping[str, ComparisonPrompt] = {
     "rank-zephyr": _RANK_ZEPHYR,
@@ -239,3 +247,21 @@ LISTWISE: Mapping[str, ComparisonPrompt] = {
     "first": _FIRST,
 }
 """Ask for all documents in order; "first" reads the order from the answer's first token."""
+
+
+def find_prompt(
+    prompt: ComparisonPrompt | str | None, known: Mapping[str, ComparisonPrompt], *, model: str
+) -> ComparisonPrompt:
+    """Return a prompt: itself, or one of `known`.
+
+    None is the one that the model was trained with, or the first, which any chat model
+    understands. Raises ConfigError for an unknown name.
+    """
+    if isinstance(prompt, ComparisonPrompt):
+        return prompt
+    if prompt is None:
+        trained = (found for found in known.values() if model in found.models)
+        return next(trained, next(iter(known.values())))
+    if prompt not in known:
+        raise ConfigError(f"unknown prompt {prompt!r}; known: {', '.join(known)}")
+    return known[prompt]

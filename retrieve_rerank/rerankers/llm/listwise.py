@@ -28,7 +28,7 @@ class Listwise(Comparer):
         self,
         model: LanguageModel | str,
         *,
-        prompt: ComparisonPrompt | str = "rank-zephyr",
+        prompt: ComparisonPrompt | str | None = None,
         window: int = 20,
         step: int = 10,
         passes: int = 1,
@@ -36,7 +36,8 @@ class Listwise(Comparer):
         device: str = "auto",
         max_tokens: int | None = None,
     ) -> None:
-        """`prompt` is one of LISTWISE, or your own.
+        """`prompt` is one of LISTWISE, or your own; None is the one that the model
+        was trained with, where that is known, else "rank-zephyr".
 
         Each window starts `step` places above the one before; further `passes` go on with the
         order that the last one left, unless it changed nothing.

@@ -37,7 +37,7 @@ class Pairwise(Comparer):
         self,
         model: LanguageModel | str,
         *,
-        prompt: ComparisonPrompt | str = "prp-chat",
+        prompt: ComparisonPrompt | str | None = None,
         method: Method = "heap",
         top_k: int = 10,
         scoring: Scoring | None = None,
@@ -45,7 +45,8 @@ class Pairwise(Comparer):
         device: str = "auto",
         max_tokens: int | None = None,
     ) -> None:
-        """`prompt` is one of PAIRWISE, or your own.
+        """`prompt` is one of PAIRWISE, or your own; None is the one that the model
+        was trained with, where that is known, else "prp-chat".
 
         `scoring` compares the likelihoods of the two answers, or reads what the model writes.
         """

@@ -31,7 +31,7 @@ class Setwise(Comparer):
         self,
         model: LanguageModel | str,
         *,
-        prompt: ComparisonPrompt | str = "setwise-chat",
+        prompt: ComparisonPrompt | str | None = None,
         method: Literal["heap", "bubble"] = "heap",
         set_size: int = 3,
         top_k: int = 10,
@@ -40,7 +40,8 @@ class Setwise(Comparer):
         device: str = "auto",
         max_tokens: int | None = None,
     ) -> None:
-        """`prompt` is one of SETWISE, or your own.
+        """`prompt` is one of SETWISE, or your own; None is the one that the model
+        was trained with, where that is known, else "setwise-chat".
 
         `scoring` compares the likelihoods of the answers, or reads what the model writes.
         """

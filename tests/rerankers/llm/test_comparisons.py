@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from retrieve_rerank import Document, Hit, Retriever, rank
 from retrieve_rerank.connectors.memory import MemoryConnector
-from retrieve_rerank.errors import InputError, ScoreError
+from retrieve_rerank.errors import ConfigError, InputError, ScoreError
 from retrieve_rerank.rerankers.llm.comparer import Comparer
+from retrieve_rerank.rerankers.llm.comparison_prompts import LISTWISE, PAIRWISE, SETWISE
 from retrieve_rerank.rerankers.llm.listwise import Listwise
 from retrieve_rerank.rerankers.llm.pairwise import Pairwise
 from retrieve_rerank.rerankers.llm.setwise import Setwise
@@ -221,6 +223,15 @@ def test_a_window_larger_than_the_ranking_asks_once() -> None:
     assert len(model.prompts) == 1
 
 
+def test_the_prompt_that_a_model_was_trained_with_is_its_own() -> None:
+    assert Pairwise(Oracle(name="castorini/duot5-3b-msmarco")).prompt is PAIRWISE["duo-t5"]
+    assert Listwise(Oracle(name="castorini/first_mistral")).prompt is LISTWISE["first"]
+    assert Listwise(Oracle()).prompt is LISTWISE["rank-zephyr"]
+    assert Setwise(Oracle()).prompt is SETWISE["setwise-chat"]
+    own = replace(SETWISE["setwise"], separator="\n")
+    assert Setwise(Oracle(), prompt=own).prompt is own
+
+
 def test_nan_likelihoods_are_an_error() -> None:
     model = Oracle(values=lambda texts: [float("nan")] * len(texts))
     with pytest.raises(ScoreError, match="oracle gives NaN"):
@@ -238,7 +249,7 @@ def test_flaws_reach_the_report_of_a_search() -> None:
 @pytest.mark.parametrize(
     ("kind", "options", "message"),
     [
-        (Pairwise, {"prompt": "prq"}, "unknown prompt 'prq'; known: prp, prp-chat, duo-t5"),
+        (Pairwise, {"prompt": "prq"}, "unknown prompt 'prq'; known: prp-chat, prp, duo-t5"),
         (Pairwise, {"method": "quick"}, "unknown method 'quick'; known: heap, bubble, sum"),
         (Pairwise, {"top_k": 0}, "top_k must be at least 1; got 0"),
         (Pairwise, {"scoring": "logits"}, 'scoring must be "likelihood" or "generation"'),
@@ -255,5 +266,5 @@ def test_flaws_reach_the_report_of_a_search() -> None:
 def test_an_option_that_cannot_be_used_is_an_error(
     kind: type[Any], options: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(InputError, match=message):
+    with pytest.raises((ConfigError, InputError), match=message):
         kind(Oracle(), **options)
