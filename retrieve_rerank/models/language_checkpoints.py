@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from retrieve_rerank.errors import ModelError
 from retrieve_rerank.models.folder import DEFAULT_MAX_TOKENS, ModelFolder, read_json
@@ -69,7 +70,7 @@ def load_network(checkpoint: Checkpoint, kind: Any, *, threads: int | None) -> A
             trust_remote_code=False,
             use_safetensors=True,
         )
-    except (OSError, ValueError, KeyError) as exc:
+    except (OSError, ValueError, KeyError, SafetensorError) as exc:
         raise ModelError(f"transformers cannot load {folder}: {exc}") from exc
     return network.to(device).eval().requires_grad_(False)
 

@@ -40,7 +40,8 @@ DOCUMENTS = [
 ]
 """Of different lengths, one of them empty, one twice."""
 
-_WORDS = ["yes no true false 1 0 Yes No 是 否", "Query: Document: Relevant: Passage A B"]
+_WORDS = ["yes", "no", "true", "false", "1", "0", "Yes", "No", "是", "否"]
+"""Each of them a token, with and without a blank before it."""
 
 CHAT_TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content | trim }}"
@@ -111,7 +112,7 @@ def make_tokenizer(family: str) -> Any:
 
 
 def _texts() -> list[str]:
-    return [*DOCUMENTS, QUERY, *_WORDS] * 3
+    return [*DOCUMENTS, QUERY, *(w for word in _WORDS for w in [word, f"a {word}"] * 9)] * 3
 
 
 def _qwen() -> Any:
@@ -143,6 +144,7 @@ def _llama() -> Any:
     tokenizer.normalizer = normalizers.Sequence(
         [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
     )
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("▁", "merged_with_next")
     tokenizer.decoder = decoders.Sequence(
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
     )
@@ -174,8 +176,12 @@ def _t5() -> Any:
     tokenizer.decoder = decoders.Metaspace()
     tokenizer.train_from_iterator(
         _texts(),
-        trainers.UnigramTrainer(vocab_size=300, special_tokens=special, unk_token="<unk>"),
+        trainers.UnigramTrainer(vocab_size=200, special_tokens=special, unk_token="<unk>"),
     )
+    written = json.loads(tokenizer.to_str())
+    known = {word for word, _ in written["model"]["vocab"]}
+    written["model"]["vocab"] += [[f"▁{w}", -4.0] for w in _WORDS if f"▁{w}" not in known]
+    tokenizer = Tokenizer.from_str(json.dumps(written))
     tokenizer.post_processor = processors.TemplateProcessing(
         single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 1)]
     )
