@@ -356,7 +356,7 @@ class VectorSearch(ABC):
     @abstractmethod
     def knobs(self) -> list[Knob]:
         """List what can be tuned: what widens the graph walk first, then `oversample`, which
-        is there for quantised vectors only."""
+        is there for quantised vectors only. Nothing where every search is exact."""
 
     @abstractmethod
     def query_vectors(self, queries: Sequence[str]) -> Vectors:

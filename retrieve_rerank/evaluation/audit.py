@@ -132,6 +132,9 @@ def audit(
     if "dense" not in schema.rankings:
         notes = "".join(f"; {note}" for note in schema.notes)
         raise ConfigError(f"searches of {schema.location} use no vectors{notes}")
+    knobs = connector.knobs()
+    if not knobs:
+        raise ConfigError(f"every search of {schema.location} is exact: it loses nothing")
     judged = {query: qrels[query] for query in queries if query in qrels} if qrels else {}
     if qrels and not judged:
         raise InputError(
@@ -147,7 +150,6 @@ def audit(
     )
     depth = max(2 * max(top_ks), _DEEP if judged else 0)  # beyond top_k, to see ties
     exact = connector.nearest_exact(vectors, top_k=depth, on_progress=on_exact)
-    knobs = connector.knobs()
     trials = [
         _Trial(top_k, settings, default)
         for top_k in sorted(set(top_ks))
