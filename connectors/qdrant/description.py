@@ -79,6 +79,10 @@ def describe(state: State, options: Options, *, location: str, documents: int) -
     )
 
 
+def _called(vectors: str) -> str:
+    return f"`{vectors}`" if vectors else "the unnamed field"
+
+
 def _notes(state: State, documents: int, *, local: bool) -> Iterator[str]:
     """Say what is there and not used, and what it takes to use it."""
     layout, info = state.layout, state.info
@@ -91,7 +95,8 @@ def _notes(state: State, documents: int, *, local: bool) -> Iterator[str]:
                 else "name the encoder they were made with, with --encoder"
             )
             yield (
-                f"vectors in `{each.name}` ({each.dimension} dimensions) are not searched: {how}"
+                f"vectors in {_called(each.name)} ({each.dimension} dimensions) are not searched: "
+                f"{how}"
             )
     for name in multivectors(info):
         if name != TENSORS or not state.has_tensors:

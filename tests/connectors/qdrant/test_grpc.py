@@ -31,7 +31,7 @@ DOCUMENTS = [
 ]
 
 
-class Service(wire.QdrantServicer, wire.CollectionsServicer, wire.PointsServicer):  # type: ignore[misc]  # generated
+class Service(wire.QdrantServicer, wire.CollectionsServicer, wire.PointsServicer):
     """Local mode behind the client's own conversions."""
 
     def __init__(self, client: QdrantClient) -> None:
