@@ -75,7 +75,7 @@ def test_searches_find_the_same_as_what_is_audited(connector: Connector) -> None
 
 def test_every_setting_can_be_audited(connector: Connector) -> None:
     if isinstance(connector, QdrantConnector):
-        with pytest.raises(ConfigError, match="every search of .* is exact: it loses nothing"):
+        with pytest.raises(ConfigError, match=r"every search of .* is exact: it loses nothing"):
             audit(connector, QUERIES)
         return
     found = audit(connector, QUERIES, top_ks=[10, 50])
