@@ -88,6 +88,8 @@ class Layout:
     def document(self, point: models.Record | models.ScoredPoint) -> Document:
         """Read a point's document; what it lacks is empty."""
         payload = point.payload or {}
+        if self.writer == OURS:  # nothing to find out, and this runs for every hit
+            return Document(payload["id"], payload["text"], payload["metadata"])
         metadata = self._metadata(payload)
         if self.title and (title := as_text(reach(payload, self.title))):
             metadata.setdefault("title", title)
