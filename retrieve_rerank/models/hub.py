@@ -18,7 +18,7 @@ from huggingface_hub.errors import (
 
 from retrieve_rerank.errors import ModelError, ModelNotFoundError
 from retrieve_rerank.models.folder import LEXICAL_WEIGHTS, MODULE_WEIGHTS
-from retrieve_rerank.models.network_files import choose_network, missing_network
+from retrieve_rerank.models.network_files import NetworkFiles, choose_network, missing_network
 
 _TIMEOUT_S = 10.0
 _SETTINGS = ["*.json", "README.md", *MODULE_WEIGHTS, LEXICAL_WEIGHTS]
@@ -36,7 +36,7 @@ def download(repository: str, *, on_gpu: bool) -> Path:
     try:
         listing = HfApi().model_info(repository, timeout=_TIMEOUT_S)
         files = [file.rfilename for file in listing.siblings or ()]
-        network = choose_network(files, on_gpu=on_gpu)
+        network = _choose(files, on_gpu=on_gpu)
         if network is None:
             raise missing_network(files, where=repository, on_gpu=on_gpu)
         return _snapshot([*_SETTINGS, *network.patterns], repository, offline=False)
@@ -65,12 +65,20 @@ def cached_folder(repository: str, *, on_gpu: bool = False) -> Path | None:
     try:
         folder = _snapshot(_SETTINGS, repository, offline=True)
         files = [file.relative_to(folder).as_posix() for file in folder.rglob("*")]
-        network = choose_network(files, on_gpu=on_gpu)
+        network = _choose(files, on_gpu=on_gpu)
         if network is None:
             return None
         return _snapshot([*_SETTINGS, *network.patterns], repository, offline=True)
     except (LocalEntryNotFoundError, HFValidationError):
         return None
+
+
+def _choose(files: Sequence[str], *, on_gpu: bool) -> NetworkFiles | None:
+    """Choose a repository's network, in the folder of its module where it is not at the root."""
+    inner = next((f for f in files if f.endswith("Transformer/model.safetensors")), "")
+    return choose_network(files, on_gpu=on_gpu) or choose_network(
+        files, on_gpu=on_gpu, transformer=inner.rpartition("/")[0]
+    )
 
 
 def _snapshot(patterns: Sequence[str], repository: str, *, offline: bool) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -160,3 +161,36 @@ def test_a_repository_of_pickles_says_how_to_convert(hub: Hub, tmp_path: Path) -
     code, output = info("owner/tiny", home=tmp_path, url=hub.url)
     assert code == 1
     assert "owner/tiny holds its weights as pickles" in output
+
+
+def test_a_sparse_encoder_comes_with_its_static_weights(hub: Hub, tmp_path: Path) -> None:
+    shutil.rmtree(hub.folder)
+    network, pooling, static = (
+        "document_0_Transformer",
+        "document_1_SpladePooling",
+        "query_0_SparseStaticEmbedding",
+    )
+    router = {
+        "types": {name: f"sentence_transformers.{name[11:]}" for name in (network, pooling)}
+        | {static: "sentence_transformers.SparseStaticEmbedding"},
+        "structure": {"document": [network, pooling], "query": [static]},
+    }
+    for name, content in {
+        "modules.json": json.dumps([{"type": "sentence_transformers.Router", "path": ""}]),
+        "router_config.json": json.dumps(router),
+        f"{network}/config.json": '{"model_type": "bert", "vocab_size": 30522}',
+        f"{network}/model.safetensors": "weights",
+        f"{pooling}/config.json": '{"pooling_strategy": "sum"}',
+        f"{static}/model.safetensors": "weights",
+        f"{static}/tokenizer.json": "{}",
+    }.items():
+        (hub.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (hub.folder / name).write_text(content)
+    code, output = info("owner/tiny", home=tmp_path / "home", url=hub.url)
+
+    assert code == 0, output
+    described = json.loads(output)
+    assert (described["kind"], described["dimension"]) == ("sparse encoder", 30522)
+    assert described["pooling"] == ["relu", "sum"]
+    assert {f"{network}/model.safetensors", f"{static}/model.safetensors"} <= set(hub.requested)
+    assert f"{static}/tokenizer.json" in hub.requested
