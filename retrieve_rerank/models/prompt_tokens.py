@@ -61,15 +61,19 @@ class PromptTokenizer:
         self.before, self.after = self._surroundings()
         self.pad_id: int = self._hub.pad_token_id or 0  # any will do: no token sees those after it
 
-    def first_tokens(self, words: Sequence[str]) -> list[int]:
-        """Return each word's first token; raise InputError where that does not tell them apart."""
+    def first_tokens(self, words: Sequence[str], *, attached: bool = False) -> list[int]:
+        """Return each word's first token; raise InputError where that does not tell them apart.
+
+        `attached` words follow without a space what is there already: "A" after "[".
+        """
         ids = []
         for word in words:
             encoded = self._tokenizer.encode(word, add_special_tokens=False).ids
             literal = self._tokenizer.token_to_id(word)
             if not encoded:
                 raise InputError(f"the tokenizer makes nothing of {word!r}")
-            ids.append(encoded[0] if len(encoded) == 1 or literal is None else literal)
+            one = len(encoded) == 1 and not attached
+            ids.append(encoded[0] if one or literal is None else literal)
         for place, number in enumerate(ids):
             if number in ids[:place]:
                 other = words[ids.index(number)]

@@ -75,7 +75,7 @@ class TorchLanguageModel:
 
         Raises InputError where two words begin with the same token.
         """
-        ids = self.tokenizer.first_tokens(words)
+        ids = self.tokenizer.first_tokens(words, attached=_attached(prompts))
         states, truncated = self._next_states(prompts)
         if not prompts:
             return Answers(np.empty((0, len(words)), dtype=np.float32), [])
@@ -85,7 +85,7 @@ class TorchLanguageModel:
         self, prompts: Sequence[Prompt], words: Sequence[str]
     ) -> Answers[Vectors]:
         """Return log-probabilities over the whole vocabulary; else as `next_token_logits`."""
-        ids = self.tokenizer.first_tokens(words)
+        ids = self.tokenizer.first_tokens(words, attached=_attached(prompts))
         states, truncated = self._next_states(prompts)
         if not prompts:
             return Answers(np.empty((0, len(words)), dtype=np.float32), [])
@@ -196,6 +196,12 @@ def load_language_model(
     """
     checkpoint = find_language_model(name, device=device)
     return TorchLanguageModel(checkpoint, max_tokens=max_tokens, threads=threads)
+
+
+def _attached(prompts: Sequence[Prompt]) -> bool:
+    """Whether the prompts end within an answer that goes on without a space."""
+    last = [prompt.pieces[-1] for prompt in prompts[:1]]
+    return any(p.role == "assistant" and not p.parts[-1].text[-1:].isspace() for p in last)
 
 
 def _stops(network: Any, tokenizer: PromptTokenizer) -> set[int]:
