@@ -38,10 +38,10 @@ def command(model: str | None, reranker: str | None, top_k: int | None, path: st
     """Rerank lists of documents, one JSON object a line.
 
     Reads {"query": "…", "documents": ["text" or {"id", "title", "text", …}, …]} and writes the
-    same with the documents best first, each with its rank, score and original position (from 0).
-    What a document had of these before is kept under "previous", so that one `rr rerank` can read
-    another's output. A line that cannot be used is named on standard error and left out, and the
-    exit code is 1.
+    same with the documents best first, each with its rank, score and original position (from 0),
+    and its probability of relevance where the model is calibrated. What a document had of these
+    before is kept under "previous", so that one `rr rerank` can read another's output. A line
+    that cannot be used is named on standard error and left out, and the exit code is 1.
     """
     stage = {"reranker": reranker or reranker_of(model), **({"model": model} if model else {})}
     scorer = build_stage(StageSettings.model_validate(stage), MemoryConnector()).reranker
@@ -60,7 +60,8 @@ def command(model: str | None, reranker: str | None, top_k: int | None, path: st
             continue
         texts += len(task.hits)
         truncated += judgment.truncated
-        write_json(task.answer(judgment.hits[:top_k]))
+        hits = judgment.hits[:top_k]
+        write_json(task.answer(hits, scorer.probabilities([hit.score for hit in hits])))
     if truncated:
         click.echo(f"{truncated} of {texts} texts were cut to what the model reads.", err=True)
     if failed:

@@ -5,7 +5,7 @@ Knows nothing of rerankers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from retrieve_rerank.sources.records import Fields, Reason, parse_json, read_content
@@ -13,7 +13,7 @@ from retrieve_rerank.types import Document, Hit, rank
 
 EXPECTED = 'expected {"query": "…", "documents": ["text" or {"id", "title", "text", …}, …]}'
 
-_PLACEMENT = ("rank", "score", "position", "previous")
+_PLACEMENT = ("rank", "score", "position", "probability", "previous")
 
 
 class Task(NamedTuple):
@@ -25,16 +25,21 @@ class Task(NamedTuple):
     hits: list[Hit]
     """The documents in their order; their ids are their positions, from 0."""
 
-    def answer(self, hits: Iterable[Hit]) -> dict[str, Any]:
+    def answer(
+        self, hits: Sequence[Hit], probabilities: Sequence[float] | None = None
+    ) -> dict[str, Any]:
         """Put the documents into the order of `hits`, and leave everything else as it came."""
-        return {**self.record, "documents": [self._placed(hit) for hit in hits]}
+        likely = [None] * len(hits) if probabilities is None else probabilities
+        documents = [self._placed(hit, p) for hit, p in zip(hits, likely, strict=True)]
+        return {**self.record, "documents": documents}
 
-    def _placed(self, hit: Hit) -> dict[str, Any]:
+    def _placed(self, hit: Hit, probability: float | None) -> dict[str, Any]:
         position = int(hit.document.id)
         fields = _fields(self.record["documents"][position])
         previous = {name: fields[name] for name in _PLACEMENT if name in fields}
         placed = {name: value for name, value in fields.items() if name not in previous}
         placed |= {"rank": hit.rank, "score": hit.score, "position": position}
+        placed |= {} if probability is None else {"probability": probability}
         return {**placed, "previous": previous} if previous else placed
 
 

@@ -6,20 +6,26 @@ Knows nothing of terminals.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
+from retrieve_rerank.stage import Stage
 from retrieve_rerank.types import Hit, SearchResult, StageReport
 
 
-def result_as_json(result: SearchResult) -> dict[str, Any]:
-    """Say everything about a result: its hits, what each stage did and how it ranked them."""
+def result_as_json(result: SearchResult, *, stages: Sequence[Stage] = ()) -> dict[str, Any]:
+    """Say everything about a result: its hits, what each stage did and how it ranked them.
+
+    `stages` are those that made it, which may know how likely each hit is to be relevant.
+    """
     placed = stage_hits(result)
+    likely = _probabilities(result, stages)
     return {
         "query": result.query,
         "degraded": result.degraded,
-        "hits": [_hit(hit, placed[hit.document.id]) for hit in result],
+        "hits": [_hit(hit, placed[hit.document.id], likely.get(hit.document.id)) for hit in result],
         "stages": [_stage(stage) for stage in result.stages],
     }
 
@@ -43,10 +49,23 @@ def write_json(value: Any) -> None:
     click.echo(json.dumps(value, ensure_ascii=False, default=str))
 
 
-def _hit(hit: Hit, placed: dict[str, Hit]) -> dict[str, Any]:
+def _probabilities(result: SearchResult, stages: Sequence[Stage]) -> dict[str, float]:
+    """Map ids to the probability of relevance that the last stage with a calibration gives."""
+    for report, stage in reversed(list(zip(result.stages[1:], stages, strict=False))):
+        judged = report.hits[: report.scored]
+        mixed = stage.share < 1.0
+        scores = [hit.sources[stage.reranker.name].score if mixed else hit.score for hit in judged]
+        found = stage.reranker.probabilities(scores) if judged else None
+        if found is not None:
+            return {hit.document.id: p for hit, p in zip(judged, found, strict=True)}
+    return {}
+
+
+def _hit(hit: Hit, placed: dict[str, Hit], probability: float | None) -> dict[str, Any]:
     return {
         "rank": hit.rank,
         "score": hit.score,
+        **({} if probability is None else {"probability": probability}),
         "id": hit.document.id,
         "title": hit.document.title,
         "text": hit.document.text,

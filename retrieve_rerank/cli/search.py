@@ -88,7 +88,7 @@ def command(
             for note in stage.notes:
                 click.echo(f"Note: {stage.name}: {note}", err=True)
         if as_json:
-            write_json(result_as_json(result))
+            write_json(result_as_json(result, stages=retriever.stages))
         else:
             # Loading rich takes a tenth of a second, for which --json need not wait.
             from retrieve_rerank.cli.display import print_result

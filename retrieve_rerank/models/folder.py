@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from retrieve_rerank.errors import ModelError, ModelNotFoundError
+from retrieve_rerank.models.calibration import Calibration, read_calibration
 from retrieve_rerank.models.late_interaction import LateInteraction, read_late_interaction
 from retrieve_rerank.models.sparse_layout import Splade, read_router, read_splade
 from retrieve_rerank.template import Template
 
 SETTINGS_FILE = "retrieve_rerank.json"
-"""What we record beside a checkpoint: its template, and how it was exported."""
+"""What we record beside a checkpoint: its template, calibration, and how it was exported."""
 
 MODULE_WEIGHTS = ("*_Dense/model.safetensors", "*_SparseStaticEmbedding/model.safetensors")
 """Weights of modules beside the network."""
@@ -81,6 +82,8 @@ class ModelFolder:
     pair_prompt: str = ""
     """What a pair model puts before its queries."""
     template: Template = field(default_factory=Template)
+    calibration: Calibration | None = None
+    """What `rr calibrate` wrote."""
     export: Mapping[str, Any] = field(default_factory=dict)
     """What `rr models export` wrote; empty for other checkpoints."""
 
@@ -174,6 +177,7 @@ def read_folder(path: Path, *, prompts: Mapping[str, str] | None = None) -> Mode
         prompts=_prefixed(recorded or dict(prompts or {}), whole),
         pair_prompt=recorded.get(whole.get("default_prompt_name") or "", ""),
         template=Template(settings["template"]) if "template" in settings else Template(),
+        calibration=read_calibration(settings, where=path / SETTINGS_FILE),
         export=settings.get("export", {}),
     )
 

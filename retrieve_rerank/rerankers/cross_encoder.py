@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from retrieve_rerank.base import Judgment
-from retrieve_rerank.errors import InputError
+from retrieve_rerank.errors import InputError, ModelError
+from retrieve_rerank.models.calibration import Calibration, read_calibration
+from retrieve_rerank.models.folder import SETTINGS_FILE, read_json
 from retrieve_rerank.models.labels import Label
 from retrieve_rerank.models.loading import load_pair_model
 from retrieve_rerank.models.pair_model import PairModel
@@ -34,6 +37,8 @@ class CrossEncoder(DropIn):
     reads its beginning, and counts it; "passages" scores all of it in overlapping passages and
     takes the best, at the price of a forward pass for each. `label` chooses among a model's
     several labels: a number from 0, a name, or "expectation" for what their probabilities expect.
+    `calibration` is the folder in which `rr calibrate` has put one, where that is not the model's
+    own.
     """
 
     name = "cross-encoder"
@@ -47,6 +52,7 @@ class CrossEncoder(DropIn):
         template: Template | str | None = None,
         long_documents: Literal["truncate", "passages"] = "truncate",
         label: Label | None = None,
+        calibration: Path | str | None = None,
     ) -> None:
         if long_documents not in ("truncate", "passages"):
             raise InputError(
@@ -60,11 +66,16 @@ class CrossEncoder(DropIn):
         else:
             self.template = Template(template) if isinstance(template, str) else template
         self.long_documents = long_documents
+        self.calibration = self._find_calibration(calibration)
 
     @property
     def fingerprint(self) -> str:
         """The model's, with what else its scores depend on."""
         return f"{self.model.fingerprint} {self.model.label_score} {self.long_documents}"
+
+    def probabilities(self, scores: Sequence[float]) -> list[float] | None:
+        """Turn scores into probabilities of relevance; None where the model has no calibration."""
+        return None if self.calibration is None else self.calibration(scores)
 
     def score(self, query: str, texts: Sequence[str]) -> list[float]:
         """Score each text against the query; raw logits, higher is more relevant."""
@@ -83,6 +94,17 @@ class CrossEncoder(DropIn):
     async def ajudge(self, query: str, hits: Sequence[Hit]) -> Judgment:
         """Async twin of `judge`, in a thread."""
         return await asyncio.to_thread(self.judge, query, hits)
+
+    def _find_calibration(self, where: Path | str | None) -> Calibration | None:
+        """Read what was fitted for this label's scores; raise ModelError if it is not there."""
+        if where is None:
+            found = self.model.folder.calibration
+            return found if found and found.label == self.model.label_score.column else None
+        file = Path(where).expanduser() / SETTINGS_FILE
+        found = read_calibration(read_json(file), where=file)
+        if found is None or found.label != self.model.label_score.column:
+            raise ModelError(f"{file} holds no calibration of these scores; rr calibrate makes one")
+        return found
 
     def _score(self, pairs: Sequence[tuple[str, str]]) -> tuple[list[float], int]:
         if not pairs:

@@ -1,0 +1,132 @@
+"""`rr calibrate`: fit a cross-encoder's probabilities of relevance on judged queries."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+
+from retrieve_rerank.cli.calibration_display import print_report
+from retrieve_rerank.cli.judgments import judgment_options, read_judgments
+from retrieve_rerank.cli.options import candidates_option, field_options, index_option, json_option
+from retrieve_rerank.cli.results import write_json
+from retrieve_rerank.config import open_index
+from retrieve_rerank.errors import InputError, MissingExtraError
+from retrieve_rerank.evaluation.calibrating import CalibrationReport, calibrate, score_candidates
+from retrieve_rerank.models.calibration import (
+    CALIBRATION_METHODS,
+    CalibrationMethod,
+    write_calibration,
+)
+from retrieve_rerank.models.folder import SETTINGS_FILE
+from retrieve_rerank.models.resolving import local_folder
+from retrieve_rerank.rerankers.cross_encoder import CrossEncoder
+from retrieve_rerank.settings import load_settings
+
+
+@click.command()
+@click.option("--model", required=True, help="The cross-encoder: an alias, a hub id or a folder.")
+@click.option(
+    "--label",
+    help="Which of a model's several labels is the score: its number or name, or expectation.",
+)
+@index_option
+@judgment_options
+@candidates_option
+@click.option(
+    "--method",
+    type=click.Choice(CALIBRATION_METHODS),
+    default="platt",
+    show_default=True,
+    help="platt fits two numbers, temperature one; isotonic fits steps, and wants thousands of "
+    "documents.",
+)
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder to write the calibration to.  [default: the model's own, if it is a folder]",
+)
+@click.option(
+    "--plot",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Picture of the reliability diagram to write: .png, .svg or .pdf.",
+)
+@field_options
+@json_option
+def command(
+    model: str,
+    label: str | None,
+    index: str | None,
+    data: Path | None,
+    split: str,
+    queries: Path | None,
+    qrels: Path | None,
+    limit: int | None,
+    candidates: int | None,
+    method: CalibrationMethod,
+    output: Path | None,
+    plot: Path | None,
+    as_json: bool,
+    **fields: str | None,
+) -> None:
+    """Fit a cross-encoder's probabilities of relevance on judged queries.
+
+    Scores the candidates that the index has for each judged query; those without a judgment
+    count as not relevant. Fits on every other query, shows on the rest how probabilities and
+    relevance agree, and keeps the calibration with the model: searches then tell each hit's
+    probability, and stages can have a min_probability. The order of hits stays as it is.
+    """
+    folder = output or _own_folder(model)
+    settings = load_settings(index=index, candidates=candidates, **fields)
+    judged = read_judgments(
+        data=data, split=split, queries=queries, qrels=qrels, limit=limit, texts_needed=True
+    )
+    number = int(label) if label is not None and label.isdecimal() else label
+    scorer = CrossEncoder(model, label=number)
+    with open_index(settings) as connector, Progress(console=Console(stderr=True)) as progress:
+        known = sum(1 for query in judged.qrels if query in judged.queries)
+        task = progress.add_task("Scoring", total=known)
+        scored = score_candidates(
+            scorer,
+            connector,
+            judged.queries,
+            judged.qrels,
+            depth=settings.candidates,
+            on_progress=lambda count: progress.advance(task, count),
+        )
+    report = calibrate(scored, method=method)
+    fitted = replace(report.calibration, label=scorer.model.label_score.column)
+    report = report._replace(calibration=fitted)
+    write_calibration(fitted, folder / SETTINGS_FILE)
+    if plot is not None:
+        _plot(report, plot)
+    if as_json:
+        write_json({**report.as_json(), "folder": folder})
+        return
+    print_report(report)
+    click.echo(f"Calibration: {folder / SETTINGS_FILE}", err=True)
+
+
+def _own_folder(model: str) -> Path:
+    own = local_folder(model)
+    if own is None or not os.access(own, os.W_OK):
+        raise InputError(
+            f"the calibration of {model} cannot be kept with it; give a folder with --output, and"
+            " name that to the reranker with its option calibration"
+        )
+    return own
+
+
+def _plot(report: CalibrationReport, path: Path) -> None:
+    try:
+        plots = import_module("retrieve_rerank.evaluation.reliability_plot")
+    except ModuleNotFoundError as exc:
+        if (exc.name or "").startswith("retrieve_rerank"):
+            raise
+        raise MissingExtraError("--plot", "eval") from exc
+    plots.plot_reliability({"before": report.before, "after": report.after}, path)
