@@ -10,7 +10,8 @@ from typing import TypeVar
 
 import torch
 
-from retrieve_rerank.errors import ModelError
+from retrieve_rerank.errors import ModelError, OutOfMemoryError
+from retrieve_rerank.models.torch_backend import out_of_memory
 
 T = TypeVar("T")
 
@@ -21,8 +22,8 @@ def run_fitting(
     """Call `run` on groups of indices of like length; yield (index, its result), in any order.
 
     A group, padded to its longest member, has at most `budget` tokens. Where memory runs out it
-    is halved, as are those after it; what has been computed is kept. Raises ModelError where
-    even one alone does not fit, and for whatever else torch fails at.
+    is halved, as are those after it; what has been computed is kept. Raises OutOfMemoryError
+    where even one alone does not fit, and ModelError for whatever else torch fails at.
     """
     waiting = sorted(range(len(lengths)), key=lambda i: -lengths[i])
     while waiting:
@@ -31,10 +32,10 @@ def run_fitting(
         try:
             results = run(group)
         except RuntimeError as exc:
-            if not _out_of_memory(exc):
+            if not out_of_memory(exc):
                 raise ModelError(f"torch failed on a batch: {exc}") from exc
             if len(group) == 1:
-                raise ModelError(
+                raise OutOfMemoryError(
                     f"out of memory with one prompt of {longest} tokens alone: shorten documents"
                     " with max_tokens, or take a smaller model or a larger device"
                 ) from exc
@@ -44,10 +45,3 @@ def run_fitting(
             waiting = waiting[len(group) :]
             continue
         torch.cuda.empty_cache()  # here, where the failed batch is no longer held
-
-
-def _out_of_memory(exc: RuntimeError) -> bool:
-    if isinstance(exc, torch.OutOfMemoryError):
-        return True
-    text = str(exc)  # the allocator of the CPU raises nothing more precise
-    return "DefaultCPUAllocator" in text or "not enough memory" in text

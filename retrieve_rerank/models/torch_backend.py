@@ -61,7 +61,7 @@ class TorchBackend:
                     states = _states(self._network(**inputs))
                 array: Vectors = states.float().cpu().numpy()
         except RuntimeError as exc:
-            if _out_of_memory(exc):
+            if out_of_memory(exc):
                 raise OutOfMemoryError(
                     f"out of memory on {rows} x {tokens} tokens; take a smaller model, or another"
                     " device"
@@ -104,7 +104,8 @@ def _states(output: Any) -> torch.Tensor:
     return states
 
 
-def _out_of_memory(exc: RuntimeError) -> bool:
+def out_of_memory(exc: RuntimeError) -> bool:
+    """Whether torch failed for want of memory."""
     # The allocator of the CPU raises nothing more precise.
     return isinstance(exc, torch.OutOfMemoryError) or "can't allocate memory" in str(exc)
 

@@ -40,6 +40,8 @@ class VocabularyHead:
 
         (n, hidden) to (n, tokens).
         """
+        if not ids:
+            return torch.empty((0, 1))
         wanted = torch.tensor(ids, device=self._weight.device)
         parts = []
         for start in range(0, len(states), _ROWS):

@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
-from retrieve_rerank.errors import InputError, ModelError, ModelNotFoundError
+from retrieve_rerank.errors import InputError, ModelError, ModelNotFoundError, OutOfMemoryError
 from retrieve_rerank.models.language_model import Part, Piece, Prompt
 from retrieve_rerank.models.torch_language_model import TorchLanguageModel, load_language_model
 from retrieve_rerank.models.vocabulary_head import VocabularyHead
@@ -43,10 +43,11 @@ class Pair:
         with torch.no_grad():
             if self.seq2seq:
                 begun = torch.tensor([[0, *answer]])
-                return self.network(input_ids=torch.tensor([ids]), decoder_input_ids=begun).logits[
-                    0
-                ]
-            return self.network(input_ids=torch.tensor([[*ids, *answer]])).logits[0, len(ids) - 1 :]
+                found = self.network(input_ids=torch.tensor([ids]), decoder_input_ids=begun)
+                logits: torch.Tensor = found.logits[0]
+                return logits
+            logits = self.network(input_ids=torch.tensor([[*ids, *answer]])).logits[0]
+            return logits[len(ids) - 1 :]
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -216,7 +217,7 @@ def test_one_prompt_that_does_not_fit_into_memory_is_a_clear_error(
 ) -> None:
     with (
         Watched(qwen, largest=0),
-        pytest.raises(ModelError, match="out of memory with one prompt of"),
+        pytest.raises(OutOfMemoryError, match="out of memory with one prompt of"),
     ):
         qwen.next_token_logits(PROMPTS, WORDS)
 

@@ -1,0 +1,96 @@
+"""Decoders with a linear head on the last token's state: RankLLaMA, RAG-Retrieval's decoders.
+
+Needs the extra `torch`. Knows nothing of templates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from transformers import AutoModelForSequenceClassification
+
+from retrieve_rerank.base import Vectors
+from retrieve_rerank.errors import ModelError
+from retrieve_rerank.models.causal_network import CausalNetwork
+from retrieve_rerank.models.labels import Label, choose_label
+from retrieve_rerank.models.language_checkpoints import (
+    batch_budget,
+    find_language_model,
+    load_network,
+    most_tokens,
+)
+from retrieve_rerank.models.language_model import Answers, Prompt
+from retrieve_rerank.models.loading import Checkpoint
+from retrieve_rerank.models.prompt_tokens import PromptTokenizer
+
+
+class ScalarHeadModel:
+    """A decoder that gives each prompt one number; one may be shared by many threads.
+
+    In float32 on the CPU, in bfloat16 on a GPU; the head is computed in float32 on either.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        *,
+        label: Label | None = None,
+        max_tokens: int | None = None,
+        threads: int | None = None,
+    ) -> None:
+        architecture = (checkpoint.folder.config.get("architectures") or [""])[0]
+        if not architecture.endswith("ForSequenceClassification"):
+            raise ModelError(
+                f"{checkpoint.name} is a {architecture or 'model of no known kind'}; expected one"
+                " for sequence classification, whose head has been trained"
+            )
+        network = load_network(checkpoint, AutoModelForSequenceClassification, threads=threads)
+        head = getattr(network, "score", None)
+        if not isinstance(head, torch.nn.Linear):
+            raise ModelError(f"{architecture} has no linear head called score")
+        self.name = checkpoint.name
+        names = [network.config.id2label[n] for n in range(network.config.num_labels)]
+        self._label = choose_label(names, label, model=checkpoint.name)
+        self.fingerprint = f"{checkpoint.fingerprint} {label}" if label else checkpoint.fingerprint
+        limit = most_tokens(checkpoint, network)
+        self.max_tokens = min(max_tokens or limit, limit)
+        self.tokenizer = PromptTokenizer(checkpoint.folder.path)
+        self._head = head
+        self._network = CausalNetwork(
+            network.get_decoder(), pad_id=self.tokenizer.pad_id, budget=batch_budget(checkpoint)
+        )
+
+    def __repr__(self) -> str:
+        return f"ScalarHeadModel({self.name!r})"
+
+    def scores(self, prompts: Sequence[Prompt]) -> Answers[Vectors]:
+        """Score each prompt by the head's raw output; (n,)."""
+        encoded = self.tokenizer.encode(prompts, max_tokens=self.max_tokens)
+        if not encoded:
+            return Answers(np.empty(0, dtype=np.float32), [])
+        after = [[self.tokenizer.pad_id]] * len(encoded)  # any one token: it is only predicted
+        states = torch.cat(self._network.states([prompt.ids for prompt in encoded], after))
+        logits = states.float() @ self._head.weight.float().T  # (n, labels)
+        if self._head.bias is not None:
+            logits = logits + self._head.bias.float()
+        scores = self._label(logits.cpu().numpy())
+        return Answers(scores, [prompt.truncated for prompt in encoded])
+
+
+def load_scalar_head_model(
+    name: str,
+    *,
+    label: Label | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    max_tokens: int | None = None,
+) -> ScalarHeadModel:
+    """Load a decoder with a linear head: a folder, or a hub id.
+
+    `label` says what to make of several outputs, see `labels.Label`; the rest is as for
+    `load_language_model`.
+    """
+    checkpoint = find_language_model(name, device=device)
+    return ScalarHeadModel(checkpoint, label=label, max_tokens=max_tokens, threads=threads)

@@ -1,0 +1,173 @@
+"""How models are shown one query and one document: published prompts, word for word.
+
+Knows nothing of models. A prompt is data: one of PROMPTS, or a user's own from TOML or JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args
+
+from retrieve_rerank.errors import ConfigError
+from retrieve_rerank.models.language_model import Part, Piece, Prompt, Role
+
+_FIELD = re.compile(r"\{(query|document|instruction)\}")
+
+Score = Literal["log-odds", "softmax", "logit", "vocabulary"]
+"""What a yes-or-no scorer makes of the next token's logits.
+
+- "log-odds": yes's less no's; its sigmoid is "softmax".
+- "softmax": the probability of yes where there is only yes and no.
+- "logit": yes's alone.
+- "vocabulary": the probability of yes among all tokens.
+"""
+
+Aggregate = Literal["sum", "mean"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairPrompt:
+    """A prompt over one query and one document.
+
+    In `messages` `{query}`, `{document}` and `{instruction}` may stand; other braces are text.
+    """
+
+    messages: Sequence[tuple[Role | None, str]]
+    """(role, text). Where the role is None, the texts are all that the model reads, each of them
+    tokenised apart; else the model's chat template writes them, and a last message of the
+    assistant is the beginning of its answer."""
+    instruction: str = ""
+    """What `{instruction}` is where a query has none of its own."""
+    instruction_format: str = "{instruction}"
+    """What is written for `{instruction}`; nothing at all where the instruction is empty."""
+    max_tokens: int | None = None
+    """What the prompt's authors let the model read, where it could read more."""
+    models: Sequence[str] = ()
+    """Ids on the Hugging Face hub of models that it is for."""
+    source: str = ""
+    """Where the words are from."""
+
+    def render(self, query: str, document: str, instruction: str | None = None) -> Prompt:
+        """Show the model a query and a document."""
+        told = self.instruction if instruction is None else instruction
+        written = self.instruction_format.replace("{instruction}", told) if told else ""
+        values = {
+            "query": Part(query, "query"),
+            "document": Part(document, "document"),
+            "instruction": Part(written),
+        }
+        pieces = []
+        for role, text in self.messages:
+            split = _FIELD.split(text)  # text, field, text, field, …, text
+            parts = [values[part] if n % 2 else Part(part) for n, part in enumerate(split)]
+            # Text of the template that a field leaves empty would only be in the tokenizer's way.
+            pieces.append(Piece(tuple(p for p in parts if p.text or p.kind != "frame"), role))
+        return Prompt(tuple(pieces))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class YesNoPrompt(PairPrompt):
+    """A prompt whose next token says whether the document is relevant."""
+
+    yes: str
+    no: str | None = None
+    """None where `score` needs no such word."""
+    score: Score = "log-odds"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LikelihoodPrompt(PairPrompt):
+    """A prompt without `{query}`: the query is what the model would have to say next."""
+
+    aggregate: Aggregate = "mean"
+    """Of the log-probabilities of the query's tokens."""
+
+
+P = TypeVar("P", bound=PairPrompt)
+
+
+def load_prompt(
+    prompt: P | Mapping[str, Any] | Path | str | None,
+    known: Mapping[str, P],
+    kind: type[P],
+    *,
+    model: str,
+) -> P:
+    """Return a prompt: itself, one of `known`, a mapping, a .toml or .json file.
+
+    None is the one that is known to be for `model`. Raises ConfigError for one that cannot be
+    used, and where none is known.
+    """
+    if isinstance(prompt, PairPrompt):
+        return prompt
+    if prompt is None:
+        found = next((p for p in known.values() if model in p.models), None)
+        if found is None:
+            raise ConfigError(
+                f"no prompt is known for {model}; name one of {', '.join(known)}, or a .toml or"
+                " .json file"
+            )
+        return found
+    if isinstance(prompt, Mapping):
+        return _made(prompt, kind, where="the prompt")
+    if prompt in known:
+        return known[str(prompt)]
+    path = Path(prompt).expanduser()
+    if path.suffix not in (".toml", ".json"):
+        raise ConfigError(
+            f"unknown prompt {str(prompt)!r}; known: {', '.join(known)}, or a .toml or .json file"
+        )
+    try:
+        text = path.read_text(encoding="utf-8")
+        read = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+    except (OSError, ValueError) as exc:
+        raise ConfigError(f"cannot read the prompt {path}: {exc}") from exc
+    return _made(read, kind, where=str(path))
+
+
+def _made(values: Any, kind: type[P], *, where: str) -> P:
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{where} is a {type(values).__name__}; expected names and values")
+    names = [field.name for field in fields(kind)]
+    unknown = sorted(set(values) - set(names))
+    if unknown:
+        raise ConfigError(f"{where} sets {', '.join(unknown)}; known: {', '.join(names)}")
+    try:
+        messages = [
+            (None, entry) if isinstance(entry, str) else (entry.get("role"), entry["text"])
+            for entry in values.get("messages", ())
+        ]
+        prompt = kind(**{**values, "messages": messages})
+    except (TypeError, KeyError, AttributeError) as exc:
+        raise ConfigError(
+            f"{where} cannot be used: {exc}; messages are texts, or have a role and a text"
+        ) from exc
+    _check(prompt, where=where)
+    return prompt
+
+
+def _check(prompt: PairPrompt, *, where: str) -> None:
+    roles = [role for role, _ in prompt.messages]
+    if not set(roles) <= {None, *get_args(Role)}:
+        raise ConfigError(f"{where} has roles {roles}; known: {', '.join(get_args(Role))}")
+    if None in roles and len(set(roles)) > 1:
+        raise ConfigError(f"{where} gives some messages a role and others none")
+    text = "".join(text for _, text in prompt.messages)
+    wanted = {"document"} if isinstance(prompt, LikelihoodPrompt) else {"query", "document"}
+    found = set(_FIELD.findall(text)) - {"instruction"}
+    if found != wanted:
+        expected = " and ".join(f"{{{name}}}" for name in sorted(wanted))
+        raise ConfigError(f"the messages of {where} must contain {expected}, and nothing else")
+    if isinstance(prompt, YesNoPrompt):
+        if prompt.score not in get_args(Score):
+            known = ", ".join(get_args(Score))
+            raise ConfigError(f"{where} has score {prompt.score!r}; known: {known}")
+        if prompt.no is None and prompt.score in ("log-odds", "softmax"):
+            raise ConfigError(f"{where} has no word for `no`, which score {prompt.score!r} needs")
+    if isinstance(prompt, LikelihoodPrompt) and prompt.aggregate not in get_args(Aggregate):
+        raise ConfigError(f"{where} has aggregate {prompt.aggregate!r}; known: sum, mean")

@@ -1,0 +1,90 @@
+"""What rerankers that ask a model about one document at a time have in common.
+
+Knows nothing of how a model is run, or of what it is asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import math
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Generic, TypeVar
+
+from retrieve_rerank.base import Judgment
+from retrieve_rerank.errors import ScoreError
+from retrieve_rerank.models.language_model import Answers
+from retrieve_rerank.rerankers.drop_in import DropIn
+from retrieve_rerank.rerankers.llm.pair_prompts import PairPrompt
+from retrieve_rerank.template import Template
+from retrieve_rerank.types import Hit, rescore
+
+P = TypeVar("P", bound=PairPrompt)
+
+
+class Pointwise(DropIn, Generic[P]):
+    """A scorer that puts each text and the query into a prompt.
+
+    `instruction` tells the model what is wanted, where the prompt has room for that; its own
+    where None.
+    """
+
+    def __init__(
+        self,
+        *,
+        model_fingerprint: str,
+        prompt: P,
+        instruction: str | None,
+        template: Template | str | None,
+    ) -> None:
+        self.prompt = prompt
+        self.instruction = instruction
+        self.template = Template(template) if isinstance(template, str) else template or Template()
+        self._model_fingerprint = model_fingerprint
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the model, the prompt and the instruction."""
+        asked = hashlib.sha256(repr((self.prompt, self.instruction)).encode()).hexdigest()[:16]
+        return f"{self._model_fingerprint} {asked}"
+
+    def score(
+        self, query: str, texts: Sequence[str], *, instruction: str | None = None
+    ) -> list[float]:
+        """Score each text against the query, higher is better; `instruction` is for this query.
+
+        Raises InputError for a query that leaves no room for the texts, and ScoreError where the
+        model gives no number.
+        """
+        return self._score(query, texts, instruction)[0]
+
+    def judge(self, query: str, hits: Sequence[Hit]) -> Judgment:
+        """Order the hits, and count those of which the model read only the beginning."""
+        texts = [self.template.render(hit.document) for hit in hits]
+        scores, truncated = self._score(query, texts, None)
+        return Judgment(rescore(hits, scores), truncated)
+
+    async def ajudge(self, query: str, hits: Sequence[Hit]) -> Judgment:
+        """Async twin of `judge`, in a thread."""
+        return await asyncio.to_thread(self.judge, query, hits)
+
+    @abstractmethod
+    def _ask(
+        self, query: str, texts: Sequence[str], instruction: str | None
+    ) -> Answers[Sequence[float]]:
+        """Score texts, one at least, each different from the others."""
+
+    def _score(
+        self, query: str, texts: Sequence[str], instruction: str | None
+    ) -> tuple[list[float], int]:
+        if not texts:
+            return [], 0
+        different = list(dict.fromkeys(texts))
+        told = self.instruction if instruction is None else instruction
+        answers = self._ask(query, different, told)
+        if any(math.isnan(value) for value in answers.values):
+            raise ScoreError(f"{self.name} gave NaN for a text; expected a number")
+        places = {text: place for place, text in enumerate(different)}
+        scores = [float(answers.values[places[text]]) for text in texts]
+        return scores, sum(bool(answers.truncated[places[text]]) for text in texts)
