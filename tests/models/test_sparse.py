@@ -170,6 +170,17 @@ def test_bge_m3_weighs_the_texts_own_tokens(tmp_path: Path) -> None:
     assert load_encoder(str(folder), device="cpu").dimension == 32  # dense as well
 
 
+def test_an_exported_bge_m3_keeps_its_weights_for_words(tmp_path: Path) -> None:
+    export = pytest.importorskip("retrieve_rerank.models.export", reason="needs 'export'")
+    folder, _ = make_bge_m3(tmp_path)
+    expected = load_sparse_encoder(str(folder), device="cpu").encode_documents(TEXTS)
+    export.export(str(folder), tmp_path / "exported", precision="fp32")
+    encoder = load_sparse_encoder(str(tmp_path / "exported"), device="cpu")
+
+    assert "OpenVINO" in repr(encoder)
+    assert encoder.encode_documents(TEXTS) == [pytest.approx(each, abs=1e-5) for each in expected]
+
+
 def test_the_fingerprint_follows_the_weights_for_words(tmp_path: Path) -> None:
     folder, linear = make_bge_m3(tmp_path)
     dense = load_encoder(str(folder), device="cpu").fingerprint
