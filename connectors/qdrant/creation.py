@@ -15,7 +15,13 @@ from retrieve_rerank.connectors.encoder_facts import EncoderFacts
 from retrieve_rerank.connectors.hybrid import BM25, DENSE
 from retrieve_rerank.connectors.qdrant.layout import TENSORS
 from retrieve_rerank.connectors.qdrant.limits import METADATA, TEXT_QUERY, Version, read_version
-from retrieve_rerank.connectors.qdrant.record import KEY, SCHEMA, IndexRecord, save_record
+from retrieve_rerank.connectors.qdrant.record import (
+    KEY,
+    SCHEMA,
+    IndexRecord,
+    real_name,
+    save_record,
+)
 from retrieve_rerank.connectors.qdrant.server import Call, Server, Steps
 from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.models.resolving import portable_name
@@ -85,6 +91,7 @@ def create(
 def take_alias(collection: str, alias: str) -> Steps[None]:
     """Let an alias name the collection from now on, in one step, whatever it named before."""
     known = (yield Call("get_aliases")).aliases
+    collection = yield from real_name(collection)  # an alias cannot name another
     actions: list[Any] = []
     if any(each.alias_name == alias for each in known):
         old = models.DeleteAlias(alias_name=alias)

@@ -82,6 +82,7 @@ def load_record(collection: str, version: Version, info: models.CollectionInfo) 
     """Fetch the values of a collection's record; None where there is none."""
     if version >= METADATA:
         return (info.config.metadata or {}).get(KEY)
+    collection = yield from real_name(collection)
     arguments = {"collection_name": companion(collection), "ids": [_POINT]}
     try:
         points = yield Call("retrieve", arguments)
@@ -97,11 +98,19 @@ def save_record(collection: str, version: Version, record: IndexRecord) -> Steps
         arguments = {"collection_name": collection, "metadata": {KEY: values}}
         yield Call("update_collection", arguments)
         return
+    collection = yield from real_name(collection)
     arguments = {"collection_name": companion(collection), "vectors_config": {}}
     with suppress(IndexExistsError):  # from the last time
         yield Call("create_collection", arguments)
     point = models.PointStruct(id=_POINT, vector={}, payload=values)
     yield Call("upsert", {"collection_name": companion(collection), "points": [point]})
+
+
+def real_name(collection: str) -> Steps[str]:
+    """Say which collection a name stands for, be it an alias."""
+    known = (yield Call("get_aliases")).aliases
+    found = (each.collection_name for each in known if each.alias_name == collection)
+    return next(found, collection)
 
 
 def companion(collection: str) -> str:

@@ -136,7 +136,7 @@ class Server:
             call = next(steps)
             while True:
                 try:
-                    answer = await self._asend(call, deadline)
+                    answer = await self._send_async(call, deadline)
                 except RetrieveRerankError as exc:
                     call = steps.throw(exc)
                 else:
@@ -183,7 +183,7 @@ class Server:
             with self._turn:
                 return method(**arguments)
 
-    async def _asend(self, call: Call | Compute, deadline: Deadline) -> Any:
+    async def _send_async(self, call: Call | Compute, deadline: Deadline) -> Any:
         if isinstance(call, Compute):
             return await asyncio.to_thread(call.function)
         method = getattr(await self._loops.get(), call.method)

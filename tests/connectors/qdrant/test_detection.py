@@ -167,8 +167,8 @@ def test_vectors_without_an_encoder_are_noted_not_searched() -> None:
     with connect(by_hand()) as connector:
         notes = connector.schema().notes
         assert notes[0] == (
-            "vectors in the unnamed field (32 dimensions) are not searched: name the encoder they were made "
-            "with, with --encoder"
+            "vectors in the unnamed field (32 dimensions) are not searched: name the encoder "
+            "they were made with, with --encoder"
         )
         assert "TextIndexParams" in notes[1]
 
