@@ -108,7 +108,7 @@ def client_options(
         options["ssl_context"] = pinned_context(
             first.hostname or "", first.port or PORT, fingerprint
         )
-        options["ssl_assert_hostname"] = False
+        options["ssl_assert_fingerprint"] = fingerprint
     return options
 
 

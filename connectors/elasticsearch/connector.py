@@ -33,6 +33,7 @@ from retrieve_rerank.connectors.elasticsearch.cluster import (
 )
 from retrieve_rerank.connectors.elasticsearch.description import describe
 from retrieve_rerank.connectors.elasticsearch.detection import Asked
+from retrieve_rerank.connectors.elasticsearch.max_sim import MaxSimSearcher
 from retrieve_rerank.connectors.elasticsearch.opening import Opened, open_index, reopened
 from retrieve_rerank.connectors.elasticsearch.requests import KnnSettings, quoted
 from retrieve_rerank.connectors.elasticsearch.scanning import MOST, walk
@@ -41,8 +42,7 @@ from retrieve_rerank.connectors.elasticsearch.server import ask_license, ask_ser
 from retrieve_rerank.connectors.elasticsearch.sidecar import Sidecar
 from retrieve_rerank.connectors.elasticsearch.writer import Writer
 from retrieve_rerank.connectors.encoder_facts import EncoderFacts
-from retrieve_rerank.connectors.hybrid import DENSE, Fusion, check_search
-from retrieve_rerank.connectors.tensor_encoder import TensorEncoder
+from retrieve_rerank.connectors.hybrid import Fusion
 from retrieve_rerank.errors import ConfigError, PermissionDeniedError
 from retrieve_rerank.types import Document, Hit
 
@@ -66,7 +66,7 @@ class ElasticsearchConnector(TensorStore, VectorSearch):
         self._cluster = cluster
         self._searcher = searcher
         self._sidecar = Sidecar(cluster, searcher.opened.name)
-        self._tensor_encoder = TensorEncoder()
+        self._max_sim = MaxSimSearcher(searcher, self._sidecar)
 
     @classmethod
     def create(
@@ -175,7 +175,7 @@ class ElasticsearchConnector(TensorStore, VectorSearch):
         timeout_s: float | None = None,
     ) -> TensorSearch:
         """Search, and score the hits by MaxSim; two requests to the server."""
-        steps = self._search_max_sim(query, top_k=top_k, filter=filter, timeout_s=timeout_s)
+        steps = self._max_sim.search(query, top_k=top_k, filter=filter, timeout_s=timeout_s)
         return self._cluster.run(steps, timeout_s=timeout_s)
 
     async def asearch_max_sim(
@@ -187,13 +187,12 @@ class ElasticsearchConnector(TensorStore, VectorSearch):
         timeout_s: float | None = None,
     ) -> TensorSearch:
         """Async twin of `search_max_sim`."""
-        steps = self._search_max_sim(query, top_k=top_k, filter=filter, timeout_s=timeout_s)
+        steps = self._max_sim.search(query, top_k=top_k, filter=filter, timeout_s=timeout_s)
         return await self._cluster.arun(steps, timeout_s=timeout_s)
 
     def max_sim(self, query: str, ids: Sequence[str]) -> dict[str, float]:
         """Score these documents; those without token tensors are absent from the answer."""
-        check_search(query, top_k=1)
-        return self._cluster.run(self._max_sim(query, ids))
+        return self._cluster.run(self._max_sim.score(query, ids))
 
     def index(
         self,
@@ -232,7 +231,7 @@ class ElasticsearchConnector(TensorStore, VectorSearch):
         """Iterate over all documents, each once, in no particular order.
 
         With `parts`, over one of so many slices, for several that read at once. A server that goes
-        away for less than a minute does not end it.
+        away for less than two minutes does not end it.
         """
         layout = self._opened.layout
         for page in walk(
@@ -347,46 +346,7 @@ class ElasticsearchConnector(TensorStore, VectorSearch):
         return self._searcher.opened
 
     def _key(self, id_: str) -> str:
-        return own.key(id_) if self._opened.layout.own else id_
-
-    def _search_max_sim(
-        self, query: str, *, top_k: int, filter: Filter | None, timeout_s: float | None
-    ) -> Steps[TensorSearch]:
-        check_search(query, top_k)
-        tokens, vector = yield from self._query_tokens(query)
-        hits = yield from self._searcher.search(
-            query, top_k=top_k, filter=filter, timeout_s=timeout_s, vector=vector
-        )
-        if tokens is None:
-            return TensorSearch(hits, {})
-        ids = {self._key(hit.document.id): hit.document.id for hit in hits}
-        scores = yield from self._sidecar.scores(tokens, list(ids))
-        return TensorSearch(hits, {ids[key]: score for key, score in scores.items()})
-
-    def _max_sim(self, query: str, ids: Sequence[str]) -> Steps[dict[str, float]]:
-        tokens, _ = yield from self._query_tokens(query)
-        if tokens is None:
-            return {}
-        keys = {self._key(id_): id_ for id_ in ids}
-        scores = yield from self._sidecar.scores(tokens, list(keys))
-        return {keys[key]: score for key, score in scores.items()}
-
-    def _query_tokens(self, query: str) -> Steps[tuple[Vectors | None, Vectors | None]]:
-        """Encode a query as the tensors were, and for the first stage if that takes the same."""
-        settings = yield from self._sidecar.ask()
-        if settings is None:
-            return None, None
-        opened = self._opened
-        dense = opened.layout.vector is not None and DENSE in self._searcher.rankings()
-
-        def encode() -> tuple[Vectors, Vectors | None]:
-            embedder = opened.encoder.load() if dense else None
-            encoding = self._tensor_encoder.encode(query, settings, embedder=embedder)
-            same = embedder is not None and embedder.fingerprint == settings.fingerprint
-            return encoding.tokens, encoding.vector if same else None
-
-        encoded: tuple[Vectors, Vectors | None] = yield encode
-        return encoded
+        return self._opened.key(id_)
 
 
 def _cluster(address: Address, credentials: Mapping[str, Any]) -> Cluster:

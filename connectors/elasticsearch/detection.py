@@ -32,6 +32,7 @@ SAMPLE = 50
 """Documents that are looked at."""
 
 _FLOATS = ("float", "bfloat16")
+_FILES = ("file_name", "source")  # are shown as titles, but their words are not the author's
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,8 @@ def detect(index: Index, samples: Sequence[Mapping[str, Any]], asked: Asked) -> 
     sparse = _sparse(index, asked, known)
     text_type = index.fields[text].type if text is not None and text in index.fields else None
     lexical = index.analysed(text)
-    about_title = index.analysed(title) if title and lexical else None
+    named = title is not None and title.rpartition(".")[2] not in _FILES
+    about_title = index.analysed(title) if named and lexical else None
     return Layout(
         writer=known.writer if known else "semantic_text" if semantic else "unknown",
         text=text,

@@ -53,7 +53,7 @@ class UnavailableError(ConnectionFailedError):
 _BY_TEXT: tuple[tuple[str, type[ConnectorError]], ...] = (
     ("license is non-compliant", LicenseError),
     ("search_context_missing_exception", PointInTimeLostError),
-    ("No search context found", PointInTimeLostError),
+    ("search_context_missing_nodes_exception", PointInTimeLostError),
     ("index_not_found_exception", IndexNotFoundError),
     ("resource_already_exists_exception", IndexExistsError),
     ("flood-stage", StorageFullError),

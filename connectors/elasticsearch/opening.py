@@ -14,7 +14,7 @@ from retrieve_rerank.connectors.elasticsearch.detection import SAMPLE, Asked, de
 from retrieve_rerank.connectors.elasticsearch.filtering import FilterFields, filter_fields
 from retrieve_rerank.connectors.elasticsearch.layout import Layout
 from retrieve_rerank.connectors.elasticsearch.mapping import VECTOR_TYPES, Index
-from retrieve_rerank.connectors.elasticsearch.own import own_layout, recorded_encoder
+from retrieve_rerank.connectors.elasticsearch.own import key, own_layout, recorded_encoder
 from retrieve_rerank.connectors.elasticsearch.requests import quoted, search
 from retrieve_rerank.connectors.elasticsearch.responses import hits_of
 from retrieve_rerank.connectors.elasticsearch.server import Server, ask_server
@@ -34,6 +34,10 @@ class Opened:
     layout: Layout
     filters: FilterFields
     encoder: QueryEncoder
+
+    def key(self, id_: str) -> str:
+        """Return the `_id` of a document."""
+        return key(id_) if self.layout.own else id_
 
 
 def open_index(

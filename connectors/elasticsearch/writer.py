@@ -76,24 +76,22 @@ class Writer:
             )
         indexed = unchanged = truncated = 0
         refused: dict[str, str] = {}
-        try:
-            for batch in batches(self._declare_texts(documents)):
-                records = {each.id: each for each in map(record, batch)}  # the last one counts
-                new = self._changed(records)
-                vectors, cut = self._encode(new)
-                operations = [
-                    Operation(key(each.id), _lines("index", key(each.id), source(each, vector)))
-                    for each, vector in zip(new, vectors, strict=True)
-                ]
-                failed = bulk(self._cluster, self._opened.name, operations)[1]
-                refused |= {each.id: failed[key(each.id)] for each in new if key(each.id) in failed}
-                truncated += cut
-                indexed += len(new) - len(failed)
-                unchanged += len(records) - len(new)
-                if on_progress:
-                    on_progress(len(batch))
-        finally:
-            refresh(self._cluster, self._opened.name)
+        for batch in batches(self._declare_texts(documents)):
+            records = {each.id: each for each in map(record, batch)}  # the last one counts
+            new = self._changed(records)
+            vectors, cut = self._encode(new)
+            operations = [
+                Operation(key(each.id), _lines("index", key(each.id), source(each, vector)))
+                for each, vector in zip(new, vectors, strict=True)
+            ]
+            failed = bulk(self._cluster, self._opened.name, operations)[1]
+            refused |= {each.id: failed[key(each.id)] for each in new if key(each.id) in failed}
+            truncated += cut
+            indexed += len(new) - len(failed)
+            unchanged += len(records) - len(new)
+            if on_progress:
+                on_progress(len(batch))
+        refresh(self._cluster, self._opened.name)
         if refused:
             raise PartialWriteError(
                 f"{self._opened.location} refused {len(refused)} of {indexed + len(refused)} "

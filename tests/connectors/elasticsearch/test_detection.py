@@ -112,7 +112,7 @@ CASES: list[tuple[Index, dict[str, Any], dict[str, Any]]] = [
             "text": "text",
             "title": "metadata.source",
             "metadata": "metadata",
-            "lexical": ("text", "metadata.source"),
+            "lexical": ("text",),
             "vector": "vector",
         },
     ),

@@ -127,6 +127,14 @@ def body(kind: str, reason: str, *, cause: tuple[str, str] | None = None) -> dic
             body("search_context_missing_exception", "No search context found for id [1]"),
             PointInTimeLostError,
         ),
+        (
+            404,
+            body(
+                "search_context_missing_nodes_exception",
+                "Search context of type [pit] references nodes that have left the cluster: [x]",
+            ),
+            PointInTimeLostError,
+        ),
         (400, body("resource_already_exists_exception", "index [x] exists"), IndexExistsError),
         (
             400,

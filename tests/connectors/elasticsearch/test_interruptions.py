@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from typing import Any
 
 import pytest
 
@@ -92,7 +93,7 @@ def _joined(server: Server) -> AbstractContextManager[Server]:
     return own_elasticsearch("--join", server.dir)
 
 
-def _search_until(index: ElasticsearchConnector, others: list[Future[object]]) -> int:
+def _search_until(index: ElasticsearchConnector, others: Sequence[Future[Any]]) -> int:
     """Search until the others have ended; return how often. None of the searches may fail."""
     searches = 0
     while not all(each.done() for each in others):

@@ -44,7 +44,8 @@ def test_knobs_reach_the_server(server: Server, fill: Fill) -> None:
         assert (knobs["num_candidates"].default, knobs["oversample"].default) == (50, None)
         query = index.query_vectors([TEXTS[0]])[0]
         precise = index.nearest(query, top_k=4, settings={"num_candidates": 10, "oversample": 4})
-        assert precise[0] == ("d0", pytest.approx(1.0, abs=1e-5))
+        assert precise[0][0] == "d0"
+        assert precise[0][1] == pytest.approx(1.0, abs=1e-5)
         assert len(index.nearest(query, top_k=4, settings={"oversample": 0})) == 4
 
 

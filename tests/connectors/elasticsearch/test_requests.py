@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from retrieve_rerank.connectors.elasticsearch.cluster import Request
 from retrieve_rerank.connectors.elasticsearch.layout import Layout, Semantic
 from retrieve_rerank.connectors.elasticsearch.requests import (
     KnnSettings,
@@ -24,12 +25,13 @@ from retrieve_rerank.connectors.elasticsearch.requests import (
 )
 from retrieve_rerank.connectors.elasticsearch.responses import hits_of, ranking, similarity
 from retrieve_rerank.connectors.elasticsearch.scanning import page
-from retrieve_rerank.connectors.elasticsearch.server import read_server
+from retrieve_rerank.connectors.elasticsearch.server import Server, ask_server, read_server
 from retrieve_rerank.connectors.fields import VectorField
 from retrieve_rerank.connectors.hybrid import Fusion
 from retrieve_rerank.errors import (
     DeadlineExceededError,
     IndexMismatchError,
+    PermissionDeniedError,
     UnsupportedServerError,
 )
 
@@ -265,6 +267,16 @@ def test_hits_are_ranked_by_their_similarities() -> None:
 def test_other_servers_and_old_ones_are_refused(answer: Any, message: str) -> None:
     with pytest.raises(UnsupportedServerError, match=message):
         read_server(answer, "here")
+
+
+def test_a_server_that_may_not_be_asked_is_taken_for_an_old_one() -> None:
+    """Not run on a server: the test servers answer GET / to everyone."""
+    steps = ask_server("here")
+    assert next(steps) == Request("GET", "/")
+    with pytest.raises(StopIteration) as caught:
+        steps.throw(PermissionDeniedError("cluster:monitor/main is unauthorized"))
+    assert caught.value.value == Server(None)
+    assert not Server(None).has(8, 16)
 
 
 def test_releases_say_what_they_have() -> None:

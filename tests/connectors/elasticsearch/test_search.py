@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -198,7 +199,8 @@ def test_chunks_are_searched_and_the_best_one_is_shown(fill: Fill) -> None:
         assert index.get(["d0"])[0].text == "\n".join(TEXTS[:3])
         assert index.count() == 2
         exact = index.nearest_exact(encoder.embed_queries([TEXTS[3]]), top_k=2)
-        assert exact[0][0] == ("d1", pytest.approx(1.0, abs=1e-5))
+        assert exact[0][0][0] == "d1"
+        assert exact[0][0][1] == pytest.approx(1.0, abs=1e-5)
 
 
 class Weights:
@@ -206,12 +208,12 @@ class Weights:
 
     name = fingerprint = "words"
 
-    def encode_queries(self, texts: list[str]) -> list[dict[int, float]]:
+    def encode_queries(self, texts: Sequence[str]) -> list[dict[int, float]]:
         return [dict.fromkeys(range(len(text.split())), 1.0) for text in texts]
 
     encode_documents = encode_queries
 
-    def tokens(self, ids: list[int]) -> list[str]:
+    def tokens(self, ids: Sequence[int]) -> list[str]:
         return ["wing", "heat"][: len(ids)]
 
 
