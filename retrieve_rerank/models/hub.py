@@ -21,7 +21,7 @@ from retrieve_rerank.models.folder import LEXICAL_WEIGHTS, MODULE_WEIGHTS
 from retrieve_rerank.models.network_files import NetworkFiles, choose_network, missing_network
 
 _TIMEOUT_S = 10.0
-_SETTINGS = ["*.json", "README.md", *MODULE_WEIGHTS, LEXICAL_WEIGHTS]
+_SETTINGS = ["*.json", "README.md", "chat_template.jinja", *MODULE_WEIGHTS, LEXICAL_WEIGHTS]
 
 
 def download(repository: str, *, on_gpu: bool) -> Path:
