@@ -245,8 +245,10 @@ class QdrantConnector(TensorStore, VectorSearch):
     def create_tensors(self, settings: TensorSettings) -> None:
         """Make room for tensors in the collection, which may be others'.
 
-        Raises IndexMismatchError where tensors of other settings are, UnsupportedServerError
-        before Qdrant 1.18, and ConfigError for int8 before 1.20.
+        Before Qdrant 1.18 a collection that an alias names is copied, and the alias goes over to
+        the copy; what is written meanwhile is lost. Raises UnsupportedServerError for one without
+        alias there, IndexMismatchError where tensors of other settings are, and ConfigError for
+        int8 before 1.20.
         """
         self._tensors.create(settings)
 

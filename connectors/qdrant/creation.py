@@ -60,16 +60,8 @@ def create(
                 tensors,
                 POOLING_FACTOR,
             )
-            vectors[TENSORS] = models.VectorParams(
-                size=encoder.dimension,
-                distance=models.Distance.COSINE,
-                datatype=tensor_datatype(tensors, version),
-                multivector_config=models.MultiVectorConfig(
-                    comparator=models.MultiVectorComparator.MAX_SIM
-                ),
-                hnsw_config=NO_GRAPH,
-                on_disk=True,
-            )
+            datatype = tensor_datatype(tensors, version)
+            vectors[TENSORS] = tensor_vectors(encoder.dimension, datatype)
     record = IndexRecord(
         schema=SCHEMA,
         encoder=EncoderFacts.of(encoder) if encoder else None,
@@ -86,6 +78,20 @@ def create(
     yield Call("create_collection", arguments)
     if version < METADATA:
         yield from save_record(collection, version, record)
+
+
+def tensor_vectors(dimension: int, datatype: models.Datatype) -> models.VectorParams:
+    """Word the field of token tensors."""
+    return models.VectorParams(
+        size=dimension,
+        distance=models.Distance.COSINE,
+        datatype=datatype,
+        multivector_config=models.MultiVectorConfig(
+            comparator=models.MultiVectorComparator.MAX_SIM
+        ),
+        hnsw_config=NO_GRAPH,
+        on_disk=True,
+    )
 
 
 def take_alias(collection: str, alias: str) -> Steps[None]:

@@ -13,6 +13,7 @@ from typing import Any
 from qdrant_client import models
 
 from retrieve_rerank.base import TensorSettings, TokenTensor
+from retrieve_rerank.connectors.qdrant.copying import copy_with_tensors
 from retrieve_rerank.connectors.qdrant.creation import NO_GRAPH, tensor_datatype
 from retrieve_rerank.connectors.qdrant.detection import multivectors
 from retrieve_rerank.connectors.qdrant.layout import TENSOR_HASH, TENSORS
@@ -41,8 +42,8 @@ class Tensors:
     def create(self, settings: TensorSettings) -> None:
         """Make room; the record comes first, so that what a crash leaves is known as ours.
 
-        Raises IndexMismatchError where tensors of other settings are, and UnsupportedServerError
-        where the server cannot add vectors to a collection.
+        Where the server cannot add vectors to a collection, one that an alias names is copied.
+        Raises IndexMismatchError where tensors of other settings are, and UnsupportedServerError.
         """
         self._server.run(self._searcher.refresh())
         state = self._searcher.state
@@ -54,14 +55,13 @@ class Tensors:
             )
         if there:
             return
-        if state.version < VECTOR_NAMES:
-            raise UnsupportedServerError(
-                f"Qdrant {state.version[0]}.{state.version[1]} cannot add vectors to a collection; "
-                "1.18 can. Upgrade it, or make an index of your own with tensors from the start: "
-                "rr index SOURCE --index URL, with the name of a new collection"
-            )
         datatype = tensor_datatype(settings.dtype, state.version)
-        self._writer.save(replace(state.record, tensors=settings))
+        record = replace(state.record, tensors=settings)
+        if state.version < VECTOR_NAMES:
+            self._server.run(copy_with_tensors(state, record, datatype=datatype))
+            self._server.run(self._searcher.refresh())
+            return
+        self._writer.save(record)
         self._server.run(self._make_room(settings.dimension, datatype))
 
     def hashes(self, ids: Sequence[str]) -> dict[str, str]:

@@ -27,6 +27,7 @@ from retrieve_rerank.errors import (
     RateLimitedError,
     UnsupportedServerError,
 )
+from retrieve_rerank.tensors import add_tensors
 from tests.connectors.qdrant.stub import Fault, Stub
 from tests.hashing import HashingEncoder
 
@@ -293,7 +294,9 @@ def test_tensors_cannot_be_added_before_1_18(stub: Stub) -> None:
     stub.version = "1.17.1"
     with fill(stub, tensors=None) as connector:
         settings = TensorSettings("hashing", ENCODER.fingerprint, 32, "float16")
-        with pytest.raises(UnsupportedServerError, match=r"1\.17 cannot add vectors.*1\.18 can"):
+        with pytest.raises(
+            UnsupportedServerError, match=r"1\.17 cannot add vectors.*through an alias"
+        ):
             connector.create_tensors(settings)
     stub.version = "1.18.2"
     with QdrantConnector.connect(stub.url, encoder=ENCODER) as connector:
@@ -311,6 +314,27 @@ def test_tensors_cannot_be_added_before_1_18(stub: Stub) -> None:
         assert diff == {"hnsw_config": {"m": 0}, "on_disk": True}
         connector.write_tensors([TokenTensor("lift", "h", ENCODER.encode_queries(["x"])[0].tokens)])
         assert connector.tensor_hashes(["lift", "drag"]) == {"lift": "h"}
+
+
+def test_before_1_18_a_collection_behind_an_alias_is_copied(stub: Stub) -> None:
+    stub.version = "1.15.5"
+    settings = TensorSettings("hashing", ENCODER.fingerprint, 32, "float16")
+    with fill(stub, tensors=None) as connector:
+        connector.take_alias("alias")
+        before = sorted(connector.scan(), key=lambda document: document.id)
+    behind = stub.url.replace("/docs", "/alias")
+    with QdrantConnector.connect(behind, encoder=ENCODER) as connector:
+        report = add_tensors(connector, ENCODER, settings)
+        assert report.added == 3
+        assert len(connector.search_max_sim("wing", top_k=9).scores) == 3
+        assert sorted(connector.scan(), key=lambda document: document.id) == before
+    aliases = {each.alias_name: each.collection_name for each in stub.client.get_aliases().aliases}
+    assert aliases == {"alias": "docs-with-tensors"}
+    assert stub.client.count("docs").count == 3
+    with QdrantConnector.connect(behind, encoder=ENCODER) as connector:
+        assert connector.tensor_settings() == settings
+        with pytest.raises(UnsupportedServerError, match="cannot take vectors out"):
+            connector.drop_tensors()
 
 
 def test_the_server_fuses_where_asked_and_able(stub: Stub) -> None:
