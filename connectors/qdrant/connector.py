@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
-from qdrant_client import QdrantClient, models
+from qdrant_client import QdrantClient
 
 from retrieve_rerank.base import (
     Embedder,
@@ -31,16 +31,14 @@ from retrieve_rerank.connectors.qdrant import audit, creation
 from retrieve_rerank.connectors.qdrant.address import Address
 from retrieve_rerank.connectors.qdrant.description import describe
 from retrieve_rerank.connectors.qdrant.layout import TENSOR_HASH
+from retrieve_rerank.connectors.qdrant.reader import Reader
 from retrieve_rerank.connectors.qdrant.searcher import Searcher
-from retrieve_rerank.connectors.qdrant.server import Call, Server, Steps
+from retrieve_rerank.connectors.qdrant.server import Server
 from retrieve_rerank.connectors.qdrant.state import Options, read_state
 from retrieve_rerank.connectors.qdrant.tensors import Tensors
 from retrieve_rerank.connectors.qdrant.writer import Writer
 from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.types import Document, Hit
-
-_PAGE = 256  # points read at once when walking over all
-_FETCHED_AT_ONCE = 1000  # documents asked for by their ids
 
 
 class QdrantConnector(TensorStore, VectorSearch):
@@ -53,6 +51,7 @@ class QdrantConnector(TensorStore, VectorSearch):
         """Use `create` or `connect` instead."""
         self._server = server
         self._searcher = searcher
+        self._reader = Reader(server, searcher)
         self._writer = Writer(server, searcher)
         self._tensors = Tensors(self._writer)
 
@@ -203,23 +202,17 @@ class QdrantConnector(TensorStore, VectorSearch):
 
     def get(self, ids: Sequence[str]) -> list[Document]:
         """Return the documents with these ids, in that order, leaving out unknown ones."""
-        found: dict[str, Document] = {}
-        unique = list(dict.fromkeys(ids))
-        for start in range(0, len(unique), _FETCHED_AT_ONCE):
-            some = unique[start : start + _FETCHED_AT_ONCE]
-            for document in self._server.run(self._fetch(some)):
-                found[document.id] = document
-        return [found[id_] for id_ in ids if id_ in found]
+        return self._reader.get(ids)
 
     def scan(self) -> Iterator[Document]:
         """Iterate over all documents, each once, in no particular order."""
         layout = self._searcher.state.layout
-        for points in self._pages(with_payload=layout.selector):
+        for points in self._reader.pages(with_payload=layout.selector):
             yield from map(layout.document, points)
 
     def count(self) -> int:
         """Return the number of documents."""
-        return self._server.run(self._count())
+        return self._reader.count()
 
     def schema(self) -> IndexSchema:
         """Describe the collection."""
@@ -267,7 +260,9 @@ class QdrantConnector(TensorStore, VectorSearch):
     def tensor_ids(self) -> Iterator[str]:
         """Iterate over the ids that have a tensor; deleting a document deletes its tensor."""
         layout = self._searcher.state.layout
-        for points in self._pages(with_payload=[TENSOR_HASH, *([layout.id] if layout.id else [])]):
+        for points in self._reader.pages(
+            with_payload=[TENSOR_HASH, *([layout.id] if layout.id else [])]
+        ):
             yield from (layout.document_id(p) for p in points if TENSOR_HASH in (p.payload or {}))
 
     def delete_tensors(self, ids: Sequence[str]) -> None:
@@ -312,7 +307,7 @@ class QdrantConnector(TensorStore, VectorSearch):
             self._server,
             self._searcher,
             vectors,
-            self._pages,
+            self._reader.pages,
             top_k=top_k,
             on_progress=on_progress or (lambda _: None),
         )
@@ -324,41 +319,6 @@ class QdrantConnector(TensorStore, VectorSearch):
     async def aclose(self) -> None:
         """Close what this event loop's searches opened, and all that `close` does."""
         await self._server.aclose()
-
-    def _fetch(self, ids: Sequence[str]) -> Steps[list[Document]]:
-        layout = self._searcher.state.layout
-        points = [point for id_ in ids if (point := layout.point_id(id_)) is not None]
-        if not points:
-            return []
-        arguments = {
-            "collection_name": self._searcher.state.collection,
-            "ids": points,
-            "with_payload": layout.selector,
-        }
-        return [layout.document(each) for each in (yield Call("retrieve", arguments))]
-
-    def _count(self) -> Steps[int]:
-        arguments = {"collection_name": self._searcher.state.collection, "exact": True}
-        return int((yield Call("count", arguments)).count)
-
-    def _pages(self, **what: Any) -> Iterator[list[models.Record]]:
-        """Walk over all points; a page that fails is asked for again, from where it began."""
-        state = self._searcher.state
-        arguments = {
-            "collection_name": state.collection,
-            "limit": int(min(_PAGE, state.limits.query)),
-            **what,
-        }
-        offset = None
-        while True:
-            points, offset = self._server.run(_scroll({**arguments, "offset": offset}))
-            yield points
-            if offset is None:
-                return
-
-
-def _scroll(arguments: dict[str, Any]) -> Steps[Any]:
-    return (yield Call("scroll", arguments))
 
 
 def _open(

@@ -205,7 +205,7 @@ def test_what_does_not_pass_is_not_tried_again(stub: Stub) -> None:
 def test_a_scan_goes_on_where_the_server_broke_off(
     stub: Stub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retrieve_rerank.connectors.qdrant.connector._PAGE", 2)
+    monkeypatch.setattr("retrieve_rerank.connectors.qdrant.reader.PAGE", 2)
     with fill(stub) as connector:
         documents = connector.scan()
         first = next(documents)

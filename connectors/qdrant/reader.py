@@ -1,0 +1,62 @@
+"""Reading documents by their ids, and all of them.
+
+Knows nothing of searching.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from qdrant_client import models
+
+from retrieve_rerank.connectors.qdrant.searcher import Searcher
+from retrieve_rerank.connectors.qdrant.server import Call, Server, Steps
+from retrieve_rerank.types import Document
+
+PAGE = 256  # points read at once when walking over all
+FETCHED_AT_ONCE = 1000  # documents asked for by their ids
+
+
+class Reader:
+    """Reads one collection."""
+
+    def __init__(self, server: Server, searcher: Searcher) -> None:
+        self._server = server
+        self._searcher = searcher
+
+    def get(self, ids: Sequence[str]) -> list[Document]:
+        """Return the documents with these ids, in that order, leaving out unknown ones."""
+        layout = self._searcher.state.layout
+        points = [layout.point_id(id_) for id_ in dict.fromkeys(ids)]
+        known = [point for point in points if point is not None]
+        found: dict[str, Document] = {}
+        for start in range(0, len(known), FETCHED_AT_ONCE):
+            some = known[start : start + FETCHED_AT_ONCE]
+            for record in self._ask("retrieve", ids=some, with_payload=layout.selector):
+                document = layout.document(record)
+                found[document.id] = document
+        return [found[id_] for id_ in ids if id_ in found]
+
+    def pages(self, **what: Any) -> Iterator[list[models.Record]]:
+        """Walk over all points; a page that fails is asked for again, from where it began."""
+        limit = int(min(PAGE, self._searcher.state.limits.query))
+        offset = None
+        while True:
+            points, offset = self._ask("scroll", limit=limit, offset=offset, **what)
+            yield points
+            if offset is None:
+                return
+
+    def count(self) -> int:
+        """Return the number of documents."""
+        return int(self._ask("count", exact=True).count)
+
+    def _ask(self, method: str, **arguments: Any) -> Any:
+        collection = self._searcher.state.collection
+        call = Call(method, {"collection_name": collection, **arguments})
+        return self._server.run(_one(call))
+
+
+def _one(call: Call) -> Steps[Any]:
+    return (yield call)
