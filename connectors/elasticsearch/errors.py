@@ -50,7 +50,8 @@ class UnavailableError(ConnectionFailedError):
     """Some of an index's shards have no node that serves them at the moment."""
 
 
-_BY_TEXT: tuple[tuple[str, type[ConnectorError]], ...] = (
+_BY_TEXT: tuple[tuple[str, type[RetrieveRerankError]], ...] = (
+    ("search_timeout_exception", DeadlineExceededError),  # its status is 429
     ("license is non-compliant", LicenseError),
     ("search_context_missing_exception", PointInTimeLostError),
     ("search_context_missing_nodes_exception", PointInTimeLostError),
@@ -73,11 +74,10 @@ _BY_TEXT: tuple[tuple[str, type[ConnectorError]], ...] = (
     ("too_many_clauses", LimitExceededError),
     ("Limit of total fields", LimitExceededError),
     ("content_too_long", LimitExceededError),
-    ("search_timeout_exception", RateLimitedError),
 )
 """What an answer says -> what it means; the first that fits."""
 
-_BY_STATUS: Mapping[int, type[ConnectorError]] = {
+_BY_STATUS: Mapping[int, type[RetrieveRerankError]] = {
     401: AuthenticationError,
     403: PermissionDeniedError,
     413: LimitExceededError,
@@ -87,7 +87,7 @@ _BY_STATUS: Mapping[int, type[ConnectorError]] = {
     504: ConnectionFailedError,
 }
 
-_WHAT_TO_DO: Mapping[type[ConnectorError], str] = {
+_WHAT_TO_DO: Mapping[type[RetrieveRerankError], str] = {
     AuthenticationError: "check the user and password, or the API key: it may have expired",
     PermissionDeniedError: "ask for the privileges read and view_index_metadata on the index",
     LicenseError: "do without it, or use a licence that has it",

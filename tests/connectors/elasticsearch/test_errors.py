@@ -179,6 +179,15 @@ def body(kind: str, reason: str, *, cause: tuple[str, str] | None = None) -> dic
             body("cluster_block_exception", "disk usage exceeded flood-stage watermark"),
             StorageFullError,
         ),
+        (
+            429,
+            body(
+                "search_phase_execution_exception",
+                "all shards failed",
+                cause=("search_timeout_exception", "Time exceeded"),
+            ),
+            DeadlineExceededError,
+        ),
         (429, body("es_rejected_execution_exception", "rejected execution"), RateLimitedError),
         (
             503,

@@ -15,6 +15,7 @@ from retrieve_rerank.connectors.elasticsearch import ElasticsearchConnector
 from retrieve_rerank.connectors.hybrid import Fusion
 from retrieve_rerank.errors import (
     ConfigError,
+    ConnectionFailedError,
     IndexExistsError,
     IndexMismatchError,
     IndexNotFoundError,
@@ -349,6 +350,16 @@ def test_indexes_that_are_not_there_and_those_that_are(server: Server) -> None:
         connect(server.address("rr-nothing-*"))
     with pytest.raises(ConfigError, match="takes no grpc, hnsw_ef"):
         connect(url, grpc=True, hnsw_ef=3)
+
+
+def test_an_index_without_its_shards_is_an_error(server: Server) -> None:
+    name = fresh_index(server)
+    settings = {"index.routing.allocation.require._name": "nobody"}
+    mappings = {"properties": {"text": {"type": "text"}}}
+    body = {"settings": settings, "mappings": mappings}
+    server.call("PUT", f"/{name}?wait_for_active_shards=0", body)
+    with pytest.raises(ConnectionFailedError, match="no_shard_available"):
+        connect(server.address(name))
 
 
 def test_an_index_remembers_its_encoder(server: Server) -> None:
