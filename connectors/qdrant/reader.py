@@ -11,7 +11,7 @@ from typing import Any
 from qdrant_client import models
 
 from retrieve_rerank.connectors.qdrant.searcher import Searcher
-from retrieve_rerank.connectors.qdrant.server import Call, Server, Steps
+from retrieve_rerank.connectors.qdrant.server import Server
 from retrieve_rerank.types import Document
 
 PAGE = 256  # points read at once when walking over all
@@ -54,9 +54,4 @@ class Reader:
 
     def _ask(self, method: str, **arguments: Any) -> Any:
         collection = self._searcher.state.collection
-        call = Call(method, {"collection_name": collection, **arguments})
-        return self._server.run(_one(call))
-
-
-def _one(call: Call) -> Steps[Any]:
-    return (yield call)
+        return self._server.ask(method, collection_name=collection, **arguments)

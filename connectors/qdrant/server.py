@@ -127,6 +127,10 @@ class Server:
             result: T = stop.value
             return result
 
+    def ask(self, method: str, **arguments: Any) -> Any:
+        """Make a single call."""
+        return self._send(Call(method, arguments), Deadline(None))
+
     async def arun(self, steps: Steps[T], *, timeout_s: float | None = None) -> T:
         """Run an operation without blocking the event loop; local mode does so in a thread."""
         if self.local:

@@ -68,7 +68,7 @@ class Tensors:
         """Return document id -> content hash, for those of these documents with a tensor."""
         points = self._points(ids)
         arguments = {**self._collection, "ids": list(points), "with_payload": [TENSOR_HASH]}
-        found = self._server.run(_one("retrieve", arguments)) if points else []
+        found = self._server.ask("retrieve", **arguments) if points else []
         return {
             points[each.id]: each.payload[TENSOR_HASH]
             for each in found
@@ -187,7 +187,3 @@ def _cut(tensors: Sequence[TokenTensor]) -> Iterator[list[TokenTensor]]:
         size += wire_size(each.tokens.size)
     if batch:
         yield batch
-
-
-def _one(method: str, arguments: dict[str, Any]) -> Steps[Any]:
-    return (yield Call(method, arguments))

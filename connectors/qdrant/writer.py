@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
-from typing import Any
 
 from qdrant_client import models
 
@@ -103,8 +102,8 @@ class Writer:
         self.searcher.state = replace(state, record=record, fields=record.fields)
 
     def _upsert(self, points: Sequence[models.PointStruct]) -> None:
-        arguments = {"collection_name": self.searcher.state.collection, "points": list(points)}
-        self.server.run(_one(Call("upsert", arguments)))
+        collection = self.searcher.state.collection
+        self.server.ask("upsert", collection_name=collection, points=list(points))
 
     def _encoder(self) -> Encoder | None:
         encoder = self.searcher.state.encoder
@@ -136,12 +135,13 @@ class Writer:
     def _changed(self, records: Mapping[str, Record]) -> list[Record]:
         layout = self.searcher.state.layout
         points = {layout.point_id(id_): each for id_, each in records.items()}
-        arguments = {
-            "collection_name": self.searcher.state.collection,
-            "ids": list(points),
-            "with_payload": ["hash"],
-        }
-        for old in self.server.run(_one(Call("retrieve", arguments))):
+        stored = self.server.ask(
+            "retrieve",
+            collection_name=self.searcher.state.collection,
+            ids=list(points),
+            with_payload=["hash"],
+        )
+        for old in stored:
             if (old.payload or {}).get("hash") == points[old.id].content_hash:
                 del points[old.id]
         return list(points.values())
@@ -164,7 +164,10 @@ class Writer:
             self.server.run(self._index_fields())
 
     def _index_fields(self) -> Steps[None]:
-        """Make a payload index for each field, anew where a later type's values would lack."""
+        """Make a payload index for each field, anew where a later type's values would lack.
+
+        Odd keys, which must be quoted in paths, go without.
+        """
         state = self.searcher.state
         wanted = {
             state.layout.path(path): _KINDS.get(kind)
@@ -172,7 +175,8 @@ class Writer:
             for path, kind in paths.items()
         }
         there, room = state.indexed, int(min(INDEXED_FIELDS, state.limits.indexes))
-        for path, kind in list(wanted.items())[:room]:
+        plain = [(path, kind) for path, kind in wanted.items() if '"' not in path]
+        for path, kind in plain[:room]:
             if there.get(path) == (kind.value if kind else None):
                 continue
             name = {"collection_name": state.collection, "field_name": path}
@@ -200,7 +204,3 @@ def _cut(points: Iterable[Sized], upsert_batch: float) -> Iterator[list[models.P
         size += each.size
     if batch:
         yield batch
-
-
-def _one(call: Call) -> Steps[Any]:
-    return (yield call)
