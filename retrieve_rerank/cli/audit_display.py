@@ -44,7 +44,7 @@ def settings_table(audit: Audit) -> Table:
     for top_k in audit.top_ks:
         cheapest = audit.cheapest(top_k)
         for each in audit.at(top_k):
-            marks = ["now"] * each.default + ["fastest of those wanted"] * (each is cheapest)
+            marks = ["now"] * each.default + ["chosen"] * (each is cheapest)
             table.add_row(
                 str(top_k),
                 *(

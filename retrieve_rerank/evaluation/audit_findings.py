@@ -84,7 +84,7 @@ def _of_relevance(found: Relevance) -> str:
         parts.append("Better approximation would not help there.")
     parts.append(
         f"Exact search finds {found.found[10]:.1%} of the relevant documents among its first 10 "
-        f"and {found.found[deepest]:.1%} among its first {deepest:,}: the rest is the encoder's "
-        "own error, which no setting mends."
+        f"and {found.found[deepest]:.1%} among its first {deepest:,}; what it does not find is the "
+        "encoder's own error, which no setting mends."
     )
     return " ".join(parts)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from retrieve_rerank.evaluation.audit import DRAWS, Audit
+from retrieve_rerank.evaluation.audit import DRAWS, NOISE, Audit
 from retrieve_rerank.evaluation.audit_findings import advice, findings
 from retrieve_rerank.evaluation.pages import render_page
 from retrieve_rerank.evaluation.plots import recall_by_latency
@@ -24,4 +24,5 @@ def render_audit(audit: Audit, *, title: str) -> str:
         cheapest={top_k: audit.cheapest(top_k) for top_k in audit.top_ks},
         plot=Markup(recall_by_latency(audit)),
         draws=DRAWS,
+        noise=NOISE,
     )

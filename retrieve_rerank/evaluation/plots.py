@@ -14,6 +14,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
@@ -28,6 +29,7 @@ STAGE_COLOURS = ("#7a7a7a", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9
 BETTER, WORSE = "#0072b2", "#d55e00"
 
 DEPTHS = (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 300, 500, 1000)
+_SPREAD = 0.005  # of recall, above which a line's points are worth naming
 _LEGEND_CHARACTERS = 110  # that a line of the legend has room for
 _CURVES = {"nDCG": "nDCG@k", "Recall": "Recall@k"}
 
@@ -130,13 +132,17 @@ def _recall_by_latency(audit: Audit) -> Figure:
         lines: dict[float | None, list[Measured]] = {}
         for each in audit.at(top_k):
             lines.setdefault(each.settings.get(oversample or ""), []).append(each)
-        for (value, points), colour in zip(lines.items(), _line_colours(len(lines)), strict=True):
+        for (value, points), colour in zip(
+            lines.items(), _ordered_colours(len(lines)), strict=True
+        ):
             shown = "the server's own" if value is None else f"{value:g}"
             label = f"{oversample} {shown}" if oversample else f"by {width}"
             ms, recalls = [each.ms.p50 for each in points], [each.recall for each in points]
             axes.plot(ms, recalls, marker="o", ms=3.5, lw=1.8, color=colour, label=label)
-        for each in max(lines.values(), key=lambda points: points[-1].recall):
-            if width in each.settings:
+        best = max(lines.values(), key=lambda points: points[-1].recall)
+        spread = max(each.recall for each in best) - min(each.recall for each in best)
+        for each in best:
+            if width in each.settings and spread > _SPREAD:
                 axes.annotate(
                     f"{each.settings[width]:g}",
                     (each.ms.p50, each.recall),
@@ -157,17 +163,19 @@ def _recall_by_latency(audit: Audit) -> Figure:
             label="as it is set now",
         )
         axes.axhline(audit.target_recall, color=WORSE, lw=1, ls="--", label="wanted")
+        axes.margins(0.1)
         axes.set(title=f"Recall@{top_k}", xlim=(0, None))
         axes.set_xlabel(f"ms, median of a search; the numbers are {width}")
-        axes.margins(x=0.08)
         axes.grid(axis="y")
     handles, names = panels[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside upper left", ncols=4)
     return figure
 
 
-def _line_colours(count: int) -> list[str]:
-    return [STAGE_COLOURS[1:][i % (len(STAGE_COLOURS) - 1)] for i in range(count)]
+def _ordered_colours(count: int) -> list[str]:
+    """Dark to light, for what has an order."""
+    shades = (mpl.colormaps["viridis"](0.9 * i / max(count - 1, 1)) for i in range(count))
+    return [to_hex(shade) for shade in shades]
 
 
 def _signed(value: float, _position: int | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,11 @@ from retrieve_rerank import Document
 from retrieve_rerank.base import Knob, Vectors, VectorSearch
 from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.errors import ConfigError, InputError
-from retrieve_rerank.evaluation.audit import audit, bootstrap, grid, recall
+from retrieve_rerank.evaluation.audit import audit, bootstrap
 from retrieve_rerank.evaluation.audit_findings import advice, findings
+from retrieve_rerank.evaluation.audit_grid import grid, recall, widths
 from retrieve_rerank.evaluation.audit_report import render_audit
+from retrieve_rerank.evaluation.evaluate import Latency
 from retrieve_rerank.evaluation.plots import save_recall_by_latency
 from tests.hashing import HashingEncoder
 
@@ -104,16 +107,6 @@ def test_graph_and_quantisation_losses_are_told_apart() -> None:
     assert all(0 < each.ms.p50 <= each.ms.p95 for each in found.measured)
 
 
-def test_the_fastest_setting_of_the_wanted_recall_is_chosen() -> None:
-    with Lossy() as connector:
-        found = audit(connector, QUERIES, top_ks=[10], target_recall=0.75)
-    cheapest = found.cheapest(10)
-    assert cheapest is not None
-    enough = [each for each in found.measured if each.recall >= 0.75]
-    assert len(enough) == 3
-    assert cheapest.ms.p50 == min(each.ms.p50 for each in enough)
-
-
 def test_a_recall_out_of_reach_is_said() -> None:
     with Lossy([Knob("hnsw_ef", (4,), 4), OVERSAMPLE]) as connector:
         found = audit(connector, QUERIES, top_ks=[10])
@@ -125,14 +118,33 @@ def test_a_recall_out_of_reach_is_said() -> None:
     assert "The graph loses 0.2000, quantisation 0.1000." in said
 
 
-def test_searches_take_turns_and_each_is_asked_equally_often() -> None:
+def test_searches_take_turns() -> None:
     with Lossy() as connector:
         audit(connector, QUERIES, top_ks=[10])
-        counts = {str(settings): connector.asked.count(settings) for settings in connector.asked}
         turns = connector.asked[-4 * len(QUERIES) :]
-    assert len(set(counts.values())) == 1
     for start in range(0, len(turns), 4):
         assert len({str(settings) for settings in turns[start : start + 4]}) == 4
+
+
+def test_walks_are_widened_until_nothing_is_missed_and_once_more() -> None:
+    knob = Knob("hnsw_ef", (10, 20, 40, 80, 160), 10)
+    with Lossy([knob, OVERSAMPLE]) as connector:
+        found = audit(connector, QUERIES, top_ks=[10])
+    assert sorted({each.settings["hnsw_ef"] for each in found.measured}) == [10, 20, 40]
+
+
+def test_of_equally_fast_settings_the_one_of_least_work_is_chosen() -> None:
+    with Lossy() as connector:
+        found = audit(connector, QUERIES, top_ks=[10], target_recall=0.5)
+    same = [replace(each, ms=Latency(1.0 + i / 100, 2.0)) for i, each in enumerate(found.measured)]
+    for measured in (same, same[::-1]):
+        cheapest = replace(found, measured=measured).cheapest(10)
+        assert cheapest is not None
+        assert cheapest.settings == {"hnsw_ef": 10, "oversample": 0}
+    slower = [replace(each, ms=Latency(1.0 / (i + 1), 2.0)) for i, each in enumerate(same)]
+    cheapest = replace(found, measured=slower).cheapest(10)
+    assert cheapest is not None
+    assert cheapest.settings == {"hnsw_ef": 20, "oversample": 2}
 
 
 def test_progress_tells_searches_and_how_many_there_will_be() -> None:
@@ -185,15 +197,11 @@ def test_where_there_are_fewer_documents_than_wanted_all_of_them_are() -> None:
 
 
 def test_walks_narrower_than_what_is_wanted_are_not_tried() -> None:
-    assert list(grid([Knob("hnsw_ef", (16, 64, 128), 128)], 50)) == [
-        (("hnsw_ef", 50),),
-        (("hnsw_ef", 64),),
-        (("hnsw_ef", 128),),
-    ]
+    assert widths(Knob("hnsw_ef", (16, 64, 128), 128), 50) == [50, 64, 128]
 
 
 def test_what_is_left_to_the_server_is_a_setting_too() -> None:
-    settings = grid([Knob("hnsw_ef", (64,), None), Knob("oversample", (0, 2), None)], 64)
+    settings = grid([Knob("hnsw_ef", (64,), None), Knob("oversample", (0, 2), None)])
     assert len(settings) == 2 * 3
     assert [setting for setting, default in settings.items() if default] == [()]
 
