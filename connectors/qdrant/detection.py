@@ -24,6 +24,7 @@ from retrieve_rerank.connectors.hybrid import BM25
 from retrieve_rerank.connectors.qdrant.layout import (
     NODE_CONTENT,
     OURS,
+    TENSOR_HASH,
     Layout,
     Lexical,
 )
@@ -70,7 +71,10 @@ def detect(
     whether the server ranks by a text index. Raises SchemaError, UnknownFieldError or
     IndexMismatchError where that cannot be told, or not as the user said.
     """
-    payloads = [each.payload or {} for each in sample]
+    payloads = [
+        {key: value for key, value in (each.payload or {}).items() if key != TENSOR_HASH}
+        for each in sample
+    ]
     layout = _signature(payloads, info, ours=ours) or _by_hand(payloads, choice)
     if choice.text is not None:
         _require_text(choice.text, payloads)
@@ -176,7 +180,7 @@ def _by_hand(payloads: Sequence[Mapping[str, Any]], choice: Choice) -> Layout:
     if not payloads:
         return Layout("unknown", choice.text or "text")
     text = choice.text or pick_text(text_statistics(payloads))
-    rest = {key for each in payloads for key in each} - {text, "id", "title"}
+    rest = {key for each in payloads for key in each} - {text, "title"}
     root = next((key for key in _ROOTS if rest == {key}), None)
     if root and not all(isinstance(each.get(root, {}), Mapping) for each in payloads):
         root = None

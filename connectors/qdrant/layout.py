@@ -71,7 +71,7 @@ class Layout:
         """Tell the point's id from the document's; None for what cannot be one."""
         if self.writer == OURS:
             return own_point_id(document_id)
-        if self.id is not None:
+        if self.id is not None:  # Haystack's
             return str(uuid.uuid5(HAYSTACK_NAMESPACE, document_id))
         if document_id.isascii() and document_id.isdecimal():
             return int(document_id)
@@ -90,14 +90,18 @@ class Layout:
         payload = point.payload or {}
         if self.writer == OURS:  # nothing to find out, and this runs for every hit
             return Document(payload["id"], payload["text"], payload["metadata"])
-        metadata = self._metadata(payload)
+        metadata = self.metadata_of(payload)
         if self.title and (title := as_text(reach(payload, self.title))):
             metadata.setdefault("title", title)
         return Document(self.document_id(point), self._text(payload), metadata)
 
     def metadata_of(self, payload: Mapping[str, Any]) -> dict[str, Any]:
-        """Take a payload's metadata as it lies there, for the filters over it."""
-        return self._metadata(payload)
+        """Take a payload's metadata as it lies there, which is what filters are over."""
+        if self.metadata is not None:
+            found = payload.get(self.metadata)
+            return dict(found) if isinstance(found, Mapping) else {}
+        apart = {*self.hidden, TENSOR_HASH, self.text, self.id}
+        return {key: value for key, value in payload.items() if key not in apart}
 
     def path(self, of_metadata: str) -> str:
         """Return where in the payload a path of the metadata is."""
@@ -127,16 +131,11 @@ class Layout:
             return ""
         return as_text(node.get("text")) if isinstance(node, dict) else ""
 
-    def _metadata(self, payload: Mapping[str, Any]) -> dict[str, Any]:
-        if self.metadata is not None:
-            found = payload.get(self.metadata)
-            return dict(found) if isinstance(found, Mapping) else {}
-        apart = {*self.hidden, TENSOR_HASH, self.text, self.id}
-        return {key: value for key, value in payload.items() if key not in apart}
-
 
 def reach(payload: Mapping[str, Any], path: str) -> Any:
-    """Follow a dotted path; None where it ends early."""
+    """Follow a dotted path, unless there is a key of just that name; None where it ends early."""
+    if path in payload:
+        return payload[path]
     value: Any = payload
     for key in path.split("."):
         value = value.get(key) if isinstance(value, Mapping) else None

@@ -45,6 +45,7 @@ class Stub:
         self.title = "qdrant - vector search engine"
         self.api_key: str | None = None
         self.strict: dict[str, Any] = {}
+        self.quantization: dict[str, Any] | None = None
         self.seen: list[tuple[str, str, Any]] = []
         self.faults: list[Fault] = []
         self.indexes: dict[str, str] = {}
@@ -164,6 +165,8 @@ class Stub:
         info = self.client.get_collection(name).model_dump(mode="json", exclude_none=True)
         if self.strict:
             info["config"]["strict_mode_config"] = {"enabled": True, **self.strict}
+        if self.quantization:
+            info["config"]["quantization_config"] = self.quantization
         if self.version < "1.16":
             info["config"].pop("metadata", None)
         info["payload_schema"] = {

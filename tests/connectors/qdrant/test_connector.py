@@ -138,7 +138,10 @@ def test_tensors_are_added_to_others_documents_and_taken_away(make: Any) -> None
         assert (status.present, status.missing, status.stale, status.orphaned) == (3, 0, 0, 0)
         assert status.settings == SETTINGS
         assert connector.schema().token_tensors
+        writer, fields = connector.schema().details["writer"], connector.schema().fields
     with connect(client, encoder=ENCODER) as connector:  # found again, without being told
+        assert connector.schema().details["writer"] == writer
+        assert connector.schema().fields == fields
         found = connector.search_max_sim("the lift of a thin wing", top_k=9)
         assert len(found.scores) == 3
         best = max(found.scores, key=lambda id_: found.scores[id_])

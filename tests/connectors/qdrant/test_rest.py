@@ -102,6 +102,33 @@ def test_the_graph_is_walked_wide_enough_for_the_depth(stub: Stub) -> None:
         assert "params" not in lexical
 
 
+def test_quantised_vectors_are_over_fetched_within_strict_mode(stub: Stub) -> None:
+    fill(stub).close()
+    stub.quantization = {"scalar": {"type": "int8"}}
+    stub.strict = {"search_max_oversampling": 2.0}
+    with QdrantConnector.connect(stub.url, encoder=ENCODER) as connector:
+        [field] = connector.schema().details["vector fields"]
+        assert field["quantisation"] == "scalar"
+        stub.seen.clear()
+        connector.search("wing", top_k=3)
+        sent = stub.seen[0][2]["searches"][0]["params"]["quantization"]
+        assert sent == {"rescore": True, "oversampling": 2.0}
+        assert [knob.name for knob in connector.knobs()] == ["hnsw_ef", "oversample"]
+        connector.nearest_exact(connector.query_vectors(["wing"]), top_k=1)
+        assert stub.seen[-1][2]["searches"][0]["params"] == {
+            "exact": True,
+            "quantization": {"ignore": True},
+        }
+
+
+def test_odd_keys_of_the_metadata_go_without_an_index(stub: Stub) -> None:
+    with fill(stub) as connector:
+        connector.index([Document("odd", "x", {"a b": 1, "c": {"d": [{"e": "f"}]}})])
+        assert {"metadata.c.d[].e", "metadata.year"} <= stub.indexes.keys()
+        assert not any('"' in path for path in stub.indexes)
+        assert [h.document.id for h in connector.search("x", top_k=9, filter={"a b": 1})] == ["odd"]
+
+
 def test_the_time_left_goes_to_the_server_in_whole_seconds(stub: Stub) -> None:
     with fill(stub) as connector:
         connector.search("wing", top_k=3, timeout_s=2.5)
