@@ -99,7 +99,8 @@ class Writer:
         """Write the collection's record."""
         state = self.searcher.state
         self.server.run(save_record(state.collection, state.version, record))
-        self.searcher.state = replace(state, record=record, fields=record.fields)
+        fields = record.fields if state.ours else state.fields
+        self.searcher.state = replace(state, record=record, fields=fields)
 
     def _upsert(self, points: Sequence[models.PointStruct]) -> None:
         collection = self.searcher.state.collection
