@@ -6,14 +6,27 @@ Knows nothing of how a model is run. Reads URLs and keys of servers from the env
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from typing import Any
 
 from retrieve_rerank.errors import MissingExtraError, ModelError
 from retrieve_rerank.models.embedders import with_port
 from retrieve_rerank.models.embedding_apis import APIS
 from retrieve_rerank.models.language_model import LanguageModel
 
-_SERVERS = ("openai", "ollama")
-"""Kinds of embedding servers that chat as well, under the same URLs and keys."""
+_WITHOUT_THINKING: Mapping[str, Mapping[str, Any]] = {
+    # https://docs.vllm.ai/en/latest/features/reasoning_outputs.html; llama.cpp knows it too
+    "openai": {"chat_template_kwargs": {"enable_thinking": False}},
+    # https://github.com/ollama/ollama/blob/main/openai/thinking_test.go
+    "ollama": {"reasoning_effort": "none"},
+}
+"""Kinds of embedding servers that chat as well, under the same URLs and keys; what they are sent
+so that a model answers without thinking first."""
+
+OLLAMA_MAX_TOKENS = 4096
+"""Ollama's context unless OLLAMA_CONTEXT_LENGTH says otherwise; it cuts longer prompts silently."""
+
+_NO_THINKING = "?thinking=off"
 
 
 def load_language_model(
@@ -26,14 +39,15 @@ def load_language_model(
     """Load a language model: a folder, a hub id, or a server's `openai:MODEL`, `ollama:MODEL`.
 
     OPENAI_BASE_URL, OPENAI_API_KEY, OLLAMA_HOST and OLLAMA_API_KEY say where a server is; any
-    OpenAI-compatible one will do. `device` is "auto" (a GPU where torch finds one), "cpu" or
-    "cuda". `max_tokens` shortens what a model reads, and says how much a server does. Raises
+    OpenAI-compatible one will do. `openai:MODEL?thinking=off` asks vLLM or llama.cpp for answers
+    without thoughts, as Ollama always is. `device` is "auto" (a GPU where torch finds one), "cpu"
+    or "cuda". `max_tokens` shortens what a model reads, and says how much a server does. Raises
     ModelNotFoundError, ModelError or MissingExtraError; a server is not asked before the first
     prompt.
     """
     kind, colon, model = name.partition(":")
     # Imported when called: torch takes a second and a half, and a server has no need of it.
-    if not colon or kind not in _SERVERS:
+    if not colon or kind not in _WITHOUT_THINKING:
         try:
             from retrieve_rerank.models.torch_language_model import load_language_model as load
         except ModuleNotFoundError as exc:
@@ -43,16 +57,24 @@ def load_language_model(
         return load(name, device=device, threads=threads, max_tokens=max_tokens)
     from retrieve_rerank.models.chat_server import DEFAULT_MAX_TOKENS, ChatServer
 
-    if not model:
-        raise ModelError(f"{kind}: names no model; expected, for example, {kind}:qwen3:8b")
+    on_ollama = kind == "ollama"
+    # Services that never heard of it would refuse the field.
+    quiet = on_ollama or model.endswith(_NO_THINKING)
+    model = model.removesuffix(_NO_THINKING)
+    if not model or "?" in model:
+        raise ModelError(
+            f"{name!r} names no model of a server; expected, for example, {kind}:qwen3:8b, with"
+            f" nothing or {_NO_THINKING} after it"
+        )
     api = APIS[kind]
     url = os.environ.get(api.url_variable or "") or api.default_url
     return ChatServer(
         model,
         kind=kind,
-        url=f"{with_port(url).rstrip('/')}/v1" if kind == "ollama" else url,
+        url=f"{with_port(url).rstrip('/')}/v1" if on_ollama else url,
         key=os.environ.get(api.key_variable, "").strip() or None,
-        max_tokens=max_tokens or DEFAULT_MAX_TOKENS,
+        max_tokens=max_tokens or (OLLAMA_MAX_TOKENS if on_ollama else DEFAULT_MAX_TOKENS),
+        extra=_WITHOUT_THINKING[kind] if quiet else None,
         key_variable=api.key_variable,
         url_variable=api.url_variable,
     )

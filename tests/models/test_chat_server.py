@@ -303,10 +303,10 @@ def test_a_server_that_hangs_is_given_up(server: EmbeddingServer) -> None:
 
 def test_names_say_which_server(server: EmbeddingServer) -> None:
     openai = load_language_model("openai:gpt-4o-mini")
-    assert openai.name == "openai:gpt-4o-mini"
-    assert openai.max_tokens == 8192
-    ollama = load_language_model("ollama:qwen3:8b", max_tokens=2048)
-    assert (ollama.name, ollama.max_tokens) == ("ollama:qwen3:8b", 2048)
+    ollama = load_language_model("ollama:qwen3:8b")
+    assert (openai.name, openai.max_tokens) == ("openai:gpt-4o-mini", 8192)
+    assert (ollama.name, ollama.max_tokens) == ("ollama:qwen3:8b", 4096)
+    assert load_language_model("ollama:qwen3:8b", max_tokens=32768).max_tokens == 32768
     assert openai.fingerprint != ollama.fingerprint
     for loaded in (openai, ollama):
         assert loaded.generate([CHAT], max_new_tokens=2).values == ["2 messages"]
@@ -314,9 +314,28 @@ def test_names_say_which_server(server: EmbeddingServer) -> None:
     assert asked == [(f"Bearer {KEY}", "gpt-4o-mini"), (None, "qwen3:8b")]
 
 
-@pytest.mark.parametrize("name", ["openai:", "ollama:"])
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("openai:m", {}),
+        ("openai:m?thinking=off", {"chat_template_kwargs": {"enable_thinking": False}}),
+        ("ollama:m", {"reasoning_effort": "none"}),
+        ("ollama:m?thinking=off", {"reasoning_effort": "none"}),
+    ],
+)
+def test_models_are_told_not_to_think(
+    server: EmbeddingServer, name: str, expected: dict[str, Any]
+) -> None:
+    load_language_model(name).generate([CHAT], max_new_tokens=2)
+    [(_, _, body)] = server.requests
+    assert body["model"] == "m"
+    told = {key: body[key] for key in ("chat_template_kwargs", "reasoning_effort") if key in body}
+    assert told == expected
+
+
+@pytest.mark.parametrize("name", ["openai:", "ollama:", "openai:?thinking=off", "openai:m?x=1"])
 def test_a_name_without_a_model_is_an_error(name: str) -> None:
-    with pytest.raises(ModelError, match=f"{name} names no model"):
+    with pytest.raises(ModelError, match="names no model of a server; expected, for example, o"):
         load_language_model(name)
 
 
