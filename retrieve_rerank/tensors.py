@@ -37,7 +37,7 @@ REFUSALS_KEPT = 10
 
 T = TypeVar("T")
 
-_CALL_CHARACTERS = 1 << 16  # texts encoded at once: 100 MB of 384 float32 at a character a token
+_CALL_CHARACTERS = 1 << 14  # texts encoded and written together: what a kill loses; fills batches
 _WRITE_BYTES = 8 << 20  # of float32; what is stored is less
 _GET_IDS = 64  # documents looked for at once, which come with their texts
 
