@@ -35,7 +35,9 @@ CONCURRENT = 8
 
 _BYTES_A_TOKEN = 3.0  # English has 4 to 5, Chinese about 3: an estimate that errs on the safe side
 _LEAST = -9999.0  # as vLLM writes what JSON cannot, minus infinity
-_MARKS = re.compile(r"<(?=\||/?s>|(?:start|end)_of_turn>|(?:begin|end)▁of)|\[(?=/?INST\])")
+_MARKS = re.compile(
+    r"<(?=\||/?(?:s|think)>|(?:start|end)_of_turn>|(?:begin|end)▁of)|\[(?=/?INST\])"
+)
 
 
 class ChatServer:
