@@ -5,6 +5,7 @@ Knows nothing of writing, nor of whether it runs sync or async.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -50,6 +51,7 @@ class Searcher:
         self._server = server
         self._tensor_encoder = TensorEncoder()
         self._sparse_encoder: SparseEncoder | None = None
+        self._loading = threading.Lock()
 
     def search(
         self, query: str, *, top_k: int, filter: Filter | None, max_sim: bool
@@ -161,8 +163,8 @@ class Searcher:
             dense = state.encoder.embed(query, layout.dense.dimension)
         if BM25 in used and layout.lexical is not None:
             bm25 = self._words(query, layout.lexical)
-        if SPARSE in used:
-            [weights] = self._sparse().encode_queries([query])
+        if SPARSE in used and (encoder := self._sparse()) is not None:
+            [weights] = encoder.encode_queries([query])
             sparse = weights or None
         return Asked(dense, bm25, sparse, tokens)
 
@@ -175,17 +177,17 @@ class Searcher:
         bm25 = self.state.record.bm25
         return (bm25.query(query) or None) if bm25 else None
 
-    def _sparse(self) -> SparseEncoder:
+    def _sparse(self) -> SparseEncoder | None:
         given = self.options.sparse_encoder
-        if self._sparse_encoder is None:
-            if isinstance(given, str):
+        if not isinstance(given, str):
+            return given
+        with self._loading:
+            if self._sparse_encoder is None:
+                # Imported here as it takes longer than a search without it.
                 from retrieve_rerank.models.sparse import load_sparse_encoder
 
                 self._sparse_encoder = load_sparse_encoder(given)
-            else:
-                self._sparse_encoder = given
-        assert self._sparse_encoder is not None  # the ranking is there because one was given
-        return self._sparse_encoder
+            return self._sparse_encoder
 
     def _word(
         self, asked: Asked, wanted: Sequence[Condition], *, top_k: int

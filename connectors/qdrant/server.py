@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from qdrant_client import AsyncQdrantClient, QdrantClient
@@ -169,12 +170,11 @@ class Server:
     def _send(self, call: Call | Compute, deadline: Deadline) -> Any:
         if isinstance(call, Compute):
             return call.function()
-        for attempt in range(1, _ATTEMPTS + 1):
+        for attempt in count(1):
             try:
                 return self._once(call, deadline)
             except RetrieveRerankError as exc:
                 time.sleep(_pause(call, exc, attempt, deadline))
-        raise AssertionError("the last attempt raises")
 
     def _once(self, call: Call, deadline: Deadline) -> Any:
         client = self._client
@@ -191,7 +191,7 @@ class Server:
         if isinstance(call, Compute):
             return await asyncio.to_thread(call.function)
         method = getattr(await self._loops.get(), call.method)
-        for attempt in range(1, _ATTEMPTS + 1):
+        for attempt in count(1):
             arguments = self._timed(call, deadline)
             limit = asyncio.timeout(None if deadline.timeout_s is None else deadline.left_s)
             try:
@@ -200,7 +200,6 @@ class Server:
                         return await method(**arguments)
             except RetrieveRerankError as exc:
                 await asyncio.sleep(_pause(call, exc, attempt, deadline))
-        raise AssertionError("the last attempt raises")
 
     def _open_async(self) -> AsyncQdrantClient:
         if self._client is None:
