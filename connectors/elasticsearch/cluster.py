@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 from elastic_transport import ApiError, HttpxAsyncHttpNode, TransportError
 from elasticsearch import AsyncElasticsearch, Elasticsearch
 
-from retrieve_rerank.connectors.elasticsearch.errors import may_pass, translated
+from retrieve_rerank.connectors.elasticsearch.errors import may_pass, refused_within, translated
 from retrieve_rerank.errors import (
     ConfigError,
     DeadlineExceededError,
@@ -140,18 +140,30 @@ class Cluster:
         while True:
             try:
                 client = self._client.options(request_timeout=attempts.request_timeout_s())
-                return client.perform_request(**_arguments(request)).body
+                answer = client.perform_request(**_arguments(request)).body
             except (ApiError, TransportError) as exc:
-                time.sleep(attempts.wait_s(exc))
+                error = translated(exc, self.location)
+            else:
+                refused = refused_within(answer, self.location)
+                if refused is None:
+                    return answer
+                error = refused
+            time.sleep(attempts.wait_s(error))
 
     async def _send_in_loop(self, request: Request, attempts: _Attempts) -> Any:
         held = await self._async_clients.get()
         while True:
             try:
                 client = held.options(request_timeout=attempts.request_timeout_s())
-                return (await client.perform_request(**_arguments(request))).body
+                answer = (await client.perform_request(**_arguments(request))).body
             except (ApiError, TransportError) as exc:
-                await asyncio.sleep(attempts.wait_s(exc))
+                error = translated(exc, self.location)
+            else:
+                refused = refused_within(answer, self.location)
+                if refused is None:
+                    return answer
+                error = refused
+            await asyncio.sleep(attempts.wait_s(error))
 
     def _make_async(self) -> AsyncElasticsearch:
         # httpx asks for compressed answers by itself, which cost more than they save on a network
@@ -189,14 +201,13 @@ class _Attempts:
             )
         return min(left, self.cluster.timeout_s)
 
-    def wait_s(self, exc: ApiError | TransportError) -> float:
-        """Say how long to wait before trying again; raise our error where that is of no use."""
-        error = translated(exc, self.cluster.location)
+    def wait_s(self, error: RetrieveRerankError) -> float:
+        """Say how long to wait before trying again; raise the error where that is of no use."""
         self.failed += 1
         patient = self.patience_s >= LONG_PATIENCE_S
-        again = may_pass(exc, error) or (patient and isinstance(error, DeadlineExceededError))
+        again = may_pass(error) or (patient and isinstance(error, DeadlineExceededError))
         if not (again and self.request.safe):
-            raise error from exc
+            raise error
         if self.failed < self.cluster.nodes:
             return 0.0  # the next node at once
         longest = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2 ** (self.failed - self.cluster.nodes))
@@ -206,7 +217,7 @@ class _Attempts:
         now = time.monotonic()
         out_of_patience = now + wait - self.began > self.patience_s
         if out_of_patience or (self.ends is not None and now + wait >= self.ends):
-            raise error from exc
+            raise error
         return wait
 
 

@@ -96,7 +96,13 @@ _WHAT_TO_DO: Mapping[type[RetrieveRerankError], str] = {
 
 
 def translated(exc: ApiError | TransportError, location: str) -> RetrieveRerankError:
-    """Turn what the client raised into the error that it means."""
+    """Turn what the client raised into the error that it means, with its cause."""
+    error = _translated(exc, location)
+    error.__cause__ = exc
+    return error
+
+
+def _translated(exc: ApiError | TransportError, location: str) -> RetrieveRerankError:
     if isinstance(exc, UnsupportedProductError):
         return UnsupportedServerError(f"the server of {location} {_NOT_OURS}")
     if isinstance(exc, ApiError):
@@ -130,10 +136,20 @@ def refusal(
     return kind(f"{location}: {said}{advice}")
 
 
-def may_pass(exc: Exception, error: RetrieveRerankError) -> bool:
-    """Tell whether what the client raised, and we translated, may not be so a little later."""
+def refused_within(answer: Any, location: str) -> RetrieveRerankError | None:
+    """Return what went wrong with a part of an answer to _msearch or _mget, None if nothing did."""
+    if not isinstance(answer, Mapping):
+        return None
+    for part in (*answer.get("responses", ()), *answer.get("docs", ())):
+        if "error" in part:
+            return refusal(part.get("status", 400), part, location)
+    return None
+
+
+def may_pass(error: RetrieveRerankError) -> bool:
+    """Tell whether what an error says may not be so a little later."""
     return isinstance(error, ConnectionFailedError | RateLimitedError) and not isinstance(
-        exc, TlsError
+        error.__cause__, TlsError
     )
 
 
@@ -143,7 +159,7 @@ def _texts(error: Any) -> Iterator[str]:
         yield error
     elif isinstance(error, dict):
         reason, kind = error.get("reason"), error.get("type")
-        if isinstance(reason, str):
+        if isinstance(reason, str) and reason:
             yield f"{reason} ({kind})" if kind else reason
         elif isinstance(reason, dict):
             yield from _texts(reason)

@@ -232,12 +232,9 @@ def fetch(opened: Opened, keys: Sequence[str], source: Any) -> Steps[dict[str, M
         return {hit["_id"]: hit for hit in hits_of(answer, opened.location)}
     params = {f"_source_{name}": ",".join(paths) for name, paths in source.items()}
     answer = yield Request("POST", f"{path}/_mget", {"ids": list(keys)}, params)
-    return {each["_id"]: each for each in found(answer["docs"], opened.location)}
+    return {each["_id"]: each for each in found(answer)}
 
 
-def found(docs: Sequence[Mapping[str, Any]], location: str) -> list[Mapping[str, Any]]:
-    """Return what of an answer to _mget is there; raise what went wrong instead."""
-    for each in docs:
-        if "error" in each:
-            hits_of(each, location)
-    return [each for each in docs if each.get("found")]
+def found(answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return what of an answer to _mget is there."""
+    return [each for each in answer["docs"] if each.get("found")]

@@ -82,7 +82,7 @@ class Sidecar:
         hashes: dict[str, str] = {}
         for start in range(0, len(keys), _AT_ONCE):
             request = self._fetch(keys[start : start + _AT_ONCE], _HASH)
-            docs = found(self._cluster.send(request)["docs"], self._cluster.location)
+            docs = found(self._cluster.send(request))
             hashes |= {each["_id"]: each["_source"][_HASH] for each in docs}
         return hashes
 
@@ -123,8 +123,12 @@ class Sidecar:
         settings = yield from self.ask()
         if settings is None or not keys:
             return {}
-        answer = yield self._fetch(keys, _TENSOR)
-        docs = found(answer["docs"], self._cluster.location)
+        try:
+            answer = yield self._fetch(keys, _TENSOR)
+        except IndexNotFoundError:  # dropped by another process
+            self._settings = None
+            return {}
+        docs = found(answer)
         scores: dict[str, float] = yield partial(score_tensors, docs, query, settings)
         return scores
 

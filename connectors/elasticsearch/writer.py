@@ -112,8 +112,9 @@ class Writer:
                 "_meta": meta(recorded_encoder(self._opened.index), language),
             }
             name = quoted(self._opened.name)
-            self._cluster.send(Request("PUT", f"/{name}/_mapping", body))
-            self._opened = self._cluster.run(reopened(self._opened))
+            request = Request("PUT", f"/{name}/_mapping", body)
+            self._cluster.send(request, patience_s=LONG_PATIENCE_S)
+            self._opened = self._cluster.run(reopened(self._opened), patience_s=LONG_PATIENCE_S)
         return documents
 
     def _changed(self, records: Mapping[str, Record]) -> list[Record]:

@@ -139,6 +139,18 @@ def test_what_must_not_be_done_twice_is_not(stub: Stub, cluster: Cluster) -> Non
     assert len(stub.asked) == 1
 
 
+@pytest.mark.parametrize("parts", ["responses", "docs"])
+def test_parts_of_an_answer_are_errors_too(stub: Stub, cluster: Cluster, parts: str) -> None:
+    busy = {"error": {"type": "no_shard_available_action_exception", "reason": "x"}, "status": 503}
+    good = Answer(body={parts: [{"ok": True}]})
+    stub.answers = [Answer(body={parts: [{"ok": True}, busy]}), good]
+    assert cluster.send(GET) == good.body
+    stub.answers = [Answer(body={parts: [{"error": "no", "status": 400}]})]
+    with pytest.raises(ConnectorError, match="no"):
+        cluster.send(GET)
+    assert len(stub.asked) == 3
+
+
 def test_a_server_may_say_when_to_come_again(stub: Stub, cluster: Cluster) -> None:
     later = Answer(429, {"error": "busy"}, {"Retry-After": str(int(PATIENCE_S) + 1)})
     stub.answers = [later]

@@ -226,8 +226,7 @@ def test_a_busy_server_may_say_when_to_come_again() -> None:
 def test_only_what_may_pass_is_tried_again(
     kind: type[TransportError], status: int, expected: bool
 ) -> None:
-    exc = instance(kind, status)
-    assert may_pass(exc, translated(exc, HERE)) is expected
+    assert may_pass(translated(instance(kind, status), HERE)) is expected
 
 
 def test_a_server_that_is_not_there_is_an_error_that_says_so() -> None:

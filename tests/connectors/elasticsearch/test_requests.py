@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from retrieve_rerank.connectors.elasticsearch.cluster import Request
+from retrieve_rerank.connectors.elasticsearch.errors import refused_within
 from retrieve_rerank.connectors.elasticsearch.layout import Layout, Semantic
 from retrieve_rerank.connectors.elasticsearch.requests import (
     KnnSettings,
@@ -235,8 +236,10 @@ def test_an_answer_says_what_went_wrong_within_it() -> None:
         },
         "status": 400,
     }
-    with pytest.raises(IndexMismatchError, match="different number of dimensions"):
-        hits_of(said, "here")
+    error = refused_within({"responses": [{"hits": {}}, said]}, "here")
+    assert isinstance(error, IndexMismatchError)
+    assert "different number of dimensions [2]" in str(error)
+    assert refused_within({"responses": [{"hits": {}}]}, "here") is None
     with pytest.raises(DeadlineExceededError):
         hits_of({"timed_out": True, "hits": {"hits": []}}, "here")
 

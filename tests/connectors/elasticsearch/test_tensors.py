@@ -92,7 +92,9 @@ def test_tensors_come_and_go_without_the_documents(server: Server) -> None:
         assert index.count() == 3
     with ElasticsearchConnector.connect(url, encoder=ENCODER) as index:
         assert index.tensor_settings() == settings()
-        index.drop_tensors()
+        with ElasticsearchConnector.connect(url, encoder=ENCODER) as other:
+            other.drop_tensors()
+        assert index.search_max_sim("wing", top_k=3).scores == {}
         assert index.tensor_settings() is None
         assert index.count() == 3
 
