@@ -154,6 +154,9 @@ def build_stage(stage: StageSettings, connector: Connector) -> Stage:
                 f"reranker {stage.reranker!r} has no option {option!r}{suggest(option, known)}; "
                 f"it has: {', '.join(sorted(known)) or 'none'}"
             )
+    for option, needed in known.items():
+        if needed and option not in stage.options:
+            raise ConfigError(f"reranker {stage.reranker!r} needs the option {option!r}")
     made = reranker.configure(connector, **stage.options)
     if stage.cache is not False:
         if not isinstance(made, Scorer):
@@ -178,14 +181,17 @@ def _options_of(where: IndexSettings) -> dict[str, Any]:
     return options
 
 
-def _options(reranker: type[Reranker]) -> set[str]:
-    """List what can be configured: the arguments of `configure` and those it passes on."""
+def _options(reranker: type[Reranker]) -> dict[str, bool]:
+    """List what can be configured, and whether it must be.
+
+    These are the arguments of `configure` and those it passes on.
+    """
     own = inspect.signature(reranker.configure).parameters.values()
     passed_on = list(inspect.signature(reranker).parameters.values())
     if reranker.configure.__func__ is not Reranker.configure.__func__:  # type: ignore[attr-defined]  # class methods have it
         passed_on = [each for each in passed_on if each.kind is each.KEYWORD_ONLY]
     return {
-        each.name
+        each.name: each.default is each.empty
         for each in (*own, *passed_on)
         if each.kind is not each.VAR_KEYWORD and each.name != "connector"
     }

@@ -261,3 +261,10 @@ def test_unknown_options_of_a_reranker_are_errors_with_a_suggestion() -> None:
         ConfigError, match=r"'max-sim' has no option 'modell'; did you mean model\?"
     ):
         build_stage(stage, MemoryConnector([]))
+
+
+@pytest.mark.parametrize(("reranker", "option"), [("llm-pairwise", "model"), ("collapse", "field")])
+def test_an_option_that_a_reranker_needs_is_asked_for(reranker: str, option: str) -> None:
+    stage = StageSettings(reranker=reranker)
+    with pytest.raises(ConfigError, match=f"{reranker!r} needs the option {option!r}"):
+        build_stage(stage, MemoryConnector([]))
