@@ -1,8 +1,8 @@
 """Time reranking by a cross-encoder against sentence-transformers' `CrossEncoder.predict`.
 
-    rr models export .cache/policyqa-cross-encoder .cache/policyqa-cross-encoder-int8
-    python benchmarks/cross_encoder.py ../shared/data/policyqa .cache/policyqa-cross-encoder \\
-        .cache/policyqa-cross-encoder-int8
+    rr models export .cache/cross-encoder .cache/cross-encoder-fp32 --precision fp32
+    python benchmarks/cross_encoder.py ../shared/data/policyqa .cache/cross-encoder \\
+        .cache/cross-encoder-fp32
 
 `train_cross_encoder.py` makes the model. The top 100 of BM25 + dense for held-out queries are
 scored by the same weights in each, in turn. Needs the extra `dev`.

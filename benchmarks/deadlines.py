@@ -1,6 +1,6 @@
 """Search under deadlines: how many answers come late, and how much was reranked by then.
 
-    python -m benchmarks.deadlines ../shared/data/policyqa .cache/policyqa-cross-encoder
+    python -m benchmarks.deadlines ../shared/data/policyqa .cache/cross-encoder
 
 500 searches with deadlines drawn between 20 ms and 2 s (evenly on a logarithmic scale), over BM25
 + dense candidates and a cross-encoder. Late is an answer more than 10 ms and more than 10 % after

@@ -1,11 +1,11 @@
-"""Train the MiniLM-L6 cross-encoder that the speed benchmark measures.
+"""Train the MiniLM-L6 cross-encoder that the speed benchmarks measure.
 
-    python benchmarks/train_cross_encoder.py ../shared/data/nqg-squad-sents \\
-        ../shared/data/policyqa .cache/policyqa-cross-encoder
+    python -m benchmarks.train_cross_encoder ../shared/data/nqg-squad-sents .cache/cross-encoder
 
 Starts from the weights of all-MiniLM-L6-v2, takes hard negatives from the dense ranking of the
-training queries, and trains listwise on one set after another: on short sentences first, which
-teach what answers a question at a quarter of the cost. About an hour on two cores.
+training queries, and trains listwise, on one set after another where several are named. About
+half an hour on two cores. Questions with the sentence that answers each, short as they are, teach
+what carries over to longer passages of other subjects.
 """
 
 from __future__ import annotations
