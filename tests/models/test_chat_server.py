@@ -18,6 +18,7 @@ from retrieve_rerank.models.language_model import Part, Piece, Prompt
 from retrieve_rerank.models.language_models import load_language_model
 from retrieve_rerank.rerankers.llm.listwise import Listwise
 from retrieve_rerank.rerankers.llm.pairwise import Pairwise
+from retrieve_rerank.rerankers.llm.yes_no import YesNo
 from tests.models.chat_api import LIKED, documented
 from tests.models.embedding_server import EmbeddingServer, Reply, ok, serve
 
@@ -371,3 +372,13 @@ def test_rerankers_order_by_a_served_model(kind: Any, monkeypatch: pytest.Monkey
         judgment = kind("openai:served").judge("largest", hits)
     assert [hit.document.id for hit in judgment.hits] == ["5", "4", "3", "2", "1"]
     assert judgment.notes == ()
+
+
+def test_yes_or_no_is_asked_of_a_served_model(server: EmbeddingServer) -> None:
+    scorer = YesNo("openai:served", prompt="qwen3-reranker")
+    assert scorer.score("whales", ["sea", "sky"]) == pytest.approx([2.4, 2.4])
+    prompts = [body["prompt"] for _, _, body in server.requests]
+    assert all(
+        prompt.endswith("<|im_start|>assistant\n<think>\n\n</think>\n\n") for prompt in prompts
+    )
+    assert {prompt.partition("<Document>: ")[2][:3] for prompt in prompts} == {"sea", "sky"}
