@@ -31,7 +31,6 @@ from sentence_transformers.cross_encoder.losses import ListNetLoss
 
 NEGATIVES = 4
 BATCH = 8  # queries
-RELEVANT = 10.0  # so high that the softmax over a query's labels puts all weight on its positive
 MINED_FROM = range(0, 40)  # ranks of the dense ranking that negatives are drawn from
 
 
@@ -46,7 +45,6 @@ def main() -> None:
     parser.add_argument(
         "--queries", type=int, default=6000, help="training queries of each to sample"
     )
-    parser.add_argument("--start", default=str(get_model_path()), help="the weights to start from")
     arguments = parser.parse_args()
 
     random.seed(13)
@@ -58,7 +56,7 @@ def main() -> None:
         for row in similar_lengths(training_lists(folder, arguments.queries, encoder))
     ]
     model = CrossEncoder(
-        arguments.start,
+        str(get_model_path()),
         num_labels=1,
         max_length=192,
         # Without attention dropout the fused kernel runs, half as long again on this length.
@@ -120,7 +118,7 @@ def training_lists(
             {
                 "query": queries[query_id],
                 "docs": [passages[id_] for id_ in chosen],
-                "labels": [RELEVANT] + [0.0] * NEGATIVES,
+                "labels": [1.0] + [0.0] * NEGATIVES,
             }
         )
     print(f"{folder.name}: {len(rows)} queries", flush=True)
