@@ -17,6 +17,7 @@ from retrieve_rerank.connectors.qdrant import QdrantConnector
 from retrieve_rerank.errors import IndexMismatchError
 from retrieve_rerank.models.token_pooling import pool_tokens
 from retrieve_rerank.tensors import TensorReport, add_tensors, tensor_settings, tensor_status
+from tests.connectors.test_conformance import ODD_IDS
 from tests.hashing import HashingEncoder
 from tests.servers import delete_indexes, elasticsearch, fresh_index
 
@@ -104,6 +105,16 @@ def test_tensors_are_added_once_and_brought_up_to_date(store: TensorStore) -> No
     assert (status.present, status.missing, status.stale, status.orphaned) == (40, 0, 0, 0)
     assert set(store.tensor_ids()) == {each.id for each in store.scan()}
     assert store.max_sim("changed", ["d3", "d7", "nobody"]) == {"d3": pytest.approx(1, abs=5e-3)}
+
+
+def test_ids_may_hold_any_characters(store: TensorStore) -> None:
+    store.index([Document(id_, f"wing number {i}") for i, id_ in enumerate(ODD_IDS)])
+    assert add(store).added == len(ODD_IDS)
+    assert add(store) == TensorReport(documents=len(ODD_IDS))
+    assert set(store.tensor_ids()) == set(ODD_IDS)
+    assert store.max_sim("wing", ODD_IDS).keys() == set(ODD_IDS)
+    store.delete_tensors(ODD_IDS[:3])
+    assert set(store.tensor_ids()) == set(ODD_IDS[3:])
 
 
 def test_dropping_leaves_the_documents(store: TensorStore) -> None:
