@@ -7,6 +7,7 @@ touched again, so that many threads may share it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 from tokenizers import AddedToken, Encoding, Tokenizer
@@ -16,6 +17,10 @@ from tokenizers.normalizers import Sequence as NormalizerSequence
 from retrieve_rerank.errors import InputError, ModelError
 from retrieve_rerank.models.batching import Tokens
 from retrieve_rerank.models.late_interaction import Expansion
+from retrieve_rerank.models.pair_tokens import PairTokens, read_template
+
+_PROBE = "Is 1 pair – (two texts) – as much as its halves? "
+_LONG_PROBE = 1000  # tokens
 
 
 class TextTokenizer:
@@ -55,6 +60,7 @@ class TextTokenizer:
             max_tokens, strategy="longest_first", direction=truncation_side
         )
         self.max_tokens = max_tokens
+        self._from_left = truncation_side == "left"
         self._special_tokens = special_tokens
         self.pad_id = self.token_id(pad_token) or 0
         self._filled = expansion.length if expansion else 0
@@ -82,8 +88,27 @@ class TextTokenizer:
         return [self._tokens(encoding) for encoding in encodings]
 
     def encode_pairs(self, pairs: Sequence[tuple[str, str]]) -> list[Tokens]:
-        """Tokenise each pair as one sequence."""
+        """Tokenise each pair as one sequence; texts seen lately need not be tokenised again."""
+        if self._pair_tokens is not None:
+            return self._pair_tokens.encode(pairs)
+        return self._encode_whole_pairs(pairs)
+
+    def _encode_whole_pairs(self, pairs: Sequence[tuple[str, str]]) -> list[Tokens]:
         return [self._tokens(e) for e in self._tokenizer.encode_batch(list(pairs))]
+
+    @cached_property
+    def _pair_tokens(self) -> PairTokens | None:
+        """What puts pairs together, where that gives what tokenising them whole does."""
+        template = read_template(self._tokenizer)
+        if template is None:
+            return None
+        made = PairTokens(
+            self._tokenizer, template, max_tokens=self.max_tokens, from_left=self._from_left
+        )
+        long = _PROBE * (min(self.max_tokens, _LONG_PROBE) // 2)
+        texts = (_PROBE, long, "", " ")
+        probes = [(first, second) for first in texts for second in texts]
+        return made if made.encode(probes) == self._encode_whole_pairs(probes) else None
 
     def split(self, text: str, *, beside: str, overlap: int) -> list[str]:
         """Split into passages that fit into one sequence with `beside`.
