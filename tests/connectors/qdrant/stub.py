@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -48,6 +49,7 @@ class Stub:
         self.quantization: dict[str, Any] | None = None
         self.seen: list[tuple[str, str, Any]] = []
         self.faults: list[Fault] = []
+        self.delay_s = 0.0
         self.indexes: dict[str, str] = {}
         self.client = QdrantClient(":memory:")
         self.lock = threading.Lock()
@@ -218,6 +220,7 @@ def serving(stub: Stub) -> Iterator[Stub]:
         def answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             path = urlsplit(self.path).path
+            time.sleep(stub.delay_s)
             with stub.lock:
                 status, content, headers = self.result(path, body)
             self.send_response(status)
@@ -225,7 +228,8 @@ def serving(stub: Stub) -> Iterator[Stub]:
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(content)
+            with suppress(BrokenPipeError, ConnectionResetError):  # the client may have given up
+                self.wfile.write(content)
 
         do_GET = do_PUT = do_POST = do_PATCH = do_DELETE = answer
 

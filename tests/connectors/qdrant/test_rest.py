@@ -136,6 +136,24 @@ def test_the_time_left_goes_to_the_server_in_whole_seconds(stub: Stub) -> None:
             connector.search("wing", top_k=3, timeout_s=1e-9)
 
 
+async def test_a_server_that_is_too_slow_is_given_up(stub: Stub) -> None:
+    connector = fill(stub)
+    stub.delay_s = 1.5
+    with pytest.raises(DeadlineExceededError):
+        await connector.asearch("wing", top_k=3, timeout_s=0.2)
+    with pytest.raises(DeadlineExceededError):
+        await asyncio.to_thread(connector.search, "wing", top_k=3, timeout_s=1)
+    stub.delay_s = 0.0
+    assert await connector.asearch("wing", top_k=3, timeout_s=60)
+    await connector.aclose()
+
+
+def test_another_event_loop_has_a_client_of_its_own(stub: Stub) -> None:
+    with fill(stub) as connector:
+        for _ in range(2):
+            assert asyncio.run(connector.asearch("wing", top_k=3))
+
+
 # --- failures --------------------------------------------------------------------------------
 
 
