@@ -105,7 +105,7 @@ class ConnectionSettings(FieldSettings):
         default=None, description="Elasticsearch: candidates of a kNN search on each shard."
     )
     hnsw_ef: PositiveInt | None = Field(
-        default=None, description="Qdrant: candidates that a walk of the graph keeps."
+        default=None, description="Qdrant and embedded: candidates that a walk of the graph keeps."
     )
     oversample: float | None = Field(
         default=None,

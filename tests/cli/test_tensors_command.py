@@ -109,7 +109,7 @@ def written(server: Server, name: str) -> int:
 def test_documents_in_another_language_want_a_model_chosen(rr: Rr, home: Path) -> None:
     url = f"qdrant+local://{home}/collections/docs"
     with QdrantConnector.create(url, encoder=None) as made:
-        text = "Der Auftrieb eines dünnen Flügels ist nicht der gleiche wie der eines dicken."
+        text = "Der Auftrieb des dünnen Flügels wird mit dem Winkel und mit der Wölbung größer."
         made.index(Document(f"d{i}", text) for i in range(5))
     result = rr("tensors", "add", "--index", url)
     assert result.exit_code == 1
