@@ -24,7 +24,6 @@ from retrieve_rerank.connectors.qdrant.server import Call, Compute, Server, Step
 from retrieve_rerank.connectors.qdrant.state import Options, State, read_state, reread
 from retrieve_rerank.connectors.tensor_encoder import TensorEncoder
 from retrieve_rerank.errors import (
-    ConfigError,
     LimitExceededError,
     SchemaError,
     UnsupportedServerError,
@@ -213,10 +212,8 @@ class Searcher:
         return ["fused", *(n for n, _ in rest)], [fused, *(request for _, request in rest)]
 
     def _server_weights(self, names: Sequence[str]) -> list[float] | None:
-        """Word the fusion's weights; raise where the server does not fuse so."""
+        """Word the fusion's weights; raise where the server is too old to fuse so."""
         fusion, version = self.options.fusion, self.state.version
-        if fusion.method != "server-rrf":
-            raise ConfigError(f"Qdrant has no {fusion.method}; it has server-rrf")
         needed = RRF_WEIGHTS if fusion.weights else METADATA
         if version < needed:
             raise UnsupportedServerError(

@@ -103,6 +103,8 @@ class State:
 
 def read_state(server: Server, collection: str, options: Options) -> Steps[State]:
     """Read all that is to be known; raises SchemaError where it cannot be told."""
+    if options.fusion.method == "server-linear":
+        raise ConfigError("Qdrant has no server-linear; it has server-rrf")
     version = read_version((yield Call("info")), server.location)
     info: models.CollectionInfo = yield Call("get_collection", {"collection_name": collection})
     values = yield from load_record(collection, version, info)
