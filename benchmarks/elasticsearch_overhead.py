@@ -72,7 +72,7 @@ def main() -> None:
     # Tens of thousands of vectors are enough to search in, and take minutes to index.
     dense = arguments.documents // 10
     with Elasticsearch(arguments.url, request_timeout=60) as client:
-        client.indices.delete(index=f"{INDEX}*", ignore_unavailable=True)
+        client.indices.delete(index=[INDEX, f"{INDEX}-dense"], ignore_unavailable=True)
         print(describe("elasticsearch", "numpy"), "\n")
         with ElasticsearchConnector.create(f"{address}-dense", encoder=encoder) as connector:
             connector.index(documents(dense))
@@ -84,7 +84,7 @@ def main() -> None:
         with ElasticsearchConnector.create(address, encoder=None) as connector:
             connector.index(documents(arguments.documents))
             compare_scans(connector, client)
-        client.indices.delete(index=f"{INDEX}*")
+        client.indices.delete(index=[INDEX, f"{INDEX}-dense"])
 
 
 def compare_searches(

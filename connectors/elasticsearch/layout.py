@@ -77,7 +77,7 @@ class Layout:
     def _metadata(self, source: Mapping[str, Any]) -> dict[str, Any]:
         if self.metadata is not None:
             found = value_at(source, self.metadata)
-            metadata = dict(found) if isinstance(found, Mapping) else {}
+            metadata = dict(found) if isinstance(found, dict) else {}
         else:
             hidden = {(path or "").partition(".")[0] for path in (self.text, self.chunks)}
             metadata = {name: value for name, value in source.items() if name not in hidden}
@@ -92,7 +92,7 @@ def value_at(source: Any, path: str) -> Any:
     if isinstance(source, list):
         found = [value_at(each, path) for each in source]
         return [each for each in found if each is not None]
-    if not isinstance(source, Mapping):
+    if not isinstance(source, dict):
         return None
     if path in source:
         return source[path]
@@ -109,7 +109,7 @@ def as_text(value: Any) -> str:
     """Read whatever an index holds where a text was expected: lists and objects piece by piece."""
     if isinstance(value, str):
         return value
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         # Elasticsearch before 8.18 keeps a semantic_text as an object, beside its vectors.
         pieces: Sequence[Any] = [value["text"]] if "text" in value else list(value.values())
     elif isinstance(value, list):
