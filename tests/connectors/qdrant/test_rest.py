@@ -28,6 +28,7 @@ from retrieve_rerank.errors import (
     UnsupportedServerError,
 )
 from retrieve_rerank.tensors import add_tensors
+from tests.connectors.qdrant.collections import langchain
 from tests.connectors.qdrant.stub import Fault, Stub
 from tests.hashing import HashingEncoder
 
@@ -380,6 +381,26 @@ def test_before_1_18_a_collection_behind_an_alias_is_copied(stub: Stub) -> None:
         assert connector.tensor_settings() == settings
         with pytest.raises(UnsupportedServerError, match="cannot take vectors out"):
             connector.drop_tensors()
+
+
+def test_unnamed_vectors_and_payload_indexes_are_copied_too(stub: Stub) -> None:
+    stub.version = "1.17.0"
+    stub.client.close()
+    stub.client = langchain(hybrid=True)
+    stub.indexes = {"metadata.year": "integer"}
+    with QdrantConnector.connect(stub.url, encoder=ENCODER) as connector:
+        connector.take_alias("alias")
+    behind = stub.url.replace("/docs", "/alias")
+    with QdrantConnector.connect(behind, encoder=ENCODER) as connector:
+        before = connector.schema()
+        settings = TensorSettings("hashing", ENCODER.fingerprint, 32, "float32")
+        assert add_tensors(connector, ENCODER, settings).added == 3
+        assert (connector.schema().rankings, connector.schema().fields) == (
+            before.rankings,
+            before.fields,
+        )
+        assert len(connector.search_max_sim("wing", top_k=9).scores) == 3
+    assert "PUT /collections/docs-with-tensors/index" in stub.calls
 
 
 def test_the_server_fuses_where_asked_and_able(stub: Stub) -> None:
