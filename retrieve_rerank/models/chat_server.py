@@ -1,8 +1,6 @@
 """A language model behind an OpenAI-compatible server: vLLM, llama.cpp, Ollama and others.
 
-Prompts with roles go to `chat/completions`, others as they are to `completions`, see
-https://platform.openai.com/docs/api-reference/chat and …/completions. Knows nothing of the
-environment.
+Knows nothing of the environment.
 """
 
 from __future__ import annotations
@@ -10,22 +8,20 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
 
 from retrieve_rerank.base import Vectors
 from retrieve_rerank.errors import InputError, ModelError
+from retrieve_rerank.models.completions import read_log_probabilities, read_text, request
 from retrieve_rerank.models.http import JsonServer, read_url, without_credentials
 from retrieve_rerank.models.language_model import Answers, Part, Piece, Prompt
 
 T = TypeVar("T")
-
-TOP_LOG_PROBABILITIES = 20
-"""Likeliest tokens that are asked for: the most that OpenAI and, by default, vLLM tell."""
 
 DEFAULT_MAX_TOKENS = 8192
 """For a server whose context is not given."""
@@ -33,11 +29,8 @@ DEFAULT_MAX_TOKENS = 8192
 CONCURRENT = 8
 """Requests under way at once from one call: servers batch what comes together."""
 
+_LEAST_DOCUMENT = 48  # bytes; one of which less could be read is not judged at all
 _BYTES_A_TOKEN = 3.0  # English has 4 to 5, Chinese about 3: an estimate that errs on the safe side
-_LEAST = -9999.0  # as vLLM writes what JSON cannot, minus infinity
-_MARKS = re.compile(
-    r"<(?=\||/?(?:s|think)>|(?:start|end)_of_turn>|(?:begin|end)▁of)|\[(?=/?INST\])"
-)
 
 
 class ChatServer:
@@ -119,11 +112,8 @@ class ChatServer:
         """
         if len(set(words)) < len(words):
             raise InputError(f"each word must be another; got {', '.join(words)}")
-        answers, truncated = self._ask_all(prompts, 1, logprobs=True)
-        rows = [
-            self._find(self._read(answer, _chat_tokens if _is_chat(prompt) else _tokens), words)
-            for answer, prompt in zip(answers, prompts, strict=True)
-        ]
+        answers, truncated = self._ask_all(prompts, 1, log_probabilities=True)
+        rows = [self._find(self._read(read_log_probabilities, answer), words) for answer in answers]
         shape = (len(prompts), len(words))
         return Answers(np.array(rows, dtype=np.float32).reshape(shape), truncated)
 
@@ -135,10 +125,10 @@ class ChatServer:
 
     def generate(self, prompts: Sequence[Prompt], *, max_new_tokens: int) -> Answers[list[str]]:
         """Continue each prompt greedily; a refusal is an empty text."""
-        answers, truncated = self._ask_all(prompts, max_new_tokens, logprobs=False)
+        answers, truncated = self._ask_all(prompts, max_new_tokens, log_probabilities=False)
         texts = [
-            self._read(answer, _chat_text if _is_chat(prompt) else _plain_text)
-            for answer, prompt in zip(answers, prompts, strict=True)
+            self._read(partial(read_text, prompt), answer)
+            for prompt, answer in zip(prompts, answers, strict=True)
         ]
         return Answers(texts, truncated)
 
@@ -152,26 +142,14 @@ class ChatServer:
         )
 
     def _ask_all(
-        self, prompts: Sequence[Prompt], new_tokens: int, *, logprobs: bool
+        self, prompts: Sequence[Prompt], new_tokens: int, *, log_probabilities: bool
     ) -> tuple[list[Any], list[tuple[int, ...]]]:
         fitted = [self._fit(prompt, new_tokens) for prompt in prompts]
-        settings: dict[str, Any] = {
-            **self._extra,
-            "model": self._model,
-            "max_tokens": new_tokens,
-            "temperature": 0,
-        }
+        settings = {"model": self._model, "max_tokens": new_tokens, "temperature": 0}
 
         def ask(prompt: Prompt) -> Any:
-            if _is_chat(prompt):
-                body = settings | _chat(prompt)
-                if logprobs:
-                    body |= {"logprobs": True, "top_logprobs": TOP_LOG_PROBABILITIES}
-                return self._server.ask("chat/completions", body)
-            body = settings | {"prompt": "".join(_text(piece) for piece in prompt.pieces)}
-            if logprobs:
-                body["logprobs"] = TOP_LOG_PROBABILITIES
-            return self._server.ask("completions", body)
+            path, body = request(prompt, log_probabilities=log_probabilities)
+            return self._server.ask(path, {**self._extra, **settings, **body})
 
         with ThreadPoolExecutor(CONCURRENT) as threads:
             return list(threads.map(ask, [p for p, _ in fitted])), [t for _, t in fitted]
@@ -185,7 +163,7 @@ class ChatServer:
         if sum(lengths) <= room:
             return prompt, ()
         limit = _limit(lengths, room)
-        if limit < 1:
+        if limit < _LEAST_DOCUMENT:
             raise InputError(
                 f"the query and the instructions leave no room for documents in the"
                 f" {self._max_tokens} tokens of {self.name}"
@@ -197,9 +175,9 @@ class ChatServer:
         cut = tuple(number for number, length in enumerate(lengths) if length > limit)
         return Prompt(tuple(pieces)), cut
 
-    def _read(self, answer: Any, read: Callable[[Any], T]) -> T:
+    def _read(self, read: Callable[[Any], T], answer: Any) -> T:
         try:
-            return read(answer["choices"][0])
+            return read(answer)
         except (KeyError, IndexError, TypeError, AttributeError, ValueError) as exc:
             raise ModelError(
                 f"{self.name} at {self._url} answered in another form than OpenAI-compatible"
@@ -221,30 +199,6 @@ class ChatServer:
         return [floor if value is None else value for value in found]
 
 
-def _is_chat(prompt: Prompt) -> bool:
-    return prompt.pieces[0].role is not None
-
-
-def _chat(prompt: Prompt) -> dict[str, Any]:
-    body: dict[str, Any] = {
-        "messages": [{"role": piece.role, "content": _text(piece)} for piece in prompt.pieces]
-    }
-    if prompt.pieces[-1].role == "assistant":
-        # The beginning of the answer. llama.cpp and Ollama go on with it by themselves; vLLM wants
-        # https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html#extra-parameters
-        body |= {"add_generation_prompt": False, "continue_final_message": True}
-    return body
-
-
-def _text(piece: Piece) -> str:
-    return "".join(p.text if p.kind == "frame" else _without_marks(p.text) for p in piece.parts)
-
-
-def _without_marks(text: str) -> str:
-    """Break what chat templates mark turns with: servers take it for theirs in any text."""
-    return _MARKS.sub(lambda mark: f"{mark[0]} ", text)
-
-
 def _limit(lengths: Sequence[int], room: int) -> int:
     """Find the most bytes that each text may keep so that all fit: the longest give first."""
     left = room
@@ -260,38 +214,3 @@ def _cut(part: Part, limit: int) -> Part:
     if part.kind != "document":
         return part
     return part._replace(text=part.text.encode()[:limit].decode(errors="ignore"))
-
-
-def _chat_text(choice: Any) -> str:
-    return _string(choice["message"]["content"])
-
-
-def _plain_text(choice: Any) -> str:
-    return _string(choice["text"])
-
-
-def _string(content: Any) -> str:
-    if content is None:  # a refusal, which stands in a field of its own
-        return ""
-    if not isinstance(content, str):
-        raise TypeError(f"content is of type {type(content).__name__}")
-    return content
-
-
-def _chat_tokens(choice: Any) -> dict[str, float]:
-    tokens = choice["logprobs"]["content"][0]["top_logprobs"]
-    return _log_probabilities((token["token"], token["logprob"]) for token in tokens)
-
-
-def _tokens(choice: Any) -> dict[str, float]:
-    logprobs = choice["logprobs"]
-    if "content" in logprobs:  # llama.cpp has the form of chats here too
-        return _chat_tokens(choice)
-    return _log_probabilities(logprobs["top_logprobs"][0].items())
-
-
-def _log_probabilities(pairs: Any) -> dict[str, float]:
-    found = {str(token): max(float(value), _LEAST) for token, value in pairs}
-    if not found or any(math.isnan(value) for value in found.values()):
-        raise ValueError("no log-probabilities, or NaN among them")
-    return found

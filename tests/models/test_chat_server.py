@@ -99,8 +99,11 @@ def test_the_beginning_of_an_answer_is_continued(
     model: ChatServer, server: EmbeddingServer
 ) -> None:
     begun = Prompt((*CHAT.pieces, Piece((Part("["),), "assistant")))
-    model.generate([begun], max_new_tokens=3)
-    [(_, _, body)] = server.requests
+    # vLLM answers with what follows, llama.cpp with the whole.
+    server.replies = [chat_reply(content="B] > [A]"), chat_reply(content="[B] > [A]")]
+    for _ in range(2):
+        assert model.generate([begun], max_new_tokens=3).values == ["B] > [A]"]
+    _, _, body = server.requests[0]
     assert body["messages"][-1] == {"role": "assistant", "content": "["}
     assert body["continue_final_message"] is True
     assert body["add_generation_prompt"] is False
