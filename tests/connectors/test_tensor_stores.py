@@ -19,17 +19,23 @@ from retrieve_rerank.models.token_pooling import pool_tokens
 from retrieve_rerank.tensors import TensorReport, add_tensors, tensor_settings, tensor_status
 from tests.connectors.test_conformance import ODD_IDS
 from tests.hashing import HashingEncoder
-from tests.servers import delete_indexes, elasticsearch, fresh_index
+from tests.servers import NEWEST, OLDEST, delete_indexes, elasticsearch, fresh_index
 
 ENCODER = HashingEncoder()
+
+
+def at_elasticsearch(version: str) -> ElasticsearchConnector:
+    server = elasticsearch(version)
+    return ElasticsearchConnector.create(server.address(fresh_index(server)), encoder=ENCODER)
+
+
 MAKERS: dict[str, Callable[[], TensorStore]] = {
     "memory": lambda: MemoryConnector(encoder=ENCODER),
     "qdrant+local": lambda: QdrantConnector.create(
         "qdrant+local:///docs", encoder=ENCODER, tensors=None, client=QdrantClient(":memory:")
     ),
-    "elasticsearch": lambda: ElasticsearchConnector.create(
-        elasticsearch().address(fresh_index(elasticsearch())), encoder=ENCODER
-    ),
+    "elasticsearch 9": lambda: at_elasticsearch(NEWEST),
+    "elasticsearch 8": lambda: at_elasticsearch(OLDEST),
 }
 TOLERANCES: dict[TensorDtype, float] = {"float32": 1e-6, "float16": 5e-4, "int8": 5e-3}
 QUERY = "word3 word14 word159"

@@ -17,17 +17,23 @@ from retrieve_rerank.connectors.qdrant import QdrantConnector
 from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.evaluation.audit import audit
 from tests.hashing import HashingEncoder
-from tests.servers import delete_indexes, elasticsearch, fresh_index
+from tests.servers import NEWEST, OLDEST, delete_indexes, elasticsearch, fresh_index
 
 ENCODER = HashingEncoder(64)
+
+
+def at_elasticsearch(version: str) -> ElasticsearchConnector:
+    server = elasticsearch(version)
+    return ElasticsearchConnector.create(server.address(fresh_index(server)), encoder=ENCODER)
+
+
 MAKERS: dict[str, Callable[[Path], Connector]] = {
     "embedded": lambda folder: EmbeddedConnector.create(folder, encoder=ENCODER),
     "qdrant+local": lambda _: QdrantConnector.create(
         "qdrant+local:///docs", encoder=ENCODER, tensors=None, client=QdrantClient(":memory:")
     ),
-    "elasticsearch": lambda _: ElasticsearchConnector.create(
-        elasticsearch().address(fresh_index(elasticsearch())), encoder=ENCODER
-    ),
+    "elasticsearch 9": lambda _: at_elasticsearch(NEWEST),
+    "elasticsearch 8": lambda _: at_elasticsearch(OLDEST),
 }
 QUERIES = {f"q{i}": f"word{i} word{i + 7} word{3 * i}" for i in range(12)}
 
