@@ -120,7 +120,7 @@ class Questions:
         if scoring == "likelihood":
             return [_softmax(row) for row in self._log_likelihoods(groups)]
         written = self._ask(
-            groups, lambda prompts: self._model.generate(prompts, max_new_tokens=_CHOICE_TOKENS)
+            groups, lambda asked: self._model.generate(list(asked), max_new_tokens=_CHOICE_TOKENS)
         )
         return [self._read_vote(text, group) for text, group in zip(written, groups, strict=True)]
 
@@ -134,7 +134,7 @@ class Questions:
             return sorted(group, key=lambda item: -row[group.index(item)])
         room = _NAME_TOKENS * (len(group) + 1)
         [answer] = self._ask(
-            [group], lambda prompts: self._model.generate(prompts, max_new_tokens=room)
+            [group], lambda asked: self._model.generate(list(asked), max_new_tokens=room)
         )
         order = read_order(answer, self._prompt.names[: len(group)])
         refused = order.missing == len(group)
@@ -161,40 +161,43 @@ class Questions:
 
     def _log_likelihoods(self, groups: Sequence[Group]) -> list[list[float]]:
         """Return the log-likelihood of each possible answer, but for a constant in each group."""
-        answers = self._answers(max(groups, key=len))
 
-        def tokens(prompts: Sequence[Prompt]) -> Answers[list[list[float]]]:
-            found = self._model.next_token_logits(prompts, answers)
-            return Answers(found.values.tolist(), found.truncated)
+        def tokens(asked: Mapping[Prompt, Group]) -> Answers[list[list[float]]]:
+            words = max((self._answers(group) for group in asked.values()), key=len)
+            found = self._model.next_token_logits(list(asked), words)
+            rows = zip(found.values.tolist(), asked.values(), strict=True)
+            return Answers([row[: len(group)] for row, group in rows], found.truncated)
 
-        def continuations(prompts: Sequence[Prompt]) -> Answers[list[list[float]]]:
-            found = self._model.log_likelihoods(
-                [prompt for prompt in prompts for _ in answers], list(answers) * len(prompts)
-            )
-            totals = [math.fsum(row.tolist()) for row in found.values]
-            starts = range(0, len(totals), len(answers))
-            rows = [totals[start : start + len(answers)] for start in starts]
-            return Answers(rows, [found.truncated[start] for start in starts])
+        def continuations(asked: Mapping[Prompt, Group]) -> Answers[list[list[float]]]:
+            pairs = [(p, answer) for p, group in asked.items() for answer in self._answers(group)]
+            found = self._model.log_likelihoods([p for p, _ in pairs], [a for _, a in pairs])
+            rows: dict[Prompt, list[float]] = {prompt: [] for prompt in asked}
+            for (prompt, _), steps in zip(pairs, found.values, strict=True):
+                rows[prompt].append(math.fsum(steps.tolist()))
+            cut = {prompt: t for (prompt, _), t in zip(pairs, found.truncated, strict=True)}
+            return Answers(list(rows.values()), [cut[prompt] for prompt in asked])
 
         rows = self._ask(groups, tokens if self._prompt.first_token else continuations)
         if any(math.isnan(value) for row in rows for value in row):
             raise ScoreError(f"{self._model.name} gives NaN as the likelihood of an answer")
-        return [row[: len(group)] for row, group in zip(rows, groups, strict=True)]
+        return rows
 
     def _ask(
-        self, groups: Sequence[Group], ask: Callable[[list[Prompt]], Answers[list[T]]]
+        self, groups: Sequence[Group], ask: Callable[[Mapping[Prompt, Group]], Answers[list[T]]]
     ) -> list[T]:
         """Ask about each group, once where the prompts are equal."""
         prompts = [
             self._prompt.render(self._query, [self._texts[item] for item in group])
             for group in groups
         ]
-        places = {prompt: place for place, prompt in enumerate(dict.fromkeys(prompts))}
-        answers = ask(list(places))
-        self._asked += len(places)
+        asked = dict(zip(prompts, groups, strict=True))
+        answers = ask(asked)
+        self._asked += len(asked)
+        values = dict(zip(asked, answers.values, strict=True))
+        truncated = dict(zip(asked, answers.truncated, strict=True))
         for prompt, group in zip(prompts, groups, strict=True):
-            self.truncated.update(group[n] for n in answers.truncated[places[prompt]])
-        return [answers.values[places[prompt]] for prompt in prompts]
+            self.truncated.update(group[n] for n in truncated[prompt])
+        return [values[prompt] for prompt in prompts]
 
 
 def _softmax(row: Sequence[float]) -> list[float]:

@@ -6,8 +6,7 @@ Knows nothing of how a model is run.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
-from itertools import permutations
+from itertools import combinations
 from typing import Literal
 
 from retrieve_rerank.errors import InputError
@@ -24,11 +23,10 @@ Method = Literal["heap", "bubble", "sum", "binary", "sym-sum", "wins"]
 class Pairwise(Comparer):
     """Order documents by comparisons of two, each pair asked in both orders.
 
-    "heap" and "bubble" look for the best `top_k`, one pair after another, with answers that
-    contradict each other as ties, and leave the rest as it was (PRP: Z. Qin et al.,
-    https://arxiv.org/abs/2306.17563); scores count down to 1, and to 0 for the rest. "sum",
-    "binary", "sym-sum" and "wins" ask all n (n − 1) questions at once, and add the answers up to
-    scores, see `aggregation`.
+    "heap" and "bubble" look for the best `top_k`, with answers that contradict each other as
+    ties, and leave the rest as it was (PRP: Z. Qin et al., https://arxiv.org/abs/2306.17563);
+    scores count down to 1, and to 0 for the rest. "sum", "binary", "sym-sum" and "wins" ask all
+    n (n − 1) questions at once, and add the answers up to scores, see `aggregation`.
     """
 
     name = "llm-pairwise"
@@ -68,30 +66,31 @@ class Pairwise(Comparer):
         self.scoring = self._scoring(scoring)
 
     def _scores(self, questions: Questions, top_k: int | None) -> list[float]:
-        if self.method in AGGREGATIONS:
-            return AGGREGATIONS[self.method](self._preferences(questions))
+        votes: dict[tuple[int, int], float] = {}  # for the first of a pair, standing first
 
-        @cache
-        def beats(first: int, second: int) -> bool:
-            votes = questions.votes([(first, second), (second, first)], self.scoring)
-            return prefers(votes[0][0], votes[1][0])
+        def ask(pairs: Sequence[tuple[int, int]]) -> None:
+            both = [pair for first, second in pairs for pair in ((first, second), (second, first))]
+            new = [pair for pair in dict.fromkeys(both) if pair not in votes]
+            if new:
+                found = questions.votes(new, self.scoring)
+                votes.update({pair: vote[0] for pair, vote in zip(new, found, strict=True)})
 
-        def choose(items: Sequence[int]) -> int:
-            best = items[0]
-            for item in items[1:]:
-                if beats(item, best):
-                    best = item
+        def choose(groups: Sequence[Sequence[int]]) -> list[int]:
+            best = [group[0] for group in groups]
+            for turn in range(1, max(len(group) for group in groups)):
+                rivals = {n: group[turn] for n, group in enumerate(groups) if turn < len(group)}
+                ask([(rival, best[n]) for n, rival in rivals.items()])
+                for n, rival in rivals.items():
+                    if prefers(votes[rival, best[n]], votes[best[n], rival]):
+                        best[n] = rival
             return best
 
+        count = questions.count
+        if self.method in AGGREGATIONS:
+            ask(list(combinations(range(count), 2)))
+            table = [[votes.get((i, j), 0.0) for j in range(count)] for i in range(count)]
+            return AGGREGATIONS[self.method](table)
         # A node of the heap is compared with its two children; neighbours, with each other.
         set_size = 3 if self.method == "heap" else 2
-        k = top_k or self.top_k
-        taken = SORTS[self.method](questions.count, k, choose, set_size=set_size)
-        return above_the_rest(taken, questions.count)
-
-    def _preferences(self, questions: Questions) -> list[list[float]]:
-        pairs = list(permutations(range(questions.count), 2))
-        preferences = [[0.0] * questions.count for _ in range(questions.count)]
-        for (first, second), vote in zip(pairs, questions.votes(pairs, self.scoring), strict=True):
-            preferences[first][second] = vote[0]
-        return preferences
+        taken = SORTS[self.method](count, top_k or self.top_k, choose, set_size=set_size)
+        return above_the_rest(taken, count)

@@ -6,7 +6,6 @@ Knows nothing of how a model is run.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from typing import Literal
 
 from retrieve_rerank.errors import InputError
@@ -22,7 +21,7 @@ class Setwise(Comparer):
 
     S. Zhuang et al.: A Setwise Approach for Effective and Highly Efficient Zero-shot Ranking with
     Large Language Models, https://arxiv.org/abs/2310.09497. Scores count down to 1, and the rest,
-    which stays as it was, has 0. One question is asked after another.
+    which stays as it was, has 0.
     """
 
     name = "llm-setwise"
@@ -66,13 +65,15 @@ class Setwise(Comparer):
         self.scoring = self._scoring(scoring)
 
     def _scores(self, questions: Questions, top_k: int | None) -> list[float]:
-        @cache
-        def best(items: tuple[int, ...]) -> int:
-            [vote] = questions.votes([items], self.scoring)
-            return items[vote.index(max(vote))]
+        known: dict[tuple[int, ...], int] = {}
 
-        def choose(items: Sequence[int]) -> int:
-            return best(tuple(items))
+        def choose(groups: Sequence[Sequence[int]]) -> list[int]:
+            sets = [tuple(group) for group in groups]
+            new = [items for items in dict.fromkeys(sets) if items not in known]
+            if new:
+                for items, vote in zip(new, questions.votes(new, self.scoring), strict=True):
+                    known[items] = items[vote.index(max(vote))]
+            return [known[items] for items in sets]
 
         k = top_k or self.top_k
         taken = SORTS[self.method](questions.count, k, choose, set_size=self.set_size)

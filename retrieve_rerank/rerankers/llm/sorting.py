@@ -1,15 +1,15 @@
 """Finding the best documents by comparisons that are dear.
 
-Items are numbers from 0 in their incoming order. `choose` is given some of them, in that order,
-and returns the best, the first of equals, so that equal items keep their order. Knows nothing of
-models.
+Items are numbers from 0 in their incoming order. `choose` is given groups of them, each in that
+order, and returns the best of each, the first of equals, so that equal items keep their order.
+Groups that can be compared at the same time come in one call. Knows nothing of models.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-Choose = Callable[[Sequence[int]], int]
+Choose = Callable[[Sequence[Sequence[int]]], Sequence[int]]
 
 
 def heap_top_k(count: int, k: int, choose: Choose, *, set_size: int) -> list[int]:
@@ -23,25 +23,34 @@ def heap_top_k(count: int, k: int, choose: Choose, *, set_size: int) -> list[int
     children = set_size - 1
     heap = list(range(count))
 
-    def sink(node: int) -> None:
-        while (first := node * children + 1) < len(heap):
-            places = [node, *range(first, min(first + children, len(heap)))]
-            best = choose(sorted(heap[place] for place in places))
-            winner = next(place for place in places if heap[place] == best)
-            if winner == node:
-                return
-            heap[node], heap[winner] = heap[winner], heap[node]
-            node = winner
+    def sink(nodes: Sequence[int]) -> None:
+        """Let items sink to their places, all of `nodes`, of which none is below another."""
+        while nodes := [node for node in nodes if node * children + 1 < len(heap)]:
+            families = [
+                [node, *range(node * children + 1, min((node + 1) * children + 1, len(heap)))]
+                for node in nodes
+            ]
+            best = choose([sorted(heap[place] for place in family) for family in families])
+            winners = [
+                next(place for place in family if heap[place] == item)
+                for family, item in zip(families, best, strict=True)
+            ]
+            for node, winner in zip(nodes, winners, strict=True):
+                heap[node], heap[winner] = heap[winner], heap[node]
+            nodes = [winner for node, winner in zip(nodes, winners, strict=True) if winner != node]
 
-    for node in reversed(range(count)):
-        sink(node)
+    levels = [range(0, 1)]
+    while levels[-1].stop < count:
+        levels.append(range(levels[-1].stop, levels[-1].stop + len(levels[-1]) * children))
+    for level in reversed(levels):
+        sink(level)
     taken: list[int] = []
     while len(taken) < min(k, count):
         taken.append(heap[0])
         last = heap.pop()
         if heap and len(taken) < k:
             heap[0] = last
-            sink(0)
+            sink([0])
     return taken
 
 
@@ -58,7 +67,7 @@ def bubble_top_k(count: int, k: int, choose: Choose, *, set_size: int) -> list[i
         end = count
         while end - top > 1:
             start = max(top, end - set_size)
-            best = choose(sorted(order[start:end]))
+            [best] = choose([sorted(order[start:end])])
             order.remove(best)
             order.insert(start, best)
             end = start + 1

@@ -20,10 +20,12 @@ class Judge:
     def __init__(self, values: Sequence[int]) -> None:
         self.values = values
         self.asked: list[tuple[int, ...]] = []
+        self.calls = 0
 
-    def __call__(self, items: Sequence[int]) -> int:
-        self.asked.append(tuple(items))
-        return max(items, key=lambda item: self.values[item])
+    def __call__(self, groups: Sequence[Sequence[int]]) -> list[int]:
+        self.calls += 1
+        self.asked += [tuple(items) for items in groups]
+        return [max(items, key=lambda item: self.values[item]) for items in groups]
 
 
 @pytest.mark.parametrize("sort", STRATEGIES)
@@ -48,7 +50,8 @@ def test_the_best_come_first_and_equals_keep_their_order(
 def test_contradicting_answers_lose_no_document(
     sort: Callable[..., list[int]], seed: object, k: int
 ) -> None:
-    taken = sort(9, k, seed.choice, set_size=3)  # type: ignore[attr-defined]  # random.Random
+    choice: Callable[[Sequence[int]], int] = seed.choice  # type: ignore[attr-defined]  # random.Random
+    taken = sort(9, k, lambda groups: [choice(items) for items in groups], set_size=3)
     assert len(taken) == len(set(taken)) == min(k, 9)
 
 
@@ -68,6 +71,14 @@ def test_a_heap_stays_within_its_comparisons() -> None:
     assert len(judge.asked) <= building + 9 * math.ceil(math.log(100, 3))
     # Far fewer than whole sorting or all pairs would take.
     assert len(judge.asked) < 100
+
+
+def test_what_can_be_compared_at_the_same_time_comes_in_one_call() -> None:
+    judge = Judge([(index * 37) % 100 for index in range(100)])
+    heap_top_k(100, 1, judge, set_size=4)
+    # 34 inner nodes, in four levels: 1, 3, 9 and 21, each sinking as deep as the levels below.
+    assert len(judge.asked) >= 33
+    assert judge.calls <= 1 + 2 + 3 + 4
 
 
 def test_bubbling_makes_exactly_as_many_comparisons_as_published() -> None:
