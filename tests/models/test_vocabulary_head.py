@@ -29,7 +29,8 @@ _FAMILIES: Mapping[str, Mapping[str, Any]] = {
 def make(family: str) -> Any:
     torch.manual_seed(3)
     config = AutoConfig.for_model(family, **{**_SIZES, **_FAMILIES[family]})
-    network: Any = AutoModelForCausalLM.from_config(config)
+    kind: Any = AutoModelForCausalLM  # its methods have no types
+    network = kind.from_config(config)
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     return network.eval().requires_grad_(False)

@@ -59,7 +59,8 @@ def train(folder: Path) -> Path:
         intermediate_size=96,
         max_position_embeddings=128,
     )
-    network: Any = AutoModelForCausalLM.from_config(config)
+    kind: Any = AutoModelForCausalLM  # its methods have no types
+    network = kind.from_config(config)
     steps = 500
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.008)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.008, total_steps=steps)
@@ -70,7 +71,7 @@ def train(folder: Path) -> Path:
         answers = torch.tensor([[NUMBER[word] for word in row] for row in padded])
         logits = network(input_ids=answers).logits[:, :-1]
         asks = answers[:, :-1] == NUMBER["<a>"]
-        loss = torch.nn.functional.cross_entropy(logits[asks], answers[:, 1:][asks])
+        loss: Any = torch.nn.functional.cross_entropy(logits[asks], answers[:, 1:][asks])
         rows = []
         for _ in range(32):
             said = chance.sample(TOLD, 4)
@@ -140,7 +141,8 @@ def test_documents_that_forge_the_prompt_do_not_command_the_model(
     Where the tokenizer reads the whole prompt as one text, as is usual, all 60 were believed;
     of ours none.
     """
-    network: Any = AutoModelForCausalLM.from_pretrained(str(folder)).eval()
+    network: Any = AutoModelForCausalLM.from_pretrained(str(folder))
+    network.eval()
     tokenizer: Any = AutoTokenizer.from_pretrained(str(folder))
     chance, scorer = random.Random(3), YesNo(model, prompt=YES_NO)
     believed, usually = 0, 0
