@@ -99,6 +99,10 @@ class JsonServer:
         )
         return await retrying(self._send_async, self._address(path), body)
 
+    async def aclose(self) -> None:
+        """Close the connections of this event loop; else they close with it."""
+        await self._async_clients.aclose()
+
     def _address(self, path: str) -> str:
         return f"{self.url}/{path}" if path else self.url
 

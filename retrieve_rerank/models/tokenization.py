@@ -105,7 +105,7 @@ class TextTokenizer:
         made = PairTokens(
             self._tokenizer, template, max_tokens=self.max_tokens, from_left=self._from_left
         )
-        long = _PROBE * (min(self.max_tokens, _LONG_PROBE) // 2)
+        long = _PROBE * (min(self.max_tokens, _LONG_PROBE) // 8 + 1)
         texts = (_PROBE, long, "", " ")
         probes = [(first, second) for first in texts for second in texts]
         return made if made.encode(probes) == self._encode_whole_pairs(probes) else None

@@ -14,10 +14,11 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
-from retrieve_rerank.base import Judgment, Scorer
+from retrieve_rerank.base import Judgment
 from retrieve_rerank.errors import ModelError, ScoreError
 from retrieve_rerank.models.http import JsonServer, read_url, without_credentials
 from retrieve_rerank.models.rerank_apis import RERANK_APIS
+from retrieve_rerank.rerankers.drop_in import DropIn
 from retrieve_rerank.template import Template
 from retrieve_rerank.types import Hit, rescore
 
@@ -25,7 +26,7 @@ _EXAMPLES = "cohere:rerank-v3.5, jina:MODEL, voyage:rerank-2.5, tei:http://host:
 _EMPTY = "."  # in place of a document without text, which a service may refuse
 
 
-class Remote(Scorer):
+class Remote(DropIn):
     """Score texts by a service; one may be shared by many threads and event loops.
 
     `model` is `cohere:MODEL`, `cohere-v1:MODEL`, `jina:MODEL`, `voyage:MODEL`, `tei:URL`,
@@ -133,6 +134,10 @@ class Remote(Scorer):
     async def ajudge(self, query: str, hits: Sequence[Hit]) -> Judgment:
         """Async twin of `judge`."""
         return Judgment(await self.arerank(query, hits), notes=self._notes(query, hits))
+
+    async def aclose(self) -> None:
+        """Close the connections of this event loop; else they close with it."""
+        await self._server.aclose()
 
     def _notes(self, query: str, hits: Sequence[Hit]) -> tuple[str, ...]:
         texts = [self.template.render(hit.document) for hit in hits]

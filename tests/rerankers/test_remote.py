@@ -37,8 +37,16 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddingServer]:
         yield running
 
 
+_MADE: list[Remote] = []  # kept, so that their connections close with their event loops
+
+
+def remote(name: str, *, timeout_s: float = 30.0) -> Remote:
+    _MADE.append(Remote(name, timeout_s=timeout_s))
+    return _MADE[-1]
+
+
 def cohere(*, timeout_s: float = 30.0) -> Remote:
-    return Remote("cohere:rerank-v3.5", timeout_s=timeout_s)
+    return remote("cohere:rerank-v3.5", timeout_s=timeout_s)
 
 
 def results(*rows: tuple[object, object]) -> Reply:
@@ -82,7 +90,7 @@ VLLM = {"truncate_prompt_tokens": -1, "use_activation": False}
 async def test_requests_are_those_of_the_service_and_scores_land_on_their_documents(
     server: EmbeddingServer, name: str, path: str, body: object
 ) -> None:
-    scorer = Remote(name.format(url=server.url))
+    scorer = remote(name.format(url=server.url))
     expected = [score("q", "a"), score("q", "b")]
 
     assert scorer.score("q", ["a", "b"]) == expected
@@ -106,7 +114,7 @@ async def test_many_documents_go_in_requests_within_the_services_limits(
     server: EmbeddingServer, name: str, sizes: list[int]
 ) -> None:
     texts = [f"text {number}" for number in range(70)]
-    scorer = Remote(name.format(url=server.url))
+    scorer = remote(name.format(url=server.url))
     expected = [score(QUERY, text) for text in texts]
 
     assert scorer.score(QUERY, texts) == expected
@@ -250,7 +258,7 @@ async def test_a_server_that_is_not_there_is_said_to_be() -> None:
         url = gone.url
 
     with pytest.raises(ModelError, match=r"cannot be reached at .*/rerank .*the URL right"):
-        await Remote(f"tei:{url}").ascore(QUERY, ["a"])
+        await remote(f"tei:{url}").ascore(QUERY, ["a"])
 
 
 @pytest.mark.parametrize("status", [401, 403])
@@ -367,3 +375,12 @@ def test_it_is_registered_and_chosen_by_the_models_name() -> None:
     assert issubclass(Remote, Scorer)
     assert reranker_of("cohere:rerank-v3.5") == "remote"
     assert reranker_of("tei:http://localhost:8080") == "remote"
+
+
+async def test_connections_can_be_closed_before_their_loop(server: EmbeddingServer) -> None:
+    scorer = Remote("cohere:rerank-v3.5")
+    expected = await scorer.ascore(QUERY, ["a"])
+    await scorer.aclose()
+    assert await scorer.ascore(QUERY, ["a"]) == expected, "opened again"
+    await scorer.aclose()
+    await scorer.aclose()
