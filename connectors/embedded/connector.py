@@ -26,15 +26,14 @@ from retrieve_rerank.base import (
 from retrieve_rerank.connectors.embedded import requests
 from retrieve_rerank.connectors.embedded.description import describe
 from retrieve_rerank.connectors.embedded.encoding import IndexEncoder
-from retrieve_rerank.connectors.embedded.lock import LOCK, IndexLock
+from retrieve_rerank.connectors.embedded.folder import folder_of, refuse_to_overwrite
+from retrieve_rerank.connectors.embedded.lock import IndexLock
 from retrieve_rerank.connectors.embedded.searcher import Searcher, retrieve
 from retrieve_rerank.connectors.embedded.settings import (
-    MANIFEST,
     EmbeddedSettings,
     Manifest,
 )
 from retrieve_rerank.connectors.embedded.shard import (
-    SHARD,
     create_shard,
     engine_errors,
     open_shard,
@@ -44,10 +43,9 @@ from retrieve_rerank.connectors.embedded.shared import SharedShard
 from retrieve_rerank.connectors.embedded.writer import Writer
 from retrieve_rerank.connectors.encoder_facts import EncoderFacts
 from retrieve_rerank.connectors.hybrid import Fusion
-from retrieve_rerank.errors import ConfigError, IndexExistsError
+from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.types import Document, Hit
 
-SCHEME = "embedded://"
 LOCK_TIMEOUT_S = 10.0
 
 _PAGE = 256  # points read at once when walking over all
@@ -96,14 +94,14 @@ class EmbeddedConnector(TensorConnector, VectorSearch):
         settings = settings or EmbeddedSettings()
         if language is not None:
             settings = replace(settings, language=language)
-        folder = _folder(url)
+        folder = folder_of(url)
         with engine_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
         manifest = Manifest(settings, EncoderFacts.of(encoder) if encoder else None)
-        _refuse_to_overwrite(folder)
+        refuse_to_overwrite(folder)
         lock = IndexLock(folder, timeout_s=lock_timeout_s)
         try:
-            _refuse_to_overwrite(folder)  # again: two may have waited for the lock
+            refuse_to_overwrite(folder)  # again: two may have waited for the lock
             require_space(folder)
             shard = create_shard(folder, manifest)
             with engine_errors(folder):
@@ -139,7 +137,7 @@ class EmbeddedConnector(TensorConnector, VectorSearch):
         IndexLockedError, IndexMismatchError or IndexCorruptError.
         """
         _refuse(options)
-        folder = _folder(url)
+        folder = folder_of(url)
         manifest = Manifest.load(folder)
         lock = IndexLock(folder, timeout_s=lock_timeout_s)
         try:
@@ -304,24 +302,6 @@ class EmbeddedConnector(TensorConnector, VectorSearch):
         self._shard.close()
 
 
-def _folder(path: str | Path) -> Path:
-    return Path(str(path).removeprefix(SCHEME)).absolute()
-
-
 def _refuse(options: Mapping[str, Any]) -> None:
     if options:
         raise ConfigError(f"an embedded index takes no {', '.join(sorted(options))}")
-
-
-def _refuse_to_overwrite(folder: Path) -> None:
-    """Raise IndexExistsError unless the folder is empty or holds an interrupted creation."""
-    if (folder / MANIFEST).exists():
-        raise IndexExistsError(
-            f"there is an index at {folder} already; index into it, or delete the folder first"
-        )
-    others = {entry.name for entry in folder.iterdir()} - {SHARD, LOCK, f"{MANIFEST}.new"}
-    if others:
-        raise IndexExistsError(
-            f"{folder} holds other files ({', '.join(sorted(others)[:3])}); "
-            "choose a new or an empty folder"
-        )

@@ -13,7 +13,7 @@ import click
 
 from retrieve_rerank.base import Connector
 from retrieve_rerank.config import create_index, locate, open_index
-from retrieve_rerank.connectors.embedded.connector import SCHEME
+from retrieve_rerank.connectors.embedded.folder import SCHEME
 from retrieve_rerank.errors import (
     IndexCorruptError,
     IndexMismatchError,
