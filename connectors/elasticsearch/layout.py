@@ -61,13 +61,15 @@ class Layout:
     def document(self, hit: Mapping[str, Any]) -> Document:
         """Read a document from a hit or from an answer to _mget."""
         source = hit.get("_source") or {}
+        if self.own:
+            id_ = source.get("id") or hit["_id"]
+            return Document(id_, source.get("text", ""), source.get("metadata") or {})
         best = _best_chunk(hit, self.chunks) if self.chunks else None
         if best is not None and self.chunks and self.text:
             text = as_text(value_at(best, self.text.removeprefix(f"{self.chunks}.")))
         else:
             text = as_text(value_at(source, self.text)) if self.text else ""
-        id_ = source.get("id", hit["_id"]) if self.own else hit["_id"]
-        return Document(str(id_), text, self._metadata(source))
+        return Document(hit["_id"], text, self._metadata(source))
 
     @property
     def own(self) -> bool:
@@ -77,11 +79,11 @@ class Layout:
     def _metadata(self, source: Mapping[str, Any]) -> dict[str, Any]:
         if self.metadata is not None:
             found = value_at(source, self.metadata)
-            metadata = dict(found) if isinstance(found, dict) else {}
+            metadata = found if isinstance(found, dict) else {}
         else:
             hidden = {(path or "").partition(".")[0] for path in (self.text, self.chunks)}
             metadata = {name: value for name, value in source.items() if name not in hidden}
-        if self.title and "title" not in metadata and not self.own:
+        if self.title and "title" not in metadata:
             title = as_text(value_at(source, self.title))
             return {"title": title, **metadata} if title else metadata
         return metadata
