@@ -71,7 +71,7 @@ class ComparisonPrompt:
 
     def _clean(self, text: str) -> str:
         name = "[0-9]+" if self.names[0].isdecimal() else "[A-Za-z]+"
-        return re.sub(rf"\[({name})\]", r"(\1)", text)
+        return re.sub(rf"\[\s*({name})\s*\]", r"(\1)", text)
 
 
 def _fill(text: str, fields: Mapping[str, Sequence[Part]]) -> list[Part]:

@@ -31,10 +31,7 @@ def heap_top_k(count: int, k: int, choose: Choose, *, set_size: int) -> list[int
                 for node in nodes
             ]
             best = choose([sorted(heap[place] for place in family) for family in families])
-            winners = [
-                next(place for place in family if heap[place] == item)
-                for family, item in zip(families, best, strict=True)
-            ]
+            winners = [heap.index(item) for item in best]
             for node, winner in zip(nodes, winners, strict=True):
                 heap[node], heap[winner] = heap[winner], heap[node]
             nodes = [winner for node, winner in zip(nodes, winners, strict=True) if winner != node]
