@@ -27,7 +27,6 @@ from retrieve_rerank.connectors.elasticsearch.own import (
     key,
     meta,
     recorded_encoder,
-    recorded_language,
     source,
     texts,
 )
@@ -36,7 +35,6 @@ from retrieve_rerank.connectors.elasticsearch.searcher import fetch
 from retrieve_rerank.connectors.lexical import Bm25
 from retrieve_rerank.connectors.records import Record, record
 from retrieve_rerank.errors import IndexMismatchError, PartialWriteError, SchemaError
-from retrieve_rerank.language import UNKNOWN
 from retrieve_rerank.template import Template
 from retrieve_rerank.types import Document
 
@@ -101,8 +99,8 @@ class Writer:
         return IndexReport(indexed, unchanged, truncated)
 
     def _declare_texts(self, documents: Iterable[Document]) -> Iterable[Document]:
-        """Tell the language from the first documents an index ever sees, unless it is known."""
-        if recorded_language(self._opened.index) != UNKNOWN:
+        """Tell the language from the first documents an index ever sees, unless it was given."""
+        if "text" in self._opened.index.fields:
             return documents
         first, documents = sample(documents)
         if first:

@@ -161,6 +161,13 @@ def test_long_documents_come_in_short_pages(
     assert len([each for each in caplog.records if "/_search" in each.message]) >= 3
 
 
+def test_a_language_that_cannot_be_told_is_settled_once(index: ElasticsearchConnector) -> None:
+    index.index([Document("a", "ξψ ωω δδ"), Document("b", "жжж ццц ъъъ шшш ыыы эээ ююю")])
+    index.index([Document("c", "the lift of a thin wing and the drag of it")])
+    assert index.count() == 3
+    assert [hit.document.id for hit in index.search("ццц", top_k=5)] == ["b"]
+
+
 def test_numbers_keep_their_type_in_ranges(index: ElasticsearchConnector) -> None:
     values: list[Any] = [2**62 + 1, 2**62 + 3, 0.1, -5]
     index.index([Document(f"d{i}", "wing", {"v": value}) for i, value in enumerate(values)])
