@@ -36,25 +36,25 @@ def describe(state: State, options: Options, *, location: str, documents: int) -
         "licence": "Apache-2.0",
         "status": str(info.status.value),
         "writer": layout.writer,
-        "text field": layout.text,
-        "title field": layout.title,
-        "vector fields": [
+        "text_field": layout.text,
+        "title_field": layout.title,
+        "vector_fields": [
             {
                 "name": each.name,
-                "dimensions": each.dimension,
+                "dimension": each.dimension,
                 "similarity": each.similarity,
-                "quantisation": each.quantization,
+                "quantization": each.quantization,
                 "used": dense is not None and each.name == dense.name,
             }
             for each in vector_fields(info)
         ],
-        "sparse fields": [
+        "sparse_fields": [
             {"name": name, "idf": is_weighed(info, name)} for name in sparse_names(info)
         ],
         "lexical": {"kind": lexical.kind, "field": lexical.field} if lexical else None,
         "language": language or (lexical.language if lexical else None),
-        "payload indexes": state.indexed,
-        "indexed vectors": info.indexed_vectors_count,
+        "payload_indexes": state.indexed,
+        "indexed_vectors": info.indexed_vectors_count,
         "segments": info.segments_count,
         "fusion": {"method": options.fusion.method, "weights": dict(options.fusion.weights)},
     }
@@ -64,7 +64,7 @@ def describe(state: State, options: Options, *, location: str, documents: int) -
         details["fingerprint"] = record.encoder.fingerprint
     strict = info.config.strict_mode_config
     if strict is not None and strict.enabled:
-        details["strict mode"] = strict.model_dump(exclude_none=True)
+        details["strict_mode"] = strict.model_dump(exclude_none=True)
     return IndexSchema(
         connector=location.partition("://")[0],
         location=location,

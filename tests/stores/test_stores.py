@@ -91,7 +91,7 @@ def test_a_qdrant_store_is_recognised_and_searched(in_qdrant: dict[str, str], st
 
 def check(connector: Connector, expected: Expected) -> None:
     schema = connector.schema()
-    details = {name.replace(" ", "_"): value for name, value in schema.details.items()}
+    details = schema.details
     used = [each["name"] for each in details["vector_fields"] if each["used"]]
 
     assert details["writer"] == expected.writer

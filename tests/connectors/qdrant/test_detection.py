@@ -55,9 +55,9 @@ def test_each_writer_is_recognised_and_searched(
         schema = connector.schema()
         found = (
             schema.details["writer"],
-            schema.details["text field"],
-            schema.details["title field"],
-            [each["name"] for each in schema.details["vector fields"] if each["used"]],
+            schema.details["text_field"],
+            schema.details["title_field"],
+            [each["name"] for each in schema.details["vector_fields"] if each["used"]],
         )
         assert found == (writer, text, title, [vectors])
         assert schema.documents == 3
@@ -223,7 +223,7 @@ def test_several_vectors_need_a_choice() -> None:
     with pytest.raises(SchemaError, match=r"small \(32.*other \(32.*--vector-field"):
         connect(client, encoder=ENCODER)
     with connect(client, encoder=ENCODER, vector_field="other") as connector:
-        used = [each for each in connector.schema().details["vector fields"] if each["used"]]
+        used = [each for each in connector.schema().details["vector_fields"] if each["used"]]
         assert [each["name"] for each in used] == ["other"]
     with connect(client, encoder=HashingEncoder(64)) as connector:  # its dimensions settle it
         assert connector.search("wing", top_k=1)

@@ -108,8 +108,8 @@ def test_quantised_vectors_are_over_fetched_within_strict_mode(stub: Stub) -> No
     stub.quantization = {"scalar": {"type": "int8"}}
     stub.strict = {"search_max_oversampling": 2.0}
     with QdrantConnector.connect(stub.url, encoder=ENCODER) as connector:
-        [field] = connector.schema().details["vector fields"]
-        assert field["quantisation"] == "scalar"
+        [field] = connector.schema().details["vector_fields"]
+        assert field["quantization"] == "scalar"
         stub.seen.clear()
         connector.search("wing", top_k=3)
         sent = stub.seen[0][2]["searches"][0]["params"]["quantization"]
