@@ -1,20 +1,19 @@
 """How models are shown one query and one document: published prompts, word for word.
 
-Knows nothing of models. A prompt is data: one of PROMPTS, or a user's own from TOML or JSON.
+Knows nothing of how models are run. A prompt is data: one of PROMPTS, or a user's own from TOML or JSON.
 """
 
 from __future__ import annotations
 
-import json
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
 from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.models.language_model import Part, Piece, Prompt, Role
+from retrieve_rerank.rerankers.llm.prompt_files import find_prompt
 
 _FIELD = re.compile(r"\{(query|document|instruction)\}")
 
@@ -100,63 +99,23 @@ def load_prompt(
 ) -> P:
     """Return a prompt: itself, one of `known`, a mapping, a .toml or .json file.
 
-    None is the one that is known to be for `model`. Raises ConfigError for one that cannot be
-    used, and where none is known.
+    None is the one that the folder of `model` records as `prompt` in its retrieve_rerank.json, or
+    that is known to be for it. Raises ConfigError for one that cannot be used, and where none is
+    known.
     """
+    if prompt is None:
+        prompt = _recorded(model) or next((p for p in known.values() if model in p.models), None)
+    if prompt is None:
+        raise ConfigError(
+            f"no prompt is known for {model}; name one of {', '.join(known)}, or a .toml or .json"
+            " file"
+        )
     if isinstance(prompt, PairPrompt):
         return prompt
-    if prompt is None:
-        found = next((p for p in known.values() if model in p.models), None)
-        if found is None:
-            raise ConfigError(
-                f"no prompt is known for {model}; name one of {', '.join(known)}, or a .toml or"
-                " .json file"
-            )
-        return found
-    if isinstance(prompt, Mapping):
-        return _made(prompt, kind, where="the prompt")
-    if prompt in known:
-        return known[str(prompt)]
-    path = Path(prompt).expanduser()
-    if path.suffix not in (".toml", ".json"):
-        raise ConfigError(
-            f"unknown prompt {str(prompt)!r}; known: {', '.join(known)}, or a .toml or .json file"
-        )
-    try:
-        text = path.read_text(encoding="utf-8")
-        read = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
-    except (OSError, ValueError) as exc:
-        raise ConfigError(f"cannot read the prompt {path}: {exc}") from exc
-    return _made(read, kind, where=str(path))
+    return find_prompt(prompt, known, kind, _check)
 
 
-def _made(values: Any, kind: type[P], *, where: str) -> P:
-    if not isinstance(values, Mapping):
-        raise ConfigError(f"{where} is a {type(values).__name__}; expected names and values")
-    names = [field.name for field in fields(kind)]
-    unknown = sorted(set(values) - set(names))
-    if unknown:
-        raise ConfigError(f"{where} sets {', '.join(unknown)}; known: {', '.join(names)}")
-    try:
-        messages = [
-            (None, entry) if isinstance(entry, str) else (entry.get("role"), entry["text"])
-            for entry in values.get("messages", ())
-        ]
-        prompt = kind(**{**values, "messages": messages})
-    except (TypeError, KeyError, AttributeError) as exc:
-        raise ConfigError(
-            f"{where} cannot be used: {exc}; messages are texts, or have a role and a text"
-        ) from exc
-    _check(prompt, where=where)
-    return prompt
-
-
-def _check(prompt: PairPrompt, *, where: str) -> None:
-    roles = [role for role, _ in prompt.messages]
-    if not set(roles) <= {None, *get_args(Role)}:
-        raise ConfigError(f"{where} has roles {roles}; known: {', '.join(get_args(Role))}")
-    if None in roles and len(set(roles)) > 1:
-        raise ConfigError(f"{where} gives some messages a role and others none")
+def _check(prompt: PairPrompt, where: str) -> None:
     text = "".join(text for _, text in prompt.messages)
     wanted = {"document"} if isinstance(prompt, LikelihoodPrompt) else {"query", "document"}
     found = set(_FIELD.findall(text)) - {"instruction"}

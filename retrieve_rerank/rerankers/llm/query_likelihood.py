@@ -27,14 +27,14 @@ class QueryLikelihood(Pointwise[LikelihoodPrompt]):
         self,
         model: LanguageModel | str,
         *,
-        prompt: LikelihoodPrompt | Mapping[str, Any] | Path | str,
+        prompt: LikelihoodPrompt | Mapping[str, Any] | Path | str | None = None,
         instruction: str | None = None,
         template: Template | str | None = None,
         max_tokens: int | None = None,
         device: str = "auto",
         threads: int | None = None,
     ) -> None:
-        """`prompt` is one of LIKELIHOOD, a file, or what a file would hold.
+        """`prompt` is one of LIKELIHOOD, a file, or what a file would hold; None: the model's own.
 
         `max_tokens` shortens what the model reads of prompt and text together. It, `device` and
         `threads` are for a model given by name.

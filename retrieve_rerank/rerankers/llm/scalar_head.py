@@ -27,7 +27,7 @@ class ScalarHead(Pointwise[PairPrompt]):
         self,
         model: ScalarHeadModel | str,
         *,
-        prompt: PairPrompt | Mapping[str, Any] | Path | str,
+        prompt: PairPrompt | Mapping[str, Any] | Path | str | None = None,
         label: Label | None = None,
         instruction: str | None = None,
         template: Template | str | None = None,
@@ -35,7 +35,9 @@ class ScalarHead(Pointwise[PairPrompt]):
         device: str = "auto",
         threads: int | None = None,
     ) -> None:
-        """`prompt` is one of SCALAR, a file, or what a file would hold; see `rag_retrieval` too.
+        """`prompt` is one of SCALAR, a file, or what a file would hold; None is the model's own.
+
+        See `rag_retrieval` for what else there is.
 
         `label` says what to make of several outputs: one's number or name, or "expectation".
         `max_tokens` shortens what the model reads of prompt and text together. They, `device` and

@@ -52,6 +52,18 @@ def test_a_model_of_the_hub_has_its_own_prompt() -> None:
     assert load(OWN) == YesNoPrompt(messages=[(None, OWN["messages"][0])], yes="1", no="0")
 
 
+def test_a_folder_records_the_prompt_that_its_model_was_trained_with(tmp_path: Path) -> None:
+    file = tmp_path / "retrieve_rerank.json"
+    file.write_text(json.dumps({"prompt": OWN}), encoding="utf-8")
+    assert load(None, str(tmp_path)) == load(OWN)
+    assert load("monot5", str(tmp_path)) is YES_NO["monot5"]
+    file.write_text(json.dumps({"prompt": "monot5"}), encoding="utf-8")
+    assert load(None, str(tmp_path)) is YES_NO["monot5"]
+    file.write_text(json.dumps({"prompt": 7}), encoding="utf-8")
+    with pytest.raises(ConfigError, match="records a prompt that is no name and no object: 7"):
+        load(None, str(tmp_path))
+
+
 def test_a_missing_prompt_is_an_error_that_lists_the_known_ones() -> None:
     with pytest.raises(ConfigError, match="no prompt is known for mine; name one of qwen3-rerank"):
         load(None)

@@ -258,6 +258,11 @@ def test_nothing_to_score_gives_nothing(scorer: Scorer) -> None:
     assert scorer.judge(QUERY, []).hits == []
 
 
+def test_one_document_keeps_its_id(scorer: Scorer) -> None:
+    [hit] = scorer.rerank(QUERY, rank([(Document("only", "The cat."), 0.0)]))
+    assert (hit.document.id, hit.rank) == ("only", 1)
+
+
 def test_empty_documents_and_duplicates_keep_their_ids(scorer: Scorer) -> None:
     hits = rank((Document(str(n), text), 0.0) for n, text in enumerate(DOCUMENTS))
     judgment = scorer.judge(QUERY, hits)
