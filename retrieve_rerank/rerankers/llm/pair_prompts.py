@@ -1,6 +1,7 @@
 """How models are shown one query and one document: published prompts, word for word.
 
-Knows nothing of how models are run. A prompt is data: one of PROMPTS, or a user's own from TOML or JSON.
+Knows nothing of how models are run. A prompt is data: a published one, or a user's own from TOML
+or JSON.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
 from retrieve_rerank.errors import ConfigError
+from retrieve_rerank.models.folder import SETTINGS_FILE, read_json
 from retrieve_rerank.models.language_model import Part, Piece, Prompt, Role
+from retrieve_rerank.models.resolving import local_folder
 from retrieve_rerank.rerankers.llm.prompt_files import find_prompt
 
 _FIELD = re.compile(r"\{(query|document|instruction)\}")
@@ -113,6 +116,14 @@ def load_prompt(
     if isinstance(prompt, PairPrompt):
         return prompt
     return find_prompt(prompt, known, kind, _check)
+
+
+def _recorded(model: str) -> Mapping[str, Any] | str | None:
+    folder = local_folder(model)
+    recorded: Any = read_json(folder / SETTINGS_FILE).get("prompt") if folder else None
+    if recorded is not None and not isinstance(recorded, str | Mapping):
+        raise ConfigError(f"{folder} records a prompt that is no name and no object: {recorded!r}")
+    return recorded
 
 
 def _check(prompt: PairPrompt, where: str) -> None:
