@@ -307,6 +307,11 @@ class TokenTensor(NamedTuple):
 class TensorStore(TensorConnector):
     """A backend that keeps token tensors for documents that are in the index already."""
 
+    @property
+    def tensor_dtype(self) -> TensorDtype:
+        """The type to keep tensors in where nobody asks for another."""
+        return "int8"
+
     @abstractmethod
     def tensor_settings(self) -> TensorSettings | None:
         """Tell how the tensors that are there were made; None where there are none."""

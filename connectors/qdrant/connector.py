@@ -20,6 +20,7 @@ from retrieve_rerank.base import (
     SparseEncoder,
     TensorDtype,
     TensorSearch,
+    TensorDtype,
     TensorSettings,
     TensorStore,
     TokenTensor,
@@ -230,6 +231,11 @@ class QdrantConnector(TensorStore, VectorSearch):
         A new index takes over from an old one so, without a search failing in between.
         """
         self._server.run(creation.take_alias(self._searcher.state.collection, alias))
+
+    @property
+    def tensor_dtype(self) -> TensorDtype:
+        """int8, or float16 where the server is too old for it."""
+        return self._tensors.dtype
 
     def tensor_settings(self) -> TensorSettings | None:
         """Tell how the tensors that are there were made; None where there are none."""

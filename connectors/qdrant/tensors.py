@@ -12,12 +12,12 @@ from typing import Any
 
 from qdrant_client import models
 
-from retrieve_rerank.base import TensorSettings, TokenTensor
+from retrieve_rerank.base import TensorDtype, TensorSettings, TokenTensor
 from retrieve_rerank.connectors.qdrant.copying import copy_with_tensors
 from retrieve_rerank.connectors.qdrant.creation import NO_GRAPH, tensor_datatype
 from retrieve_rerank.connectors.qdrant.detection import multivectors
 from retrieve_rerank.connectors.qdrant.layout import TENSOR_HASH, TENSORS
-from retrieve_rerank.connectors.qdrant.limits import VECTOR_NAMES
+from retrieve_rerank.connectors.qdrant.limits import TEXT_QUERY, VECTOR_NAMES
 from retrieve_rerank.connectors.qdrant.points import fit_tensor, wire_size
 from retrieve_rerank.connectors.qdrant.refusals import partial, write_what_can_be
 from retrieve_rerank.connectors.qdrant.server import Call, Steps
@@ -32,6 +32,11 @@ class Tensors:
         self._writer = writer
         self._server = writer.server
         self._searcher = writer.searcher
+
+    @property
+    def dtype(self) -> TensorDtype:
+        """The most compact type that the server has."""
+        return "int8" if self._searcher.state.version >= TEXT_QUERY else "float16"
 
     def settings(self) -> TensorSettings | None:
         """Tell how the tensors that are there were made; None where there are none."""

@@ -19,8 +19,6 @@ from retrieve_rerank.models.loading import DEFAULT_ENCODER, load_encoder
 from retrieve_rerank.settings import Settings
 from retrieve_rerank.tensors import POOLING_FACTOR, tensor_settings
 
-DTYPE: TensorDtype = "int8"
-
 _SAMPLE = 200  # documents that tell the language
 
 
@@ -51,7 +49,7 @@ def choose(
     encoder = load_encoder(model or (there.encoder if there else _default_model(store)))
     settings = tensor_settings(
         encoder,
-        dtype=dtype or (there.dtype if there else DTYPE),
+        dtype=dtype or (there.dtype if there else store.tensor_dtype),
         pooling_factor=pool or (there.pooling_factor if there else POOLING_FACTOR),
     )
     if there and there.fingerprint == settings.fingerprint:  # a model has several names

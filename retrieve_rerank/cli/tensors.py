@@ -10,7 +10,7 @@ from typing import get_args
 import click
 
 from retrieve_rerank.base import TensorDtype
-from retrieve_rerank.cli.new_tensors import DTYPE, choose, open_store
+from retrieve_rerank.cli.new_tensors import choose, open_store
 from retrieve_rerank.cli.options import field_options, index_option, json_option
 from retrieve_rerank.cli.progress import share_of, show_progress
 from retrieve_rerank.cli.results import write_json
@@ -51,7 +51,8 @@ def command() -> None:
 @click.option(
     "--dtype",
     type=click.Choice(get_args(TensorDtype)),
-    help=f"How each number is stored.  [default: as the tensors there are, else {DTYPE}]",
+    help="How each number is stored.  [default: as the tensors there are, else int8 "
+    "where the backend has it]",
 )
 @click.option(
     "--rate",

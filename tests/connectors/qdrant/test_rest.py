@@ -349,6 +349,7 @@ def test_tensors_cannot_be_added_before_1_18(stub: Stub) -> None:
         eight = TensorSettings("hashing", ENCODER.fingerprint, 32, "int8")
         with pytest.raises(ConfigError, match=r"need Qdrant 1\.20; this is 1\.18: use float16"):
             connector.create_tensors(eight)
+        assert connector.tensor_dtype == settings.dtype
         stub.seen.clear()
         connector.create_tensors(settings)
         assert [call for call in stub.calls if not call.startswith("GET")] == [
