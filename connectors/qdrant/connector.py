@@ -20,7 +20,6 @@ from retrieve_rerank.base import (
     SparseEncoder,
     TensorDtype,
     TensorSearch,
-    TensorDtype,
     TensorSettings,
     TensorStore,
     TokenTensor,
