@@ -10,14 +10,15 @@ import math
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, TypeVar, get_args
+from pathlib import Path
+from typing import Any, ClassVar, Literal, TypeVar, get_args
 
 from retrieve_rerank.base import Judgment, Reranker
 from retrieve_rerank.errors import InputError, ScoreError
 from retrieve_rerank.models.language_model import Answers, LanguageModel, Prompt
 from retrieve_rerank.models.language_models import load_language_model
 from retrieve_rerank.rerankers.llm.answers import read_choice, read_order
-from retrieve_rerank.rerankers.llm.comparison_prompts import ComparisonPrompt, find_prompt
+from retrieve_rerank.rerankers.llm.comparison_prompts import ComparisonPrompt, load_prompt
 from retrieve_rerank.template import Template
 from retrieve_rerank.types import Hit, rescore
 
@@ -41,11 +42,14 @@ class Comparer(Reranker):
     costs no question.
     """
 
+    chooses: ClassVar[bool]
+    """Whether it asks for the best of some documents, rather than for all in order."""
+
     def __init__(
         self,
         model: LanguageModel | str,
         *,
-        prompt: ComparisonPrompt | str | None,
+        prompt: ComparisonPrompt | Mapping[str, Any] | Path | str | None,
         prompts: Mapping[str, ComparisonPrompt],
         template: Template | str | None,
         device: str,
@@ -54,7 +58,7 @@ class Comparer(Reranker):
         if isinstance(model, str):
             model = load_language_model(model, device=device, max_tokens=max_tokens)
         self.model = model
-        self.prompt = find_prompt(prompt, prompts, model=model.name)
+        self.prompt = load_prompt(prompt, prompts, model=model.name, choices=self.chooses)
         self.template = Template(template) if isinstance(template, str) else template or Template()
 
     def rerank(self, query: str, hits: Sequence[Hit], *, top_k: int | None = None) -> list[Hit]:

@@ -1,6 +1,6 @@
-"""How models are asked to compare documents: published prompts, word for word.
+"""How models are asked to compare documents.
 
-Knows nothing of models.
+Knows nothing of models. A prompt is data: a published one, or a user's own from TOML or JSON.
 """
 
 from __future__ import annotations
@@ -8,11 +8,14 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
+from pathlib import Path
+from typing import Any
 
 from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.models.language_model import Part, Piece, Prompt, Role
+from retrieve_rerank.rerankers.llm.prompt_files import find_prompt
 
 LETTERS = tuple(string.ascii_uppercase)
 NUMBERS = tuple(str(number) for number in range(1, 101))
@@ -20,7 +23,7 @@ NUMBERS = tuple(str(number) for number in range(1, 101))
 _FIELD = re.compile(r"\{(query|count|documents|name|document)\}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ComparisonPrompt:
     """A prompt over several documents, each with a name.
 
@@ -28,12 +31,11 @@ class ComparisonPrompt:
     `document` says. Messages with `{name}` in them are said once for each document instead.
     """
 
-    source: str
-    """Where the words are from."""
     messages: Sequence[tuple[Role | None, str]]
     """(role, text); the role is None where the text is all that the model reads. A last message
     of the assistant is the beginning of its answer."""
-    names: Sequence[str]
+    names: Sequence[str] = NUMBERS
+    """What the documents are called, in their order; no more can be compared at once."""
     document: str = "[{name}] {document}"
     separator: str = "\n"
     answers: Sequence[str] = ()
@@ -43,6 +45,8 @@ class ComparisonPrompt:
     """Whether the first token of an answer tells it from the others."""
     models: Sequence[str] = ()
     """Ids on the Hugging Face hub of models that were trained with it."""
+    source: str = ""
+    """Where the words are from."""
 
     def render(self, query: str, documents: Sequence[str]) -> Prompt:
         """Ask about `documents`, each of them in one line.
@@ -94,174 +98,40 @@ def _merged(parts: Iterable[Part]) -> tuple[Part, ...]:
     return tuple(merged)
 
 
-_DUO_T5 = ComparisonPrompt(
-    source="https://arxiv.org/abs/2101.05667,"
-    " https://github.com/castorini/pygaggle/blob/master/pygaggle/model/tokenize.py",
-    messages=[(None, "Query: {query} {documents} Relevant:")],
-    document="Document{name}: {document}",
-    separator=" ",
-    names=("0", "1"),
-    answers=("true", "false"),
-    first_token=True,
-    models=[f"castorini/duot5-{kind}-msmarco" for kind in ("base", "large", "3b")]
-    + [f"castorini/duot5-{kind}-msmarco-10k" for kind in ("base", "3b")],
-)
-_PRP = ComparisonPrompt(
-    source="https://arxiv.org/abs/2306.17563",
-    messages=[
-        (
-            None,
-            "Given a query {query}, which of the following two passages is more relevant to the"
-            " query?\n\n{documents}\n\nOutput Passage A or Passage B:",
-        )
-    ],
-    document="Passage {name}: {document}",
-    separator="\n\n",
-    names=("A", "B"),
-    answers=("Passage A", "Passage B"),
-)
-_SETWISE = ComparisonPrompt(
-    source="https://arxiv.org/abs/2310.09497,"
-    " https://github.com/ielab/llm-rankers/blob/main/llmrankers/setwise.py",
-    messages=[
-        (
-            None,
-            'Given a query "{query}", which of the following passages is the most relevant one to'
-            " the query?\n\n{documents}\n\nOutput only the passage label of the most relevant"
-            " passage:",
-        )
-    ],
-    document='Passage {name}: "{document}"',
-    separator="\n\n",
-    names=LETTERS,
-    answers=[f"Passage {name}" for name in LETTERS],
-)
-_RANK_GPT = ComparisonPrompt(
-    source="https://arxiv.org/abs/2304.09542,"
-    " https://github.com/sunnweiwei/RankGPT/blob/main/rank_gpt.py",
-    messages=[
-        (
-            "system",
-            "You are RankGPT, an intelligent assistant that can rank passages based on their"
-            " relevancy to the query.",
-        ),
-        (
-            "user",
-            "I will provide you with {count} passages, each indicated by number identifier []."
-            " \nRank the passages based on their relevance to query: {query}.",
-        ),
-        ("assistant", "Okay, please provide the passages."),
-        ("user", "[{name}] {document}"),
-        ("assistant", "Received passage [{name}]."),
-        (
-            "user",
-            "Search Query: {query}. \nRank the {count} passages above based on their relevance to"
-            " the search query. The passages should be listed in descending order using"
-            " identifiers. The most relevant passages should be listed first. The output format"
-            " should be [] > [], e.g., [20] > [19]. Only response the ranking results, do not say"
-            " any word or explain.",
-        ),
-    ],
-    names=NUMBERS,
-)
-
-
-def _rank_llm(identifier: str, example: str) -> str:
-    return (
-        f"I will provide you with {{count}} passages, each indicated by a {identifier} identifier"
-        " []. Rank the passages based on their relevance to the search query: {query}.\n\n"
-        "{documents}\nSearch Query: {query}.\nRank the {count} passages above based on their"
-        " relevance to the search query. All the passages should be included and listed using"
-        " identifiers, in descending order of relevance. The output format should be [] > [],"
-        f" e.g., {example}, Only respond with the ranking results, do not say any word or explain."
-    )
-
-
-_RANK_VICUNA = ComparisonPrompt(
-    source="https://arxiv.org/abs/2309.15088, https://github.com/castorini/rank_llm/blob/"
-    "03f61be8daa29ce22d281d5b1c52e306919b4fa2/src/rank_llm/rerank/rank_listwise_os_llm.py;"
-    " the turns are Vicuna's of https://github.com/lm-sys/FastChat/blob/main/fastchat/"
-    "conversation.py",
-    messages=[
-        (
-            None,
-            "A chat between a curious user and an artificial intelligence assistant. The assistant"
-            " gives helpful, detailed, and polite answers to the user's questions. USER: "
-            + _rank_llm("numerical", "[4] > [2]")
-            + " ASSISTANT:",
-        )
-    ],
-    names=NUMBERS,
-    models=["castorini/rank_vicuna_7b_v1", "castorini/rank_vicuna_7b_v1_noda"],
-)
-_RANK_ZEPHYR = ComparisonPrompt(
-    source="https://arxiv.org/abs/2312.02724, https://github.com/castorini/rank_llm/blob/"
-    "03f61be8daa29ce22d281d5b1c52e306919b4fa2/src/rank_llm/rerank/rank_listwise_os_llm.py",
-    messages=[
-        (
-            "system",
-            "You are RankLLM, an intelligent assistant that can rank passages based on their"
-            " relevancy to the query",
-        ),
-        ("user", _rank_llm("numerical", "[2] > [1]")),
-    ],
-    names=NUMBERS,
-    models=["castorini/rank_zephyr_7b_v1_full"],
-)
-_FIRST = ComparisonPrompt(
-    source="https://arxiv.org/abs/2406.15657, https://github.com/gangiswag/llm-reranker/blob/"
-    "2d7cba423ad555064bdfc719313570b5f9525887/scripts/utils/rank_listwise_os_llm.py",
-    messages=[
-        _RANK_ZEPHYR.messages[0],
-        ("user", _rank_llm("alphabetical", "[B] > [A]")),
-        ("assistant", "["),
-    ],
-    names=LETTERS,
-    answers=LETTERS,
-    first_token=True,
-    models=["rryisthebest/First_Model", "castorini/first_mistral"],
-)
-
-
-def _as_chat(prompt: ComparisonPrompt) -> ComparisonPrompt:
-    return replace(prompt, messages=[("user", text) for _, text in prompt.messages])
-
-
-PAIRWISE: Mapping[str, ComparisonPrompt] = {
-    "prp-chat": _as_chat(_PRP),
-    "prp": _PRP,
-    "duo-t5": _DUO_T5,
-}
-"""Ask which of two documents is better; "prp" is for models without a chat template."""
-
-SETWISE: Mapping[str, ComparisonPrompt] = {
-    "setwise-chat": _as_chat(_SETWISE),
-    "setwise": _SETWISE,
-}
-"""Ask for the best of some documents; "setwise" is for models without a chat template."""
-
-LISTWISE: Mapping[str, ComparisonPrompt] = {
-    "rank-zephyr": _RANK_ZEPHYR,
-    "rank-vicuna": _RANK_VICUNA,
-    "rank-gpt": _RANK_GPT,
-    "first": _FIRST,
-}
-"""Ask for all documents in order; "first" reads the order from the answer's first token."""
-
-
-def find_prompt(
-    prompt: ComparisonPrompt | str | None, known: Mapping[str, ComparisonPrompt], *, model: str
+def load_prompt(
+    prompt: ComparisonPrompt | Mapping[str, Any] | Path | str | None,
+    known: Mapping[str, ComparisonPrompt],
+    *,
+    model: str,
+    choices: bool,
 ) -> ComparisonPrompt:
-    """Return a prompt: itself, or one of `known`.
+    """Return a prompt: itself, one of `known`, a mapping, a .toml or .json file.
 
-    None is the one that the model was trained with, or the first, which any chat model
-    understands. Raises ConfigError for an unknown name.
+    None is the one that the model was trained with, or the first known, which any chat model
+    understands. `choices` wants answers among which the model can choose. Raises ConfigError for
+    a prompt that cannot be used.
     """
-    if isinstance(prompt, ComparisonPrompt):
-        return prompt
     if prompt is None:
         trained = (found for found in known.values() if model in found.models)
         return next(trained, next(iter(known.values())))
-    if prompt not in known:
-        raise ConfigError(f"unknown prompt {prompt!r}; known: {', '.join(known)}")
-    return known[prompt]
+    if isinstance(prompt, ComparisonPrompt):
+        _check(prompt, "the prompt")
+    else:
+        prompt = find_prompt(prompt, known, ComparisonPrompt, _check)
+    if (choices or prompt.first_token) and len(prompt.answers) < 2:
+        raise ConfigError("the prompt has no `answers` among which to choose")
+    return prompt
+
+
+def _check(prompt: ComparisonPrompt, where: str) -> None:
+    if len(prompt.names) < 2:
+        raise ConfigError(f"{where} has {len(prompt.names)} names; expected two at least")
+    text = "".join(text for _, text in prompt.messages)
+    fields = set(_FIELD.findall(text))
+    if "documents" in fields:
+        fields |= set(_FIELD.findall(prompt.document))
+    if not {"query", "name", "document"} <= fields:
+        raise ConfigError(
+            f"the messages of {where} must contain {{query}}, and {{name}} and {{document}}, or"
+            " {documents}"
+        )

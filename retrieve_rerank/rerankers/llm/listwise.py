@@ -5,10 +5,15 @@ Knows nothing of how a model is run.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.models.language_model import LanguageModel
 from retrieve_rerank.rerankers.llm.comparer import Comparer, Questions
-from retrieve_rerank.rerankers.llm.comparison_prompts import LISTWISE, ComparisonPrompt
+from retrieve_rerank.rerankers.llm.comparison_prompts import ComparisonPrompt
+from retrieve_rerank.rerankers.llm.published_comparisons import LISTWISE
 from retrieve_rerank.rerankers.llm.sorting import above_the_rest, windows
 from retrieve_rerank.template import Template
 
@@ -23,12 +28,13 @@ class Listwise(Comparer):
     """
 
     name = "llm-listwise"
+    chooses = False
 
     def __init__(
         self,
         model: LanguageModel | str,
         *,
-        prompt: ComparisonPrompt | str | None = None,
+        prompt: ComparisonPrompt | Mapping[str, Any] | Path | str | None = None,
         window: int = 20,
         step: int = 10,
         passes: int = 1,
@@ -36,8 +42,8 @@ class Listwise(Comparer):
         device: str = "auto",
         max_tokens: int | None = None,
     ) -> None:
-        """`prompt` is one of LISTWISE, or your own; None is the one that the model
-        was trained with, where that is known, else "rank-zephyr".
+        """`prompt` is one of LISTWISE, a file, or what a file would hold; None is the one that
+        the model was trained with, where that is known, else "rank-zephyr".
 
         Each window starts `step` places above the one before; further `passes` go on with the
         order that the last one left, unless it changed nothing.

@@ -5,15 +5,17 @@ Knows nothing of how a model is run.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.models.language_model import LanguageModel
 from retrieve_rerank.rerankers.llm.aggregation import AGGREGATIONS, prefers
 from retrieve_rerank.rerankers.llm.comparer import Comparer, Questions, Scoring
-from retrieve_rerank.rerankers.llm.comparison_prompts import PAIRWISE, ComparisonPrompt
+from retrieve_rerank.rerankers.llm.comparison_prompts import ComparisonPrompt
+from retrieve_rerank.rerankers.llm.published_comparisons import PAIRWISE
 from retrieve_rerank.rerankers.llm.sorting import SORTS, above_the_rest
 from retrieve_rerank.template import Template
 
@@ -30,12 +32,13 @@ class Pairwise(Comparer):
     """
 
     name = "llm-pairwise"
+    chooses = True
 
     def __init__(
         self,
         model: LanguageModel | str,
         *,
-        prompt: ComparisonPrompt | str | None = None,
+        prompt: ComparisonPrompt | Mapping[str, Any] | Path | str | None = None,
         method: Method = "heap",
         top_k: int = 10,
         scoring: Scoring | None = None,
@@ -43,8 +46,8 @@ class Pairwise(Comparer):
         device: str = "auto",
         max_tokens: int | None = None,
     ) -> None:
-        """`prompt` is one of PAIRWISE, or your own; None is the one that the model
-        was trained with, where that is known, else "prp-chat".
+        """`prompt` is one of PAIRWISE, a file, or what a file would hold; None is the one that
+        the model was trained with, where that is known, else "prp-chat".
 
         `scoring` compares the likelihoods of the two answers, or reads what the model writes.
         """

@@ -5,13 +5,15 @@ Knows nothing of how a model is run.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
 
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.models.language_model import LanguageModel
 from retrieve_rerank.rerankers.llm.comparer import Comparer, Questions, Scoring
-from retrieve_rerank.rerankers.llm.comparison_prompts import SETWISE, ComparisonPrompt
+from retrieve_rerank.rerankers.llm.comparison_prompts import ComparisonPrompt
+from retrieve_rerank.rerankers.llm.published_comparisons import SETWISE
 from retrieve_rerank.rerankers.llm.sorting import SORTS, above_the_rest
 from retrieve_rerank.template import Template
 
@@ -25,12 +27,13 @@ class Setwise(Comparer):
     """
 
     name = "llm-setwise"
+    chooses = True
 
     def __init__(
         self,
         model: LanguageModel | str,
         *,
-        prompt: ComparisonPrompt | str | None = None,
+        prompt: ComparisonPrompt | Mapping[str, Any] | Path | str | None = None,
         method: Literal["heap", "bubble"] = "heap",
         set_size: int = 3,
         top_k: int = 10,
@@ -39,8 +42,8 @@ class Setwise(Comparer):
         device: str = "auto",
         max_tokens: int | None = None,
     ) -> None:
-        """`prompt` is one of SETWISE, or your own; None is the one that the model
-        was trained with, where that is known, else "setwise-chat".
+        """`prompt` is one of SETWISE, a file, or what a file would hold; None is the one that
+        the model was trained with, where that is known, else "setwise-chat".
 
         `scoring` compares the likelihoods of the answers, or reads what the model writes.
         """

@@ -5,12 +5,8 @@ from __future__ import annotations
 import pytest
 
 from retrieve_rerank.models.language_model import Part, Prompt
-from retrieve_rerank.rerankers.llm.comparison_prompts import (
-    LISTWISE,
-    PAIRWISE,
-    SETWISE,
-    ComparisonPrompt,
-)
+from retrieve_rerank.rerankers.llm.comparison_prompts import ComparisonPrompt
+from retrieve_rerank.rerankers.llm.published_comparisons import LISTWISE, PAIRWISE, SETWISE
 
 QUERY = "how do whales sleep"
 DOCUMENTS = ["Whales rest half a brain.", "Ships have keels.", "Sleep is deep."]

@@ -12,9 +12,9 @@ from retrieve_rerank import Document, Hit, Retriever, rank
 from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.errors import ConfigError, InputError, ScoreError
 from retrieve_rerank.rerankers.llm.comparer import Comparer
-from retrieve_rerank.rerankers.llm.comparison_prompts import LISTWISE, PAIRWISE, SETWISE
 from retrieve_rerank.rerankers.llm.listwise import Listwise
 from retrieve_rerank.rerankers.llm.pairwise import Pairwise
+from retrieve_rerank.rerankers.llm.published_comparisons import LISTWISE, PAIRWISE, SETWISE
 from retrieve_rerank.rerankers.llm.setwise import Setwise
 from tests.rerankers.llm.oracle import Oracle, choose, documents
 

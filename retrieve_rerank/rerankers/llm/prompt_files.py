@@ -1,0 +1,72 @@
+"""Prompts that are data: known by name, or a user's own from TOML or JSON.
+
+Knows nothing of what a prompt asks.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+from retrieve_rerank.errors import ConfigError
+from retrieve_rerank.models.language_model import Role
+
+T = TypeVar("T")
+
+
+def find_prompt(
+    prompt: Mapping[str, Any] | Path | str,
+    known: Mapping[str, T],
+    kind: type[T],
+    check: Callable[[T, str], None],
+) -> T:
+    """Return one of `known`, or make one of a mapping, or of a .toml or .json file.
+
+    `kind` is a dataclass with `messages`. `check` is given what was made, and what to call it;
+    like it, this raises ConfigError for one that cannot be used.
+    """
+    if isinstance(prompt, Mapping):
+        return _made(prompt, kind, check, where="the prompt")
+    if prompt in known:
+        return known[str(prompt)]
+    path = Path(prompt).expanduser()
+    if path.suffix not in (".toml", ".json"):
+        raise ConfigError(
+            f"unknown prompt {str(prompt)!r}; known: {', '.join(known)}, or a .toml or .json file"
+        )
+    try:
+        text = path.read_text(encoding="utf-8")
+        read = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+    except (OSError, ValueError) as exc:
+        raise ConfigError(f"cannot read the prompt {path}: {exc}") from exc
+    return _made(read, kind, check, where=str(path))
+
+
+def _made(values: Any, kind: type[T], check: Callable[[T, str], None], *, where: str) -> T:
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{where} is a {type(values).__name__}; expected names and values")
+    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]  # a dataclass
+    unknown = sorted(set(values) - set(names))
+    if unknown:
+        raise ConfigError(f"{where} sets {', '.join(unknown)}; known: {', '.join(names)}")
+    try:
+        messages = [
+            (None, entry) if isinstance(entry, str) else (entry.get("role"), entry["text"])
+            for entry in values.get("messages", ())
+        ]
+        prompt = kind(**{**values, "messages": messages})
+    except (TypeError, KeyError, AttributeError) as exc:
+        raise ConfigError(
+            f"{where} cannot be used: {exc}; messages are texts, or have a role and a text"
+        ) from exc
+    roles = [role for role, _ in messages]
+    if not set(roles) <= {None, *get_args(Role)}:
+        raise ConfigError(f"{where} has roles {roles}; known: {', '.join(get_args(Role))}")
+    if None in roles and len(set(roles)) > 1:
+        raise ConfigError(f"{where} gives some messages a role and others none")
+    check(prompt, where)
+    return prompt
