@@ -43,11 +43,13 @@ def run_all(
     """
     groups = batches([len(sequence.ids) for sequence in sequences], budget=budget)
     for indices in groups:
+        output = None
         try:
             output = backend.run(pad([sequences[i] for i in indices], pad_id=pad_id))
         except OutOfMemoryError:
             if len(indices) == 1:
                 raise
+        if output is None:  # only here, where no exception holds the failed batch any more
             halved = len(indices) // 2 * len(sequences[indices[0]].ids)
             left = [*indices, *(i for group in groups for i in group)]
             rest = [sequences[i] for i in left]
