@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import takewhile
 from typing import Any
 
 from retrieve_rerank.connectors.elasticsearch.cluster import (
@@ -24,7 +25,7 @@ from retrieve_rerank.errors import ConnectorError
 KEEP_ALIVE = "5m"
 """How long the server keeps a view between two pages."""
 
-MOST, LEAST = 1000, 10  # documents of a page
+MOST, LEAST = 2000, 10  # documents of a page
 _PAGE_BYTES = 4 << 20  # about, of what a page holds
 _FIRST = 20  # before it is known how long documents are
 
@@ -75,11 +76,14 @@ def walk(
             pit = answer.get("pit_id", pit)
             if not hits:
                 return
-            new = [hit for hit in hits if hit["sort"][0] != last or hit["_id"] not in seen]
+            new = hits
+            if hits[0]["sort"][0] == last:  # a new view begins with what has been seen
+                new = [hit for hit in hits if hit["sort"][0] != last or hit["_id"] not in seen]
             after = hits[-1]["sort"]
             if after[0] != last:
                 last, seen = after[0], set()
-            seen.update(hit["_id"] for hit in hits if hit["sort"][0] == last)
+            at_last = takewhile(lambda hit: hit["sort"][0] == last, reversed(hits))  # noqa: B023
+            seen.update(hit["_id"] for hit in at_last)
             if new:
                 yield new
             if len(hits) < size:
