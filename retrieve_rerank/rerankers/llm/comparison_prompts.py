@@ -35,7 +35,7 @@ class ComparisonPrompt:
     """(role, text); the role is None where the text is all that the model reads. A last message
     of the assistant is the beginning of its answer."""
     names: Sequence[str] = NUMBERS
-    """What the documents are called, in their order; no more can be compared at once."""
+    """What the documents are called, in their order."""
     document: str = "[{name}] {document}"
     separator: str = "\n"
     answers: Sequence[str] = ()
@@ -47,6 +47,12 @@ class ComparisonPrompt:
     """Ids on the Hugging Face hub of models that were trained with it."""
     source: str = ""
     """Where the words are from."""
+
+    @property
+    def most(self) -> int:
+        """How many documents can be compared at once."""
+        told = [len(self.names), len(self.answers)] if self.answers else [len(self.names)]
+        return min(told)
 
     def render(self, query: str, documents: Sequence[str]) -> Prompt:
         """Ask about `documents`, each of them in one line.
@@ -120,18 +126,21 @@ def load_prompt(
         prompt = find_prompt(prompt, known, ComparisonPrompt, _check)
     if (choices or prompt.first_token) and len(prompt.answers) < 2:
         raise ConfigError("the prompt has no `answers` among which to choose")
+    readable = all(n.isdecimal() for n in prompt.names) or set(prompt.names) <= set(LETTERS)
+    if not (choices or prompt.first_token or readable):
+        raise ConfigError("a list can be read whose `names` are numbers, or letters from A to Z")
     return prompt
 
 
 def _check(prompt: ComparisonPrompt, where: str) -> None:
     if len(prompt.names) < 2:
         raise ConfigError(f"{where} has {len(prompt.names)} names; expected two at least")
-    text = "".join(text for _, text in prompt.messages)
-    fields = set(_FIELD.findall(text))
-    if "documents" in fields:
-        fields |= set(_FIELD.findall(prompt.document))
-    if not {"query", "name", "document"} <= fields:
+    used = [set(_FIELD.findall(text)) for _, text in prompt.messages]
+    whole = any("documents" in fields for fields in used)
+    each = set(_FIELD.findall(prompt.document)) if whole else set().union(*used)
+    alone = any("document" in fields and "name" not in fields for fields in used)
+    if alone or not {"name", "document"} <= each or not any("query" in fields for fields in used):
         raise ConfigError(
-            f"the messages of {where} must contain {{query}}, and {{name}} and {{document}}, or"
-            " {documents}"
+            f"the messages of {where} must contain {{query}}, and {{documents}}, or {{name}} and"
+            " {document} together"
         )

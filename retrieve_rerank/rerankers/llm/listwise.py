@@ -56,7 +56,7 @@ class Listwise(Comparer):
             device=device,
             max_tokens=max_tokens,
         )
-        most = len(self.prompt.names)
+        most = self.prompt.most
         if not 2 <= window <= most:
             raise InputError(f"window must lie between 2 and {most} documents; got {window}")
         if not 1 <= step < window:

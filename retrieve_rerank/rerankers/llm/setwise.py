@@ -57,7 +57,7 @@ class Setwise(Comparer):
         )
         if method not in SORTS:
             raise InputError(f"unknown method {method!r}; known: {', '.join(SORTS)}")
-        most = len(self.prompt.names)
+        most = self.prompt.most
         if not 3 <= set_size <= most:
             raise InputError(f"set_size must lie between 3 and {most}; got {set_size}")
         if top_k < 1:

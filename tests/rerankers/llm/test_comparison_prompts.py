@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.models.language_model import Part, Prompt
-from retrieve_rerank.rerankers.llm.comparison_prompts import ComparisonPrompt
+from retrieve_rerank.rerankers.llm.comparison_prompts import ComparisonPrompt, load_prompt
 from retrieve_rerank.rerankers.llm.published_comparisons import LISTWISE, PAIRWISE, SETWISE
 
 QUERY = "how do whales sleep"
@@ -187,3 +193,55 @@ def test_braces_in_a_document_are_only_text() -> None:
 @pytest.mark.parametrize("prompt", [*PAIRWISE.values(), *SETWISE.values(), *LISTWISE.values()])
 def test_each_prompt_says_where_it_is_from(prompt: ComparisonPrompt) -> None:
     assert prompt.source.startswith("https://arxiv.org/abs/")
+
+
+OWN = """
+first_token = true
+names = ["A", "B", "C"]
+answers = ["A", "B", "C"]
+document = "{name}) {document}"
+
+[[messages]]
+role = "user"
+text = "{count} answers to {query}:\\n{documents}\\nWhich is best?"
+"""
+
+
+def load(prompt: Any, *, choices: bool = True) -> ComparisonPrompt:
+    return load_prompt(prompt, SETWISE, model="m", choices=choices)
+
+
+def test_a_prompt_of_ones_own_is_read_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text(OWN, encoding="utf-8")
+    prompt = load(file)
+    assert said(prompt.render("q", ["one", "two"])) == [
+        ("user", "2 answers to q:\nA) one\nB) two\nWhich is best?")
+    ]
+    assert prompt.most == 3
+    assert load(tomllib.loads(OWN)) == prompt
+    assert load(prompt) is prompt
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"answers": []}, "no `answers` among which to choose"),
+        ({"names": ["A"]}, "the prompt has 1 names; expected two at least"),
+        ({"messages": ["{query}"]}, "must contain {query}, and {documents}, or {name}"),
+        ({"messages": ["{documents}"]}, "must contain {query}, and {documents}, or {name}"),
+        ({"messages": ["{query} {document}", "{name}"]}, "{name} and {document} together"),
+        ({"document": "- {document}"}, "{name} and {document} together"),
+        ({"mesages": []}, "the prompt sets mesages; known: messages, names"),
+    ],
+)
+def test_a_prompt_that_cannot_be_used_is_an_error(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        load({**tomllib.loads(OWN), **changes})
+
+
+def test_a_list_needs_names_that_can_be_read_in_it() -> None:
+    own = {**tomllib.loads(OWN), "first_token": False, "answers": []}
+    assert load(own, choices=False).names == ["A", "B", "C"]
+    with pytest.raises(ConfigError, match="`names` are numbers, or letters from A to Z"):
+        load({**own, "names": ["one", "two"]}, choices=False)
