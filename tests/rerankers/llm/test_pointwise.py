@@ -121,6 +121,35 @@ def test_any_pair_of_words_serves(qwen: TorchLanguageModel, yes: str, no: str) -
     assert there == pytest.approx([-value for value in back], abs=1e-5)
 
 
+def test_a_prompt_of_ones_own_is_written_by_the_models_chat_template(
+    folders: Folders, qwen: TorchLanguageModel, tmp_path: Path
+) -> None:
+    (tmp_path / "own.toml").write_text(
+        'yes = "true"\nno = "false"\n\n[[messages]]\nrole = "system"\ntext = "Judge."\n\n'
+        '[[messages]]\nrole = "user"\ntext = "Query: {query}\\nDocument: {document}\\nRelevant?"\n',
+        encoding="utf-8",
+    )
+    network, tokenizer = hub(folders("qwen3"), AutoModelForCausalLM)
+    true, false = (
+        tokenizer(w, add_special_tokens=False)["input_ids"][0] for w in ("true", "false")
+    )
+    expected = []
+    for text in DOCUMENTS:
+        said = [
+            {"role": "system", "content": "Judge."},
+            {"role": "user", "content": f"Query: {QUERY}\nDocument: {text}\nRelevant?"},
+        ]
+        written = tokenizer.apply_chat_template(
+            said, tokenize=False, add_generation_prompt=True, enable_thinking=False
+        )
+        ids = tokenizer(written, add_special_tokens=False)["input_ids"]
+        with torch.no_grad():
+            logits = network(input_ids=torch.tensor([ids])).logits[0, -1]
+        expected.append((logits[true] - logits[false]).item())
+    scorer = YesNo(qwen, prompt=tmp_path / "own.toml")
+    assert scorer.score(QUERY, DOCUMENTS) == pytest.approx(expected, abs=1e-4)
+
+
 def test_words_that_share_their_first_token_are_an_error(qwen: TorchLanguageModel) -> None:
     prompt = {"messages": ["{query}{document}"], "yes": "时", "no": "早"}
     with pytest.raises(InputError, match="'时' and '早' begin with the same token"):
