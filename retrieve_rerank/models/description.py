@@ -32,6 +32,10 @@ class ModelDescription:
     document_prompt: str
     template: str
     """What it reads of a document."""
+    labels: Sequence[str]
+    """Names of a cross-encoder's several scores, of which one must be chosen."""
+    calibration: str | None
+    """How its probabilities were fitted; None where `rr calibrate` has not."""
     runs_on: str
     """Library, device and precision."""
     reason: str
@@ -70,6 +74,8 @@ def describe(name: str, *, device: str = "auto") -> ModelDescription:
         query_prompt=folder.query_prompt,
         document_prompt=folder.document_prompt,
         template=folder.template.pattern,
+        labels=folder.label_names if (folder.labels or 1) > 1 else (),
+        calibration=folder.calibration.method if folder.calibration else None,
         runs_on=_runs_on(checkpoint),
         reason=checkpoint.network.reason,
         fingerprint=checkpoint.fingerprint,

@@ -63,6 +63,8 @@ def test_a_calibration_is_kept_with_the_model_and_searches_tell_probabilities(
     assert "0.0 to 0.1" in done.stdout
     assert read_json(model / SETTINGS_FILE)["calibration"]["method"] == "platt"
 
+    assert json.loads(rr("models", "info", str(model), "--json").stdout)["calibration"] == "platt"
+
     hits = json.loads(rr(*search).stdout)["hits"]
     scorer = CrossEncoder(str(model))
     assert [hit["probability"] for hit in hits] == pytest.approx(

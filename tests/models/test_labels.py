@@ -14,6 +14,7 @@ from sentence_transformers import CrossEncoder as Peer
 from torch.nn import Identity
 
 from retrieve_rerank.errors import InputError
+from retrieve_rerank.models.description import describe
 from retrieve_rerank.models.labels import EXPECTATION, Label, choose_label
 from retrieve_rerank.models.loading import load_pair_model
 from retrieve_rerank.rerankers.cross_encoder import CrossEncoder
@@ -79,6 +80,12 @@ def test_a_model_of_one_label_needs_none_and_takes_its_own() -> None:
     assert choose_label(names, 0, model="m").column == 0
     with pytest.raises(InputError, match="has no label 'expectation'; it has: 0"):
         choose_label(names, EXPECTATION, model="m")
+
+
+def test_a_models_description_lists_its_labels(folder: Path, tmp_path: Path) -> None:
+    assert describe(str(folder), device="cpu").labels == NAMES
+    single = make_model(tmp_path, "bert", labels=1)
+    assert describe(str(single), device="cpu").labels == ()
 
 
 def test_each_label_has_a_fingerprint_of_its_own(folder: Path) -> None:
