@@ -25,8 +25,8 @@ from retrieve_rerank import Template
 from retrieve_rerank.base import Vectors
 from retrieve_rerank.evaluation.files import read_folder
 from retrieve_rerank.models.loading import DEFAULT_ENCODER, load_encoder
+from retrieve_rerank.models.max_sim import max_sim
 from retrieve_rerank.models.token_pooling import pool_tokens
-from retrieve_rerank.rerankers.max_sim import max_sim
 from retrieve_rerank.sources.corpus import Corpus
 
 PASSAGES = 200

@@ -34,12 +34,11 @@ def print_report(report: CalibrationReport) -> None:
 
 def reliability_table(name: str, measured: Reliability) -> Table:
     """Lay out a row for each bin: a bar as long as its share, and a mark where it should end."""
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(name, no_wrap=True)
-    table.add_column("documents", justify="right")
-    table.add_column("probability", justify="right")
-    table.add_column("relevant", justify="right")
-    table.add_column(f"share that is relevant; {_MARK} the probability", no_wrap=True)
+    for column in ("documents", "probability", "relevant"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column(f"█ relevant, {_MARK} probability", no_wrap=True)
     for each in measured.bins:
         table.add_row(
             f"{each.low:.1f} to {each.high:.1f}",

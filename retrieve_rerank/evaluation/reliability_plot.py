@@ -22,7 +22,7 @@ def plot_reliability(measured: Mapping[str, Reliability], path: Path) -> None:
 
     The ending of `path` says as what: .png, .svg, .pdf. Raises InputError where it cannot.
     """
-    figure = Figure(figsize=(5.5, 6), layout="constrained")
+    figure = Figure(figsize=(5.5, 6.5), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
     upper.plot([0, 1], [0, 1], ls=":", lw=1, color="#999999", label="as good as its word")
     width = 1 / BINS / (len(measured) + 1)
@@ -38,7 +38,7 @@ def plot_reliability(measured: Mapping[str, Reliability], path: Path) -> None:
         lefts = [found.low + (number + 0.5) * width for found in each.bins]
         heights = [found.documents for found in each.bins]
         lower.bar(lefts, heights, width, align="edge", color=colour)
-    upper.set(xlim=(0, 1), ylim=(0, 1), ylabel="share that is relevant", aspect="equal")
+    upper.set(xlim=(0, 1), ylim=(0, 1), ylabel="share that is relevant")
     upper.legend(frameon=False, loc="upper left")
     lower.set(xlabel="probability", ylabel="documents", yscale="log")
     try:

@@ -109,7 +109,7 @@ class JsonServer:
     def _send(self, url: str, body: Mapping[str, Any] | None) -> Any:
         answer = _Answer(self._timeout_s)
         try:
-            with self._client.stream(_method(body), url, json=body) as response:
+            with self._client.stream(**_request(url, body)) as response:
                 for chunk in response.iter_bytes():
                     answer.add(chunk)
         except (httpx.HTTPError, _TooMuchError) as exc:
@@ -120,7 +120,7 @@ class JsonServer:
         answer = _Answer(self._timeout_s)
         client = await self._async_clients.get()
         try:
-            async with client.stream(_method(body), url, json=body) as response:
+            async with client.stream(**_request(url, body)) as response:
                 async for chunk in response.aiter_bytes():
                     answer.add(chunk)
         except (httpx.HTTPError, _TooMuchError) as exc:
@@ -212,8 +212,13 @@ class _UnavailableError(ModelError):
         self.retry_after_s = retry_after_s
 
 
-def _method(body: object) -> str:
-    return "GET" if body is None else "POST"
+def _request(url: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
+    if body is None:
+        return {"method": "GET", "url": url}
+    # Half a surrogate pair, in a text from who knows where, is nothing that UTF-8 could write.
+    content = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+    headers = {"Content-Type": "application/json"}
+    return {"method": "POST", "url": url, "content": content, "headers": headers}
 
 
 def _worth_retrying(exc: BaseException) -> bool:

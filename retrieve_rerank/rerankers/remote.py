@@ -174,7 +174,7 @@ class Remote(DropIn):
                 f" ({type(exc).__name__}: {str(exc)[:80]}); check the URL"
             ) from exc
         found: dict[str, float] = {}
-        for index, score in rows:
+        for index, given in rows:
             if type(index) is not int or not 0 <= index < len(texts):
                 raise ScoreError(
                     f"{self.model} gave a score to document {index!r:.20}; expected 0 to"
@@ -182,11 +182,11 @@ class Remote(DropIn):
                 )
             if texts[index] in found:
                 raise ScoreError(f"{self.model} gave document {index} two scores")
-            if type(score) not in (int, float) or not math.isfinite(score):
+            found[texts[index]] = score = _number(given)
+            if not math.isfinite(score):
                 raise ScoreError(
-                    f"{self.model} gave document {index} the score {score!r:.20}; expected a number"
+                    f"{self.model} gave document {index} the score {given!r:.20}; expected a number"
                 )
-            found[texts[index]] = float(score)
         if len(found) != len(texts):
             raise ScoreError(f"{self.model} gave {len(found)} scores for {len(texts)} documents")
         return found
@@ -194,3 +194,12 @@ class Remote(DropIn):
 
 def _sent(text: str) -> str:
     return text if text.strip() else _EMPTY
+
+
+def _number(given: object) -> float:
+    if isinstance(given, bool) or not isinstance(given, int | float):
+        return math.nan
+    try:
+        return float(given)
+    except OverflowError:  # a whole number of hundreds of digits
+        return math.nan

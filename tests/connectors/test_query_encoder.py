@@ -16,7 +16,7 @@ RECORDED = EncoderFacts.of(HashingEncoder())
 def test_without_an_encoder_there_is_none_to_load() -> None:
     none = QueryEncoder("qdrant://host/docs")
     assert not none.exists
-    assert none.name is none.dimension is None
+    assert (none.name, none.dimension) == (None, None)
     with pytest.raises(ConnectorError, match="has no query encoder; name one with --encoder"):
         none.load()
 

@@ -140,6 +140,16 @@ def test_equal_and_empty_texts_keep_their_places(server: EmbeddingServer) -> Non
     assert scores == [a, dot, a, dot, dot]
 
 
+async def test_texts_that_utf_8_cannot_write_are_sent_all_the_same(server: EmbeddingServer) -> None:
+    broken = "half a pair: \ud83d"
+
+    assert cohere().score(broken, [broken, "Bär 熊"]) == await cohere().ascore(
+        broken, [broken, "Bär 熊"]
+    )
+    assert server.requests[0][2]["documents"] == ["half a pair: ?", "Bär 熊"]
+    assert server.requests[0][1]["content-type"] == "application/json"
+
+
 async def test_nothing_to_score_asks_nobody(server: EmbeddingServer) -> None:
     assert cohere().score(QUERY, []) == []
     assert await cohere().ascore(QUERY, []) == []
@@ -159,6 +169,8 @@ async def test_nothing_to_score_asks_nobody(server: EmbeddingServer) -> None:
         (results((0, 0.5), (0, 0.4)), ScoreError, "gave document 0 two scores"),
         (results((0, 0.5), (1, float("nan"))), ScoreError, "document 1 the score nan"),
         (results((0, 0.5), (1, float("inf"))), ScoreError, "document 1 the score inf"),
+        (results((0, 0.5), (1, 10**400)), ScoreError, "document 1 the score 1000"),
+        (results((0, 0.5), (1, True)), ScoreError, "document 1 the score True"),
         (results((0, 0.5), (1, None)), ScoreError, "document 1 the score None"),
         (results((0, 0.5), (1, "high")), ScoreError, "document 1 the score 'high'"),
         (ok({"results": [{"score": 1}]}), ModelError, "in another form than cohere servers do"),

@@ -232,7 +232,7 @@ def test_a_prompt_of_ones_own_is_read_from_a_file(tmp_path: Path) -> None:
         ({"messages": ["{documents}"]}, "must contain {query}, and {documents}, or {name}"),
         ({"messages": ["{query} {document}", "{name}"]}, "{name} and {document} together"),
         ({"document": "- {document}"}, "{name} and {document} together"),
-        ({"mesages": []}, "the prompt sets mesages; known: messages, names"),
+        ({"labels": []}, "the prompt sets labels; known: messages, names"),
     ],
 )
 def test_a_prompt_that_cannot_be_used_is_an_error(changes: dict[str, Any], message: str) -> None:

@@ -27,14 +27,14 @@ from retrieve_rerank.rerankers.llm.pairwise import Pairwise
 from retrieve_rerank.rerankers.llm.setwise import Setwise
 
 WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
-TOKENS = ["<pad>", "</s>", "<unk>", *"ABC", "[", "]", ">", ":", "best", "order", *WORDS]
+TOKENS = ["<pad>", "</s>", "<unk>", *"ABC", "[", "]", ">", ":", "largest", "best", "order", *WORDS]
 NUMBER = {token: number for number, token in enumerate(TOKENS)}
 A = NUMBER["A"]
 STEPS, BATCH = 300, 32
 
 BEST = ComparisonPrompt(
     source="this test",
-    messages=[(None, "{documents} best :")],
+    messages=[(None, "{query} : {documents} best :")],
     separator=" ",
     names=tuple("ABC"),
     answers=tuple("ABC"),
@@ -42,13 +42,13 @@ BEST = ComparisonPrompt(
 )
 ORDER = ComparisonPrompt(
     source="this test",
-    messages=[(None, "{documents} order :")],
+    messages=[(None, "{query} : {documents} order :")],
     separator=" ",
     names=tuple("ABC"),
 )
 FIRST = ComparisonPrompt(
     source="this test",
-    messages=[(None, "{documents} order : [")],
+    messages=[(None, "{query} : {documents} order : [")],
     separator=" ",
     names=tuple("ABC"),
     answers=tuple("ABC"),
@@ -65,9 +65,11 @@ def batch(count: int, task: str) -> tuple[torch.Tensor, int, torch.Tensor]:
         asked = " ".join(f"[ {'ABC'[n]} ] {WORDS[value]}" for n, value in enumerate(values))
         listed = " > ".join(f"[ {'ABC'[item]} ]" for item in order)
         answer = listed if task == "order" else "ABC"[order[0]]
-        rows.append([NUMBER[token] for token in f"{asked} {task} : {answer} </s>".split()])
+        rows.append(
+            [NUMBER[token] for token in f"largest : {asked} {task} : {answer} </s>".split()]
+        )
         orders.append(order)
-    return torch.tensor(rows), 4 * count + 2, torch.tensor(orders)
+    return torch.tensor(rows), 4 * count + 4, torch.tensor(orders)
 
 
 def train(network: Any) -> None:
