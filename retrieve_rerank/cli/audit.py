@@ -83,7 +83,7 @@ def command(
     as_json: bool,
     **fields: str | None,
 ) -> None:
-    """Measure what approximate vector search loses on an index, and what would bring it back.
+    """Measure what approximate vector search loses on an index.
 
     Compares it with exact search, for every setting worth trying, and names the fastest one that
     finds enough. An index that is searched all the time gives other times than a quiet one.

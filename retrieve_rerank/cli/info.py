@@ -21,7 +21,7 @@ from retrieve_rerank.settings import APP, Settings, config_file, load_settings
 @field_options
 @json_option
 def command(index: str | None, as_json: bool, **fields: str | None) -> None:
-    """Show what an index holds and what searches use of it, and what is installed.
+    """Show what an index holds, and what is installed.
 
     Without --index, shows the default index, or the only one there is, or else lists them.
     """

@@ -15,6 +15,7 @@ from transformers import AutoModel, AutoModelForMaskedLM, AutoModelForSequenceCl
 from retrieve_rerank.base import Vectors
 from retrieve_rerank.errors import ModelError, OutOfMemoryError
 from retrieve_rerank.models.batching import TokenBatch
+from retrieve_rerank.models.packed import pack
 
 Head = Literal["none", "scores", "vocabulary"]
 _KINDS: Mapping[Head, Any] = {
@@ -43,22 +44,16 @@ class TorchBackend:
         # Of decoders that score, transformers finds the last token by the padding, and refuses
         # batches of those that have none.
         self._one_by_one = head == "scores" and self._network.config.pad_token_id is None
+        self._packed = pack(self._network) if head == "scores" else None
         dtype = str(self._network.dtype).removeprefix("torch.")
-        self.description = f"torch on {device}, {dtype}"
+        self.description = f"torch on {device}, {dtype}{', packed' if self._packed else ''}"
 
     def run(self, batch: TokenBatch) -> Vectors:
         """Return hidden states (n, tokens, dim), or logits (n, labels) or (n, tokens, words)."""
-        inputs = {
-            name: torch.from_numpy(getattr(batch, name)).to(self._device) for name in self._inputs
-        }
         rows, tokens = batch.input_ids.shape
         try:
             with torch.inference_mode():
-                if self._one_by_one:
-                    ends = batch.attention_mask.sum(axis=1)
-                    states = torch.cat([self._row(inputs, n, end) for n, end in enumerate(ends)])
-                else:
-                    states = _states(self._network(**inputs))
+                states = self._packed.logits(batch) if self._packed else self._padded(batch)
                 array: Vectors = states.float().cpu().numpy()
         except RuntimeError as exc:
             if out_of_memory(exc):
@@ -69,10 +64,17 @@ class TorchBackend:
             raise ModelError(f"torch failed on a batch: {exc}") from exc
         return array
 
-    def _row(self, inputs: Mapping[str, torch.Tensor], row: int, end: int) -> torch.Tensor:
-        return _states(
-            self._network(**{name: each[row : row + 1, :end] for name, each in inputs.items()})
-        )
+    def _padded(self, batch: TokenBatch) -> torch.Tensor:
+        inputs = {
+            name: torch.from_numpy(getattr(batch, name)).to(self._device) for name in self._inputs
+        }
+        if not self._one_by_one:
+            return _states(self._network(**inputs))
+        alone = [
+            {name: each[row : row + 1, :end] for name, each in inputs.items()}
+            for row, end in enumerate(batch.attention_mask.sum(axis=1))
+        ]
+        return torch.cat([_states(self._network(**row)) for row in alone])
 
 
 def load_network(folder: Path, *, head: Head, dtype: torch.dtype | str) -> Any:
