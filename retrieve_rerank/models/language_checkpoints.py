@@ -5,6 +5,7 @@ Needs the extra `torch`. Knows nothing of prompts.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -54,24 +55,39 @@ def find_language_model(name: str, *, device: str = "auto") -> Checkpoint:
     return Checkpoint(name, folder, network, chosen)
 
 
-def load_network(checkpoint: Checkpoint, kind: Any, *, threads: int | None) -> Any:
+def load_network(
+    checkpoint: Checkpoint,
+    kind: Any,
+    *,
+    threads: int | None,
+    config: Any = None,
+    renamed: Mapping[str, str] | None = None,
+) -> Any:
     """Load a network of transformers for inference, from safetensors and without its code.
 
-    `kind` is one of its Auto classes; `threads` bounds the CPU threads, all cores when None.
+    `kind` is one of its Auto classes, or a network's own with its `config`; `renamed` are patterns
+    of weights' names, and what to put in their place. `threads` bounds the CPU threads, all cores
+    when None. Raises ModelError where weights are missing.
     """
     if threads is not None:
         torch.set_num_threads(threads)
     folder, device = checkpoint.folder.path, checkpoint.device
     try:
-        network = kind.from_pretrained(
+        network, found = kind.from_pretrained(
             str(folder),
+            config=config,
+            key_mapping=renamed,
+            output_loading_info=True,
             dtype=torch.float32 if device == "cpu" else torch.bfloat16,
             local_files_only=True,
             trust_remote_code=False,
             use_safetensors=True,
         )
-    except (OSError, ValueError, KeyError, SafetensorError) as exc:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as exc:
         raise ModelError(f"transformers cannot load {folder}: {exc}") from exc
+    if found["missing_keys"]:
+        names = sorted(found["missing_keys"])
+        raise ModelError(f"{folder} lacks weights of its network: {len(names)}, as {names[0]}")
     return network.to(device).eval().requires_grad_(False)
 
 

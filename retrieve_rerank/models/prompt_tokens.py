@@ -38,12 +38,15 @@ class PromptTokens(NamedTuple):
 
 
 class PromptTokenizer:
-    """The tokenizer of one checkpoint; one may be shared by many threads."""
+    """The tokenizer of one checkpoint; one may be shared by many threads.
 
-    def __init__(self, folder: Path) -> None:
+    `config` is its network's in transformers, where the folder's is of another kind.
+    """
+
+    def __init__(self, folder: Path, *, config: Any = None) -> None:
         try:
             self._hub: Any = AutoTokenizer.from_pretrained(
-                str(folder), local_files_only=True, trust_remote_code=False
+                str(folder), config=config, local_files_only=True, trust_remote_code=False
             )
         except Exception as exc:  # whatever the tokenizer's own code raises
             raise ModelError(f"transformers cannot load the tokenizer in {folder}: {exc}") from exc

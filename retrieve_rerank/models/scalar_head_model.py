@@ -1,4 +1,4 @@
-"""Decoders with a linear head on the last token's state: RankLLaMA, RAG-Retrieval's decoders.
+"""Decoders with a linear head on the last token's state: RankLLaMA, bge-reranker-layerwise, ….
 
 Needs the extra `torch`. Knows nothing of templates.
 """
@@ -6,13 +6,14 @@ Needs the extra `torch`. Knows nothing of templates.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from transformers import AutoModelForSequenceClassification
 
 from retrieve_rerank.base import Vectors
-from retrieve_rerank.errors import ModelError
+from retrieve_rerank.errors import ConfigError, ModelError
 from retrieve_rerank.models.causal_network import CausalNetwork
 from retrieve_rerank.models.labels import Label, choose_label
 from retrieve_rerank.models.language_checkpoints import (
@@ -22,6 +23,7 @@ from retrieve_rerank.models.language_checkpoints import (
     most_tokens,
 )
 from retrieve_rerank.models.language_model import Answers, Prompt
+from retrieve_rerank.models.layerwise_network import LAYERWISE, load_layerwise
 from retrieve_rerank.models.loading import Checkpoint
 from retrieve_rerank.models.prompt_tokens import PromptTokenizer
 
@@ -37,26 +39,22 @@ class ScalarHeadModel:
         checkpoint: Checkpoint,
         *,
         label: Label | None = None,
+        layers: int | None = None,
         max_tokens: int | None = None,
         threads: int | None = None,
     ) -> None:
-        architecture = (checkpoint.folder.config.get("architectures") or [""])[0]
-        if not architecture.endswith("ForSequenceClassification"):
-            raise ModelError(
-                f"{checkpoint.name} is a {architecture or 'model of no known kind'}; expected one"
-                " for sequence classification, whose head has been trained"
-            )
-        network = load_network(checkpoint, AutoModelForSequenceClassification, threads=threads)
+        network = _load(checkpoint, layers, threads=threads)
         head = getattr(network, "score", None)
         if not isinstance(head, torch.nn.Linear):
-            raise ModelError(f"{architecture} has no linear head called score")
+            raise ModelError(f"{type(network).__name__} has no linear head called score")
         self.name = checkpoint.name
         names = [network.config.id2label[n] for n in range(network.config.num_labels)]
         self._label = choose_label(names, label, model=checkpoint.name)
-        self.fingerprint = f"{checkpoint.fingerprint} {label}" if label else checkpoint.fingerprint
+        depth = network.config.get_text_config().num_hidden_layers
+        self.fingerprint = f"{checkpoint.fingerprint} {label} {depth}"
         limit = most_tokens(checkpoint, network)
         self.max_tokens = min(max_tokens or limit, limit)
-        self.tokenizer = PromptTokenizer(checkpoint.folder.path)
+        self.tokenizer = PromptTokenizer(checkpoint.folder.path, config=network.config)
         self._head = head
         self._network = CausalNetwork(
             network.get_decoder(), pad_id=self.tokenizer.pad_id, budget=batch_budget(checkpoint)
@@ -83,14 +81,35 @@ def load_scalar_head_model(
     name: str,
     *,
     label: Label | None = None,
+    layers: int | None = None,
     device: str = "auto",
     threads: int | None = None,
     max_tokens: int | None = None,
 ) -> ScalarHeadModel:
     """Load a decoder with a linear head: a folder, or a hub id.
 
-    `label` says what to make of several outputs, see `labels.Label`; the rest is as for
-    `load_language_model`.
+    `label` says what to make of several outputs, see `labels.Label`; `layers` is for models that
+    can be read before their last layer, see `load_layerwise`, and raises ConfigError for others.
+    The rest is as for `load_language_model`.
     """
     checkpoint = find_language_model(name, device=device)
-    return ScalarHeadModel(checkpoint, label=label, max_tokens=max_tokens, threads=threads)
+    return ScalarHeadModel(
+        checkpoint, label=label, layers=layers, max_tokens=max_tokens, threads=threads
+    )
+
+
+def _load(checkpoint: Checkpoint, layers: int | None, *, threads: int | None) -> Any:
+    architecture = (checkpoint.folder.config.get("architectures") or [""])[0]
+    if architecture == LAYERWISE:
+        return load_layerwise(checkpoint, layers, threads=threads)
+    if layers is not None:
+        raise ConfigError(
+            f"{checkpoint.name} has no heads below its last layer: `layers` is for {LAYERWISE}, as"
+            " in BAAI/bge-reranker-v2-minicpm-layerwise"
+        )
+    if not architecture.endswith("ForSequenceClassification"):
+        raise ModelError(
+            f"{checkpoint.name} is a {architecture or 'model of no known kind'}; expected one"
+            " for sequence classification, whose head has been trained"
+        )
+    return load_network(checkpoint, AutoModelForSequenceClassification, threads=threads)

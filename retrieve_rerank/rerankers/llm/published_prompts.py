@@ -13,6 +13,10 @@ _BGE_TASK = (
     "Given a query A and a passage B, determine whether the passage contains an answer to the"
     " query by providing a prediction of either 'Yes' or 'No'."
 )
+_BGE_MESSAGES = [
+    *((None, "A: {query}"), (None, "\n"), (None, "B: {document}"), (None, "\n")),
+    (None, _BGE_TASK),
+]
 _MXBAI_TASK = (
     "You are a search relevance expert who evaluates how well documents match search queries. For"
     " each query-document pair, carefully analyze the semantic relationship between them, then"
@@ -39,13 +43,7 @@ YES_NO: Mapping[str, YesNoPrompt] = {
         source="https://huggingface.co/Qwen/Qwen3-Reranker-0.6B",
     ),
     "bge-reranker-gemma": YesNoPrompt(
-        messages=[
-            (None, "A: {query}"),
-            (None, "\n"),
-            (None, "B: {document}"),
-            (None, "\n"),
-            (None, _BGE_TASK),
-        ],
+        messages=_BGE_MESSAGES,
         yes="Yes",
         score="logit",
         max_tokens=1024,
@@ -106,6 +104,13 @@ YES_NO: Mapping[str, YesNoPrompt] = {
 """Name -> prompt whose next token tells relevance."""
 
 SCALAR: Mapping[str, PairPrompt] = {
+    "bge-reranker-layerwise": PairPrompt(
+        messages=_BGE_MESSAGES,
+        max_tokens=1024,
+        models=["BAAI/bge-reranker-v2-minicpm-layerwise"],
+        source="https://github.com/FlagOpen/FlagEmbedding/blob/master/FlagEmbedding/inference/"
+        "reranker/decoder_only/layerwise.py",
+    ),
     "rankllama": PairPrompt(
         messages=[(None, "query: {query}"), (None, "<s>"), (None, "document: {document}")],
         source="https://github.com/texttron/tevatron/blob/main/examples/rankllama/data.py",

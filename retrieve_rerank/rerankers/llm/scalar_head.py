@@ -29,6 +29,7 @@ class ScalarHead(Pointwise[PairPrompt]):
         *,
         prompt: PairPrompt | Mapping[str, Any] | Path | str | None = None,
         label: Label | None = None,
+        layers: int | None = None,
         instruction: str | None = None,
         template: Template | str | None = None,
         max_tokens: int | None = None,
@@ -40,6 +41,7 @@ class ScalarHead(Pointwise[PairPrompt]):
         See `rag_retrieval` for what else there is.
 
         `label` says what to make of several outputs: one's number or name, or "expectation".
+        `layers` is how many layers to run of a model that has a head for several numbers of them.
         `max_tokens` shortens what the model reads of prompt and text together. They, `device` and
         `threads` are for a model given by name.
         """
@@ -48,7 +50,12 @@ class ScalarHead(Pointwise[PairPrompt]):
         if isinstance(model, str):
             limit = max_tokens or chosen.max_tokens
             model = load_scalar_head_model(
-                model, label=label, device=device, threads=threads, max_tokens=limit
+                model,
+                label=label,
+                layers=layers,
+                device=device,
+                threads=threads,
+                max_tokens=limit,
             )
         super().__init__(
             model_fingerprint=f"{model.fingerprint} {model.max_tokens}",

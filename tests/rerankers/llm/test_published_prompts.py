@@ -117,6 +117,14 @@ def test_rankt5(t5: Tokenizers) -> None:
     assert t5.theirs.convert_ids_to_tokens(token) == "<extra_id_10>"
 
 
+def test_bge_reranker_layerwise(llama: Tokenizers) -> None:
+    # https://github.com/FlagOpen/FlagEmbedding/blob/master/FlagEmbedding/inference/reranker/decoder_only/layerwise.py
+    task = "Given a query A and a passage B, determine whether the passage contains an answer to the query by providing a prediction of either 'Yes' or 'No'."  # noqa: E501
+    bos = llama.theirs.bos_token_id
+    expected = [bos, *llama.plain(f"A: {QUERY}", "\n", f"B: {DOCUMENT}", "\n", task)]
+    assert llama.read(SCALAR["bge-reranker-layerwise"].render(QUERY, DOCUMENT)) == expected
+
+
 def test_rankllama(llama: Tokenizers) -> None:
     # https://huggingface.co/castorini/rankllama-v1-7b-lora-passage#usage, and
     # https://github.com/texttron/tevatron/blob/main/examples/rankllama/data.py
