@@ -265,7 +265,7 @@ class ElasticsearchConnector(TensorStore, VectorSearch):
             notes=notes,
         )
 
-    def point_alias(self, alias: str) -> list[str]:
+    def take_alias(self, alias: str) -> list[str]:
         """Point an alias at this index and no other, in one step; return those it pointed at."""
         there = self._cluster.send(Request("GET", "/_alias", params={"expand_wildcards": "all"}))
         before = sorted(name for name, each in there.items() if alias in each.get("aliases", {}))

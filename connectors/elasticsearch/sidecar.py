@@ -99,7 +99,7 @@ class Sidecar:
             raise PartialWriteError(
                 f"{self.name} refused {len(refused)} of {len(entries)} tensors: "
                 f"{next(iter(refused.values()))}",
-                refused,
+                {tensor.id: refused[key] for key, tensor in entries if key in refused},
             )
 
     def ids(self) -> Iterator[str]:

@@ -319,10 +319,10 @@ def test_an_alias_is_opened_and_swapped(server: Server, fill: Fill) -> None:
     alias = fresh_index(server)
     old, new = (fill(None, [{"text": f"wing {name}"}]) for name in ("old", "new"))
     with connect(old) as index:
-        assert index.point_alias(alias) == []
+        assert index.take_alias(alias) == []
     with connect(server.address(alias)) as through, connect(new) as index:
         assert through.get(["d0"])[0].text == "wing old"
-        assert index.point_alias(alias) == [old.rpartition("/")[2]]
+        assert index.take_alias(alias) == [old.rpartition("/")[2]]
         assert through.get(["d0"])[0].text == "wing new"
         assert [hit.document.text for hit in through.search("wing", top_k=5)] == ["wing new"]
 

@@ -12,7 +12,7 @@ from retrieve_rerank import Document
 from retrieve_rerank.base import TensorDtype, TensorSettings, TokenTensor
 from retrieve_rerank.connectors.elasticsearch import ElasticsearchConnector
 from retrieve_rerank.connectors.tensors import content_hash
-from retrieve_rerank.errors import IndexMismatchError
+from retrieve_rerank.errors import IndexMismatchError, PartialWriteError
 from tests.connectors.elasticsearch.conftest import Fill
 from tests.connectors.elasticsearch.test_search import TEXTS, documents, langchain
 from tests.hashing import HashingEncoder
@@ -104,3 +104,14 @@ def test_tensors_of_a_model_that_has_changed_are_refused(fill: Fill) -> None:
         index.create_tensors(settings(encoder="all-MiniLM-L6-v2", fingerprint="older"))
         with pytest.raises(IndexMismatchError, match="fingerprint older"):
             index.max_sim("wing", ["d0"])
+
+
+def test_tensors_that_are_refused_are_named_by_their_documents(server: Server) -> None:
+    name = fresh_index(server)
+    with ElasticsearchConnector.create(server.address(name), encoder=ENCODER) as index:
+        index.create_tensors(settings())
+        sidecar = f"/rr-tensors-{name}"
+        server.call("PUT", f"{sidecar}/_settings", {"index.blocks.write": True})
+        with pytest.raises(PartialWriteError, match="refused 2 of 2 tensors") as raised:
+            index.write_tensors([tensor("d1", "wing"), tensor(LONG_ID, "wing")])
+        assert raised.value.failures.keys() == {"d1", LONG_ID}
