@@ -70,26 +70,17 @@ def nearest_exact(
     field = _field(opened)
     if len(vectors) == 0:
         return []
-    for exact in (_script, _query):
+    for exact in (requests.exact_query, requests.dense_vector_query):
         try:
             return [
-                _counted(_send(cluster, opened, field, exact(field, row), top_k), on_progress)
+                _counted(
+                    _send(cluster, opened, field, {"query": exact(field, row)}, top_k), on_progress
+                )
                 for row in vectors
             ]
         except UnsupportedServerError:
             continue  # scripts may be switched off, and the query is younger than 9.5.0
     return _streamed(cluster, opened, field, vectors, top_k, on_progress)
-
-
-def _script(field: VectorField, vector: Vectors) -> Body:
-    return {"query": requests.exact_query(field, vector)}
-
-
-def _query(field: VectorField, vector: Vectors) -> Body:
-    if field.nested:
-        raise UnsupportedServerError("not known to reach into nested documents")
-    query = {"field": field.name, "query_vector": [float(each) for each in vector]}
-    return {"query": {"dense_vector": {**query, "quantized": False}}}
 
 
 def _send(

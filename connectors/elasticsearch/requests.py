@@ -16,6 +16,7 @@ from retrieve_rerank.connectors.elasticsearch.cluster import Request
 from retrieve_rerank.connectors.elasticsearch.layout import Layout, Semantic
 from retrieve_rerank.connectors.fields import VectorField
 from retrieve_rerank.connectors.hybrid import Fusion
+from retrieve_rerank.errors import UnsupportedServerError
 from retrieve_rerank.fusion import RRF_K
 
 MAX_CANDIDATES = 10_000
@@ -115,6 +116,17 @@ def exact_query(field: VectorField, vector: Vectors, filter: Sequence[Body] = ()
         return query
     query = {"nested": {"path": field.nested, "query": query, "score_mode": "max"}}
     return {"bool": {"must": [query], "filter": list(filter)}}
+
+
+def dense_vector_query(field: VectorField, vector: Vectors) -> Body:
+    """Compare with every vector as it was given, without a script; for servers after 9.5.
+
+    Raises UnsupportedServerError for vectors in nested documents.
+    """
+    if field.nested:
+        raise UnsupportedServerError("not known to reach into nested documents")
+    query = {"field": field.name, "query_vector": [float(each) for each in vector]}
+    return {"dense_vector": {**query, "quantized": False}}
 
 
 _SCRIPTS: Mapping[str, str] = {

@@ -14,6 +14,7 @@ from retrieve_rerank.connectors.elasticsearch.errors import refused_within
 from retrieve_rerank.connectors.elasticsearch.layout import Layout, Semantic
 from retrieve_rerank.connectors.elasticsearch.requests import (
     KnnSettings,
+    dense_vector_query,
     exact_query,
     filtered,
     fused_by_server,
@@ -122,6 +123,15 @@ def test_exact_search_reaches_into_chunks() -> None:
     assert nested["nested"]["path"] == "p"
     inner = nested["nested"]["query"]["script_score"]["query"]
     assert inner == {"bool": {"filter": [{"exists": {"field": "p.v"}}]}}
+
+
+def test_exact_search_without_a_script() -> None:
+    """Not run on a server: 9.5.0 answers that it knows no such query."""
+    assert dense_vector_query(VectorField("vector", 2, "cosine"), ROW) == {
+        "dense_vector": {"field": "vector", "query_vector": [0.5, -0.25], "quantized": False}
+    }
+    with pytest.raises(UnsupportedServerError):
+        dense_vector_query(VectorField("p.v", 2, "cosine", nested="p"), ROW)
 
 
 def test_sparse_and_semantic_queries() -> None:
