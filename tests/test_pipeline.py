@@ -54,6 +54,15 @@ class Broken(Scorer):
         raise RuntimeError("the model is gone")
 
 
+class Negative(OverlapScorer):
+    """Gives logits below zero, as cross-encoders do for most texts."""
+
+    name = "negative"
+
+    def score(self, query: str, texts: Sequence[str]) -> list[float]:
+        return [score - 100 for score in super().score(query, texts)]
+
+
 class Forgetful(Reranker):
     """Judges the last hit only, and says that it cut it."""
 
@@ -104,6 +113,17 @@ def test_hits_beyond_the_depth_keep_their_order_below(connector: MemoryConnector
     assert ids(result)[2:] == first[2:]
     assert [hit.rank for hit in result] == [1, 2, 3]
     assert (result.stages[1].candidates, result.stages[1].scored) == (2, 2)
+
+
+@pytest.mark.parametrize("weight", [1.0, 0.5])
+def test_negative_scores_order_as_others_do(connector: MemoryConnector, weight: float) -> None:
+    usual = Stage(OverlapScorer(), depth=2, weight=weight)
+    below = Stage(Negative(), depth=2, weight=weight)
+
+    found = Retriever(connector, below).search("wing lift drag")
+    assert ids(found) == ids(Retriever(connector, usual).search("wing lift drag"))
+    assert all(hit.sources.get("negative", hit).score < 0 for hit in found.hits[:2])
+    assert len(found) == 3  # the one beyond the depth stays below
 
 
 def test_a_weight_mixes_the_stages_scores_with_the_incoming(connector: MemoryConnector) -> None:
