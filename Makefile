@@ -8,8 +8,9 @@ BIN := $(VENV)/bin
 demo: $(VENV)/demo
 	$(BIN)/rr demo
 
+# Two workers: each starts servers of its own, and much of a test is waiting.
 test: $(VENV)/dev
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -n 2 --dist loadfile
 
 # What talks to servers, against those that RR_TEST_ELASTICSEARCH_URL and RR_TEST_QDRANT_URL name,
 # else against those of deploy/compose.yaml, which needs Docker.
