@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
+from retrieve_rerank.errors import InputError
 from retrieve_rerank.types import Document
 
 BATCH_DOCUMENTS = 256  # encoded together: enough to sort by length, few enough to hold in memory
@@ -42,3 +43,13 @@ def sample(documents: Iterable[Document]) -> tuple[list[Document], Iterator[Docu
         if len(first) == SAMPLE_DOCUMENTS or characters >= SAMPLE_CHARACTERS:
             break
     return first, chain(first, stream)
+
+
+def check_part(part: int, parts: int) -> None:
+    """Raise InputError unless `part` is one of 0 to `parts` - 1."""
+    if not 0 <= part < parts:
+        raise InputError(
+            f"part must be from 0 to {parts - 1}, of {parts}; got {part}"
+            if parts > 0
+            else f"parts must be at least 1; got {parts}"
+        )

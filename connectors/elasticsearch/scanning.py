@@ -13,6 +13,7 @@ from contextlib import suppress
 from itertools import takewhile
 from typing import Any
 
+from retrieve_rerank.connectors.batches import check_part
 from retrieve_rerank.connectors.elasticsearch.cluster import (
     LONG_PATIENCE_S,
     Cluster,
@@ -49,6 +50,7 @@ def walk(
     A page has at most `most` documents, which is for the server to say, and fewer of long ones.
     A document that is changed while a lost view is replaced may come twice, old and new.
     """
+    check_part(part, parts)
     size, last, seen = min(_FIRST, most), None, set[str]()
     pit = _open(cluster, name)
 

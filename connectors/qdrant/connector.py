@@ -204,10 +204,14 @@ class QdrantConnector(TensorStore, VectorSearch):
         """Return the documents with these ids, in that order, leaving out unknown ones."""
         return self._reader.get(ids)
 
-    def scan(self) -> Iterator[Document]:
-        """Iterate over all documents, each once, in no particular order."""
+    def scan(self, *, part: int = 0, parts: int = 1) -> Iterator[Document]:
+        """Iterate over all documents, each once, in no particular order.
+
+        With `parts`, over one of so many slices, for several that read at once; by a server since
+        1.19, else raises UnsupportedServerError.
+        """
         layout = self._searcher.state.layout
-        for points in self._reader.pages(with_payload=layout.selector):
+        for points in self._reader.pages(part=part, parts=parts, with_payload=layout.selector):
             yield from map(layout.document, points)
 
     def count(self) -> int:

@@ -24,6 +24,8 @@ METADATA = (1, 16)
 RRF_WEIGHTS = (1, 17)
 VECTOR_NAMES = (1, 18)
 """Vectors can be added to an existing collection, and taken away."""
+SLICES = (1, 19)
+"""A filter for one of so many parts of the points."""
 TEXT_QUERY = (1, 20)
 """BM25 over a text index of the payload; vectors of 8 bits by TurboQuant."""
 

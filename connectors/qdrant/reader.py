@@ -10,8 +10,11 @@ from typing import Any
 
 from qdrant_client import models
 
+from retrieve_rerank.connectors.batches import check_part
+from retrieve_rerank.connectors.qdrant.limits import SLICES
 from retrieve_rerank.connectors.qdrant.searcher import Searcher
 from retrieve_rerank.connectors.qdrant.server import Server
+from retrieve_rerank.errors import UnsupportedServerError
 from retrieve_rerank.types import Document
 
 PAGE = 256  # points read at once when walking over all
@@ -38,8 +41,11 @@ class Reader:
                 found[document.id] = document
         return [found[id_] for id_ in ids if id_ in found]
 
-    def pages(self, **what: Any) -> Iterator[list[models.Record]]:
-        """Walk over all points; a page that fails is asked for again, from where it began."""
+    def pages(self, *, part: int = 0, parts: int = 1, **what: Any) -> Iterator[list[models.Record]]:
+        """Walk over all points, or those of a part; a page that fails is asked for again."""
+        check_part(part, parts)
+        if parts > 1:
+            what["scroll_filter"] = self._slice(part, parts)
         limit = int(min(PAGE, self._searcher.state.limits.query))
         offset = None
         while True:
@@ -51,6 +57,16 @@ class Reader:
     def count(self) -> int:
         """Return the number of documents."""
         return int(self._ask("count", exact=True).count)
+
+    def _slice(self, part: int, parts: int) -> models.Filter:
+        version = self._searcher.state.version
+        if version < SLICES:
+            raise UnsupportedServerError(
+                f"reading in parts needs Qdrant {SLICES[0]}.{SLICES[1]}; this is "
+                f"{version[0]}.{version[1]}: read it as a whole"
+            )
+        one = models.SliceCondition(slice=models.Slice(total=parts, index=part))
+        return models.Filter(must=[one])
 
     def _ask(self, method: str, **arguments: Any) -> Any:
         collection = self._searcher.state.collection

@@ -21,6 +21,7 @@ from retrieve_rerank.errors import (
     IndexLockedError,
     IndexMismatchError,
     IndexNotFoundError,
+    InputError,
 )
 from retrieve_rerank.models.max_sim import max_sim
 from retrieve_rerank.models.token_pooling import pool_tokens
@@ -53,6 +54,21 @@ def test_an_index_in_a_folder_is_there_again_and_open_once(tmp_path: Path) -> No
         assert connector.schema().location == url
         assert connector.search("wing", top_k=1)[0].document == DOCUMENTS[0]
         assert connector.index(DOCUMENTS).unchanged == 3
+
+
+def test_parts_of_a_scan_have_each_document_once() -> None:
+    documents = [Document(f"d{i}", f"wing number {i}") for i in range(600)]
+    client = QdrantClient(":memory:")
+    with QdrantConnector.create("qdrant+local:///docs", encoder=None, client=client) as connector:
+        connector.index(documents)
+        parts = [list(connector.scan(part=part, parts=3)) for part in range(3)]
+        assert all(150 < len(part) < 250 for part in parts)
+        assert sorted(d.id for part in parts for d in part) == sorted(d.id for d in documents)
+        for part, of in ((3, 3), (-1, 3), (0, 0)):
+            with pytest.raises(
+                InputError, match=r"part must be from 0 to 2|parts must be at least"
+            ):
+                list(connector.scan(part=part, parts=of))
 
 
 def test_another_encoder_than_the_recorded_one_is_refused() -> None:

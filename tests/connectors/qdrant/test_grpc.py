@@ -83,7 +83,11 @@ class Service(wire.QdrantServicer, wire.CollectionsServicer, wire.PointsServicer
         offset = GrpcToRest.convert_point_id(request.offset) if request.HasField("offset") else None
         payload = GrpcToRest.convert_with_payload_interface(request.with_payload)
         records, after = self.client.scroll(
-            request.collection_name, limit=request.limit, offset=offset, with_payload=payload
+            request.collection_name,
+            GrpcToRest.convert_filter(request.filter) if request.HasField("filter") else None,
+            limit=request.limit,
+            offset=offset,
+            with_payload=payload,
         )
         result = [RestToGrpc.convert_record(each) for each in records]
         following = RestToGrpc.convert_extended_point_id(after) if after is not None else None
@@ -141,6 +145,8 @@ def test_documents_go_there_and_back(service: Service) -> None:
         assert connector.index(DOCUMENTS).unchanged == 3
         assert connector.get(["heat", "lift"]) == [DOCUMENTS[2], DOCUMENTS[0]]
         assert sorted(document.id for document in connector.scan()) == ["drag", "heat", "lift"]
+        parts = [document.id for i in range(2) for document in connector.scan(part=i, parts=2)]
+        assert sorted(parts) == ["drag", "heat", "lift"]
         assert connector.count() == 3
         assert connector.schema().rankings == ("dense", "bm25")
 

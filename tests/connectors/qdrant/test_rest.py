@@ -336,6 +336,14 @@ def test_an_older_server_keeps_the_record_in_a_companion(stub: Stub) -> None:
         assert connector.search("wing", top_k=3, filter={"author.name": "Ada"})
 
 
+def test_parts_of_a_scan_need_1_19(stub: Stub) -> None:
+    stub.version = "1.18.2"
+    with fill(stub) as connector:
+        with pytest.raises(UnsupportedServerError, match=r"needs Qdrant 1\.19; this is 1\.18"):
+            list(connector.scan(part=0, parts=2))
+        assert len(list(connector.scan(part=0, parts=1))) == 3
+
+
 def test_tensors_cannot_be_added_before_1_18(stub: Stub) -> None:
     stub.version = "1.17.1"
     with fill(stub, tensors=None) as connector:
