@@ -17,7 +17,7 @@ from retrieve_rerank.connectors.elasticsearch.cluster import Request, Steps
 from retrieve_rerank.connectors.elasticsearch.opening import Opened, reopened
 from retrieve_rerank.connectors.elasticsearch.requests import Body, KnnSettings
 from retrieve_rerank.connectors.elasticsearch.responses import hits_of, ranking, similarity
-from retrieve_rerank.connectors.elasticsearch.server import FUSING_LICENSES, ask_license
+from retrieve_rerank.connectors.elasticsearch.server import ENTERPRISE_LICENSES, ask_license
 from retrieve_rerank.connectors.hybrid import BM25, DENSE, DEPTH, SPARSE, Fusion, check_search
 from retrieve_rerank.errors import (
     ConfigError,
@@ -166,7 +166,7 @@ class Searcher:
         """Have the server fuse; raise LicenseError where its licence does not allow that."""
         if not self._may_fuse:
             license = yield from ask_license()
-            if license is not None and license not in FUSING_LICENSES:
+            if license is not None and license not in ENTERPRISE_LICENSES:
                 raise LicenseError(
                     f"{self.opened.location} has a {license} licence; {self.fusion.method} needs "
                     "an Enterprise one. The fusions weighted and rrf work on any"

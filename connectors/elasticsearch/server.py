@@ -14,9 +14,9 @@ from retrieve_rerank.errors import PermissionDeniedError, UnsupportedServerError
 
 OLDEST = (8, 15)
 
-FUSING_LICENSES = ("trial", "enterprise")
-"""Fusion by the server is of the Enterprise licence since 8.16,
-https://github.com/elastic/elasticsearch/pull/113100."""
+ENTERPRISE_LICENSES = ("trial", "enterprise")
+"""Those with fusion by the server, since 8.16 (https://github.com/elastic/elasticsearch/pull/113100),
+and rank_vectors."""
 
 
 class Server(NamedTuple):

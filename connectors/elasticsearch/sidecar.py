@@ -1,9 +1,8 @@
 """Token tensors in an index of their own, beside the one with the documents.
 
 The documents' index is never written to, and may be one that is only read. A tensor lies in its
-document's source as base64, under the document's `_id`; https://github.com/elastic/elasticsearch
-has a field for such (rank_vectors), which needs an Enterprise licence and would slow down every
-search that reads the documents. Knows nothing of searching.
+document's source as base64, under the document's `_id`, and is scored here, unless the server has
+a type for it, see `rank_vectors`. Knows nothing of searching.
 """
 
 from __future__ import annotations
@@ -11,14 +10,16 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from typing import Any
 
 from retrieve_rerank.base import TensorSettings, TokenTensor, Vectors
 from retrieve_rerank.connectors import tensors
+from retrieve_rerank.connectors.elasticsearch import rank_vectors
 from retrieve_rerank.connectors.elasticsearch.cluster import Cluster, Request, Steps
-from retrieve_rerank.connectors.elasticsearch.requests import quoted
+from retrieve_rerank.connectors.elasticsearch.requests import quoted, search
 from retrieve_rerank.connectors.elasticsearch.scanning import walk
 from retrieve_rerank.connectors.elasticsearch.searcher import found
 from retrieve_rerank.connectors.elasticsearch.writer import Operation, bulk, refresh
@@ -44,6 +45,7 @@ class Sidecar:
         self._cluster = cluster
         self._path = f"/{quoted(self.name)}"
         self._settings: TensorSettings | None = None
+        self._scored_there = False
 
     def settings(self) -> TensorSettings | None:
         """Tell how the tensors were made; None where there are none."""
@@ -57,20 +59,20 @@ class Sidecar:
             except IndexNotFoundError:
                 return None
             [index] = answer.values()
-            self._settings = TensorSettings(**index["mappings"]["_meta"][META])
+            mappings = index["mappings"]
+            self._settings = TensorSettings(**mappings["_meta"][META])
+            self._scored_there = rank_vectors.is_field(mappings["properties"][_TENSOR])
         return self._settings
 
     def create(self, settings: TensorSettings) -> None:
         """Make the index; raise IndexMismatchError where tensors of other settings are."""
         there = self.settings()
         if there is None:
-            try:
-                self._cluster.send(Request("PUT", self._path, new_sidecar(settings), safe=False))
-            except IndexExistsError:  # another process was faster
-                there = self.settings()
-            else:
-                self._settings = settings
-                return
+            asking = rank_vectors.ask_for(settings, self._cluster.location)
+            body = new_sidecar(settings, scored_there=self._cluster.run(asking))
+            with suppress(IndexExistsError):  # another process was faster
+                self._cluster.send(Request("PUT", self._path, body, safe=False))
+            there = self.settings()
         if there != settings:
             raise IndexMismatchError(
                 f"{self.name} holds tensors made with {there}; drop them first (rr tensors drop), "
@@ -92,7 +94,8 @@ class Sidecar:
         if settings is None:
             raise IndexNotFoundError(f"{self.name} does not exist; create it first")
         operations = (
-            Operation(key, tensor_lines(key, tensor, settings)) for key, tensor in entries
+            Operation(key, tensor_lines(key, tensor, self._stored(tensor, settings)))
+            for key, tensor in entries
         )
         refused = bulk(self._cluster, self.name, operations)[1]
         if refused:
@@ -124,6 +127,8 @@ class Sidecar:
         if settings is None or not keys:
             return {}
         try:
+            if self._scored_there:
+                return (yield from self._ask_for_scores(query, keys))
             answer = yield self._fetch(keys, _TENSOR)
         except IndexNotFoundError:  # dropped by another process
             self._settings = None
@@ -132,29 +137,43 @@ class Sidecar:
         scores: dict[str, float] = yield partial(score_tensors, docs, query, settings)
         return scores
 
+    def _ask_for_scores(self, query: Vectors, keys: Sequence[str]) -> Steps[dict[str, float]]:
+        scores: dict[str, float] = {}
+        for start in range(0, len(keys), _AT_ONCE):
+            body = rank_vectors.scoring(query, keys[start : start + _AT_ONCE], _TENSOR)
+            answer = yield search(self.name, [body])
+            scores |= rank_vectors.scores(answer, len(query), self._cluster.location)
+        return scores
+
+    def _stored(self, tensor: TokenTensor, settings: TensorSettings) -> Any:
+        if self._scored_there:
+            return tensor.tokens.tolist()
+        return base64.b64encode(tensors.pack(tensor.tokens, settings.dtype)).decode()
+
     def _fetch(self, keys: Sequence[str], field: str) -> Request:
         return Request(
             "POST", f"{self._path}/_mget", {"ids": list(keys)}, {"_source_includes": field}
         )
 
 
-def new_sidecar(settings: TensorSettings) -> dict[str, Any]:
-    """Word the index: nothing in it can be searched for."""
+def new_sidecar(settings: TensorSettings, *, scored_there: bool) -> dict[str, Any]:
+    """Word the index: nothing in it can be searched for, and tensors at most scored."""
     return {
         # Base64 of numbers hardly compresses, and is read far more often than it is written.
         "settings": {"index": {"number_of_shards": 1, "codec": "default"}},
         "mappings": {
             "_meta": {META: asdict(settings)},
             "dynamic": False,
-            "properties": {_TENSOR: {"type": "binary"}},
+            "properties": {
+                _TENSOR: rank_vectors.field(settings) if scored_there else {"type": "binary"}
+            },
         },
     }
 
 
-def tensor_lines(key: str, tensor: TokenTensor, settings: TensorSettings) -> bytes:
-    """Word the writing of one tensor."""
-    packed = base64.b64encode(tensors.pack(tensor.tokens, settings.dtype)).decode()
-    body = {_TENSOR: packed, _HASH: tensor.content_hash}
+def tensor_lines(key: str, tensor: TokenTensor, stored: Any) -> bytes:
+    """Word the writing of one tensor, as base64 or rows of numbers."""
+    body = {_TENSOR: stored, _HASH: tensor.content_hash}
     if key != tensor.id:
         body[_ID] = tensor.id
     return (json.dumps({"index": {"_id": key}}) + "\n" + json.dumps(body) + "\n").encode()
