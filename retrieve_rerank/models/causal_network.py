@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 
 from retrieve_rerank.models.fitting import run_fitting
+from retrieve_rerank.models.last_layer import LastLayer
 
 MIN_SHARED = 8
 """Tokens below which it costs more to copy what prompts share than to read it again."""
@@ -26,6 +28,7 @@ class CausalNetwork:
 
     def __init__(self, decoder: Any, *, pad_id: int, budget: int) -> None:
         self._decoder = decoder
+        self._last_layer = LastLayer(decoder)
         self._device = next(decoder.parameters()).device
         self._pad_id = pad_id
         self._budget = budget
@@ -50,7 +53,10 @@ class CausalNetwork:
 
             def run(group: list[int]) -> list[torch.Tensor]:
                 rows = [sequences[i][shared:] for i in group]
-                states = self._batch(rows, cache)  # (batch, tokens, hidden)
+                ends = [len(row) - 1 for row in rows]
+                one_each = all(counts[i] == 1 for i in group)
+                with self._last_layer.only(ends) if one_each else nullcontext():
+                    states = self._batch(rows, cache)  # (batch, tokens, hidden)
                 return [
                     # a copy, so that the batch's memory is free again
                     states[row, len(rows[row]) - counts[i] : len(rows[row])].clone()
