@@ -83,13 +83,28 @@ def interpolate(hits: Sequence[Hit], *, name: str, weight: float) -> list[Hit]:
         raise InputError("interpolation needs reranked hits; got some without a previous score")
     pairs.sort(key=lambda pair: pair[1].rank)
     new = standardise([hit.score for hit, _ in pairs])
-    old = standardise([before.score for _, before in pairs])
+    old = standardise(descending([before.score for _, before in pairs]))
     mixed = [weight * n + (1 - weight) * o for n, o in zip(new, old, strict=True)]
     placed = {hit.document.id: Placement(hit.rank, hit.score) for hit in hits}
     return [
         replace(hit, sources={**hit.sources, name: placed[hit.document.id]})
         for hit in rescore([before for _, before in pairs], mixed)
     ]
+
+
+def descending(scores: Sequence[float]) -> list[float]:
+    """Make a ranking's scores, best hit first, fall with the rank.
+
+    Hits that a stage did not judge stand below those it did, with scores on another scale: where
+    a hit has more than the one above, it and all behind it are moved down by the difference.
+    """
+    fallen: list[float] = []
+    down = 0.0
+    for score in scores:
+        if fallen and score - down > fallen[-1]:
+            down = score - fallen[-1]
+        fallen.append(score - down)
+    return fallen
 
 
 def standardise(scores: Sequence[float]) -> list[float]:

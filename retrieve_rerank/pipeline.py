@@ -7,10 +7,8 @@ of blocking work and is told its outcome.
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections.abc import Awaitable, Callable, Generator, Sequence
-from concurrent.futures import Future
 from typing import Any, Literal, NamedTuple, Self
 
 from retrieve_rerank.base import Connector, Filter, Judgment, Reranker, Scorer, TensorConnector
@@ -20,6 +18,7 @@ from retrieve_rerank.errors import (
     InputError,
     RetrieveRerankError,
 )
+from retrieve_rerank.giving_up import Threads
 from retrieve_rerank.pacing import Clock, Pace
 from retrieve_rerank.rerankers.database import DatabaseMaxSim
 from retrieve_rerank.stage import Stage, place
@@ -27,10 +26,6 @@ from retrieve_rerank.types import Hit, SearchResult, StageReport, rescore
 
 FIRST_STAGE = "first-stage"
 """What reports call the connector's own search."""
-
-# Work that outlives its deadline keeps its thread until it ends; this many may pile up before
-# further searches with a deadline have to wait for one.
-MAX_THREADS = 16
 
 
 class Retriever:
@@ -49,7 +44,7 @@ class Retriever:
         self.stages = tuple(s if isinstance(s, Stage) else Stage(s) for s in stages)
         self.candidates = candidates
         self._paces = [Pace() for _ in self.stages]
-        self._threads = threading.BoundedSemaphore(MAX_THREADS)
+        self._threads = Threads()
 
     def search(
         self,
@@ -72,7 +67,7 @@ class Retriever:
             work = next(steps)
             while True:
                 try:
-                    outcome = self._run(work, clock)
+                    outcome = self._threads.run(work.here, clock)
                 except Exception as exc:  # the generator decides what a failure means
                     work = steps.throw(exc)
                 else:
@@ -114,30 +109,6 @@ class Retriever:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-    def _run(self, work: _Work, clock: Clock) -> Any:
-        if clock.deadline_s is None:
-            return work.here()
-        if not self._threads.acquire(timeout=clock.remaining_s):
-            raise clock.exceeded()
-        future: Future[Any] = Future()
-
-        def run() -> None:
-            try:
-                future.set_result(work.here())
-            except Exception as exc:  # handed to whoever waits
-                future.set_exception(exc)
-            finally:
-                self._threads.release()
-
-        # A daemon: work that is given up must not keep the process from ending.
-        threading.Thread(target=run, name="retriever", daemon=True).start()
-        try:
-            return future.result(timeout=clock.remaining_s)
-        except TimeoutError as exc:
-            if future.done():  # with its answer at the last moment, or a TimeoutError of its own
-                return future.result()
-            raise clock.exceeded() from exc
 
     def _steps(
         self,

@@ -6,7 +6,8 @@ import pytest
 
 from retrieve_rerank import Document, Hit, rank, rescore, rrf, weighted
 from retrieve_rerank.errors import InputError
-from retrieve_rerank.fusion import interpolate, standardise
+from retrieve_rerank.fusion import descending, interpolate, standardise
+from retrieve_rerank.types import append_unjudged
 
 
 def ranking(**scores: float) -> list[Hit]:
@@ -73,6 +74,20 @@ def test_interpolation_mixes_standardised_scores() -> None:
     assert [hit.score for hit in mixed] == pytest.approx([0.61237, 0.0, -0.61237], abs=1e-5)
     assert mixed[0].previous is first[2]
     assert mixed[0].sources == {"model": (1, 2.0)}
+
+
+def test_scores_of_another_scale_are_moved_below_those_above_them() -> None:
+    assert descending([0.5, -1.0, 6.0, 4.0, 7.0]) == [0.5, -1.0, -1.0, -3.0, -3.0]
+    assert descending([3.0, 2.0, -1.0]) == [3.0, 2.0, -1.0]
+    assert descending([]) == []
+
+
+def test_interpolation_keeps_unjudged_hits_below_where_the_new_scores_say_nothing() -> None:
+    judged = rescore(ranking(a=9.0, b=8.0), [-1.0, 0.5])
+    first = append_unjudged(
+        judged, [Hit(Document("c", ""), 7.0, 3), Hit(Document("d", ""), 6.0, 4)]
+    )
+    assert ids(interpolate(rescore(first, [5.0] * 4), name="likes", weight=0.5)) == "bacd"
 
 
 def test_interpolation_ties_keep_the_incoming_order() -> None:

@@ -192,6 +192,23 @@ def test_work_that_is_given_up_does_not_keep_the_process_alive() -> None:
     assert done.stdout == "True\n"
 
 
+def test_python_waits_a_little_for_work_that_was_given_up() -> None:
+    code = (
+        "from tests.test_pipeline import *\n"
+        "class Late(Slow):\n"
+        "    def score(self, query, texts):\n"
+        "        scores = super().score(query, texts)\n"
+        "        print('over', flush=True)\n"
+        "        return scores\n"
+        "result = Retriever(MemoryConnector(WINGS), Late(1)).search('wing', deadline_s=0.2)\n"
+        "print(result.degraded, flush=True)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert done.stdout == "True\nover\n"
+
+
 async def test_async_answers_as_sync_does(connector: MemoryConnector) -> None:
     retriever = Retriever(connector, Stage(OverlapScorer(), depth=2), NotANumber())
     here, there = retriever.search("wing lift"), await retriever.asearch("wing lift")

@@ -5,6 +5,8 @@ Knows nothing of what the commands do.
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -91,3 +93,16 @@ def main() -> None:
 
     Settings come from options, else from the environment (RR_…), else from rr.toml.
     """
+
+
+def run() -> None:
+    """Run the command line; end at once, even where work that was given up goes on."""
+    try:
+        main()
+    except SystemExit as exc:
+        giving_up = sys.modules.get("retrieve_rerank.giving_up")
+        if giving_up is not None and giving_up.given_up():
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(exc.code if isinstance(exc.code, int) else 0)
+        raise

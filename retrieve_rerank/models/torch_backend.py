@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModel, AutoModelForMaskedLM, AutoModelForSequenceClassification
 
 from retrieve_rerank.base import Vectors
@@ -22,6 +23,11 @@ _KINDS: Mapping[Head, Any] = {
     "none": AutoModel,
     "scores": AutoModelForSequenceClassification,
     "vocabulary": AutoModelForMaskedLM,
+}
+_TRAINED: Mapping[Head, str] = {
+    "none": "as an encoder",
+    "scores": "to score pairs",
+    "vocabulary": "to predict words",
 }
 
 
@@ -80,15 +86,23 @@ class TorchBackend:
 def load_network(folder: Path, *, head: Head, dtype: torch.dtype | str) -> Any:
     """Load the checkpoint in `folder` for inference, from safetensors and without its code."""
     try:
-        network = _KINDS[head].from_pretrained(
+        network, found = _KINDS[head].from_pretrained(
             str(folder),
             dtype=dtype,
+            output_loading_info=True,
             local_files_only=True,
             trust_remote_code=False,
             use_safetensors=True,
         )
-    except (OSError, ValueError, KeyError) as exc:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as exc:
         raise ModelError(f"transformers cannot load {folder}: {exc}") from exc
+    # What a checkpoint lacks gets random weights; of a pooler's, encoders make no use.
+    lacking = [name for name in found["missing_keys"] if head != "none" or "pooler" not in name]
+    if lacking:
+        raise ModelError(
+            f"{folder} lacks weights of its network: {len(lacking)}, as {min(lacking)}; expected a "
+            f"checkpoint that was trained {_TRAINED[head]}"
+        )
     return network.eval()
 
 

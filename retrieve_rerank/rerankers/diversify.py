@@ -12,6 +12,7 @@ import numpy as np
 
 from retrieve_rerank.base import Connector, Embedder, Reranker
 from retrieve_rerank.errors import InputError
+from retrieve_rerank.fusion import descending
 from retrieve_rerank.models.embedders import load_embedder
 from retrieve_rerank.models.loading import DEFAULT_ENCODER
 from retrieve_rerank.template import Template
@@ -57,7 +58,7 @@ class Diversify(Reranker):
         texts = [self.template.render(hit.document) for hit in hits]
         vectors = self.embedder.embed_documents(texts)
         vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-        incoming = np.array([hit.score for hit in hits], dtype=np.float64)
+        incoming = np.array(descending([hit.score for hit in hits]))
         spread = incoming.max() - incoming.min()
         relevance = (incoming - incoming.min()) / spread if spread > 0 else np.ones(len(hits))
         worth = self.relevance_share * relevance

@@ -33,6 +33,25 @@ def test_help_and_version_load_no_heavy_package(argument: str) -> None:
     assert done.stdout.splitlines()[-1] == "[]", done.stdout + done.stderr
 
 
+@pytest.mark.parametrize(("argument", "code"), [("--version", 0), ("nonsense", 2)])
+def test_the_command_line_does_not_wait_for_work_that_was_given_up(
+    argument: str, code: int
+) -> None:
+    done = run_python(
+        "import atexit, sys, threading, time\n"
+        "from retrieve_rerank import cli, giving_up\n"
+        "atexit.register(print, 'waited')\n"
+        "going_on = threading.Thread(target=time.sleep, args=(50,), daemon=True)\n"
+        "going_on.name = giving_up.THREAD\n"
+        "going_on.start()\n"
+        f"sys.argv = ['rr', {argument!r}]\n"
+        "cli.run()"
+    )
+    assert done.returncode == code
+    assert "waited" not in done.stdout
+    assert done.stdout.startswith("rr ") is (code == 0)
+
+
 def test_version_is_the_packages() -> None:
     result = CliRunner().invoke(cli.main, ["--version"], prog_name="rr")
     assert result.output == f"rr {version('retrieve-rerank')}\n"

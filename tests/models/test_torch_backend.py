@@ -9,10 +9,12 @@ import pytest
 
 pytest.importorskip("sentence_transformers", reason="needs the extra 'torch'")
 
+from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.cross_encoder import CrossEncoder
 from sentence_transformers.sentence_transformer import modules
 
+from retrieve_rerank.errors import ModelError
 from retrieve_rerank.models.loading import load_encoder, load_pair_model
 from tests.models.tiny import FAMILIES, QUERY, TEXTS, make_model
 
@@ -63,3 +65,32 @@ def test_a_pair_model_equals_the_cross_encoder(tmp_path: Path, family: str) -> N
 
     expected = original.predict(pairs, activation_fn=lambda logits: logits)
     assert model.score(pairs).scores == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_checkpoint_that_lacks_its_classifier_is_refused(tmp_path: Path) -> None:
+    """It would be given random weights, and score."""
+    folder = make_model(tmp_path, "bert", labels=1)
+    weights = load_file(folder / "model.safetensors")
+    kept = {name: each for name, each in weights.items() if not name.startswith("classifier")}
+    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"lacks .* 2, as classifier\.bias; .* to score pairs"):
+        load_pair_model(str(folder), device="cpu")
+
+
+def test_an_encoder_needs_no_pooler(tmp_path: Path) -> None:
+    folder = make_model(tmp_path, "bert")
+    weights = load_file(folder / "model.safetensors")
+    kept = {name: each for name, each in weights.items() if "pooler" not in name}
+    assert len(kept) < len(weights)
+    expected = load_encoder(str(folder), device="cpu").embed_documents(TEXTS)
+    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+    assert load_encoder(str(folder), device="cpu").embed_documents(TEXTS) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("size", [0, 4, 1000])
+def test_weights_cut_short_are_a_clear_error(tmp_path: Path, size: int) -> None:
+    folder = make_model(tmp_path, "bert", labels=1)
+    weights = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(weights[:size])
+    with pytest.raises(ModelError, match="cannot load"):
+        load_pair_model(str(folder), device="cpu")

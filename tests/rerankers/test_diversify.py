@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from retrieve_rerank import Document, Hit, rank
+from retrieve_rerank import Document, Hit, rank, rescore
 from retrieve_rerank.base import Vectors
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.rerankers.diversify import Diversify
+from retrieve_rerank.types import append_unjudged
 
 VECTORS = {"a": [1.0, 0.0], "a2": [2.0, 0.0], "b": [0.6, 0.8], "c": [-1.0, 0.0], "zero": [0.0, 0.0]}
 
@@ -46,6 +47,14 @@ def test_a_share_of_one_keeps_the_order() -> None:
     found = Diversify(Table(), relevance_share=1.0).rerank("q", given)
     assert [hit.document.id for hit in found] == ["a", "a2", "b", "c"]
     assert [hit.previous for hit in found] == given
+
+
+def test_hits_that_the_stage_before_did_not_judge_are_worth_least() -> None:
+    """Their scores are on another scale, and here higher."""
+    judged = rescore(hits(a=0.9, a2=0.8), [-2.0, -3.0])
+    given = append_unjudged(judged, rank([(Document("b", "b"), 0.7), (Document("c", "c"), 0.6)]))
+    found = Diversify(Table(), relevance_share=1.0).rerank("q", given)
+    assert [hit.document.id for hit in found] == ["a", "a2", "b", "c"]
 
 
 def test_near_copies_are_moved_down() -> None:
