@@ -9,7 +9,6 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
@@ -25,9 +24,6 @@ T = TypeVar("T")
 
 DEFAULT_MAX_TOKENS = 8192
 """For a server whose context is not given."""
-
-CONCURRENT = 8
-"""Requests under way at once from one call: servers batch what comes together."""
 
 _LEAST_DOCUMENT = 48  # bytes; one of which less could be read is not judged at all
 _BYTES_A_TOKEN = 3.0  # English has 4 to 5, Chinese about 3: an estimate that errs on the safe side
@@ -147,12 +143,11 @@ class ChatServer:
         fitted = [self._fit(prompt, new_tokens) for prompt in prompts]
         settings = {"model": self._model, "max_tokens": new_tokens, "temperature": 0}
 
-        def ask(prompt: Prompt) -> Any:
+        requests = []
+        for prompt, _ in fitted:
             path, body = request(prompt, log_probabilities=log_probabilities)
-            return self._server.ask(path, {**self._extra, **settings, **body})
-
-        with ThreadPoolExecutor(CONCURRENT) as threads:
-            return list(threads.map(ask, [p for p, _ in fitted])), [t for _, t in fitted]
+            requests.append((path, {**self._extra, **settings, **body}))
+        return self._server.ask_all(requests), [truncated for _, truncated in fitted]
 
     def _fit(self, prompt: Prompt, new_tokens: int) -> tuple[Prompt, tuple[int, ...]]:
         """Shorten the longest documents until the prompt fits; say which were."""

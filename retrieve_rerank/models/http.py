@@ -5,32 +5,35 @@ Knows nothing of what is asked, and nothing of the environment.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 import weakref
-from collections.abc import Mapping
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
-from tenacity import (
-    AsyncRetrying,
-    RetryCallState,
-    Retrying,
-    retry_if_exception,
-    stop_after_attempt,
-)
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 from tenacity.wait import wait_random_exponential
 
 from retrieve_rerank.errors import ModelError
+from retrieve_rerank.models.background import clean_up, wait_for
 from retrieve_rerank.per_loop import PerLoop
 
+Request = tuple[str, Mapping[str, Any] | None]
+"""Path and body; without a body it is a GET."""
+
 ATTEMPTS = 4
+CONCURRENT = 8
+"""Requests under way at once from one call: servers batch what comes together."""
 LONGEST_WAIT_S = 20.0
 """A server that asks for a longer pause is not waited for."""
 MAX_ANSWER_BYTES = 64 << 20
 """Ten times what 96 vectors of 4,096 numbers take as JSON."""
 
+_CONNECT_S = 10.0  # a connection that takes longer counts as broken
 _JITTER = wait_random_exponential(multiplier=0.5, max=8)  # seconds
 _ERROR_LENGTH = 300  # characters of a server's own words
 # Searches that wait for a server must not wait for one another as well.
@@ -66,28 +69,25 @@ class JsonServer:
         self._key_variable = key_variable
         self._url_variable = url_variable
         self._timeout_s = timeout_s
-        self._secrets = [secret for secret in (key, base.password) if secret]
+        self._secrets = _secrets(base, key)
         options: dict[str, Any] = {
             "auth": (base.username, base.password) if base.username else None,
             "headers": {"Authorization": f"Bearer {key}"} if key else None,
-            "timeout": timeout_s,
+            # httpx bounds each read and write, which a server that drips never exceeds.
+            "timeout": httpx.Timeout(None, connect=_CONNECT_S),
             "limits": _UNLIMITED,
         }
-        self._client = httpx.Client(**options)
-        weakref.finalize(self, self._client.close)
-        self._async_clients = PerLoop(
-            lambda: httpx.AsyncClient(**options), httpx.AsyncClient.aclose
-        )
+        self._clients = PerLoop(lambda: httpx.AsyncClient(**options), httpx.AsyncClient.aclose)
+        # At the end of the process connections close by themselves.
+        weakref.finalize(self, clean_up, self._clients.aclose).atexit = False
 
     def ask(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """Send until there is an answer; return its JSON. Without a body it is a GET."""
-        retrying = Retrying(
-            retry=retry_if_exception(_worth_retrying),
-            wait=_pause,
-            stop=stop_after_attempt(ATTEMPTS),
-            reraise=True,
-        )
-        return retrying(self._send, self._address(path), body)
+        return wait_for(self.aask(path, body))
+
+    def ask_all(self, requests: Sequence[Request]) -> list[Any]:
+        """Ask all, CONCURRENT at once; return the answers in order, or raise the first failure."""
+        return wait_for(self._aask_all(requests))
 
     async def aask(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """Async twin of `ask`."""
@@ -97,35 +97,41 @@ class JsonServer:
             stop=stop_after_attempt(ATTEMPTS),
             reraise=True,
         )
-        return await retrying(self._send_async, self._address(path), body)
+        return await retrying(self._send, f"{self.url}/{path}" if path else self.url, body)
 
     async def aclose(self) -> None:
         """Close the connections of this event loop; else they close with it."""
-        await self._async_clients.aclose()
+        await self._clients.aclose()
 
-    def _address(self, path: str) -> str:
-        return f"{self.url}/{path}" if path else self.url
+    async def _aask_all(self, requests: Sequence[Request]) -> list[Any]:
+        room = asyncio.Semaphore(CONCURRENT)
 
-    def _send(self, url: str, body: Mapping[str, Any] | None) -> Any:
-        answer = _Answer(self._timeout_s)
+        async def ask(path: str, body: Mapping[str, Any] | None) -> Any:
+            async with room:
+                return await self.aask(path, body)
+
+        asking = [asyncio.create_task(ask(*request)) for request in requests]
         try:
-            with self._client.stream(**_request(url, body)) as response:
-                for chunk in response.iter_bytes():
-                    answer.add(chunk)
-        except (httpx.HTTPError, _TooMuchError) as exc:
-            raise self._failure(exc, url) from exc
-        return self._read(response, answer)
+            return await asyncio.gather(*asking)
+        finally:
+            for task in asking:  # those that are left after one has failed
+                task.cancel()
 
-    async def _send_async(self, url: str, body: Mapping[str, Any] | None) -> Any:
-        answer = _Answer(self._timeout_s)
-        client = await self._async_clients.get()
+    async def _send(self, url: str, body: Mapping[str, Any] | None) -> Any:
+        client = await self._clients.get()
+        content = bytearray()
         try:
-            async with client.stream(**_request(url, body)) as response:
+            async with (
+                asyncio.timeout(self._timeout_s),
+                client.stream(**_request(url, body)) as response,
+            ):
                 async for chunk in response.aiter_bytes():
-                    answer.add(chunk)
-        except (httpx.HTTPError, _TooMuchError) as exc:
+                    content += chunk
+                    if len(content) > MAX_ANSWER_BYTES:
+                        raise _TooMuchError
+        except (httpx.HTTPError, TimeoutError, _TooMuchError) as exc:
             raise self._failure(exc, url) from exc
-        return self._read(response, answer)
+        return self._read(response, bytes(content))
 
     def _failure(self, exc: Exception, url: str) -> ModelError:
         if isinstance(exc, _TooMuchError):
@@ -135,15 +141,15 @@ class JsonServer:
                 f"{self._name} cannot be reached at {url} ({self._clean(exc)}); is the server"
                 f" running, and {self._url_variable or 'the URL'} right?"
             )
-        if isinstance(exc, httpx.TimeoutException):
+        if isinstance(exc, TimeoutError):
             return ModelError(f"{self._name} gave no answer within {self._timeout_s:g} s")
         return ModelError(f"asking {self._name} at {url} failed: {self._clean(exc)}")
 
-    def _read(self, response: httpx.Response, answer: _Answer) -> Any:
+    def _read(self, response: httpx.Response, content: bytes) -> Any:
         if response.status_code != 200:
-            raise self._refusal(response, bytes(answer.content))
+            raise self._refusal(response, content)
         try:
-            return json.loads(answer.content)
+            return json.loads(content)
         except (ValueError, RecursionError) as exc:
             raise ModelError(
                 f"{self._name} answered something else than JSON at {response.url}; check the URL"
@@ -185,21 +191,6 @@ def without_credentials(base: httpx.URL) -> str:
     return str(base.copy_with(userinfo=b"")).rstrip("/")
 
 
-class _Answer:
-    """An answer read piece by piece, within size and time however slowly it drips."""
-
-    def __init__(self, timeout_s: float) -> None:
-        self.content = bytearray()
-        self._deadline = time.monotonic() + timeout_s
-
-    def add(self, chunk: bytes) -> None:
-        self.content += chunk
-        if len(self.content) > MAX_ANSWER_BYTES:
-            raise _TooMuchError
-        if time.monotonic() > self._deadline:
-            raise httpx.ReadTimeout("the answer drips")
-
-
 class _TooMuchError(Exception):
     """An answer is larger than any that is expected."""
 
@@ -210,6 +201,13 @@ class _UnavailableError(ModelError):
     def __init__(self, message: str, retry_after_s: float | None = None) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+def _secrets(base: httpx.URL, key: str | None) -> list[str]:
+    """List what no error may show, the longest first: one may be a part of another."""
+    basic = b64encode(f"{base.username}:{base.password}".encode()).decode()
+    secrets = {key, base.password or base.username, basic if base.username else None}
+    return sorted((secret for secret in secrets if secret), key=len, reverse=True)
 
 
 def _request(url: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -250,7 +248,7 @@ def _words(content: bytes) -> object:
     try:
         said = json.loads(content)
     except ValueError:
-        return content[:_ERROR_LENGTH].decode(errors="replace")
+        return content.decode(errors="replace")
     while isinstance(said, dict):
         said = next((said[key] for key in ("error", "message", "detail") if key in said), "")
     return said

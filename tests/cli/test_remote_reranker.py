@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.cli.conftest import Rr
-from tests.models.embedding_server import serve
+from tests.models.embedding_server import Reply, ok, serve
 from tests.rerankers.rerank_server import documented, score
 
 QUERY = "lift of wings"
+RR = [sys.executable, "-c", "from retrieve_rerank.cli import main; main()"]
 
 
 @pytest.mark.usefixtures("lexical")
@@ -65,3 +72,36 @@ def test_lists_are_reranked_by_a_service(rr: Rr) -> None:
         "b": score("q", "b"),
     }
     assert first["score"] > second["score"]
+
+
+@pytest.mark.usefixtures("lexical")
+@pytest.mark.parametrize("end", ["deadline", "Ctrl-C"])
+def test_a_language_model_that_hangs_does_not_keep_the_process(
+    home: Path, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    (home / "rr.toml").write_text(
+        '[[stages]]\nreranker = "llm-listwise"\nmodel = "openai:m"\nprompt = "rank-zephyr"\n'
+    )
+    asked, released = threading.Event(), threading.Event()
+
+    def hang(path: str, body: Any) -> Reply:
+        asked.set()
+        released.wait(120)
+        return ok({})
+
+    with serve(hang) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", f"{server.url}/v1")
+        deadline = ["--deadline", "2"] if end == "deadline" else []
+        with subprocess.Popen(
+            [*RR, "search", QUERY, "--json", *deadline], stdout=subprocess.PIPE, text=True
+        ) as process:
+            try:
+                if end == "Ctrl-C":
+                    assert asked.wait(60)
+                    process.send_signal(signal.SIGINT)
+                output, _ = process.communicate(timeout=45)  # the server would be left after 60 s
+            finally:
+                process.kill()
+                released.set()
+    assert process.returncode == (130 if end == "Ctrl-C" else 0)
+    assert bool(output) is (end == "deadline")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -255,6 +257,34 @@ async def test_a_slow_service_is_not_waited_for(server: EmbeddingServer) -> None
     released.set()
 
 
+@pytest.mark.parametrize("part", ["headers", "body"])
+async def test_a_server_that_drips_is_given_up_as_one_that_hangs(part: str) -> None:
+    beginning = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n"
+    drop = b"X-Drop: 1\r\n" if part == "headers" else b" "
+    connections = []
+
+    def drip(listener: socket.socket) -> None:
+        for _ in range(2):
+            connection, _ = listener.accept()
+            connections.append(connection)
+            with connection, suppress(OSError):  # the client has given up
+                connection.sendall(beginning if part == "headers" else beginning + b"\r\n")
+                for _ in range(100):
+                    connection.sendall(drop)
+                    time.sleep(0.05)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=drip, args=[listener], daemon=True)
+        server.start()
+        scorer = remote(f"tei:http://127.0.0.1:{listener.getsockname()[1]}", timeout_s=0.4)
+        with pytest.raises(ModelError, match=r"gave no answer within 0\.4 s"):
+            scorer.score(QUERY, ["a"])
+        with pytest.raises(ModelError, match=r"gave no answer within 0\.4 s"):
+            await scorer.ascore(QUERY, ["a"])
+        server.join()
+    assert len(connections) == 2, "one attempt each"
+
+
 async def test_an_answer_without_end_is_cut_off(
     server: EmbeddingServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -294,6 +324,32 @@ def test_credentials_in_a_url_are_used_and_never_shown(server: EmbeddingServer) 
         scorer.score(QUERY, ["a"])
     assert server.requests[0][1]["authorization"].startswith("Basic ")
     assert "hush" not in f"{raised.value}{scorer!r}{scorer.model}"
+
+
+@pytest.mark.parametrize("credentials", ["u:PASSWORDX", "u", "a:a"])
+def test_a_header_that_a_server_repeats_is_not_shown(
+    server: EmbeddingServer, credentials: str
+) -> None:
+    def repeat() -> Reply:
+        return failing(401, {"error": f"not for {server.requests[-1][1]['authorization']}"})
+
+    server.replies.append(repeat)
+    scorer = Remote(f"tei:{server.url.replace('http://', f'http://{credentials}@')}")
+    with pytest.raises(ModelError, match=r"sic \*\*\*; set") as raised:
+        scorer.score(QUERY, ["a"])
+    sent = server.requests[0][1]["authorization"].removeprefix("Basic ")
+    assert len(sent) > 3
+    assert sent not in str(raised.value)
+
+
+def test_a_key_at_the_end_of_a_long_error_is_not_shown_in_part(server: EmbeddingServer) -> None:
+    before = "x" * (http._ERROR_LENGTH - 6)
+    server.replies.append((401, {}, f"{before} {KEY} is no key".encode()))
+
+    with pytest.raises(ModelError) as raised:
+        cohere().score(QUERY, ["a"])
+    assert "401: xxx" in str(raised.value)
+    assert KEY[:4] not in str(raised.value)
 
 
 @pytest.mark.parametrize(
