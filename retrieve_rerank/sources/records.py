@@ -6,6 +6,7 @@ Knows nothing of files.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn
@@ -133,6 +134,8 @@ def _unfit(value: Any, depth: int) -> str:
         return f"nested deeper than {MAX_DEPTH} levels"
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         return f"the number {value} does not fit 64 bits"
+    if isinstance(value, float) and not math.isfinite(value):  # which 1e400 is read as
+        return f"{value} is no number that JSON has"
     children = value.values() if isinstance(value, dict) else value
     if isinstance(children, str) or not isinstance(children, Iterable):
         return ""

@@ -92,6 +92,7 @@ def test_a_document_of_a_title_alone_is_kept() -> None:
         ({"id": "1", "text": "a", "tag": "\ud800"}, "invalid Unicode"),
         ({"id": "1", "text": "a", "tag": [2**63]}, "unfit metadata"),
         ({"id": "1", "text": "a", "tag": nested(51)}, "unfit metadata"),
+        ({"id": "1", "text": "a", "tag": [float("inf")]}, "unfit metadata"),
     ],
 )
 def test_unusable_records_give_a_reason(record: dict[str, Any], problem: str) -> None:
