@@ -20,14 +20,14 @@ from retrieve_rerank.pipeline import Retriever
 from retrieve_rerank.registry import connector_class, reranker_class
 from retrieve_rerank.rerankers.cached import Cached, ScoreCache
 from retrieve_rerank.settings import (
-    CONFIG_FILE,
     ConnectionSettings,
     FieldSettings,
     IndexSettings,
     Settings,
     StageSettings,
-    suggest,
 )
+from retrieve_rerank.settings_errors import suggest
+from retrieve_rerank.settings_file import CONFIG_FILE
 from retrieve_rerank.stage import Stage
 
 

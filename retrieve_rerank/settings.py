@@ -7,8 +7,7 @@ its default. Knows nothing of what is made of the settings.
 from __future__ import annotations
 
 import os
-import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
@@ -21,10 +20,13 @@ from pydantic import (
     Field,
     PositiveFloat,
     PositiveInt,
+    Secret,
     SecretStr,
     ValidationError,
+    field_validator,
     model_validator,
 )
+from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -34,10 +36,8 @@ from pydantic_settings import (
 )
 
 from retrieve_rerank.errors import ConfigError
-
-APP = "retrieve-rerank"
-CONFIG_FILE = "rr.toml"
-ENV_PREFIX = "RR_"
+from retrieve_rerank.settings_errors import explain
+from retrieve_rerank.settings_file import APP, ENV_PREFIX, config_file, read_config_file
 
 
 class FusionSettings(BaseModel):
@@ -141,7 +141,10 @@ class IndexSettings(ConnectionSettings):
 class StageSettings(BaseModel):
     """A reranker and its place; further keys are the reranker's own options."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True)
+
+    # Which of them are secret only the reranker knows; a URL may hold a password, too.
+    __pydantic_extra__: dict[str, Secret[Any]] = Field(init=False)
 
     reranker: str = Field(description='Its registered name: "max-sim", "cross-encoder".')
     depth: PositiveInt | None = Field(
@@ -169,7 +172,14 @@ class StageSettings(BaseModel):
     @property
     def options(self) -> dict[str, Any]:
         """What the reranker is configured with."""
-        return dict(self.model_extra or {})
+        return {name: value.get_secret_value() for name, value in self.__pydantic_extra__.items()}
+
+    @field_validator("cache", mode="before")
+    @classmethod
+    def _read_cache(cls, value: Any) -> Any:
+        if not isinstance(value, bool | str | Path):
+            raise PydanticCustomError("cache", "expected true, false or a file")
+        return value if isinstance(value, bool) else Path(os.path.expanduser(value))
 
 
 class Settings(BaseSettings, ConnectionSettings):
@@ -234,7 +244,7 @@ class Settings(BaseSettings, ConnectionSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Name the sources, the strongest first."""
-        return init_settings, env_settings, InitSettingsSource(settings_cls, _read_file())
+        return init_settings, env_settings, InitSettingsSource(settings_cls, read_config_file())
 
 
 def load_settings(**flags: Any) -> Settings:
@@ -246,48 +256,8 @@ def load_settings(**flags: Any) -> Settings:
     except SettingsError as exc:
         raise ConfigError(f"environment: {exc}; expected JSON there") from exc
     except ValidationError as exc:
-        raise ConfigError(_explain(exc, given)) from None  # the cause may hold a secret
-
-
-def config_file() -> Path | None:
-    """Find `rr.toml`: what RR_CONFIG names, else the nearest one from here upward, else the user's.
-
-    Raises ConfigError where RR_CONFIG names no file.
-    """
-    named = os.environ.get(f"{ENV_PREFIX}CONFIG")
-    if named:
-        if not Path(named).is_file():
-            raise ConfigError(f"RR_CONFIG names {named}, which is not a file")
-        return Path(named)
-    here = Path.cwd()
-    folders = [here, *here.parents, platformdirs.user_config_path(APP)]
-    return next((f / CONFIG_FILE for f in folders if (f / CONFIG_FILE).is_file()), None)
-
-
-def suggest(name: str, known: Iterable[str]) -> str:
-    """Say which of the known names is close to a wrong one; empty where none is."""
-    near = get_close_matches(name, list(known), n=1)
-    return f"; did you mean {near[0]}?" if near else ""
-
-
-def _read_file() -> dict[str, Any]:
-    """Read rr.toml; folders in it are relative to the file."""
-    path = config_file()
-    if path is None:
-        return {}
-    try:
-        with path.open("rb") as file:
-            values = tomllib.load(file)
-    except (OSError, ValueError) as exc:
-        raise ConfigError(f"cannot read {path}: {exc}") from exc
-    if isinstance(values.get("data_dir"), str):
-        values["data_dir"] = path.parent / Path(values["data_dir"]).expanduser()
-    indexes = values.get("indexes")
-    for entry in indexes.values() if isinstance(indexes, dict) else ():
-        url = entry.get("url") if isinstance(entry, dict) else None
-        if isinstance(url, str) and "://" not in url:
-            entry["url"] = str(path.parent / Path(url).expanduser())
-    return values
+        wrong = "; ".join(_explain(error, given) for error in exc.errors(include_url=False))
+        raise ConfigError(wrong) from None  # the cause may hold a secret
 
 
 def _refuse_misspelt_environment() -> None:
@@ -303,18 +273,8 @@ def _refuse_misspelt_environment() -> None:
                 )
 
 
-def _explain(exc: ValidationError, flags: Mapping[str, Any]) -> str:
-    return "; ".join(
-        _explain_one(error["type"], error["loc"], error["msg"], error["input"], flags)
-        for error in exc.errors(include_url=False)
-    )
-
-
-def _explain_one(
-    kind: str, place: tuple[int | str, ...], message: str, value: Any, flags: Mapping[str, Any]
-) -> str:
-    top = str(place[0])
-    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)[1:]
+def _explain(error: ErrorDetails, flags: Mapping[str, Any]) -> str:
+    top = str(error["loc"][0])
     variable = f"{ENV_PREFIX}{top}".upper()
     if top in flags:
         source = "command line"
@@ -322,10 +282,5 @@ def _explain_one(
         source = variable
     else:
         source = str(config_file())
-    if kind == "extra_forbidden":
-        known = (IndexSettings if top == "indexes" else Settings).model_fields
-        return f"{source}: unknown key {key}{suggest(str(place[-1]), known)}"
-    expected = message.replace("Input should be a", "expected a")
-    expected = expected.replace("Input should be", "expected a value")
-    secret = top in ("index", "indexes", *ConnectionSettings.model_fields)
-    return f"{source}: {key}: {expected}{'' if secret else f'; got {value!r}'}"
+    known = (IndexSettings if top == "indexes" else Settings).model_fields
+    return f"{source}: {explain(error, known=known)}"

@@ -6,27 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from retrieve_rerank.config import build_stage, index_names, locate, open_index
-from retrieve_rerank.connectors.memory import MemoryConnector
+from retrieve_rerank.config import index_names, locate, open_index
 from retrieve_rerank.errors import ConfigError, IndexNotFoundError
 from retrieve_rerank.settings import (
     IndexSettings,
     Settings,
     StageSettings,
-    config_file,
     load_settings,
 )
+from retrieve_rerank.settings_file import config_file
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working folder, where nothing of the user's own configuration is seen."""
-    for name in ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
-        monkeypatch.setenv(name, str(tmp_path / "home"))
-    work = tmp_path / "work"
-    work.mkdir()
-    monkeypatch.chdir(work)
-    return work
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def make_index(data_dir: Path, name: str) -> str:
@@ -104,6 +94,10 @@ def test_rr_config_names_the_file(home: Path, monkeypatch: pytest.MonkeyPatch) -
         (
             '[[stages]]\nreranker = "max-sim"\nweight = 2',
             r"rr.toml: stages\[0\].weight: expected a value less than or equal to 1; got 2",
+        ),
+        (
+            '[[stages]]\nreranker = "max-sim"\ncache = 3',
+            r"rr.toml: stages\[0\].cache: expected true, false or a file; got 3",
         ),
         ("top_k = ", r"cannot read .*rr\.toml: Invalid value"),
     ],
@@ -253,18 +247,3 @@ def test_opening_an_unknown_index_names_those_there_are(tmp_path: Path) -> None:
     configure('[indexes.docs]\nurl = "./c"')
     with pytest.raises(IndexNotFoundError, match=r"no index dosc; known: docs\. Make it: rr index"):
         open_index(load_settings(index="dosc", data_dir=tmp_path))
-
-
-def test_unknown_options_of_a_reranker_are_errors_with_a_suggestion() -> None:
-    stage = StageSettings.model_validate({"reranker": "max-sim", "modell": "m"})
-    with pytest.raises(
-        ConfigError, match=r"'max-sim' has no option 'modell'; did you mean model\?"
-    ):
-        build_stage(stage, MemoryConnector([]))
-
-
-@pytest.mark.parametrize(("reranker", "option"), [("llm-pairwise", "model"), ("collapse", "field")])
-def test_an_option_that_a_reranker_needs_is_asked_for(reranker: str, option: str) -> None:
-    stage = StageSettings(reranker=reranker)
-    with pytest.raises(ConfigError, match=f"{reranker!r} needs the option {option!r}"):
-        build_stage(stage, MemoryConnector([]))

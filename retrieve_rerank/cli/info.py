@@ -13,7 +13,8 @@ from retrieve_rerank.cli.options import field_options, index_option, json_option
 from retrieve_rerank.cli.results import write_json
 from retrieve_rerank.config import index_names, open_index
 from retrieve_rerank.models.devices import devices
-from retrieve_rerank.settings import APP, Settings, config_file, load_settings
+from retrieve_rerank.settings import Settings, load_settings
+from retrieve_rerank.settings_file import APP, config_file
 
 
 @click.command()

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 import click
 
 from retrieve_rerank.config import reranker_of
-from retrieve_rerank.settings import ENV_PREFIX, FieldSettings, Settings, StageSettings
+from retrieve_rerank.settings import FieldSettings, Settings, StageSettings
+from retrieve_rerank.settings_file import ENV_PREFIX
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Command], Command]
