@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from retrieve_rerank.errors import InputError
 from retrieve_rerank.types import Document
 
 _FIELD = re.compile(r"\{([\w.\-]+)\}")
@@ -26,8 +27,19 @@ class Template:
     pattern: str = "{title} {text}"
 
     def render(self, document: Document) -> str:
-        """Fill in one document, without white space at either end."""
-        return _FIELD.sub(lambda match: _field(document, match[1]), self.pattern).strip()
+        """Fill in one document, as `readable`, without white space at either end."""
+        filled = _FIELD.sub(lambda match: _field(document, match[1]), self.pattern)
+        return readable(filled).strip()
+
+
+def readable(text: str) -> str:
+    """Replace halves of surrogate pairs, which JSON can hold and tokenisers refuse, by "?".
+
+    Raises InputError for what is no text.
+    """
+    if not isinstance(text, str):
+        raise InputError(f"expected a text; got {text!r:.60}")
+    return text if text.isascii() else text.encode(errors="replace").decode()
 
 
 def _field(document: Document, path: str) -> str:

@@ -22,5 +22,9 @@ def test_only_fields_are_replaced(pattern: str, rendered: str) -> None:
     assert Template(pattern).render(WINGS) == rendered
 
 
+def test_half_a_surrogate_pair_becomes_a_question_mark() -> None:
+    assert Template("{text}").render(Document("d", "a \ud83d b – c")) == "a ? b – c"
+
+
 def test_a_document_without_title_has_no_leading_space() -> None:
     assert Template().render(Document("d", "text")) == "text"

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from retrieve_rerank.errors import ModelError, ModelNotFoundError
+from retrieve_rerank.errors import InputError, ModelError, ModelNotFoundError
 from retrieve_rerank.models.calibration import Calibration, read_calibration
 from retrieve_rerank.models.late_interaction import LateInteraction, read_late_interaction
 from retrieve_rerank.models.sparse_layout import Splade, read_router, read_splade
@@ -31,6 +31,7 @@ LEXICAL_WEIGHTS = "sparse_linear.safetensors"
 DEFAULT_MAX_TOKENS = 512
 """For a checkpoint that records no limit."""
 
+_FEWEST_TOKENS = 8  # special tokens of a pair, four at most, and something of both texts
 _UNLIMITED = 10**9  # transformers writes 10**30 where a tokenizer has no limit
 _NETWORKS = ("Transformer", "MLMTransformer")
 _MODULES = (
@@ -136,6 +137,16 @@ class ModelFolder:
         found = re.search(r"^license:\s*(\S+)", front_matter, re.MULTILINE)
         return found[1] if found else None
 
+    def with_max_tokens(self, max_tokens: int) -> ModelFolder:
+        """Read so many tokens; raise InputError for more than the network has positions for."""
+        most = _positions(self.config) or _UNLIMITED
+        if not _FEWEST_TOKENS <= max_tokens <= most:
+            raise InputError(
+                f"{self.path} can read {_FEWEST_TOKENS} to {most:,} tokens of a pair; got"
+                f" {max_tokens}"
+            )
+        return replace(self, max_tokens=max_tokens)
+
     def special_token(self, name: str) -> str | None:
         """Return one of the tokenizer's special tokens: "pad_token", "mask_token", …"""
         token = self.tokenizer.get(name)
@@ -235,11 +246,15 @@ def _max_tokens(
     stated = lengths.get("max_seq_length") or processor.get("model_max_length")
     if stated:
         return int(stated)
+    limits = (_positions(config), tokenizer.get("model_max_length"))
+    return int(min((n for n in limits if n and 0 < n < _UNLIMITED), default=DEFAULT_MAX_TOKENS))
+
+
+def _positions(config: Mapping[str, Any]) -> int | None:
     positions = config.get("max_position_embeddings")
     if positions and config.get("model_type") in ("roberta", "xlm-roberta", "camembert"):
         positions -= config.get("pad_token_id", 1) + 1  # their positions start after the padding's
-    known = [n for n in (positions, tokenizer.get("model_max_length")) if n and 0 < n < _UNLIMITED]
-    return int(min(known, default=DEFAULT_MAX_TOKENS))
+    return positions
 
 
 def _pooling(modules: Iterable[Module]) -> tuple[str, ...]:

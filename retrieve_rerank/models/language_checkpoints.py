@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 
 from retrieve_rerank.errors import ModelError
 from retrieve_rerank.models.folder import DEFAULT_MAX_TOKENS, ModelFolder, read_json
-from retrieve_rerank.models.loading import Checkpoint
+from retrieve_rerank.models.loading import Checkpoint, check_threads
 from retrieve_rerank.models.network_files import choose_network, missing_network, wants_gpu
 from retrieve_rerank.models.resolving import resolve
 
@@ -67,8 +67,9 @@ def load_network(
 
     `kind` is one of its Auto classes, or a network's own with its `config`; `renamed` are patterns
     of weights' names, and what to put in their place. `threads` bounds the CPU threads, all cores
-    when None. Raises ModelError where weights are missing.
+    when None. Raises ModelError where weights are missing, and ConfigError for `threads` below 1.
     """
+    check_threads(threads)
     if threads is not None:
         torch.set_num_threads(threads)
     folder, device = checkpoint.folder.path, checkpoint.device

@@ -8,12 +8,12 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-from retrieve_rerank.errors import MissingExtraError, ModelError
+from retrieve_rerank.errors import ConfigError, MissingExtraError, ModelError
 from retrieve_rerank.models.backend import Backend
 from retrieve_rerank.models.encoder import TextEncoder
 from retrieve_rerank.models.folder import MODULE_WEIGHTS, ModelFolder, read_folder
@@ -133,13 +133,17 @@ def load_pair_model(
     device: str = "auto",
     threads: int | None = None,
     label: Label | None = None,
+    max_tokens: int | None = None,
 ) -> PairModel:
     """Load a cross-encoder: an alias, a folder, or a hub id; arguments as for `load_encoder`.
 
     `label` says what the score of a model with several labels is, as for `choose_label`, which
-    raises InputError where it is missing.
+    raises InputError where it is missing. `max_tokens` is how many it reads of a pair; the
+    checkpoint's own limit when None.
     """
     checkpoint = find_checkpoint(name, device=device)
+    if max_tokens is not None:
+        checkpoint = replace(checkpoint, folder=checkpoint.folder.with_max_tokens(max_tokens))
     if checkpoint.folder.labels is None:
         raise ModelError(f"{name} is an encoder; expected a model that scores pairs of texts")
     label_score = choose_label(checkpoint.folder.label_names, label, model=name)
@@ -158,8 +162,10 @@ def load_backend(
 ) -> Backend:
     """Load the network, with its head over the vocabulary where that is asked for.
 
-    Raises MissingExtraError where it needs torch, which is not installed.
+    Raises MissingExtraError where it needs torch, which is not installed, and ConfigError for
+    `threads` below 1.
     """
+    check_threads(threads)
     folder = checkpoint.folder
     if checkpoint.network.form != "safetensors":
         openvino = import_module("retrieve_rerank.models.openvino_backend")
@@ -176,6 +182,12 @@ def load_backend(
         threads=threads,
     )
     return backend
+
+
+def check_threads(threads: int | None) -> None:
+    """Raise ConfigError for a number of threads that no library takes."""
+    if threads is not None and threads < 1:
+        raise ConfigError(f"threads must be at least 1; got {threads}")
 
 
 def _torch_backend(name: str) -> ModuleType:

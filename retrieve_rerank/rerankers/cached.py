@@ -16,6 +16,7 @@ from cachetools import LRUCache
 
 from retrieve_rerank.base import Judgment, Scorer
 from retrieve_rerank.errors import ConfigError, InputError
+from retrieve_rerank.template import readable
 from retrieve_rerank.types import Hit, rescore
 
 MEMORY_ENTRIES = 1 << 18
@@ -155,7 +156,7 @@ class Cached(Scorer):
 
     def _key(self, query: str, text: str) -> bytes:
         # Lengths first, so that no two pairs of query and text run together to the same bytes.
-        parts = [part.encode("utf-8", "surrogatepass") for part in (self.fingerprint, query, text)]
+        parts = [readable(part).encode() for part in (self.fingerprint, query, text)]
         head = b"".join(len(part).to_bytes(8, "little") for part in parts)
         return hashlib.blake2b(head + b"".join(parts), digest_size=16).digest()
 

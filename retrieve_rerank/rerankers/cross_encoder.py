@@ -6,7 +6,7 @@ Knows nothing of how the model is run; `models` does.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +19,7 @@ from retrieve_rerank.models.folder import SETTINGS_FILE, read_json
 from retrieve_rerank.models.labels import Label
 from retrieve_rerank.models.loading import load_pair_model
 from retrieve_rerank.models.pair_model import PairModel
-from retrieve_rerank.rerankers.drop_in import DropIn
+from retrieve_rerank.rerankers.drop_in import DropIn, readable_pairs
 from retrieve_rerank.template import Template
 from retrieve_rerank.types import Hit, rescore
 
@@ -39,13 +39,18 @@ class CrossEncoder(DropIn):
     several labels: a number from 0, a name, or "expectation" for what their probabilities expect.
     `calibration` is the folder in which `rr calibrate` has put one, where that is not the model's
     own.
+
+    `max_length` is how many tokens of query and text the model reads, special tokens included,
+    where that is not what the checkpoint records. It, `device`, `threads` and `label` are for a
+    model given by name. `num_labels` is taken for the sake of code written for
+    sentence-transformers: it must be what the checkpoint has.
     """
 
     name = "cross-encoder"
 
     def __init__(
         self,
-        model: PairModel | str = DEFAULT_MODEL,
+        model: PairModel | Path | str = DEFAULT_MODEL,
         *,
         device: str = "auto",
         threads: int | None = None,
@@ -53,14 +58,24 @@ class CrossEncoder(DropIn):
         long_documents: Literal["truncate", "passages"] = "truncate",
         label: Label | None = None,
         calibration: Path | str | None = None,
+        max_length: int | None = None,
+        num_labels: int | None = None,
     ) -> None:
         if long_documents not in ("truncate", "passages"):
             raise InputError(
                 f'long_documents must be "truncate" or "passages"; got {long_documents!r}'
             )
-        if isinstance(model, str):
-            model = load_pair_model(model, device=device, threads=threads, label=label)
+        if isinstance(model, Path | str):
+            model = load_pair_model(
+                str(model), device=device, threads=threads, label=label, max_tokens=max_length
+            )
         self.model = model
+        self.num_labels = model.folder.labels or 1
+        if num_labels not in (None, self.num_labels):
+            raise InputError(
+                f"{model.name} gives each pair {self.num_labels} labels; num_labels={num_labels}"
+                " would need a head that has yet to be trained"
+            )
         if template is None:
             self.template = model.template
         else:
@@ -71,7 +86,8 @@ class CrossEncoder(DropIn):
     @property
     def fingerprint(self) -> str:
         """The model's, with what else its scores depend on."""
-        return f"{self.model.fingerprint} {self.model.label_score} {self.long_documents}"
+        how = f"{self.model.label_score} {self.long_documents} {self.model.max_tokens}"
+        return f"{self.model.fingerprint} {how}"
 
     def probabilities(self, scores: Sequence[float]) -> list[float] | None:
         """Turn scores into probabilities of relevance; None where the model has no calibration."""
@@ -81,8 +97,8 @@ class CrossEncoder(DropIn):
         """Score each text against the query; raw logits, higher is more relevant."""
         return self._score([(query, text) for text in texts])[0]
 
-    def score_pairs(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
-        """Score each (query, text) as `score` does, all in one go."""
+    def score_pairs(self, pairs: Iterable[tuple[str, str]]) -> list[float]:
+        """Score each (query, text) as `score` does, all in one go; raise InputError for others."""
         return self._score(pairs)[0]
 
     def judge(self, query: str, hits: Sequence[Hit]) -> Judgment:
@@ -106,7 +122,8 @@ class CrossEncoder(DropIn):
             raise ModelError(f"{file} holds no calibration of these scores; rr calibrate makes one")
         return found
 
-    def _score(self, pairs: Sequence[tuple[str, str]]) -> tuple[list[float], int]:
+    def _score(self, given: Iterable[tuple[str, str]]) -> tuple[list[float], int]:
+        pairs = readable_pairs(given)
         if not pairs:
             return [], 0
         if self.long_documents == "truncate":

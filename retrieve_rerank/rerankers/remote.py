@@ -19,7 +19,7 @@ from retrieve_rerank.errors import ModelError, ScoreError
 from retrieve_rerank.models.http import JsonServer, read_url, without_credentials
 from retrieve_rerank.models.rerank_apis import RERANK_APIS
 from retrieve_rerank.rerankers.drop_in import DropIn
-from retrieve_rerank.template import Template
+from retrieve_rerank.template import Template, readable
 from retrieve_rerank.types import Hit, rescore
 
 _EXAMPLES = "cohere:rerank-v3.5, jina:MODEL, voyage:rerank-2.5, tei:http://host:8080, vllm:URL"
@@ -193,7 +193,7 @@ class Remote(DropIn):
 
 
 def _sent(text: str) -> str:
-    return text if text.strip() else _EMPTY
+    return readable(text) if readable(text).strip() else _EMPTY
 
 
 def _number(given: object) -> float:

@@ -94,6 +94,8 @@ def test_query_and_text_do_not_run_together(cache: ScoreCache) -> None:
     cached.score("a", ["bc"])
     assert scorer.scored == 2
     assert cached.score("\ud800", ["lone surrogate"]) == [0.0]
+    with pytest.raises(InputError, match="expected a text; got None"):
+        cached.score("a", [None])  # type: ignore[list-item]
 
 
 def test_a_file_outlives_the_process_that_wrote_it(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from retrieve_rerank import Document, Retriever, Template, rank
 from retrieve_rerank.connectors.memory import MemoryConnector
-from retrieve_rerank.errors import InputError
+from retrieve_rerank.errors import ConfigError, InputError
 from retrieve_rerank.rerankers.cross_encoder import CrossEncoder
 from tests.models.tiny import MAX_TOKENS, QUERY, TEXTS, make_model
 
@@ -92,6 +92,19 @@ def test_a_long_document_scores_as_its_best_passage(folder: Path, reranker: Cros
 def test_an_unknown_way_with_long_documents_is_an_error(folder: Path) -> None:
     with pytest.raises(InputError, match='"truncate" or "passages"; got \'cut\''):
         CrossEncoder(str(folder), long_documents="cut")  # type: ignore[arg-type]
+
+
+def test_half_a_surrogate_pair_does_not_stop_a_search(reranker: CrossEncoder) -> None:
+    halved = "wing \ud83d flutter"
+    assert reranker.score(halved, [halved]) == reranker.score("wing ? flutter", ["wing ? flutter"])
+    hits = rank((Document(str(n), text), 0.0) for n, text in enumerate([halved, "short"]))
+    assert len(reranker.judge(QUERY, hits).hits) == 2
+
+
+@pytest.mark.parametrize("threads", [0, -1])
+def test_a_number_of_threads_that_cannot_be_is_an_error(folder: Path, threads: int) -> None:
+    with pytest.raises(ConfigError, match=f"threads must be at least 1; got {threads}"):
+        CrossEncoder(folder, threads=threads)
 
 
 def test_nothing_to_score_gives_nothing(reranker: CrossEncoder) -> None:

@@ -16,12 +16,16 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.rerankers.cross_encoder import CrossEncoder
-from retrieve_rerank.rerankers.drop_in import sigmoid
+from retrieve_rerank.rerankers.drop_in import DropIn, sigmoid
 from tests.models.tiny import FAMILIES, QUERY, TEXTS, make_model
 from tests.overlap import OverlapScorer
 
 OTHER = "short mats"
 PAIRS = [(QUERY, TEXTS[0]), (OTHER, TEXTS[2]), (QUERY, TEXTS[3]), (OTHER, TEXTS[4])]
+
+
+class OverlapPairs(DropIn, OverlapScorer):
+    """A scorer of another kind, with their methods."""
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -106,10 +110,91 @@ def test_nothing_to_score_gives_nothing(ours: CrossEncoder) -> None:
     assert ours.score_pairs([]) == []
 
 
-@pytest.mark.parametrize("inputs", [[QUERY, "text"], [(QUERY,)], [(QUERY, "a", "b")]])
+@pytest.mark.parametrize("inputs", [[(QUERY,)], [(QUERY, "a", "b")], [None], 3, "text"])
 def test_what_is_no_pair_is_an_error(ours: CrossEncoder, inputs: Any) -> None:
+    for method in (ours.predict, ours.score_pairs, ours.compute_score, OverlapPairs().predict):
+        with pytest.raises(InputError, match=r"expected pairs of \(query, text\); got"):
+            method(inputs)
     with pytest.raises(InputError, match=r"expected pairs of \(query, text\); got"):
-        ours.predict(inputs)
+        ours.score_pairs([QUERY, "text"])  # type: ignore[list-item]  # which predict takes as one
+
+
+@pytest.mark.parametrize("text", [None, 7, b"text"])
+def test_what_is_no_text_is_an_error(ours: CrossEncoder, text: Any) -> None:
+    for asked in (
+        lambda: ours.score(QUERY, ["a", text]),
+        lambda: ours.score(text, ["a"]),
+        lambda: ours.predict([(QUERY, text)]),
+        lambda: ours.rank(QUERY, [text]),
+    ):
+        with pytest.raises(InputError, match="expected a text; got"):
+            asked()
+
+
+def test_any_iterable_of_pairs_is_read_once(ours: CrossEncoder) -> None:
+    expected = ours.predict(PAIRS)
+    assert len(expected) == len(PAIRS)
+    for inputs in (iter(PAIRS), (pair for pair in PAIRS), np.array(PAIRS), tuple(PAIRS)):
+        assert ours.predict(inputs) == pytest.approx(expected, abs=1e-6)
+    assert ours.compute_score(iter(PAIRS)) == pytest.approx(expected.tolist(), abs=1e-6)
+
+
+@pytest.mark.parametrize("pair", [PAIRS[0], list(PAIRS[0]), np.array(PAIRS[0])])
+def test_one_pair_gives_one_number_as_with_sentence_transformers(
+    models: tuple[Peer, CrossEncoder], pair: Any
+) -> None:
+    peer, ours = models
+    expected = peer.predict(pair, activation_fn=torch.nn.Identity())
+
+    found = ours.predict(pair)
+    assert found.shape == expected.shape == ()
+    assert float(found) == pytest.approx(float(expected), abs=1e-5)
+
+
+@pytest.mark.parametrize("to_numpy", [True, False])
+@pytest.mark.parametrize("to_tensor", [True, False])
+@pytest.mark.parametrize("inputs", [PAIRS, []])
+def test_scores_come_in_the_form_that_sentence_transformers_gives(
+    models: tuple[Peer, CrossEncoder], to_numpy: bool, to_tensor: bool, inputs: Any
+) -> None:
+    options: Any = {
+        "activation_fn": torch.nn.Identity(),
+        "apply_softmax": True,
+        "convert_to_numpy": to_numpy,
+        "convert_to_tensor": to_tensor,
+    }
+    expected: Any = models[0].predict(inputs, **options)
+    found = models[1].predict(inputs, num_workers=0, **options)
+
+    assert type(found) is type(expected)
+    assert [type(each) for each in found] == [type(each) for each in expected]
+    assert [float(each) for each in found] == pytest.approx(
+        [float(each) for each in expected], abs=1e-5
+    )
+
+
+def test_a_softmax_over_several_labels_is_refused(tmp_path: Path) -> None:
+    ours = CrossEncoder(make_model(tmp_path, "bert", labels=3), label=1, device="cpu")
+    assert ours.num_labels == 3
+    with pytest.raises(InputError, match="apply_softmax is over all 3 labels"):
+        ours.predict(PAIRS, apply_softmax=True)
+
+
+def test_max_length_shortens_what_is_read_as_with_sentence_transformers(tmp_path: Path) -> None:
+    folder = make_model(tmp_path, "bert", labels=1)
+    peer = Peer(str(folder), device="cpu", max_length=12, num_labels=1)
+    ours = CrossEncoder(folder, device="cpu", max_length=12, num_labels=1)
+    whole = CrossEncoder(folder, device="cpu")
+
+    expected = peer.predict(PAIRS, activation_fn=torch.nn.Identity())
+    assert ours.predict(PAIRS) == pytest.approx(expected, abs=1e-5)
+    assert ours.predict(PAIRS) != pytest.approx(whole.predict(PAIRS), abs=1e-5)
+    assert ours.fingerprint != whole.fingerprint
+    for length in (0, 10_000):
+        with pytest.raises(InputError, match=f"can read 8 to 64 tokens of a pair; got {length}"):
+            CrossEncoder(folder, max_length=length)
+    with pytest.raises(InputError, match="num_labels=2 would need a head"):
+        CrossEncoder(folder, num_labels=2)
 
 
 def test_pairs_of_any_scorer_are_scored_query_by_query() -> None:

@@ -17,7 +17,7 @@ from retrieve_rerank.errors import ScoreError
 from retrieve_rerank.models.language_model import Answers
 from retrieve_rerank.rerankers.drop_in import DropIn
 from retrieve_rerank.rerankers.llm.pair_prompts import PairPrompt
-from retrieve_rerank.template import Template
+from retrieve_rerank.template import Template, readable
 from retrieve_rerank.types import Hit, rescore
 
 P = TypeVar("P", bound=PairPrompt)
@@ -80,6 +80,7 @@ class Pointwise(DropIn, Generic[P]):
     ) -> tuple[list[float], int]:
         if not texts:
             return [], 0
+        query, texts = readable(query), [readable(text) for text in texts]
         different = list(dict.fromkeys(texts))
         told = self.instruction if instruction is None else instruction
         answers = self._ask(query, different, told)

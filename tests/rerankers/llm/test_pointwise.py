@@ -282,6 +282,15 @@ def test_a_texts_score_does_not_depend_on_the_others(scorer: Scorer) -> None:
     assert pairs == pytest.approx(together, abs=1e-5)
 
 
+def test_half_a_surrogate_pair_does_not_stop_a_search(scorer: Scorer) -> None:
+    halved = "\ud83d wing"
+    assert scorer.score(halved, [halved, "b"]) == pytest.approx(
+        scorer.score("? wing", ["? wing", "b"]), abs=1e-5
+    )
+    with pytest.raises(InputError, match="expected a text; got None"):
+        scorer.score(QUERY, [None])  # type: ignore[list-item]
+
+
 def test_nothing_to_score_gives_nothing(scorer: Scorer) -> None:
     assert scorer.score(QUERY, []) == []
     assert scorer.judge(QUERY, []).hits == []
