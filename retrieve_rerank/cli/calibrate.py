@@ -24,7 +24,7 @@ from retrieve_rerank.models.calibration import (
     write_calibration,
 )
 from retrieve_rerank.models.folder import SETTINGS_FILE
-from retrieve_rerank.models.resolving import local_folder
+from retrieve_rerank.models.resolving import local_folder, shown_name
 from retrieve_rerank.rerankers.cross_encoder import CrossEncoder
 from retrieve_rerank.settings import load_settings
 
@@ -116,8 +116,8 @@ def _own_folder(model: str) -> Path:
     own = local_folder(model)
     if own is None or not os.access(own, os.W_OK):
         raise InputError(
-            f"the calibration of {model} cannot be kept with it; give a folder with --output, and"
-            " name that to the reranker with its option calibration"
+            f"the calibration of {shown_name(model)} cannot be kept with it; give a folder with"
+            " --output, and name that to the reranker with its option calibration"
         )
     return own
 

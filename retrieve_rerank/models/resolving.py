@@ -5,12 +5,15 @@ Knows nothing of what is in a folder.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 
 from retrieve_rerank.errors import ModelNotFoundError
+from retrieve_rerank.models.embedding_apis import APIS
+from retrieve_rerank.models.rerank_apis import RERANK_APIS
 
 _BUNDLED = Path(__file__).parent / "bundled"
 
@@ -113,10 +116,13 @@ def resolve(name: str, *, on_gpu: bool = False) -> Path:
         return folder
     repository = ALIASES[name].repository if name in ALIASES else name
     parts = repository.split("/")
-    if len(parts) != 2 or not all(parts) or parts[0] in (".", "..", "~"):
+    if len(parts) != 2 or not all(parts) or parts[0] in (".", "..", "~") or ":" in name:
+        wrong = f"no model {shown_name(name)!r}"
+        if _is_service(name):
+            wrong = f"{shown_name(name)} is run by a service: nothing to load or inspect is here"
         raise ModelNotFoundError(
-            f"no model {name!r}; expected a folder, a hub id such as 'BAAI/bge-m3', or a short"
-            " name of `rr models list`"
+            f"{wrong}; expected a folder, a hub id such as 'BAAI/bge-m3', or a short name of"
+            " `rr models list`"
         )
     # Imported here because it takes longer than loading the bundled encoder.
     return Path(import_module("retrieve_rerank.models.hub").download(repository, on_gpu=on_gpu))
@@ -127,14 +133,28 @@ def local_folder(name: str) -> Path | None:
     bundled = _BUNDLED / name
     if name in ALIASES and bundled.is_dir():
         return bundled
-    folder = Path(name).expanduser()
-    return folder if name and folder.is_dir() else None
+    folder = os.path.expanduser(name)
+    return Path(folder) if os.path.isdir(folder) else None
+
+
+def shown_name(name: str) -> str:
+    """Return what messages may call a model: of `tei:http://…` the kind, as a URL can hold a
+    password.
+    """
+    kind, colon, _ = name.partition(":")
+    return f"{kind}:…" if colon else name
+
+
+def _is_service(name: str) -> bool:
+    kind, colon, _ = name.partition(":")
+    return bool(colon) and (kind in RERANK_APIS or kind in APIS)
 
 
 def portable_name(name: str) -> str:
     """Return what loads a model from whatever folder one works in: the name, or its full path."""
-    folder = Path(name).expanduser()
-    return str(folder.absolute()) if name not in ALIASES and folder.is_dir() else name
+    folder = os.path.expanduser(name)
+    is_folder = name not in ALIASES and os.path.isdir(folder)
+    return str(Path(folder).absolute()) if is_folder else name
 
 
 def prompts_of(name: str) -> Mapping[str, str]:

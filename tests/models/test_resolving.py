@@ -24,6 +24,30 @@ def test_what_is_no_model_says_what_was_expected(name: str) -> None:
         resolve(name)
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("tei:http://u:PASSWORD@h", "^tei:… is run by a service: nothing to load or inspect is"),
+        ("cohere:rerank-v3.5", "^cohere:… is run by a service"),
+        ("openai:text-embedding-3-small", "^openai:… is run by a service"),
+        ("teii:http://u:PASSWORD@h", "^no model 'teii:…'; expected a folder, a hub id"),
+        ("tei:u:PASSWORD@h/x", "^tei:… is run by a service"),
+    ],
+)
+def test_what_a_service_runs_is_no_folder_and_its_password_is_not_shown(
+    name: str, message: str
+) -> None:
+    with pytest.raises(ModelNotFoundError, match=message) as caught:
+        resolve(name)
+    assert "PASSWORD" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["~nobody-of-this-name/model", "a" * 5000])
+def test_a_path_that_cannot_be_is_no_model(name: str) -> None:
+    with pytest.raises(ModelNotFoundError, match="no model"):
+        resolve(name)
+
+
 def test_aliases_are_hub_ids_and_short() -> None:
     for alias, model in ALIASES.items():
         assert re.fullmatch(r"[\w.-]+/[\w.-]+", model.repository)
