@@ -6,6 +6,7 @@ Knows no model.
 from __future__ import annotations
 
 import hashlib
+import logging
 import sqlite3
 import threading
 import weakref
@@ -18,6 +19,8 @@ from retrieve_rerank.base import Judgment, Scorer
 from retrieve_rerank.errors import ConfigError, InputError
 from retrieve_rerank.template import readable
 from retrieve_rerank.types import Hit, rescore
+
+logger = logging.getLogger(__name__)
 
 MEMORY_ENTRIES = 1 << 18
 """Scores kept in memory: about 50 MB."""
@@ -37,7 +40,8 @@ class ScoreCache:
     """(scorer, query, text) → score, bounded; safe to share between threads.
 
     Given a file, scores outlive the process, and the oldest go first when it is full. The file
-    holds hashes and numbers, no text.
+    holds hashes and numbers, no text. One that cannot be read or written is warned of once, and
+    left alone from then on: a search must not fail, or wait again and again, for want of it.
     """
 
     def __init__(self, path: Path | None = None, *, entries: int | None = None) -> None:
@@ -48,8 +52,17 @@ class ScoreCache:
         in_memory = min(self.entries, MEMORY_ENTRIES)
         self._recent: LRUCache[bytes, float] = LRUCache(maxsize=in_memory)
         self._lock = threading.Lock()
-        self._file = _open(path) if path else None
-        if self._file is not None:
+        self.problem: str | None = None
+        """Why scores are kept in memory alone, where they should be in a file."""
+        self._path = path
+        self._file: sqlite3.Connection | None = None
+        if path is None:
+            return
+        try:
+            self._file = _open(path)
+        except (OSError, sqlite3.Error) as exc:
+            self._do_without(exc)
+        else:
             weakref.finalize(self, self._file.close)
 
     def find(self, keys: Sequence[bytes]) -> dict[bytes, float]:
@@ -57,8 +70,11 @@ class ScoreCache:
         with self._lock:
             found = {key: self._recent[key] for key in keys if key in self._recent}
             missing = [key for key in keys if key not in found]
-            for start in range(0, len(missing) if self._file else 0, _KEYS_AT_ONCE):
-                found.update(self._stored(missing[start : start + _KEYS_AT_ONCE]))
+            try:
+                for start in range(0, len(missing) if self._file else 0, _KEYS_AT_ONCE):
+                    found.update(self._stored(missing[start : start + _KEYS_AT_ONCE]))
+            except sqlite3.Error as exc:
+                self._do_without(exc)
         return found
 
     def keep(self, scores: Mapping[bytes, float]) -> None:
@@ -67,12 +83,15 @@ class ScoreCache:
             self._recent.update(scores)
             if self._file is None or not scores:
                 return
-            with self._file:
-                self._file.executemany(_KEEP, scores.items())
-                [count] = self._file.execute(_COUNT).fetchone()
-                if count > self.entries:
-                    surplus = count - self.entries + int(_DELETED_AT_ONCE * self.entries)
-                    self._file.execute(_FORGET, [surplus])
+            try:
+                with self._file:
+                    self._file.executemany(_KEEP, scores.items())
+                    [count] = self._file.execute(_COUNT).fetchone()
+                    if count > self.entries:
+                        surplus = count - self.entries + int(_DELETED_AT_ONCE * self.entries)
+                        self._file.execute(_FORGET, [surplus])
+            except sqlite3.Error as exc:
+                self._do_without(exc)
 
     def _stored(self, keys: Sequence[bytes]) -> dict[bytes, float]:
         assert self._file is not None
@@ -81,6 +100,13 @@ class ScoreCache:
         stored: dict[bytes, float] = dict(self._file.execute(select, keys))
         self._recent.update(stored)
         return stored
+
+    def _do_without(self, exc: Exception) -> None:
+        self.problem = f"scores are not kept in {self._path}: {exc}"
+        logger.warning("%s; they are kept in memory until this process ends", self.problem)
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
 
 class Cached(Scorer):
@@ -149,7 +175,12 @@ class Cached(Scorer):
         found = {self._key_of(query, hit): hit.score for hit in fresh.hits}
         self.cache.keep(found)
         scores = [{**known, **found}[self._key_of(query, hit)] for hit in hits]
-        return fresh._replace(hits=rescore(hits, scores), cache_hits=len(hits) - len(found))
+        problem = self.cache.problem
+        return fresh._replace(
+            hits=rescore(hits, scores),
+            cache_hits=len(hits) - len(found),
+            notes=(*fresh.notes, problem) if problem else fresh.notes,
+        )
 
     def _key_of(self, query: str, hit: Hit) -> bytes:
         return self._key(query, self.template.render(hit.document))
@@ -162,16 +193,13 @@ class Cached(Scorer):
 
 
 def _open(path: Path) -> sqlite3.Connection:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = sqlite3.connect(path, timeout=_BUSY_S, check_same_thread=False)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = sqlite3.connect(path, timeout=_BUSY_S, check_same_thread=False)
-        try:
-            file.execute("PRAGMA journal_mode = WAL")
-            file.execute("PRAGMA synchronous = NORMAL")
-            file.execute(_SCHEMA)
-        except BaseException:
-            file.close()
-            raise
-    except (OSError, sqlite3.Error) as exc:
-        raise ConfigError(f"cannot keep scores in {path}: {exc}") from exc
+        file.execute("PRAGMA journal_mode = WAL")
+        file.execute("PRAGMA synchronous = NORMAL")
+        file.execute(_SCHEMA)
+    except BaseException:
+        file.close()
+        raise
     return file

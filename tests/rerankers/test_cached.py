@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
+import sqlite3
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -155,12 +157,62 @@ def test_a_pipeline_reports_cache_hits(cache: ScoreCache) -> None:
     assert [retriever.search("wing").stages[1].cache_hits for _ in range(2)] == [0, 5]
 
 
-def test_what_cannot_be_cached_is_an_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize("where", ["text", "text/scores.db", "."])
+def test_a_file_that_cannot_be_opened_is_done_without(
+    tmp_path: Path, where: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "text").write_text("not a database " * 100)
+    path = tmp_path / where
+    cached = Cached(Counting(), ScoreCache(path))
+    [record] = caplog.records
+    assert record.getMessage().startswith(f"scores are not kept in {path}: ")
+    assert "they are kept in memory until this process ends" in record.getMessage()
+    assert_serves(cached, note=f"scores are not kept in {path}: ")
+    assert len(caplog.records) == 1
+
+
+def test_a_file_that_is_broken_inside_is_done_without(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "scores.db"
+    keys = [n.to_bytes(16, "little") for n in range(2000)]
+    filled = ScoreCache(path)
+    filled.keep(dict.fromkeys(keys, 1.0))
+    del filled
+    pages = path.read_bytes()
+    path.write_bytes(pages[:4096] + b"\xa5" * (len(pages) - 4096))
+    cache = ScoreCache(path)
+    assert_serves(Cached(Counting(), cache), note=f"scores are not kept in {path}: ")
+    assert cache.find(keys) == {}
+    assert len(caplog.records) == 1
+
+
+def test_a_file_that_another_process_locks_is_done_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("retrieve_rerank.rerankers.cached._BUSY_S", 0.05)
+    path = tmp_path / "scores.db"
+    cached = Cached(Counting(), ScoreCache(path))
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        assert cached.score("lift", ["lift"]) == [1.0]
+        [record] = caplog.records
+        assert "database is locked" in record.getMessage()
+        assert_serves(cached, note="database is locked")
+        assert_serves(Cached(Counting(), ScoreCache(path)), note="database is locked")
+    assert len(caplog.records) == 2, "once for each cache"
+
+
+def assert_serves(cached: Cached, *, note: str) -> None:
+    """Scores, remembers in memory, and says what is amiss."""
+    assert cached.score("wing lift", ["wing", "lift wing"]) == [1.0, 2.0]
+    judgment = cached.judge("wing lift", hits("wing", "lift wing"))
+    assert judgment.cache_hits == 2
+    assert len([each for each in judgment.notes if note in each]) == 1
+
+
+def test_what_cannot_be_cached_is_an_error() -> None:
     with pytest.raises(ConfigError, match="overlap cannot be cached: it has no fingerprint"):
         Cached(OverlapScorer(), ScoreCache())
-    (tmp_path / "text").write_text("not a database " * 100)
-    for path in (tmp_path / "text", tmp_path / "text" / "scores.db", tmp_path):
-        with pytest.raises(ConfigError, match="cannot keep scores in"):
-            ScoreCache(path)
     with pytest.raises(InputError, match="entries must be at least 1"):
         ScoreCache(entries=-1)
