@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import platformdirs
@@ -18,7 +18,6 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    PositiveFloat,
     PositiveInt,
     Secret,
     SecretStr,
@@ -38,6 +37,11 @@ from pydantic_settings import (
 from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.settings_errors import explain
 from retrieve_rerank.settings_file import APP, ENV_PREFIX, config_file, read_config_file
+
+LONGEST_S = 1_000_000
+"""Eleven days: systems count longer waits in numbers that are too small for them."""
+
+Seconds = Annotated[float, Field(gt=0, le=LONGEST_S)]
 
 
 class FusionSettings(BaseModel):
@@ -98,7 +102,7 @@ class ConnectionSettings(FieldSettings):
         default=None, description="SHA-256 of the certificate that is trusted, in hexadecimal."
     )
     grpc: bool | None = Field(default=None, description="Whether to talk to Qdrant by gRPC.")
-    timeout_s: PositiveFloat | None = Field(
+    timeout_s: Seconds | None = Field(
         default=None, description="Seconds that one request may take."
     )
     num_candidates: PositiveInt | None = Field(
@@ -110,6 +114,7 @@ class ConnectionSettings(FieldSettings):
     oversample: float | None = Field(
         default=None,
         ge=0,
+        allow_inf_nan=False,
         description="How many times more candidates are taken from quantised vectors and "
         "compared again at full precision; 0 for none.",
     )
@@ -203,7 +208,7 @@ class Settings(BaseSettings, ConnectionSettings):
     candidates: PositiveInt = Field(
         default=100, description="Hits that the first stage fetches for the rerankers to judge."
     )
-    deadline_s: PositiveFloat | None = Field(
+    deadline_s: Seconds | None = Field(
         default=None,
         description="Seconds that a search may take; stages that cannot finish are given up.",
     )

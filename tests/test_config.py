@@ -87,6 +87,13 @@ def test_rr_config_names_the_file(home: Path, monkeypatch: pytest.MonkeyPatch) -
     [
         ("top_k = 0", "rr.toml: top_k: expected a value greater than 0; got 0"),
         ('top_k = "many"', "rr.toml: top_k: expected a valid integer, .*; got 'many'"),
+        (
+            "deadline_s = nan",
+            "rr.toml: deadline_s: expected a value less than or equal to 1000000; got nan",
+        ),
+        ("deadline_s = inf", "expected a value less than or equal to 1000000; got inf"),
+        ("timeout_s = inf", "timeout_s: expected a value less than or equal to 1000000$"),
+        ("oversample = inf", "oversample: expected a finite number$"),
         ("topk = 5", r"rr.toml: unknown key topk; did you mean top_k\?"),
         ('[indexes.docs]\nulr = "x"', r"rr.toml: unknown key indexes.docs.ulr; did you mean url\?"),
         ("[indexes.docs]\n", "rr.toml: indexes.docs.url: Field required"),

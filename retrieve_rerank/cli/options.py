@@ -5,19 +5,33 @@ Knows nothing of what a command does with them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
 from retrieve_rerank.config import reranker_of
-from retrieve_rerank.settings import FieldSettings, Settings, StageSettings
+from retrieve_rerank.settings import LONGEST_S, FieldSettings, Settings, StageSettings
 from retrieve_rerank.settings_file import ENV_PREFIX
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Command], Command]
 
 NO_RERANKER = "none"
+
+
+class NumberRange(click.FloatRange):
+    """A range that NaN, which is neither below nor above anything, is not in."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Read a number; exit code 2 where it is outside."""
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value} is not a number.", param, ctx)
+        return number
 
 
 def setting(
@@ -41,7 +55,7 @@ index_option = setting("index", type=click.STRING)
 top_k_option = setting("top_k", type=click.IntRange(min=1))
 candidates_option = setting("candidates", type=click.IntRange(min=1))
 deadline_option = setting(
-    "deadline_s", type=click.FloatRange(min=0, min_open=True), flag="--deadline"
+    "deadline_s", type=NumberRange(min=0, min_open=True, max=LONGEST_S), flag="--deadline"
 )
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Write JSON to stdout, one object a line."
@@ -60,7 +74,7 @@ def stage_options(command: Command) -> Command:
     for option in (
         click.option(
             "--weight",
-            type=click.FloatRange(0, 1),
+            type=NumberRange(0, 1),
             help="Share of the reranker's scores in the new order, the rest going to the first "
             "stage's.  [default: what the reranker recommends]",
         ),

@@ -235,6 +235,37 @@ def test_two_searches_started_together_both_answer(home: Path) -> None:
     assert [process.returncode for process in processes] == [0, 0]
 
 
+@pytest.mark.usefixtures("lexical")
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--weight", "nan", "nan is not a number."),
+        ("--weight", "inf", "inf is not in the range 0<=x<=1."),
+        ("--deadline", "nan", "nan is not a number."),
+        ("--deadline", "inf", "inf is not in the range 0<x<=1000000."),
+        ("--deadline", "1e300", "1e+300 is not in the range 0<x<=1000000."),
+    ],
+)
+def test_numbers_that_cannot_be_are_wrong_usage(
+    rr: Rr, option: str, value: str, message: str
+) -> None:
+    result = rr("search", "wing", "--rerank", "max-sim", option, value)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert message in result.stderr
+
+
+@pytest.mark.usefixtures("lexical")
+def test_a_deadline_from_the_environment_is_read_as_the_option_is(
+    rr: Rr, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RR_DEADLINE_S", "inf")
+    result = rr("search", "wing")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "inf is not in the range 0<x<=1000000." in result.stderr
+    monkeypatch.setenv("RR_DEADLINE_S", "1000000")
+    assert rr("search", "wing").exit_code == 0
+
+
 @pytest.mark.usefixtures("dense")
 def test_an_index_made_with_another_model_is_refused(rr: Rr, tmp_path: Path) -> None:
     [manifest] = (tmp_path / "home").rglob("manifest.json")
