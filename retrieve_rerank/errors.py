@@ -7,6 +7,7 @@ RetrieveRerankError
 ├── ModelError               a model that cannot be loaded or run
 │   ├── ModelNotFoundError
 │   ├── OutOfMemoryError     even one text alone takes more memory than there is
+│   ├── RequestError         a server of models cannot serve one request; it may serve others
 │   └── FidelityError        an exported model strays too far from the original
 ├── ConnectorError           a search backend failed
 │   ├── ConnectionFailedError    it cannot be reached, or broke off
@@ -67,6 +68,10 @@ class ModelNotFoundError(ModelError):
 
 class OutOfMemoryError(ModelError):
     """Even one text alone takes more memory than there is."""
+
+
+class RequestError(ModelError):
+    """A server of models refuses one request, or answers it with nonsense; others may go well."""
 
 
 class FidelityError(ModelError):

@@ -106,3 +106,7 @@ def run() -> None:
             sys.stderr.flush()
             os._exit(exc.code if isinstance(exc.code, int) else 0)
         raise
+    except OSError as exc:  # the disk that standard output goes to is full, above all
+        where = f"{exc.filename}: " if exc.filename else ""
+        click.echo(f"Error: {where}{exc.strerror or exc}", err=True)
+        os._exit(1)  # without another attempt to write what is left

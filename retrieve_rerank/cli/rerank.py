@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from retrieve_rerank.base import Judgment
@@ -9,7 +11,7 @@ from retrieve_rerank.cli.rerank_lines import read_task
 from retrieve_rerank.cli.results import write_json
 from retrieve_rerank.config import build_stage, reranker_of
 from retrieve_rerank.connectors.memory import MemoryConnector
-from retrieve_rerank.errors import RetrieveRerankError, ScoreError
+from retrieve_rerank.errors import InputError, RequestError, RetrieveRerankError, ScoreError
 from retrieve_rerank.settings import StageSettings
 from retrieve_rerank.sources.lines import STDIN, LineFile
 from retrieve_rerank.sources.records import Reason
@@ -26,6 +28,10 @@ from retrieve_rerank.sources.records import Reason
     metavar="NAME",
     help="max-sim, cross-encoder or remote.  [default: what the model is made for]",
 )
+@click.option(
+    "--label",
+    help="Which of a model's several labels is the score: its number or name, or expectation.",
+)
 @click.option("--top-k", type=click.IntRange(min=1), help="Documents to return.  [default: all]")
 @click.option(
     "--input",
@@ -34,30 +40,47 @@ from retrieve_rerank.sources.records import Reason
     default=STDIN,
     help="File to read; gzipped ones end in .gz.  [default: standard input]",
 )
-def command(model: str | None, reranker: str | None, top_k: int | None, path: str) -> None:
+def command(
+    model: str | None, reranker: str | None, label: str | None, top_k: int | None, path: str
+) -> None:
     """Rerank lists of documents, one JSON object a line.
 
     Reads {"query": "…", "documents": ["text" or {"id", "title", "text", …}, …]} and writes the
     same with the documents best first, each with its rank, score and original position (from 0),
     and its probability of relevance where the model is calibrated. What a document had of these
     before is kept under "previous", so that one `rr rerank` can read another's output. A line
-    that cannot be used is named on standard error and left out, and the exit code is 1.
+    that cannot be used, or that a service refuses, is named on standard error and left out, and
+    the exit code is 1. What would go wrong with every line, such as a refused key, ends the run.
     """
-    stage = {"reranker": reranker or reranker_of(model), **({"model": model} if model else {})}
+    stage: dict[str, Any] = {"reranker": reranker or reranker_of(model)}
+    if model is not None:
+        stage["model"] = model
+    if label is not None:
+        stage["label"] = int(label) if label.isdecimal() else label
     scorer = build_stage(StageSettings.model_validate(stage), MemoryConnector()).reranker
-    failed = texts = truncated = 0
+    done = failed = texts = truncated = 0
+    notes: set[str] = set()
     for number, line in LineFile(path).lines():
         if isinstance(line, bytes) and not line.strip():
             continue
         task = read_task(line)
         try:
             judgment = task if isinstance(task, Reason) else scorer.judge(task.query, task.hits)
-        except ScoreError as exc:
+        except (InputError, RequestError, ScoreError) as exc:
             judgment = Reason("no scores", str(exc))
+        except RetrieveRerankError as exc:
+            raise RetrieveRerankError(
+                f"stopped at line {number}, with {done} done and {failed} left out: {exc}"
+            ) from exc
         if isinstance(task, Reason) or not isinstance(judgment, Judgment):
             click.echo(f"Error: line {number}: {judgment}", err=True)
             failed += 1
             continue
+        for note in judgment.notes:
+            if note not in notes:
+                click.echo(f"Note: {note}", err=True)
+        notes.update(judgment.notes)
+        done += 1
         texts += len(task.hits)
         truncated += judgment.truncated
         hits = judgment.hits[:top_k]

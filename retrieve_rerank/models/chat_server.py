@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from retrieve_rerank.base import Vectors
-from retrieve_rerank.errors import InputError, ModelError
+from retrieve_rerank.errors import InputError, ModelError, RequestError
 from retrieve_rerank.models.completions import read_log_probabilities, read_text, request
 from retrieve_rerank.models.http import JsonServer, read_url, without_credentials
 from retrieve_rerank.models.language_model import Answers, Part, Piece, Prompt
@@ -174,7 +174,7 @@ class ChatServer:
         try:
             return read(answer)
         except (KeyError, IndexError, TypeError, AttributeError, ValueError) as exc:
-            raise ModelError(
+            raise RequestError(
                 f"{self.name} at {self._url} answered in another form than OpenAI-compatible"
                 f" servers do ({type(exc).__name__}: {str(exc)[:80]}); check the URL, and that it"
                 " tells log-probabilities where a method needs them"
@@ -186,7 +186,7 @@ class ChatServer:
             stripped[token.strip()] = max(value, stripped.get(token.strip(), -math.inf))
         found = [told.get(word, stripped.get(word.strip())) for word in words]
         if all(value is None for value in found):
-            raise ModelError(
+            raise RequestError(
                 f"none of {', '.join(words)} is among the {len(told)} likeliest answers of"
                 f" {self.name}; likeliest: {', '.join(list(told)[:5])}. Does the prompt fit it?"
             )

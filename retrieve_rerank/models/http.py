@@ -18,7 +18,7 @@ import httpx
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 from tenacity.wait import wait_random_exponential
 
-from retrieve_rerank.errors import ModelError
+from retrieve_rerank.errors import ModelError, RequestError
 from retrieve_rerank.models.background import clean_up, wait_for
 from retrieve_rerank.per_loop import PerLoop
 
@@ -35,6 +35,7 @@ MAX_ANSWER_BYTES = 64 << 20
 
 _CONNECT_S = 10.0  # a connection that takes longer counts as broken
 _JITTER = wait_random_exponential(multiplier=0.5, max=8)  # seconds
+_REFUSED = (400, 413, 422)  # for what stands in the request, or for its length
 _ERROR_LENGTH = 300  # characters of a server's own words
 # Searches that wait for a server must not wait for one another as well.
 _UNLIMITED = httpx.Limits(max_connections=None, max_keepalive_connections=100)
@@ -44,7 +45,7 @@ class JsonServer:
     """A server that answers in JSON; one may be shared by many threads and event loops.
 
     Requests that meet 429, 5xx or a broken connection are sent again, at most ATTEMPTS times in
-    all. Every failure is a ModelError.
+    all. Every failure is a ModelError: a RequestError where other requests may go well.
     """
 
     def __init__(
@@ -135,7 +136,7 @@ class JsonServer:
 
     def _failure(self, exc: Exception, url: str) -> ModelError:
         if isinstance(exc, _TooMuchError):
-            return ModelError(f"{self._name} answers with more than {MAX_ANSWER_BYTES} bytes")
+            return RequestError(f"{self._name} answers with more than {MAX_ANSWER_BYTES} bytes")
         if isinstance(exc, (httpx.ConnectTimeout, httpx.NetworkError, httpx.RemoteProtocolError)):
             return _UnavailableError(
                 f"{self._name} cannot be reached at {url} ({self._clean(exc)}); is the server"
@@ -151,7 +152,7 @@ class JsonServer:
         try:
             return json.loads(content)
         except (ValueError, RecursionError) as exc:
-            raise ModelError(
+            raise RequestError(
                 f"{self._name} answered something else than JSON at {response.url}; check the URL"
             ) from exc
 
@@ -163,9 +164,13 @@ class JsonServer:
             return ModelError(f"{message}; set {self._key_variable} to a key that it accepts")
         if status == 404:
             return ModelError(f"{message}; check the name of the model, and the URL")
-        if status == 429 or status >= 500:
-            return _UnavailableError(message, retry_after_s=_retry_after(response))
-        return ModelError(message)
+        if status == 500:
+            return _CrashedError(message)
+        if status == 429 or status > 500:
+            pause_s = _retry_after(response)
+            asks = f"; it asks for a pause of {pause_s:.0f} s" if pause_s else ""
+            return _UnavailableError(f"{message}{asks}", retry_after_s=pause_s)
+        return (RequestError if status in _REFUSED else ModelError)(message)
 
     def _clean(self, words: object) -> str:
         text = str(words)
@@ -201,6 +206,10 @@ class _UnavailableError(ModelError):
     def __init__(self, message: str, retry_after_s: float | None = None) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class _CrashedError(_UnavailableError, RequestError):
+    """The server failed, over this request perhaps alone."""
 
 
 def _secrets(base: httpx.URL, key: str | None) -> list[str]:

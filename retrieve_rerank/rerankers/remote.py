@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from retrieve_rerank.base import Judgment
-from retrieve_rerank.errors import ModelError, ScoreError
+from retrieve_rerank.errors import ModelError, RequestError, ScoreError
 from retrieve_rerank.models.http import JsonServer, read_url, without_credentials
 from retrieve_rerank.models.rerank_apis import RERANK_APIS
 from retrieve_rerank.rerankers.drop_in import DropIn
@@ -169,7 +169,7 @@ class Remote(DropIn):
         try:
             rows = [(index, score) for index, score in self._api.scores(answer)]
         except (KeyError, TypeError, ValueError) as exc:
-            raise ModelError(
+            raise RequestError(
                 f"{self.model} answered in another form than {self._kind} servers do"
                 f" ({type(exc).__name__}: {str(exc)[:80]}); check the URL"
             ) from exc

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from retrieve_rerank.models import http
 from tests.cli.conftest import Rr
 from tests.models.embedding_server import Reply, ok, serve
 from tests.rerankers.rerank_server import documented, score
@@ -61,10 +62,13 @@ def test_a_service_without_a_model_is_an_error_that_names_some(rr: Rr) -> None:
     assert "remote needs a model: cohere:rerank-v3.5" in result.stderr
 
 
+def line(*documents: str) -> str:
+    return json.dumps({"query": "q", "documents": documents}) + "\n"
+
+
 def test_lists_are_reranked_by_a_service(rr: Rr) -> None:
     with serve(documented) as server:
-        task = json.dumps({"query": "q", "documents": ["a", "b"]})
-        result = rr("rerank", "--model", f"tei:{server.url}", input=task)
+        result = rr("rerank", "--model", f"tei:{server.url}", input=line("a", "b"))
 
     [first, second] = json.loads(result.stdout)["documents"]
     assert {first["text"]: first["score"], second["text"]: second["score"]} == {
@@ -72,6 +76,69 @@ def test_lists_are_reranked_by_a_service(rr: Rr) -> None:
         "b": score("q", "b"),
     }
     assert first["score"] > second["score"]
+
+
+@pytest.mark.parametrize(
+    ("reply", "message"),
+    [
+        ((400, {}, b'{"error": "bad text"}'), "answered 400: bad text"),
+        ((413, {}, b"too large"), "answered 413: too large"),
+        ((422, {}, b'{"error": "too long"}'), "answered 422: too long"),
+        ((500, {}, b"crash"), "answered 500: crash"),
+        (ok([]), "gave 0 scores for 1 documents"),
+        (ok({"scores": 1}), "answered in another form than tei servers do"),
+        ((200, {}, b"<html>"), "answered something else than JSON"),
+    ],
+    ids=["400", "413", "422", "500", "too few", "another form", "no JSON"],
+)
+def test_a_line_that_a_service_cannot_serve_is_named_and_left_out(
+    rr: Rr, monkeypatch: pytest.MonkeyPatch, reply: Reply, message: str
+) -> None:
+    monkeypatch.setattr(http, "_JITTER", lambda state: 0.0)
+    with serve(lambda path, body: reply if "bad" in body["texts"] else documented(path, body)) as s:
+        tasks = line("a") + line("bad") + line("b")
+        result = rr("rerank", "--model", f"tei:{s.url}", input=tasks)
+
+    assert result.exit_code == 1
+    assert len(result.stdout.splitlines()) == 2
+    first, last = result.stderr.splitlines()
+    assert first.startswith("Error: line 2: no scores: tei:http")
+    assert message in first
+    assert last == "Error: 1 line could not be reranked; the rest is done"
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [(401, "set TEI_API_KEY"), (404, "check the name"), (429, "answered 429"), (503, "503: busy")],
+)
+def test_what_would_fail_for_every_line_ends_the_run(
+    rr: Rr, monkeypatch: pytest.MonkeyPatch, status: int, message: str
+) -> None:
+    monkeypatch.setattr(http, "_JITTER", lambda state: 0.0)
+    with serve(documented) as server:
+        first = documented("/rerank", {"query": "q", "texts": ["a"]})
+        server.replies += [first, *[(status, {}, b"busy")] * http.ATTEMPTS]
+        tasks = line("a") + "{}\n" + line("b") + line("c")
+        result = rr("rerank", "--model", f"tei:{server.url}", input=tasks)
+
+    assert result.exit_code == 1
+    assert len(result.stdout.splitlines()) == 1
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith("Error: stopped at line 3, with 1 done and 1 left out: tei:http")
+    assert message in last
+
+
+def test_what_a_service_leaves_uncertain_is_said_once(
+    rr: Rr, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serve(documented) as server:
+        monkeypatch.setenv("JINA_API_URL", server.url)
+        tasks = 2 * line(*(f"text {n}" for n in range(1001)))
+        result = rr("rerank", "--model", "jina:m", "--top-k", "1", input=tasks)
+
+    assert result.exit_code == 0
+    [note] = result.stderr.splitlines()
+    assert note.startswith("Note: the documents went to jina:m in 2 requests")
 
 
 @pytest.mark.usefixtures("lexical")

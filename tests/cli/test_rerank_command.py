@@ -129,6 +129,36 @@ def test_the_model_says_which_reranker_runs_it(rr: Rr, tmp_path: Path) -> None:
     assert "expected an encoder" in wrong.stderr
 
 
+def test_the_label_that_is_the_score_can_be_chosen(rr: Rr, tmp_path: Path) -> None:
+    model = str(make_model(tmp_path / "model", "bert", labels=3))
+    task = line("heat", "a", "b")
+    unclear = rr("rerank", "--model", model, input=task)
+    assert unclear.exit_code == 1
+    assert "choose one with the option label" in unclear.stderr
+    scores = []
+    for label in ("0", "LABEL_2", "expectation"):
+        [answer] = answers(rr("rerank", "--model", model, "--label", label, input=task))
+        scores.append(sorted(document["score"] for document in answer["documents"]))
+    assert scores[0] != scores[1] != scores[2] != scores[0]
+    wrong = rr("rerank", "--label", "0", input=task)
+    assert "reranker 'max-sim' has no option 'label'" in wrong.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.usefixtures("home")
+def test_an_output_that_cannot_be_written_is_an_error_in_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", "from retrieve_rerank.cli import run; run()", "rerank"],
+            input=line("heat", "a"),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (1, "Error: No space left on device\n")
+
+
 @pytest.mark.usefixtures("home")
 def test_each_line_is_answered_before_the_next_is_needed() -> None:
     with subprocess.Popen(
