@@ -474,3 +474,14 @@ class Scorer(Reranker):
         texts = [self.template.render(hit.document) for hit in hits]
         scores = self.score(query, texts) if hits else []
         return rescore(hits, scores, top_k=top_k)
+
+    def judge(self, query: str, hits: Sequence[Hit]) -> Judgment:
+        """Order all of `hits`, and say if nothing could be read of them."""
+        return Judgment(self.rerank(query, hits), notes=self._unread(hits))
+
+    async def ajudge(self, query: str, hits: Sequence[Hit]) -> Judgment:
+        """Async twin of `judge`."""
+        return Judgment(await self.arerank(query, hits), notes=self._unread(hits))
+
+    def _unread(self, hits: Sequence[Hit]) -> tuple[str, ...]:
+        return self.template.notes(hit.document for hit in hits)

@@ -6,11 +6,11 @@ Knows nothing of models.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from retrieve_rerank.errors import InputError
+from retrieve_rerank.errors import ConfigError, InputError
 from retrieve_rerank.types import Document
 
 _FIELD = re.compile(r"\{([\w.\-]+)\}")
@@ -21,15 +21,41 @@ class Template:
     """Text with `{field}` in it: `{text}`, `{id}`, or any field of the metadata (`{title}`).
 
     `{author.name}` reaches into nested metadata; a field that a document lacks is empty. Only
-    fields are replaced, so that neither a template nor a document can run anything.
+    fields are replaced, so that neither a template nor a document can run anything. Raises
+    ConfigError for a template without a field, or with a brace that is not closed.
     """
 
     pattern: str = "{title} {text}"
+
+    def __post_init__(self) -> None:
+        depth = 0
+        for character in self.pattern:
+            depth += (character == "{") - (character == "}")
+            if depth < 0:
+                break
+        if depth != 0:
+            raise ConfigError(f"the template {self.pattern!r} has a brace without its counterpart")
+        if not _FIELD.search(self.pattern):
+            raise ConfigError(
+                f"the template {self.pattern!r} has no field, so that all documents would read the"
+                " same; expected, for example, '{title} {text}'"
+            )
 
     def render(self, document: Document) -> str:
         """Fill in one document, as `readable`, without white space at either end."""
         filled = _FIELD.sub(lambda match: _field(document, match[1]), self.pattern)
         return readable(filled).strip()
+
+    def notes(self, documents: Iterable[Document]) -> tuple[str, ...]:
+        """Say, for a stage's report, that not one of the documents has any of the fields."""
+        fields = _FIELD.findall(self.pattern)
+        filled = [any(_field(document, each).strip() for each in fields) for document in documents]
+        if not filled or any(filled):
+            return ()
+        return (
+            f"no document has any field of the template {self.pattern!r}, so that nothing was read"
+            " and the scores mean nothing",
+        )
 
 
 def readable(text: str) -> str:

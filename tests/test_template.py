@@ -2,7 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from retrieve_rerank import Document, Template
+from retrieve_rerank import Document, Retriever, Template, rank
+from retrieve_rerank.connectors.memory import MemoryConnector
+from retrieve_rerank.errors import ConfigError
+from retrieve_rerank.rerankers.cached import Cached, ScoreCache
+from tests.overlap import OverlapScorer
 
 WINGS = Document("d1", "Lift grows {text}.", {"title": "Wings", "author": {"name": "Ludwig"}})
 
@@ -28,3 +32,43 @@ def test_half_a_surrogate_pair_becomes_a_question_mark() -> None:
 
 def test_a_document_without_title_has_no_leading_space() -> None:
     assert Template().render(Document("d", "text")) == "text"
+
+
+@pytest.mark.parametrize("pattern", ["", "const", "{}", "{title!r}", "{a b}"])
+def test_a_template_without_a_field_is_an_error(pattern: str) -> None:
+    with pytest.raises(ConfigError, match="has no field, so that all documents would read the"):
+        Template(pattern)
+
+
+@pytest.mark.parametrize("pattern", ["{title", "title}", "{title} {text", "}{title}{", "{{title}"])
+def test_a_brace_without_its_counterpart_is_an_error(pattern: str) -> None:
+    with pytest.raises(ConfigError, match="has a brace without its counterpart"):
+        Template(pattern)
+
+
+def test_braces_in_pairs_are_text() -> None:
+    assert Template('{"title": "{title}"}').render(WINGS) == '{"title": "Wings"}'
+
+
+class Misspelt(OverlapScorer):
+    template = Template("about {nope} or {author.nope}")
+    fingerprint = "misspelt"
+
+
+async def test_a_stage_that_could_read_nothing_says_so() -> None:
+    connector = MemoryConnector([Document(str(n), f"wing {n}", {"title": " "}) for n in range(3)])
+    for scorer in (Misspelt(), Cached(Misspelt(), ScoreCache())):
+        retriever = Retriever(connector, scorer)
+        for _ in range(2):  # the second time from the cache
+            for result in (retriever.search("wing"), await retriever.asearch("wing")):
+                [note] = result.stages[1].notes
+                assert note.startswith("no document has any field of the template 'about {nope}")
+    assert Retriever(connector, OverlapScorer()).search("wing").stages[1].notes == ()
+
+
+def test_one_document_that_can_be_read_is_enough() -> None:
+    hits = rank((Document(id_, "", {"nope": id_}), 0.0) for id_ in ("a", "", "b"))
+    cached = Cached(Misspelt(), ScoreCache())
+    assert cached.judge("wing", hits[:1]).notes == ()
+    assert cached.judge("wing", hits).notes == (), "though of those that are new none is read"
+    assert cached.judge("wing", []).notes == ()

@@ -175,11 +175,13 @@ class Cached(Scorer):
         found = {self._key_of(query, hit): hit.score for hit in fresh.hits}
         self.cache.keep(found)
         scores = [{**known, **found}[self._key_of(query, hit)] for hit in hits]
-        problem = self.cache.problem
+        # Of what could be read all hits tell, not only those that were new.
+        own = self._unread(fresh.hits)
+        notes = [*self._unread(hits), *(note for note in fresh.notes if note not in own)]
+        if self.cache.problem:
+            notes.append(self.cache.problem)
         return fresh._replace(
-            hits=rescore(hits, scores),
-            cache_hits=len(hits) - len(found),
-            notes=(*fresh.notes, problem) if problem else fresh.notes,
+            hits=rescore(hits, scores), cache_hits=len(hits) - len(found), notes=tuple(notes)
         )
 
     def _key_of(self, query: str, hit: Hit) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from retrieve_rerank.base import Reranker
+from retrieve_rerank.errors import InputError
 from retrieve_rerank.rerankers.metadata import value_at
 from retrieve_rerank.types import Hit, rescore
 
@@ -16,7 +17,8 @@ class Collapse(Reranker):
     """Keep the best hit of each group of hits with the same value in a metadata field.
 
     Before a reranker it saves judging several chunks of one document, after it the reranker
-    chooses the chunk that stands for it. Hits without the field are groups of their own.
+    chooses the chunk that stands for it. Hits without the field are groups of their own, where
+    others have it.
     """
 
     name = "collapse"
@@ -27,10 +29,15 @@ class Collapse(Reranker):
         self.field = field
 
     def rerank(self, query: str, hits: Sequence[Hit], *, top_k: int | None = None) -> list[Hit]:
-        """Return the first hit of each group, with the score that it had."""
+        """Return the first hit of each group, with the score that it had.
+
+        Raises InputError where no hit has the field.
+        """
+        values = [value_at(hit.document.metadata, self.field) for hit in hits]
+        if hits and all(value is None for value in values):
+            raise InputError(f"no hit has the field {self.field!r} to be collapsed by")
         groups: dict[str, Hit] = {}
-        for hit in hits:
-            value = value_at(hit.document.metadata, self.field)
+        for hit, value in zip(hits, values, strict=True):
             groups.setdefault(f"id {hit.document.id}" if value is None else f"value {value!r}", hit)
         kept = list(groups.values())
         return rescore(kept, [hit.score for hit in kept], top_k=top_k)

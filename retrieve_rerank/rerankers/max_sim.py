@@ -51,7 +51,7 @@ class MaxSim(Scorer):
         ):
             return DatabaseMaxSim(connector, **options)
         encoder = load_encoder(model) if model else load_encoder()
-        return cls(encoder, template=Template(template) if template else None, **options)
+        return cls(encoder, template=None if template is None else Template(template), **options)
 
     def score(self, query: str, texts: Sequence[str]) -> list[float]:
         """Score each text: the mean over query tokens of the best cosine, within -1 and 1."""
@@ -60,7 +60,7 @@ class MaxSim(Scorer):
     def judge(self, query: str, hits: Sequence[Hit]) -> Judgment:
         """Order the hits, and count those of which the model read only the beginning."""
         scores, truncated = self._score(query, [self.template.render(hit.document) for hit in hits])
-        return Judgment(rescore(hits, scores), truncated)
+        return Judgment(rescore(hits, scores), truncated, notes=self._unread(hits))
 
     async def ajudge(self, query: str, hits: Sequence[Hit]) -> Judgment:
         """Async twin of `judge`, in a thread."""

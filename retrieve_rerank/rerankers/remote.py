@@ -140,11 +140,13 @@ class Remote(DropIn):
         await self._server.aclose()
 
     def _notes(self, query: str, hits: Sequence[Hit]) -> tuple[str, ...]:
+        unread = self._unread(hits)
         texts = [self.template.render(hit.document) for hit in hits]
         requests = sum(1 for _ in self._batches(query, texts))
         if self._api.pointwise or requests < 2:
-            return ()
+            return unread
         return (
+            *unread,
             f"the documents went to {self.model} in {requests} requests, and its scores may"
             " depend on which are asked together",
         )

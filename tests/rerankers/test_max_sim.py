@@ -5,8 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from retrieve_rerank import Document, rank
+from retrieve_rerank import Document, Template, rank
 from retrieve_rerank.base import Encoding
+from retrieve_rerank.connectors.memory import MemoryConnector
+from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.models.loading import load_encoder
 from retrieve_rerank.rerankers.max_sim import MaxSim
 
@@ -37,6 +39,14 @@ def test_truncated_texts_are_counted() -> None:
     judgment = MaxSim(Letters()).judge("ab", hits)
     assert judgment.truncated == 2
     assert [hit.document.id for hit in judgment.hits] == ["ab", "abcde", "bcdefg"]
+
+
+def test_a_template_that_no_document_fills_is_noted() -> None:
+    hits = rank((Document(text, text), 0.0) for text in ("ab", "abcde"))
+    [note] = MaxSim(Letters(), template=Template("x{nope}")).judge("ab", hits).notes
+    assert note.startswith("no document has any field of the template 'x{nope}'")
+    with pytest.raises(ConfigError, match="the template '' has no field"):
+        MaxSim.configure(MemoryConnector(), template="")
 
 
 def test_nothing_to_score_gives_nothing() -> None:

@@ -107,3 +107,9 @@ def test_collapsing_keeps_the_first_of_each_group_and_its_score() -> None:
     assert ids(found) == ["0", "1", "2", "4", "5", "6", "7"]
     assert [hit.score for hit in found] == sorted((hit.score for hit in found), reverse=True)
     assert ids(Collapse("f").rerank("q", hits("x", "y"), top_k=1)) == ["0"]
+    assert Collapse("f").rerank("q", []) == []
+
+
+def test_collapsing_by_a_field_that_no_hit_has_is_an_error() -> None:
+    with pytest.raises(InputError, match="no hit has the field 'g' to be collapsed by"):
+        Collapse("g").rerank("q", hits("x", "y"))

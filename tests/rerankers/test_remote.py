@@ -424,6 +424,12 @@ def test_scores_that_depend_on_what_is_asked_together_are_noted(server: Embeddin
     assert "in 2 requests, and its scores may depend on which are asked together" in note
 
 
+def test_a_template_that_no_document_fills_is_noted(server: EmbeddingServer) -> None:
+    hits = rank((Document(str(n), f"text {n}"), 0.0) for n in range(3))
+    [note] = Remote("cohere:rerank-v3.5", template="{nope}").judge(QUERY, hits).notes
+    assert note.startswith("no document has any field of the template '{nope}'")
+
+
 def test_fingerprints_tell_weights_apart_where_they_can_be_told(server: EmbeddingServer) -> None:
     def fingerprint(name: str) -> str:
         return Remote(name).fingerprint

@@ -77,7 +77,8 @@ class Comparer(Reranker):
         texts = [self.template.render(hit.document) for hit in hits]
         questions = Questions(self.model, self.prompt, query, texts)
         scores = self._scores(questions, top_k) if len(hits) > 1 else [0.0] * len(hits)
-        return Judgment(rescore(hits, scores), len(questions.truncated), notes=questions.notes)
+        notes = (*self.template.notes(hit.document for hit in hits), *questions.notes)
+        return Judgment(rescore(hits, scores), len(questions.truncated), notes=notes)
 
     @abstractmethod
     def _scores(self, questions: Questions, top_k: int | None) -> list[float]:

@@ -63,7 +63,7 @@ class Pointwise(DropIn, Generic[P]):
         """Order the hits, and count those of which the model read only the beginning."""
         texts = [self.template.render(hit.document) for hit in hits]
         scores, truncated = self._score(query, texts, None)
-        return Judgment(rescore(hits, scores), truncated)
+        return Judgment(rescore(hits, scores), truncated, notes=self._unread(hits))
 
     async def ajudge(self, query: str, hits: Sequence[Hit]) -> Judgment:
         """Async twin of `judge`, in a thread."""

@@ -62,6 +62,11 @@ def test_the_better_come_first(way: Callable[[Any], Comparer]) -> None:
     assert found.truncated == 0
 
 
+def test_a_template_that_no_document_fills_is_noted() -> None:
+    found = Setwise(Oracle(), template="{nope}").judge("q", numbered())
+    assert found.notes[0].startswith("no document has any field of the template '{nope}'")
+
+
 @every_way
 def test_one_document_costs_no_call_and_none_gives_none(way: Callable[[Any], Comparer]) -> None:
     model = Oracle()

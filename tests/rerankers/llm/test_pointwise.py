@@ -291,6 +291,14 @@ def test_half_a_surrogate_pair_does_not_stop_a_search(scorer: Scorer) -> None:
         scorer.score(QUERY, [None])  # type: ignore[list-item]
 
 
+def test_a_template_that_no_document_fills_is_noted(folders: Folders) -> None:
+    scorer = QueryLikelihood(
+        str(folders("qwen3")), prompt="rankinggpt", device="cpu", template="{nope}"
+    )
+    [note] = scorer.judge(QUERY, rank([(Document("a", "The cat."), 0.0)])).notes
+    assert note.startswith("no document has any field of the template '{nope}'")
+
+
 def test_nothing_to_score_gives_nothing(scorer: Scorer) -> None:
     assert scorer.score(QUERY, []) == []
     assert scorer.judge(QUERY, []).hits == []
