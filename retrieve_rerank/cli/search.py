@@ -16,6 +16,7 @@ from retrieve_rerank.cli.options import (
     with_stage,
 )
 from retrieve_rerank.cli.results import result_as_json, write_json
+from retrieve_rerank.cli.stage_messages import stage_messages
 from retrieve_rerank.config import build_retriever
 from retrieve_rerank.language import detect_language
 from retrieve_rerank.models.embedders import query_is_cut
@@ -80,13 +81,8 @@ def command(
             _warn_of_long_query(query, schema.encoder)
         for note in schema.notes:
             click.echo(f"Note: {note}", err=True)
-        for stage in result.stages:
-            if stage.error is not None:
-                click.echo(
-                    f"Warning: {stage.name} left the order as it was: {stage.error}", err=True
-                )
-            for note in stage.notes:
-                click.echo(f"Note: {stage.name}: {note}", err=True)
+        for message in stage_messages(result, retriever.stages):
+            click.echo(message, err=True)
         if as_json:
             write_json(result_as_json(result, stages=retriever.stages))
         else:

@@ -25,6 +25,13 @@ class Failing(OverlapScorer):
         raise ModelError("out of memory")
 
 
+class Unlikely(OverlapScorer):
+    name = "unlikely"
+
+    def probabilities(self, scores: Sequence[float]) -> list[float]:
+        return [0.1] * len(scores)
+
+
 def answer(result: Result) -> dict[str, Any]:
     assert result.exit_code == 0, result.output
     [line] = result.stdout.splitlines()
@@ -188,6 +195,25 @@ def test_a_stage_that_fails_leaves_the_order_and_is_warned_of(
     assert answer(result)["degraded"]
     assert ids(result) == before
     assert result.stderr == "Warning: failing left the order as it was: out of memory\n"
+
+
+@pytest.mark.usefixtures("lexical")
+def test_a_search_whose_hits_a_threshold_dropped_says_so(
+    rr: Rr, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = registry.Entry(f"{__name__}:Unlikely")
+    monkeypatch.setattr(registry, "RERANKERS", {**registry.RERANKERS, "unlikely": entry})
+    monkeypatch.setitem(sys.modules, __name__, sys.modules[Unlikely.__module__])
+    stage = '[[stages]]\nreranker = "unlikely"\ndepth = 2\n'
+    (home / "rr.toml").write_text(f"{stage}min_probability = 0.5")
+    result = rr("search", "wing")
+    assert (result.exit_code, result.stdout) == (0, "Nothing found.\n")
+    assert result.stderr == (
+        "Note: unlikely dropped 3 of 3 hits: of 2 that it judged, 0 reach its min_probability of"
+        " 0.5\n"
+    )
+    (home / "rr.toml").write_text(f"{stage}min_probability = 0.05")
+    assert rr("search", "wing").stderr == ""
 
 
 @pytest.mark.usefixtures("lexical")
