@@ -5,13 +5,12 @@ Knows nothing of where the settings came from.
 
 from __future__ import annotations
 
-import inspect
 from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
 
-from retrieve_rerank.base import Connector, Encoder, Reranker, Scorer
+from retrieve_rerank.base import Connector, Encoder, Scorer
 from retrieve_rerank.connectors.hybrid import Fusion
 from retrieve_rerank.errors import ConfigError, IndexNotFoundError
 from retrieve_rerank.models.loading import find_checkpoint, load_encoder
@@ -26,9 +25,9 @@ from retrieve_rerank.settings import (
     Settings,
     StageSettings,
 )
-from retrieve_rerank.settings_errors import suggest
 from retrieve_rerank.settings_file import CONFIG_FILE
 from retrieve_rerank.stage import Stage
+from retrieve_rerank.stage_options import check_options
 
 
 def index_names(settings: Settings) -> list[str]:
@@ -147,16 +146,7 @@ def reranker_of(model: str | None) -> str:
 def build_stage(stage: StageSettings, connector: Connector) -> Stage:
     """Make the reranker of one stage; `connector` is where its hits will come from."""
     reranker = reranker_class(stage.reranker)
-    known = _options(reranker)
-    for option in stage.options:
-        if option not in known:
-            raise ConfigError(
-                f"reranker {stage.reranker!r} has no option {option!r}{suggest(option, known)}; "
-                f"it has: {', '.join(sorted(known)) or 'none'}"
-            )
-    for option, needed in known.items():
-        if needed and option not in stage.options:
-            raise ConfigError(f"reranker {stage.reranker!r} needs the option {option!r}")
+    check_options(stage.reranker, reranker, stage.options)
     made = reranker.configure(connector, **stage.options)
     if stage.cache is not False:
         if not isinstance(made, Scorer):
@@ -179,19 +169,3 @@ def _options_of(where: IndexSettings) -> dict[str, Any]:
     if where.fusion is not None:
         options["fusion"] = Fusion(where.fusion.method, where.fusion.weights)
     return options
-
-
-def _options(reranker: type[Reranker]) -> dict[str, bool]:
-    """List what can be configured, and whether it must be.
-
-    These are the arguments of `configure` and those it passes on.
-    """
-    own = inspect.signature(reranker.configure).parameters.values()
-    passed_on = list(inspect.signature(reranker).parameters.values())
-    if reranker.configure.__func__ is not Reranker.configure.__func__:  # type: ignore[attr-defined]  # class methods have it
-        passed_on = [each for each in passed_on if each.kind is each.KEYWORD_ONLY]
-    return {
-        each.name: each.default is each.empty
-        for each in (*own, *passed_on)
-        if each.kind is not each.VAR_KEYWORD and each.name != "connector"
-    }

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from retrieve_rerank.base import Reranker
 from retrieve_rerank.config import build_stage, locate
 from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.errors import ConfigError
+from retrieve_rerank.rerankers.diversify import Diversify
+from retrieve_rerank.rerankers.metadata import Recency
 from retrieve_rerank.settings import StageSettings, load_settings
+from retrieve_rerank.stage_options import check_options
+from retrieve_rerank.template import Template
+from retrieve_rerank.types import Hit
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -98,8 +106,119 @@ def test_unknown_options_of_a_reranker_are_errors_with_a_suggestion() -> None:
         build_stage(stage, MemoryConnector([]))
 
 
-@pytest.mark.parametrize(("reranker", "option"), [("llm-pairwise", "model"), ("collapse", "field")])
-def test_an_option_that_a_reranker_needs_is_asked_for(reranker: str, option: str) -> None:
+@pytest.mark.parametrize(
+    ("reranker", "option", "flag"),
+    [("llm-pairwise", "model", r" \(or by --model\)"), ("collapse", "field", "")],
+)
+def test_an_option_that_a_reranker_needs_is_asked_for_and_where_it_goes(
+    reranker: str, option: str, flag: str
+) -> None:
     stage = StageSettings(reranker=reranker)
-    with pytest.raises(ConfigError, match=f"{reranker!r} needs the option {option!r}"):
+    with pytest.raises(
+        ConfigError,
+        match=f"{reranker!r} needs the option {option!r}{flag}: set it in rr.toml, below "
+        rf'\[\[stages\]\] and reranker = "{reranker}"',
+    ):
         build_stage(stage, MemoryConnector([]))
+
+
+@pytest.mark.parametrize(
+    ("reranker", "option", "value", "message"),
+    [
+        ("cross-encoder", "device", 3, "expected a valid string; got a value of type int"),
+        ("cross-encoder", "model", ["./ce"], "expected a valid string; got a value of type list"),
+        ("cross-encoder", "calibration", 3, "expected a valid string; got a value of type int"),
+        ("cross-encoder", "template", 3, "expected a valid string; got a value of type int"),
+        ("cross-encoder", "threads", 0, "expected a value greater than or equal to 1; got 0"),
+        ("cross-encoder", "threads", "two", "expected a valid integer; got 'two'"),
+        ("cross-encoder", "threads", 1.5, "expected a valid integer; got 1.5"),
+        ("cross-encoder", "threads", True, "expected a valid integer; got True"),
+        ("cross-encoder", "max_length", 0, "expected a value greater than or equal to 1; got 0"),
+        ("cross-encoder", "long_documents", "x", "expected a value 'truncate' or 'passages'; got"),
+        ("cross-encoder", "label", 1.5, "expected a valid integer or a valid string; got"),
+        ("max-sim", "model", 3, "expected a valid string; got a value of type int"),
+        ("max-sim", "template", 3, "expected a valid string; got a value of type int"),
+        ("diversify", "relevance_share", "a", "expected a valid number; got 'a'"),
+        ("collapse", "field", 3, "expected a valid string; got a value of type int"),
+        ("recency", "half_life_days", float("nan"), "expected a finite number; got nan"),
+        ("recency", "half_life_days", 0, "expected a value greater than 0; got 0"),
+        ("llm-yes-no", "max_tokens", 0, "expected a value greater than or equal to 1; got 0"),
+        ("llm-yes-no", "prompt", 3, "expected a valid dictionary or a valid string; got a"),
+        ("llm-setwise", "set_size", "3", "expected a valid integer; got '3'"),
+        ("remote", "key", [SECRET], "expected a valid string; got a value of type list"),
+        ("remote", "timeout_s", 0, "expected a value greater than 0; got 0"),
+        ("remote", "timeout_s", "x", "expected a valid number; got 'x'"),
+        ("remote", "timeout_s", 1e300, r"expected a value less than or equal to 1000000; got"),
+    ],
+)
+def test_an_option_that_a_reranker_cannot_use_is_an_error(
+    reranker: str, option: str, value: Any, message: str
+) -> None:
+    needed = {"recency": {"field": "f"}, "collapse": {}}.get(reranker, {"model": "m"})
+    stage = StageSettings.model_validate({"reranker": reranker, **needed, option: value})
+    with pytest.raises(ConfigError, match=f"^reranker '{reranker}': {option}: {message}") as caught:
+        build_stage(stage, MemoryConnector([]))
+    assert SECRET not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_whole_numbers_serve_as_numbers_and_a_file_may_set_a_template() -> None:
+    recency = build_stage(
+        StageSettings.model_validate(
+            {"reranker": "recency", "field": "date", "half_life_days": 30, "weight": 0.5}
+        ),
+        MemoryConnector([]),
+    ).reranker
+    assert isinstance(recency, Recency)
+    assert recency.half_life_days == 30
+    diversify = build_stage(
+        StageSettings.model_validate({"reranker": "diversify", "template": "{text}"}),
+        MemoryConnector([]),
+    ).reranker
+    assert isinstance(diversify, Diversify)
+    assert diversify.template == Template("{text}")
+
+
+def test_what_no_file_can_hold_is_no_option() -> None:
+    stage = StageSettings.model_validate({"reranker": "recency", "field": "date", "now": "2026"})
+    with pytest.raises(ConfigError, match="no option 'now'; it has: field, half_life_days"):
+        build_stage(stage, MemoryConnector([]))
+
+
+class Plugin(Reranker):
+    """A reranker of another package, which says more of its options than we can check."""
+
+    name = "plugin"
+
+    def __init__(  # type: ignore[no-untyped-def]  # as plugins may have it
+        self,
+        fields: list[str] | None = None,
+        *,
+        table: dict[str, int] | str = "",
+        bare: dict | str = "",  # type: ignore[type-arg]  # as plugins may have it
+        threads: int = 0,
+        unnamed=None,  # noqa: ANN001
+    ) -> None:
+        """Take anything."""
+
+    def rerank(self, query: str, hits: Sequence[Hit], *, top_k: int | None = None) -> list[Hit]:
+        """Keep the order."""
+        return list(hits)[:top_k]
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("fields", ["a"]),
+        ("table", {"a": 1}),
+        ("bare", {"a": 1}),
+        ("threads", 0),
+        ("unnamed", [1]),
+    ],
+)
+def test_options_of_plugins_are_checked_only_as_far_as_they_are_understood(
+    option: str, value: Any
+) -> None:
+    check_options("plugin", Plugin, {option: value})
+    with pytest.raises(ConfigError, match="threads: expected a valid integer; got 'many'"):
+        check_options("plugin", Plugin, {option: value, "threads": "many"})

@@ -35,14 +35,14 @@ class Diversify(Reranker):
         embedder: Embedder,
         *,
         relevance_share: float = 0.7,
-        template: Template | None = None,
+        template: Template | str | None = None,
     ) -> None:
         """`relevance_share` is λ: 1 keeps the order, 0 looks at similarity alone."""
         if not 0.0 <= relevance_share <= 1.0:
             raise InputError(f"relevance_share must lie between 0 and 1; got {relevance_share}")
         self.embedder = embedder
         self.relevance_share = relevance_share
-        self.template = template or Template()
+        self.template = Template(template) if isinstance(template, str) else template or Template()
 
     @classmethod
     def configure(

@@ -74,8 +74,8 @@ class Recency(Boost):
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         super().__init__(field)
-        if half_life_days <= 0:
-            raise InputError(f"half_life_days must be above 0; got {half_life_days}")
+        if not 0 < half_life_days < math.inf:
+            raise InputError(f"half_life_days must be above 0, and finite; got {half_life_days}")
         self.half_life_days = half_life_days
         self._now = now
 

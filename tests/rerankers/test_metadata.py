@@ -87,9 +87,10 @@ def test_a_boost_is_mixed_in_lightly_by_default() -> None:
     assert ids(place(stage, stage.reranker.rerank("q", given), given)) == ["0", "1"]
 
 
-def test_settings_that_cannot_be_are_errors() -> None:
-    with pytest.raises(InputError, match="half_life_days must be above 0"):
-        recency(0)
+@pytest.mark.parametrize("half_life_days", [0, -1, math.nan, math.inf])
+def test_settings_that_cannot_be_are_errors(half_life_days: float) -> None:
+    with pytest.raises(InputError, match="half_life_days must be above 0, and finite; got"):
+        recency(half_life_days)
     assert isinstance(recency(), Boost)
 
 
