@@ -6,6 +6,7 @@ The one place that chooses which library runs a model.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -16,7 +17,13 @@ from types import ModuleType
 from retrieve_rerank.errors import ConfigError, MissingExtraError, ModelError
 from retrieve_rerank.models.backend import Backend
 from retrieve_rerank.models.encoder import TextEncoder
-from retrieve_rerank.models.folder import MODULE_WEIGHTS, ModelFolder, read_folder
+from retrieve_rerank.models.folder import (
+    MODULE_WEIGHTS,
+    SETTINGS_FILE,
+    ModelFolder,
+    read_folder,
+    read_json,
+)
 from retrieve_rerank.models.labels import Label, choose_label
 from retrieve_rerank.models.late_interaction import LateInteraction
 from retrieve_rerank.models.network_files import (
@@ -56,13 +63,16 @@ class Checkpoint:
     def fingerprint(self) -> str:
         """A hash over settings and weights, 16 hexadecimal digits.
 
-        Of large files it reads the size and 256 blocks throughout: training changes all of
+        A calibration is left out, as scores do not depend on it. Of large files it reads the size and 256 blocks throughout: training changes all of
         them, and a model of gigabytes would take seconds to read.
         """
         digest = hashlib.sha256()
+        ours = self.folder.path / SETTINGS_FILE
         for file in sorted(set(self._files())):
-            digest.update(file.relative_to(self.folder.path).as_posix().encode())
-            for block in _blocks(file):
+            blocks = _uncalibrated(file) if file == ours else _blocks(file)
+            for number, block in enumerate(blocks):
+                if number == 0:
+                    digest.update(file.relative_to(self.folder.path).as_posix().encode())
                 digest.update(block)
         return digest.hexdigest()[:16]
 
@@ -227,6 +237,16 @@ def _query_tokenizer(folder: ModelFolder, late: LateInteraction) -> TextTokenize
         expansion=late.expansion,
         mask_token=folder.special_token("mask_token") or folder.special_token("eos_token"),
     )
+
+
+def _uncalibrated(file: Path) -> Iterator[bytes]:
+    """Yield our settings as they were before they were given a calibration; nothing for no file."""
+    settings = read_json(file)
+    if "calibration" not in settings:
+        yield file.read_bytes()
+    elif len(settings) > 1:
+        rest = {name: value for name, value in settings.items() if name != "calibration"}
+        yield (json.dumps(rest, indent=2, ensure_ascii=False) + "\n").encode()  # as we export them
 
 
 def _blocks(file: Path) -> Iterator[bytes]:

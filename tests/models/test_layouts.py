@@ -19,8 +19,9 @@ from sentence_transformers.sentence_transformer.modules import Pooling
 from torch import nn
 
 from retrieve_rerank.errors import ModelError, ModelNotFoundError
-from retrieve_rerank.models.folder import read_folder
-from retrieve_rerank.models.loading import load_encoder, load_pair_model
+from retrieve_rerank.models.calibration import Calibration, write_calibration
+from retrieve_rerank.models.folder import SETTINGS_FILE, read_folder
+from retrieve_rerank.models.loading import find_checkpoint, load_encoder, load_pair_model
 from tests.models.tiny import MAX_TOKENS, QUERY, TEXTS, make_model
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
@@ -250,3 +251,22 @@ def test_settings_and_weights_change_the_fingerprint(tmp_path: Path, cross_encod
     again = load_pair_model(str(folder), device="cpu").fingerprint
 
     assert len({before, changed, again}) == 3
+
+
+@pytest.mark.parametrize("settings", [{}, {"template": "{text} – {title}"}])
+def test_a_calibration_leaves_the_fingerprint(
+    tmp_path: Path, cross_encoder: Path, settings: dict[str, Any]
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(cross_encoder, folder)
+    if settings:
+        text = json.dumps(settings, indent=2, ensure_ascii=False) + "\n"  # as exports are written
+        (folder / SETTINGS_FILE).write_text(text)
+    before = find_checkpoint(str(folder), device="cpu").fingerprint
+
+    for slope in (1.0, 2.0):
+        write_calibration(Calibration("platt", slope=slope), folder / SETTINGS_FILE)
+        assert find_checkpoint(str(folder), device="cpu").fingerprint == before
+    assert (before == find_checkpoint(str(cross_encoder), device="cpu").fingerprint) == (
+        not settings
+    )
