@@ -11,13 +11,15 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from retrieve_rerank.errors import InputError, ModelError, ModelNotFoundError
 from retrieve_rerank.models.calibration import Calibration, read_calibration
 from retrieve_rerank.models.late_interaction import LateInteraction, read_late_interaction
 from retrieve_rerank.models.sparse_layout import Splade, read_router, read_splade
 from retrieve_rerank.template import Template
+
+T = TypeVar("T")
 
 SETTINGS_FILE = "retrieve_rerank.json"
 """What we record beside a checkpoint: its template, calibration, and how it was exported."""
@@ -187,9 +189,9 @@ def read_folder(path: Path, *, prompts: Mapping[str, str] | None = None) -> Mode
         splade=read_splade(whole, modules),
         prompts=_prefixed(recorded or dict(prompts or {}), whole),
         pair_prompt=recorded.get(whole.get("default_prompt_name") or "", ""),
-        template=Template(settings["template"]) if "template" in settings else Template(),
+        template=Template(_recorded(settings, "template", Template().pattern, path)),
         calibration=read_calibration(settings, where=path / SETTINGS_FILE),
-        export=settings.get("export", {}),
+        export=_recorded(settings, "export", {}, path),
     )
 
 
@@ -208,6 +210,15 @@ def _load_json(path: Path, *, default: Any) -> Any:
         return default
     except (OSError, ValueError) as exc:
         raise ModelError(f"cannot read {path}: {exc}") from exc
+
+
+def _recorded(settings: Mapping[str, Any], name: str, default: T, path: Path) -> T:
+    """Return what is recorded under a name; raise ModelError for what is unlike the default."""
+    found = settings.get(name, default)
+    if not isinstance(found, type(default)):
+        kinds = f"{type(found).__name__}; expected a {type(default).__name__}"
+        raise ModelError(f"{path / SETTINGS_FILE} records as {name} a {kinds}")
+    return found
 
 
 def _modules(path: Path) -> list[Module]:

@@ -14,7 +14,12 @@ from safetensors import SafetensorError
 from retrieve_rerank.errors import ModelError
 from retrieve_rerank.models.folder import DEFAULT_MAX_TOKENS, ModelFolder, read_json
 from retrieve_rerank.models.loading import Checkpoint, check_threads
-from retrieve_rerank.models.network_files import choose_network, missing_network, wants_gpu
+from retrieve_rerank.models.network_files import (
+    choose_network,
+    missing_gpu,
+    missing_network,
+    wants_gpu,
+)
 from retrieve_rerank.models.resolving import resolve
 
 CPU_BUDGET = 2048
@@ -31,7 +36,7 @@ def find_language_model(name: str, *, device: str = "auto") -> Checkpoint:
     if device == "auto":
         on_gpu = on_gpu and torch.cuda.is_available()
     elif on_gpu and not torch.cuda.is_available():
-        raise ModelError("torch finds no GPU; use device 'cpu', or a torch built for this GPU")
+        raise missing_gpu()
     path = resolve(name, on_gpu=True)  # on_gpu: in safetensors, on whatever device
     files = [file.relative_to(path).as_posix() for file in path.rglob("*")]
     if "config.json" not in files:

@@ -13,6 +13,7 @@ from retrieve_rerank.errors import MissingExtraError, ModelError
 from retrieve_rerank.models.embedders import with_port
 from retrieve_rerank.models.embedding_apis import APIS
 from retrieve_rerank.models.language_model import LanguageModel
+from retrieve_rerank.models.resolving import shown_name
 
 _WITHOUT_THINKING: Mapping[str, Mapping[str, Any]] = {
     # https://docs.vllm.ai/en/latest/features/reasoning_outputs.html; llama.cpp knows it too
@@ -53,7 +54,7 @@ def load_language_model(
         except ModuleNotFoundError as exc:
             if (exc.name or "").startswith("retrieve_rerank"):
                 raise
-            raise MissingExtraError(f"running {name} here", "torch") from exc
+            raise MissingExtraError(f"running {shown_name(name)} here", "torch") from exc
         return load(name, device=device, threads=threads, max_tokens=max_tokens)
     from retrieve_rerank.models.chat_server import DEFAULT_MAX_TOKENS, ChatServer
 

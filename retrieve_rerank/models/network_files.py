@@ -78,6 +78,11 @@ def missing_network(files: Collection[str], *, where: str, on_gpu: bool) -> Mode
     )
 
 
+def missing_gpu() -> ModelError:
+    """Explain that a GPU was asked for where torch finds none."""
+    return ModelError("torch finds no GPU; use device 'cpu', or a torch built for this GPU")
+
+
 def wants_gpu(device: str) -> bool:
     """Whether "auto", "cpu" or "cuda" means a GPU here; loads nothing to find out."""
     kind = device.partition(":")[0]

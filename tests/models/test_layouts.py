@@ -227,6 +227,24 @@ def test_a_checkpoints_own_template_is_read(tmp_path: Path, cross_encoder: Path)
     assert load_pair_model(str(cross_encoder), device="cpu").template.pattern == "{title} {text}"
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"template": 3}, "records as template a int; expected a str"),
+        ({"template": None}, "records as template a NoneType; expected a str"),
+        ({"export": [1]}, "records as export a list; expected a dict"),
+    ],
+)
+def test_settings_of_another_type_are_errors(
+    tmp_path: Path, cross_encoder: Path, settings: dict[str, Any], message: str
+) -> None:
+    shutil.copytree(cross_encoder, tmp_path / "model")
+    edit(tmp_path / "model" / "retrieve_rerank.json", **settings)
+
+    with pytest.raises(ModelError, match=message):
+        read_folder(tmp_path / "model")
+
+
 def test_a_long_text_is_counted_and_split(cross_encoder: Path) -> None:
     model = load_pair_model(str(cross_encoder), device="cpu")
     passages = model.passages(QUERY, TEXTS[3], overlap=4)
