@@ -29,11 +29,12 @@ from retrieve_rerank.models.late_interaction import LateInteraction
 from retrieve_rerank.models.network_files import (
     NetworkFiles,
     choose_network,
+    missing_gpu,
     missing_network,
     wants_gpu,
 )
 from retrieve_rerank.models.pair_model import PairModel
-from retrieve_rerank.models.resolving import prompts_of, resolve
+from retrieve_rerank.models.resolving import prompts_of, resolve, shown_name
 from retrieve_rerank.models.tokenization import TextTokenizer
 
 DEFAULT_ENCODER = "all-MiniLM-L6-v2"
@@ -63,8 +64,9 @@ class Checkpoint:
     def fingerprint(self) -> str:
         """A hash over settings and weights, 16 hexadecimal digits.
 
-        A calibration is left out, as scores do not depend on it. Of large files it reads the size and 256 blocks throughout: training changes all of
-        them, and a model of gigabytes would take seconds to read.
+        A calibration is left out, as scores do not depend on it. Of large files it reads the size
+        and 256 blocks throughout: training changes all of them, and a model of gigabytes would
+        take seconds to read.
         """
         digest = hashlib.sha256()
         ours = self.folder.path / SETTINGS_FILE
@@ -89,6 +91,8 @@ def find_checkpoint(name: str, *, device: str = "auto") -> Checkpoint:
     safetensors), "cpu" or "cuda". Raises ModelNotFoundError or ModelError.
     """
     on_gpu = wants_gpu(device)
+    if on_gpu and device != "auto" and not _torch_backend(name).gpu():
+        raise missing_gpu()
     path = resolve(name, on_gpu=on_gpu)
     folder = read_folder(path, prompts=prompts_of(name))
     files = [file.relative_to(path).as_posix() for file in path.rglob("*")]
@@ -206,7 +210,7 @@ def _torch_backend(name: str) -> ModuleType:
     except ModuleNotFoundError as exc:
         if (exc.name or "").startswith("retrieve_rerank"):
             raise
-        raise MissingExtraError(f"running {name} from safetensors", "torch") from exc
+        raise MissingExtraError(f"running {shown_name(name)} from safetensors", "torch") from exc
 
 
 def load_tokenizer(folder: ModelFolder) -> TextTokenizer:

@@ -70,6 +70,16 @@ def test_offline_a_hub_id_says_what_to_do() -> None:
     assert "hf download BAAI/bge-m3" in result.stderr
 
 
+def test_info_of_a_gpu_that_is_not_there_is_the_error_of_loading() -> None:
+    torch = pytest.importorskip("torch", reason="needs the extra 'torch'")
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    result = rr("info", "all-MiniLM-L6-v2", "--device", "cuda")
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "torch finds no GPU; use device 'cpu'" in result.stderr
+
+
 def test_export_prints_the_fidelity(tmp_path: Path) -> None:
     pytest.importorskip("nncf", reason="needs the extra 'export'")
     tiny = pytest.importorskip("tests.models.tiny")
