@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import click
 from rich.console import Console
@@ -16,17 +18,25 @@ from retrieve_rerank.cli.judgments import judgment_options, read_judgments
 from retrieve_rerank.cli.options import candidates_option, field_options, index_option, json_option
 from retrieve_rerank.cli.results import write_json
 from retrieve_rerank.config import open_index
-from retrieve_rerank.errors import InputError, MissingExtraError
-from retrieve_rerank.evaluation.calibrating import CalibrationReport, calibrate, score_candidates
+from retrieve_rerank.errors import InputError, MissingExtraError, ModelError
+from retrieve_rerank.evaluation.calibrating import (
+    FEWEST,
+    FEWEST_FOR_ISOTONIC,
+    calibrate,
+    score_candidates,
+)
 from retrieve_rerank.models.calibration import (
     CALIBRATION_METHODS,
     CalibrationMethod,
+    read_calibration,
     write_calibration,
 )
-from retrieve_rerank.models.folder import SETTINGS_FILE
-from retrieve_rerank.models.resolving import local_folder, shown_name
+from retrieve_rerank.models.folder import SETTINGS_FILE, read_json
+from retrieve_rerank.models.resolving import ALIASES, local_folder, resolve, shown_name
 from retrieve_rerank.rerankers.cross_encoder import CrossEncoder
 from retrieve_rerank.settings import load_settings
+
+_HUB_ID = re.compile(r"\w[\w.-]*/[\w.-]+")
 
 
 @click.command()
@@ -52,6 +62,12 @@ from retrieve_rerank.settings import load_settings
     help="Folder to write the calibration to.  [default: the model's own, if it is a folder]",
 )
 @click.option(
+    "--force",
+    is_flag=True,
+    help=f"Keep the calibration even if it was fitted on fewer than {FEWEST} relevant documents or"
+    f" fewer than {FEWEST} others.",
+)
+@click.option(
     "--plot",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Picture of the reliability diagram to write: .png, .svg or .pdf.",
@@ -70,6 +86,7 @@ def command(
     candidates: int | None,
     method: CalibrationMethod,
     output: Path | None,
+    force: bool,
     plot: Path | None,
     as_json: bool,
     **fields: str | None,
@@ -81,7 +98,9 @@ def command(
     relevance agree, and keeps the calibration with the model: searches then tell each hit's
     probability, and stages can have a min_probability. The order of hits stays as it is.
     """
-    folder = output or _own_folder(model)
+    file = (output or _own_folder(model)) / SETTINGS_FILE
+    earlier = _earlier(file)
+    plots = None if plot is None else _plots(plot)
     settings = load_settings(index=index, candidates=candidates, **fields)
     judged = read_judgments(
         data=data, split=split, queries=queries, qrels=qrels, limit=limit, texts_needed=True
@@ -102,18 +121,33 @@ def command(
     report = calibrate(scored, method=method)
     fitted = replace(report.calibration, label=scorer.model.label_score.column)
     report = report._replace(calibration=fitted)
-    write_calibration(fitted, folder / SETTINGS_FILE)
-    if plot is not None:
-        _plot(report, plot)
+    if report.too_few and not force:
+        raise InputError(
+            f"the calibration is not kept: {report.too_few}; judge more queries or look deeper,"
+            " or keep it all the same with --force"
+        )
+    if method == "isotonic" and report.documents[0] < FEWEST_FOR_ISOTONIC:
+        click.echo(
+            f"Warning: isotonic was fitted on {report.documents[0]:,} documents; with fewer than"
+            f" {FEWEST_FOR_ISOTONIC:,} it follows chance, and platt is the better choice",
+            err=True,
+        )
+    write_calibration(fitted, file)
     if as_json:
-        write_json({**report.as_json(), "folder": folder})
-        return
-    print_report(report)
-    click.echo(f"Calibration: {folder / SETTINGS_FILE}", err=True)
+        write_json({**report.as_json(), "folder": file.parent, "replaced": earlier})
+    else:
+        print_report(report)
+        click.echo(f"Calibration: {file}", err=True)
+    if earlier is not None:
+        click.echo(f"It replaced an earlier one: {earlier}", err=True)
+    if plots is not None:
+        plots.plot_reliability({"before": report.before, "after": report.after}, plot)
 
 
 def _own_folder(model: str) -> Path:
     own = local_folder(model)
+    if own is None and model not in ALIASES and not _HUB_ID.fullmatch(model):
+        resolve(model)  # which says that there is no such model
     if own is None or not os.access(own, os.W_OK):
         raise InputError(
             f"the calibration of {shown_name(model)} cannot be kept with it; give a folder with"
@@ -122,11 +156,23 @@ def _own_folder(model: str) -> Path:
     return own
 
 
-def _plot(report: CalibrationReport, path: Path) -> None:
+def _earlier(file: Path) -> str | None:
+    """Describe the calibration that is there already."""
+    settings = read_json(file)
+    try:
+        found = read_calibration(settings, where=file)
+    except ModelError:  # to be replaced, like any other
+        return "one that could not be read"
+    return None if found is None else str(found)
+
+
+def _plots(path: Path) -> ModuleType:
+    """Load what draws, before the work whose result it is to draw; raise if it will not do."""
     try:
         plots = import_module("retrieve_rerank.evaluation.reliability_plot")
     except ModuleNotFoundError as exc:
         if (exc.name or "").startswith("retrieve_rerank"):
             raise
         raise MissingExtraError("--plot", "eval") from exc
-    plots.plot_reliability({"before": report.before, "after": report.after}, path)
+    plots.check_plot(path)
+    return plots

@@ -19,6 +19,12 @@ from retrieve_rerank.types import Qrels
 Numbers = NDArray[np.float64]
 
 BINS = 10
+FEWEST = 20
+"""Relevant documents, and others, without which a fit is not to be relied on: ten for each of
+the two numbers of "platt" (Peduzzi et al., 1996, https://doi.org/10.1016/S0895-4356(96)00236-3)."""
+FEWEST_FOR_ISOTONIC = 1000
+"""Documents from which on "isotonic" fits as well as "platt" or better: Niculescu-Mizil and
+Caruana, ICML 2005, https://doi.org/10.1145/1102351.1102430."""
 _STEPS = 100  # of Newton's method, which needs about ten
 _EXACT = 1e-10
 _FLAT = 1e-12
@@ -62,6 +68,17 @@ class CalibrationReport(NamedTuple):
     """Fitted on, and held out."""
     relevant: tuple[int, int]
     """Of these the relevant ones."""
+
+    @property
+    def too_few(self) -> str | None:
+        """Why the calibration is not to be relied on; None where it saw enough of both kinds."""
+        relevant, others = self.relevant[0], self.documents[0] - self.relevant[0]
+        if min(relevant, others) >= FEWEST:
+            return None
+        return (
+            f"it was fitted on {relevant:,} relevant documents and {others:,} others; expected at"
+            f" least {FEWEST} of each"
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Say all of it in JSON's types."""

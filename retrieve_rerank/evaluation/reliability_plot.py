@@ -5,6 +5,7 @@ Knows nothing of how the probabilities were fitted.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,8 +14,21 @@ from matplotlib.figure import Figure
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.evaluation.calibrating import BINS, Reliability
 
+FORMATS = (".png", ".svg", ".pdf")
+"""What `path` may end in."""
+
 # Okabe and Ito's colours, which colour-blind readers tell apart: https://jfly.uni-koeln.de/color/
 _COLOURS = ("#7a7a7a", "#0072b2")
+
+
+def check_plot(path: Path) -> None:
+    """Raise InputError where no diagram can be written to `path`."""
+    if path.suffix.lower() not in FORMATS:
+        raise InputError(
+            f"cannot write the diagram to {path}: expected an ending of {', '.join(FORMATS)}"
+        )
+    if not os.access(path.parent, os.W_OK):
+        raise InputError(f"cannot write the diagram to {path}: no folder to write to")
 
 
 def plot_reliability(measured: Mapping[str, Reliability], path: Path) -> None:

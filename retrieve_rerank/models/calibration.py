@@ -49,6 +49,11 @@ class Calibration:
             found = (0.5 + 0.5 * np.tanh((self.slope * raw + self.intercept) / 2)).tolist()
         return found
 
+    def __str__(self) -> str:
+        if self.method == "isotonic":
+            return f"isotonic, {len(self.scores)} points"
+        return f"{self.method}, slope {self.slope:.4g}, intercept {self.intercept:.4g}"
+
     def as_json(self) -> dict[str, Any]:
         """Say what `read_calibration` reads."""
         if self.method == "isotonic":

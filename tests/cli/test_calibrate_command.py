@@ -125,6 +125,67 @@ def test_a_model_of_the_hub_needs_a_folder_for_its_calibration(rr: Rr, home: Pat
     assert "cannot be kept with it; give a folder with --output" in done.stderr
 
 
+@pytest.mark.parametrize("name", ["./nope", "nope", "~/nope", "a/b/c"])
+def test_a_model_that_is_not_there_is_said_to_be(rr: Rr, judged: Path, name: str) -> None:
+    done = rr("calibrate", "--model", name, "--index", "docs", "--data", str(judged))
+    assert done.exit_code == 1
+    assert f"no model '{name}'; expected a folder" in done.stderr
+
+
+def test_too_few_documents_are_not_calibrated_on_without_force(
+    rr: Rr, judged: Path, model: Path
+) -> None:
+    options = ("--model", str(model), "--index", "docs", "--data", str(judged), "--limit", "2")
+    done = rr("calibrate", *options)
+    assert done.exit_code == 1
+    assert "fitted on 14 relevant documents and 34 others; expected at least 20" in done.stderr
+    assert not (model / SETTINGS_FILE).exists()
+
+    assert rr("calibrate", *options, "--force").exit_code == 0
+    assert (model / SETTINGS_FILE).exists()
+
+
+def test_an_earlier_calibration_is_shown_when_it_is_replaced(
+    rr: Rr, judged: Path, model: Path
+) -> None:
+    options = ("--model", str(model), "--index", "docs", "--data", str(judged))
+    first = rr("calibrate", *options)
+    assert "replaced" not in first.stderr
+    found = read_json(model / SETTINGS_FILE)["calibration"]
+
+    second = rr("calibrate", *options, "--method", "isotonic")
+    shape = f"platt, slope {found['slope']:.4g}, intercept {found['intercept']:.4g}"
+    assert f"It replaced an earlier one: {shape}\n" in second.stderr
+    assert "Warning: isotonic was fitted on 144 documents; with fewer than 1,000" in second.stderr
+    points = len(read_json(model / SETTINGS_FILE)["calibration"]["scores"])
+    third = json.loads(rr("calibrate", *options, "--json").stdout)
+    assert third["replaced"] == f"isotonic, {points} points"
+
+
+def test_a_damaged_calibration_elsewhere_is_replaced(
+    rr: Rr, judged: Path, model: Path, home: Path
+) -> None:
+    (home / "kept").mkdir()
+    (home / "kept" / SETTINGS_FILE).write_text('{"calibration": {"method": "magic"}}')
+    options = ("--index", "docs", "--data", str(judged), "--output", "kept")
+    done = rr("calibrate", "--model", str(model), *options)
+    assert "It replaced an earlier one: one that could not be read" in done.stderr
+    assert read_json(home / "kept" / SETTINGS_FILE)["calibration"]["method"] == "platt"
+
+
+@pytest.mark.parametrize("path", ["x.bmp", "x", "nodir/x.png"])
+def test_a_diagram_that_cannot_be_written_stops_before_the_work(
+    rr: Rr, judged: Path, model: Path, path: str
+) -> None:
+    pytest.importorskip("matplotlib", reason="needs the extra 'eval'")
+    options = ("--index", "docs", "--data", str(judged), "--plot", path)
+    done = rr("calibrate", "--model", str(model), *options)
+    assert done.exit_code == 1
+    assert f"cannot write the diagram to {path}: " in done.stderr
+    assert "Scoring" not in done.stderr
+    assert not (model / SETTINGS_FILE).exists()
+
+
 def test_the_diagram_is_written(rr: Rr, judged: Path, model: Path, home: Path) -> None:
     pytest.importorskip("matplotlib", reason="needs the extra 'eval'")
     options = ("--index", "docs", "--data", str(judged), "--plot", "diagram.svg")
