@@ -12,6 +12,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
+from pydantic import TypeAdapter, ValidationError
+
 from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.models.language_model import Role
 
@@ -58,7 +60,6 @@ def _made(values: Any, kind: type[T], check: Callable[[T, str], None], *, where:
             (None, entry) if isinstance(entry, str) else (entry.get("role"), entry["text"])
             for entry in values.get("messages", ())
         ]
-        prompt = kind(**{**values, "messages": messages})
     except (TypeError, KeyError, AttributeError) as exc:
         raise ConfigError(
             f"{where} cannot be used: {exc}; messages are texts, or have a role and a text"
@@ -68,5 +69,13 @@ def _made(values: Any, kind: type[T], check: Callable[[T, str], None], *, where:
         raise ConfigError(f"{where} has roles {roles}; known: {', '.join(get_args(Role))}")
     if None in roles and len(set(roles)) > 1:
         raise ConfigError(f"{where} gives some messages a role and others none")
+    try:
+        prompt = TypeAdapter(kind).validate_python({**values, "messages": messages})
+    except ValidationError as exc:
+        wrong = "; ".join(
+            f"{'.'.join(map(str, error['loc']))}: {error['msg']}; got {error['input']!r:.60}"
+            for error in exc.errors()
+        )
+        raise ConfigError(f"{where} cannot be used: {wrong}") from exc
     check(prompt, where)
     return prompt

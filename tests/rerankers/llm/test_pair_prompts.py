@@ -97,7 +97,11 @@ def test_prompts_are_read_from_toml_and_json(tmp_path: Path) -> None:
         ({"messages": [{"role": "user"}]}, "messages are texts, or have a role and a text"),
         ({"messages": [7]}, "messages are texts, or have a role and a text"),
         ({"yess": "1"}, "sets yess; known: messages"),
-        ({"score": "sigmoid"}, "has score 'sigmoid'; known: log-odds, softmax"),
+        ({"score": "sigmoid"}, "score: Input should be 'log-odds', 'softmax', .*; got 'sigmoid'"),
+        ({"no": 3}, "the prompt cannot be used: no: Input should be a valid string; got 3$"),
+        ({"max_tokens": "many"}, "max_tokens: Input should be a valid integer, .*; got 'many'"),
+        ({"messages": [{"text": 3}]}, "messages.0.1: Input should be a valid string; got 3"),
+        ({"models": "mine"}, "models: .*; got 'mine'"),
         ({"no": None}, "has no word for `no`"),
     ],
 )
