@@ -41,7 +41,8 @@ SETTINGS = f"""\
 A setting comes from its option, else from the environment (`{ENV_PREFIX}TOP_K=5`), else from
 `{CONFIG_FILE}`: the file that `{ENV_PREFIX}CONFIG` names, else the nearest one in the working
 directory and the folders above it, else the one in the user's configuration folder. Deeper keys are
-joined by two underscores: `{ENV_PREFIX}INDEXES__DOCS__API_KEY=…`.
+joined by two underscores: `{ENV_PREFIX}INDEXES__DOCS__API_KEY=…`. Files and folders that
+`{CONFIG_FILE}` names are relative to it, and `~` is the home folder.
 """
 
 
