@@ -22,6 +22,7 @@ from pydantic import (
     Secret,
     SecretStr,
     ValidationError,
+    field_serializer,
     field_validator,
     model_validator,
 )
@@ -35,6 +36,7 @@ from pydantic_settings import (
 )
 
 from retrieve_rerank.errors import ConfigError
+from retrieve_rerank.models.resolving import shown_name
 from retrieve_rerank.settings_errors import explain
 from retrieve_rerank.settings_file import APP, ENV_PREFIX, config_file, read_config_file
 
@@ -78,13 +80,20 @@ class FieldSettings(BaseModel):
     )
     encoder: str | None = Field(
         default=None,
+        repr=False,  # a URL may hold a password
         description="Model that the index's vectors were made with, which queries are encoded "
         "by: an alias, a hub id, a folder, or openai:MODEL, ollama:MODEL, cohere:MODEL, tei:URL; "
         "where not set, the recorded one.",
     )
     sparse_encoder: str | None = Field(
-        default=None, description="Model that the learned sparse vectors were made with."
+        default=None,
+        repr=False,
+        description="Model that the learned sparse vectors were made with.",
     )
+
+    @field_serializer("encoder", "sparse_encoder", when_used="json-unless-none")
+    def _hide_password(self, name: str) -> str:
+        return shown_name(name) if "@" in name else name
 
 
 class ConnectionSettings(FieldSettings):

@@ -168,6 +168,15 @@ def test_credentials_are_taken_out_of_urls_and_never_shown(
         assert SECRET not in shown
 
 
+def test_settings_do_not_show_the_password_in_an_encoders_url() -> None:
+    configure(f'[indexes.docs]\nurl = "./docs"\nencoder = "tei:http://me:{SECRET}@host"')
+    settings = load_settings(encoder="bge-m3", sparse_encoder=f"tei:http://me:{SECRET}@host")
+    assert settings.indexes["docs"].encoder == f"tei:http://me:{SECRET}@host"
+    for shown in (repr(settings), str(settings.indexes["docs"]), settings.model_dump_json()):
+        assert SECRET not in shown
+    assert '"encoder":"bge-m3","sparse_encoder":"tei:…"' in settings.model_dump_json()
+
+
 def test_errors_do_not_show_credentials() -> None:
     configure(f'[indexes.docs]\nurl = "{URL}"\napi_key = ["{SECRET}"]')
     with pytest.raises(ConfigError, match=r"indexes\.docs\.api_key: expected a valid string") as e:
