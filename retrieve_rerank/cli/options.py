@@ -128,7 +128,17 @@ def with_stage(
                 f"--{next(iter(changes))} needs --rerank: {len(stages)} stages are configured"
             )
         stage = stages[0].model_dump() if stages else {"reranker": reranker_of(model)}
+        if model is not None and stages:
+            was = str(stages[0].options.get("model", ""))
+            if _service(was) != _service(model):  # which the key is not for
+                stage = {name: stage[name] for name in stage if name not in ("key", "url")}
     else:
         return settings
     chosen = StageSettings.model_validate({**stage, **changes})
     return settings.model_copy(update={"stages": [chosen]})
+
+
+def _service(model: str) -> str:
+    """Return what a model's key is for: `cohere` of `cohere:MODEL`, of a URL all of it."""
+    kind, _, served = model.partition(":")
+    return model if "://" in served else kind

@@ -1,10 +1,14 @@
-"""A password in a model's URL, which no command may show."""
+"""Passwords and keys of services, which no command may show, or send to another service."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Rr
+from tests.models.embedding_server import serve
+from tests.rerankers.rerank_server import documented
 
 PASSWORD = "PASSWORDX"
 SERVICE = f"tei:http://u:{PASSWORD}@127.0.0.1:9"
@@ -34,6 +38,30 @@ def test_no_message_shows_the_password_of_a_models_url(
     assert result.exit_code, result.output
     assert PASSWORD not in result.output
     assert result.stderr.startswith(("Error: ", "Usage: "))
+
+
+@pytest.mark.usefixtures("lexical")
+def test_the_key_of_one_service_is_not_sent_to_another(rr: Rr, home: Path) -> None:
+    with serve(documented) as own, serve(documented) as other:
+        (home / "rr.toml").write_text(
+            f'[[stages]]\nreranker = "remote"\nmodel = "tei:{own.url}"\nkey = "{PASSWORD}"'
+        )
+        assert rr("search", "wing", "--depth", "2").exit_code == 0
+        assert rr("search", "wing", "--model", f"tei:{other.url}").exit_code == 0
+    assert own.requests[0][1]["authorization"] == f"Bearer {PASSWORD}"
+    assert "authorization" not in other.requests[0][1]
+
+
+@pytest.mark.usefixtures("lexical")
+def test_another_model_of_the_same_service_has_its_key(rr: Rr, home: Path) -> None:
+    with serve(documented) as server:
+        (home / "rr.toml").write_text(
+            '[[stages]]\nreranker = "remote"\nmodel = "cohere:one"\n'
+            f'url = "{server.url}"\nkey = "{PASSWORD}"'
+        )
+        assert rr("search", "wing", "--model", "cohere:two").exit_code == 0
+    [(_, headers, body)] = server.requests
+    assert (headers["authorization"], body["model"]) == (f"Bearer {PASSWORD}", "two")
 
 
 def test_a_service_has_nothing_to_inspect(rr: Rr) -> None:
