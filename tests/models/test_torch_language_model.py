@@ -11,7 +11,13 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
-from retrieve_rerank.errors import InputError, ModelError, ModelNotFoundError, OutOfMemoryError
+from retrieve_rerank.errors import (
+    ConfigError,
+    InputError,
+    ModelError,
+    ModelNotFoundError,
+    OutOfMemoryError,
+)
 from retrieve_rerank.models.language_model import Part, Piece, Prompt
 from retrieve_rerank.models.torch_language_model import TorchLanguageModel, load_language_model
 from retrieve_rerank.models.vocabulary_head import VocabularyHead
@@ -235,6 +241,12 @@ def test_whatever_else_torch_fails_at_is_a_model_error(qwen: TorchLanguageModel)
 def test_words_are_told_apart_by_their_first_token(qwen: TorchLanguageModel) -> None:
     with pytest.raises(InputError, match="begin with the same token"):
         qwen.next_token_logits(PROMPTS, ["yes", "yes"])
+
+
+def test_a_number_of_threads_that_cannot_be_is_an_error(tmp_path: Path) -> None:
+    folder = make_language_model(tmp_path, "qwen3")
+    with pytest.raises(ConfigError, match="threads must be at least 1; got 0"):
+        load_language_model(str(folder), device="cpu", threads=0)
 
 
 def test_long_documents_are_cut_and_counted(tmp_path: Path) -> None:
