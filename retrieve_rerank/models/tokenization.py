@@ -18,6 +18,7 @@ from retrieve_rerank.errors import InputError, ModelError
 from retrieve_rerank.models.batching import Tokens
 from retrieve_rerank.models.late_interaction import Expansion
 from retrieve_rerank.models.pair_tokens import PairTokens, read_template
+from retrieve_rerank.template import readable
 
 _PROBE = "Is 1 pair – (two texts) – as much as its halves? "
 _LONG_PROBE = 1000  # tokens
@@ -81,9 +82,9 @@ class TextTokenizer:
         return token
 
     def encode(self, texts: Sequence[str]) -> list[Tokens]:
-        """Tokenise each text."""
+        """Tokenise each text; raise InputError for what is none."""
         encodings = self._tokenizer.encode_batch(
-            list(texts), add_special_tokens=self._special_tokens
+            [readable(text) for text in texts], add_special_tokens=self._special_tokens
         )
         return [self._tokens(encoding) for encoding in encodings]
 

@@ -5,12 +5,13 @@ Knows no model: an embedder says how alike two texts are.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from retrieve_rerank.base import Connector, Embedder, Reranker
+from retrieve_rerank.base import Connector, Embedder, Judgment, Reranker
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.fusion import descending
 from retrieve_rerank.models.embedders import load_embedder
@@ -73,3 +74,12 @@ class Diversify(Reranker):
             left[taken] = False
             closest = np.maximum(closest, vectors @ vectors[taken])
         return rescore(hits, scores.tolist(), top_k=top_k)
+
+    def judge(self, query: str, hits: Sequence[Hit]) -> Judgment:
+        """Order the hits, and say if nothing could be read of them."""
+        notes = self.template.notes(hit.document for hit in hits)
+        return Judgment(self.rerank(query, hits), notes=notes)
+
+    async def ajudge(self, query: str, hits: Sequence[Hit]) -> Judgment:
+        """Async twin of `judge`, in a thread."""
+        return await asyncio.to_thread(self.judge, query, hits)

@@ -81,6 +81,7 @@ class DropIn(Scorer):
         activation_fn: Activation | None = None,
         batch_size: int | None = None,
         show_progress_bar: bool | None = None,
+        num_workers: int | None = None,
     ) -> list[dict[str, Any]]:
         """Order documents, best first: "corpus_id" (from 0), "score", and "text" if asked for.
 

@@ -17,7 +17,7 @@ from retrieve_rerank.base import (
 from retrieve_rerank.models.loading import load_encoder
 from retrieve_rerank.models.max_sim import max_sim
 from retrieve_rerank.rerankers.database import MAX_SIM_WEIGHT, DatabaseMaxSim
-from retrieve_rerank.template import Template
+from retrieve_rerank.template import Template, readable
 from retrieve_rerank.types import Hit, rescore
 
 BLOCK = 256  # texts whose token vectors are held at once: 100 MB at 256 tokens of 384 dimensions
@@ -69,6 +69,7 @@ class MaxSim(Scorer):
     def _score(self, query: str, texts: Sequence[str]) -> tuple[list[float], int]:
         if not texts:
             return [], 0
+        texts = [readable(text) for text in texts]
         [asked] = self.embedder.encode_queries([query])
         scores: list[float] = []
         truncated = 0

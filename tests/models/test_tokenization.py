@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from retrieve_rerank.errors import ModelError
+from retrieve_rerank.errors import InputError, ModelError
 from retrieve_rerank.models.tokenization import TextTokenizer
 
 WORDS = ["[CLS]", "[SEP]", "[UNK]", *"abcdefghijklmnopqrstuvwxyz", *(f"##{c}" for c in "xyz")]
@@ -46,6 +46,13 @@ def test_the_longer_text_of_a_pair_is_shortened_first(file: Path) -> None:
 def test_the_beginning_is_cut_off_where_the_model_says_so(file: Path) -> None:
     tokenizer = TextTokenizer(file, max_tokens=4, truncation_side="left")
     assert words(tokenizer.encode(["a b c d"])[0].ids) == "[CLS] c d [SEP]"
+
+
+def test_half_a_surrogate_pair_is_read_as_a_question_mark(file: Path) -> None:
+    tokenizer = TextTokenizer(file, max_tokens=9)
+    assert tokenizer.encode(["a \ud83d b"]) == tokenizer.encode(["a ? b"])
+    with pytest.raises(InputError, match="expected a text; got None"):
+        tokenizer.encode([None])  # type: ignore[list-item]
 
 
 def test_texts_are_lowercased_where_the_model_says_so(file: Path) -> None:

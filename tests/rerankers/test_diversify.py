@@ -86,3 +86,14 @@ def test_scores_never_rise() -> None:
 def test_an_impossible_share_is_an_error() -> None:
     with pytest.raises(InputError, match="between 0 and 1; got 2"):
         Diversify(Table(), relevance_share=2)
+
+
+async def test_a_template_that_no_document_fills_is_noted() -> None:
+    diversify = Diversify(Table(), template="zero{nope}")
+    for judgment in (
+        diversify.judge("q", hits(a=2.0, b=1.0)),
+        await diversify.ajudge("q", hits(a=2.0, b=1.0)),
+    ):
+        [note] = judgment.notes
+        assert note.startswith("no document has any field of the template 'zero{nope}'")
+    assert Diversify(Table()).judge("q", hits(a=2.0, b=1.0)).notes == ()

@@ -8,7 +8,7 @@ import pytest
 from retrieve_rerank import Document, Template, rank
 from retrieve_rerank.base import Encoding
 from retrieve_rerank.connectors.memory import MemoryConnector
-from retrieve_rerank.errors import ConfigError
+from retrieve_rerank.errors import ConfigError, InputError
 from retrieve_rerank.models.loading import load_encoder
 from retrieve_rerank.rerankers.max_sim import MaxSim
 
@@ -47,6 +47,11 @@ def test_a_template_that_no_document_fills_is_noted() -> None:
     assert note.startswith("no document has any field of the template 'x{nope}'")
     with pytest.raises(ConfigError, match="the template '' has no field"):
         MaxSim.configure(MemoryConnector(), template="")
+
+
+def test_what_is_no_text_is_an_error() -> None:
+    with pytest.raises(InputError, match="expected a text; got None"):
+        MaxSim(load_encoder()).score("cold", [None])  # type: ignore[list-item]
 
 
 def test_nothing_to_score_gives_nothing() -> None:
