@@ -60,8 +60,8 @@ class JsonServer:
     ) -> None:
         """`name` is what errors call it; the variables are what they say can be set.
 
-        `key` is sent as a bearer token. `timeout_s` is for one attempt. Credentials in `base`,
-        which `read_url` makes, are used, and never shown.
+        `key` is sent as a bearer token. `timeout_s` is for one attempt, from connecting to the
+        end of the answer. Credentials in `base`, which `read_url` makes, are used, and never shown.
         """
         if key and not (key.isascii() and key.isprintable()):
             raise ModelError(f"{key_variable} holds characters that no key has")

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -449,6 +450,39 @@ def test_it_is_registered_and_chosen_by_the_models_name() -> None:
     assert issubclass(Remote, Scorer)
     assert reranker_of("cohere:rerank-v3.5") == "remote"
     assert reranker_of("tei:http://localhost:8080") == "remote"
+
+
+def test_connections_close_with_their_scorer() -> None:
+    closed = threading.Event()
+    _, _, content = results((0, 1.0))
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"  # which keeps connections open
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def finish(self) -> None:
+            super().finish()
+            closed.set()
+
+        def log_message(self, *arguments: object) -> None:
+            """Stay silent."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
+        try:
+            scorer = Remote(f"vllm:http://127.0.0.1:{server.server_port}")
+            assert scorer.score(QUERY, ["a"]) == [1.0]
+            assert not closed.is_set()
+            del scorer
+            assert closed.wait(20)
+        finally:
+            server.shutdown()
 
 
 async def test_connections_can_be_closed_before_their_loop(server: EmbeddingServer) -> None:
