@@ -13,7 +13,7 @@ from rich.progress import Progress
 from retrieve_rerank.base import Connector
 from retrieve_rerank.cli.audit_display import print_audit
 from retrieve_rerank.cli.judgments import FILE
-from retrieve_rerank.cli.options import field_options, index_option, json_option
+from retrieve_rerank.cli.options import NumberRange, field_options, index_option, json_option
 from retrieve_rerank.cli.results import write_json
 from retrieve_rerank.config import open_index
 from retrieve_rerank.evaluation.audit import TARGET_RECALL, TOP_KS, Audit, audit
@@ -56,7 +56,7 @@ WIDE = 160  # columns where stdout is no terminal, so that nothing is cut off
 )
 @click.option(
     "--target-recall",
-    type=click.FloatRange(0, 1, min_open=True),
+    type=NumberRange(0, 1, min_open=True),
     default=TARGET_RECALL,
     show_default=True,
     help="Share of them that must be found.",

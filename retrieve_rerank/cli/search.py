@@ -62,8 +62,8 @@ def command(
     """Search an index and rerank what it finds.
 
     Shows for each hit its rank after reranking, its rank before, its score, and the part of its
-    text that matches best. Scores order the hits of one search; those of two searches do not
-    compare.
+    text that matches best. Scores compare within one search, and among the hits that the same
+    stage judged last.
     """
     settings = load_settings(
         index=index, top_k=top_k, candidates=candidates, deadline_s=deadline_s, **fields

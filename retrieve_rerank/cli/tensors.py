@@ -11,7 +11,7 @@ import click
 
 from retrieve_rerank.base import TensorDtype
 from retrieve_rerank.cli.new_tensors import choose, open_store
-from retrieve_rerank.cli.options import field_options, index_option, json_option
+from retrieve_rerank.cli.options import NumberRange, field_options, index_option, json_option
 from retrieve_rerank.cli.progress import share_of, show_progress
 from retrieve_rerank.cli.results import write_json
 from retrieve_rerank.errors import RetrieveRerankError
@@ -56,7 +56,7 @@ def command() -> None:
 )
 @click.option(
     "--rate",
-    type=click.FloatRange(min=0, min_open=True),
+    type=NumberRange(min=0, min_open=True),
     metavar="DOCUMENTS",
     help="Encode and write at most so many documents a second.  [default: as fast as it goes]",
 )

@@ -133,3 +133,16 @@ def test_ctrl_c_exits_130_without_a_traceback(group: click.Group) -> None:
 def test_bugs_are_not_hidden(group: click.Group) -> None:
     result = CliRunner().invoke(group, ["crash"])
     assert isinstance(result.exception, RuntimeError)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["audit", "--index", "docs", "--queries", __file__, "--target-recall", "nan"],
+        ["tensors", "add", "--index", "docs", "--rate", "nan"],
+    ],
+)
+def test_what_is_no_number_is_in_no_range(command: list[str]) -> None:
+    result = CliRunner().invoke(cli.main, command, prog_name="rr")
+    assert result.exit_code == 2
+    assert "nan is not a number" in result.output
