@@ -36,18 +36,8 @@ class Threads:
             return work()
         if not self._left.acquire(timeout=clock.remaining_s):
             raise clock.exceeded()
-        future: Future[T] = Future()
-
-        def run() -> None:
-            try:
-                future.set_result(work())
-            except Exception as exc:  # handed to whoever waits
-                future.set_exception(exc)
-            finally:
-                self._left.release()
-
-        # A daemon: work that is given up must not keep the process from ending.
-        threading.Thread(target=run, name=THREAD, daemon=True).start()
+        future = begin(work)
+        future.add_done_callback(lambda _: self._left.release())
         try:
             return future.result(timeout=clock.remaining_s)
         except TimeoutError as exc:
@@ -56,8 +46,24 @@ class Threads:
             raise clock.exceeded() from exc
 
 
+def begin(work: Callable[[], T]) -> Future[T]:
+    """Start `work` in a thread of its own, which does not keep the process from ending."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            found = work()
+        except Exception as exc:  # handed to whoever waits
+            future.set_exception(exc)
+        else:
+            future.set_result(found)
+
+    threading.Thread(target=run, name=THREAD, daemon=True).start()
+    return future
+
+
 def given_up() -> list[threading.Thread]:
-    """Return the threads of work that has outlived its deadline, and goes on."""
+    """Return the threads of work that nobody waits for any more, and that goes on."""
     return [thread for thread in threading.enumerate() if thread.name == THREAD]
 
 

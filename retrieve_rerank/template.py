@@ -48,9 +48,8 @@ class Template:
 
     def notes(self, documents: Iterable[Document]) -> tuple[str, ...]:
         """Say, for a stage's report, that not one of the documents has any of the fields."""
-        fields = _FIELD.findall(self.pattern)
-        filled = [any(_field(document, each).strip() for each in fields) for document in documents]
-        if not filled or any(filled):
+        fields, documents = _FIELD.findall(self.pattern), list(documents)
+        if not documents or any(_field(doc, each).strip() for doc in documents for each in fields):
             return ()
         return (
             f"no document has any field of the template {self.pattern!r}, so that nothing was read"
@@ -65,7 +64,11 @@ def readable(text: str) -> str:
     """
     if not isinstance(text, str):
         raise InputError(f"expected a text; got {text!r:.60}")
-    return text if text.isascii() else text.encode(errors="replace").decode()
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode(errors="replace").decode()
+    return text
 
 
 def _field(document: Document, path: str) -> str:

@@ -163,11 +163,11 @@ def test_a_failing_stage_raises_when_asked_to(connector: MemoryConnector) -> Non
 def test_a_stage_past_the_deadline_is_given_up(connector: MemoryConnector) -> None:
     retriever = Retriever(connector, Slow(30.0), OverlapScorer())
     started = time.monotonic()
-    result = retriever.search("wing lift", deadline_s=0.2)
+    result = retriever.search("wing lift", deadline_s=1.0)
     assert time.monotonic() - started < 15
     assert ids(result) == ids(Retriever(connector).search("wing lift"))
     assert [bool(stage.error) for stage in result.stages] == [False, True, True]
-    assert "deadline of 0.2 s" in str(result.stages[1].error)
+    assert "deadline of 1 s" in str(result.stages[1].error)
 
 
 def test_a_first_stage_past_the_deadline_raises() -> None:
@@ -180,16 +180,18 @@ def test_a_first_stage_past_the_deadline_raises() -> None:
         Retriever(Stuck(WINGS)).search("wing", deadline_s=0.1)
 
 
+def printed(code: str) -> str:
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+
+
 def test_work_that_is_given_up_does_not_keep_the_process_alive() -> None:
     code = (
         "from tests.test_pipeline import *\n"
-        "result = Retriever(MemoryConnector(WINGS), Slow(300)).search('wing', deadline_s=0.2)\n"
+        "result = Retriever(MemoryConnector(WINGS), Slow(300)).search('wing', deadline_s=1.0)\n"
         "print(result.degraded)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
-    )
-    assert done.stdout == "True\n"
+    assert printed(code) == "True\n"
 
 
 def test_python_waits_a_little_for_work_that_was_given_up() -> None:
@@ -200,13 +202,10 @@ def test_python_waits_a_little_for_work_that_was_given_up() -> None:
         "        scores = super().score(query, texts)\n"
         "        print('over', flush=True)\n"
         "        return scores\n"
-        "result = Retriever(MemoryConnector(WINGS), Late(1)).search('wing', deadline_s=0.2)\n"
+        "result = Retriever(MemoryConnector(WINGS), Late(3)).search('wing', deadline_s=1.0)\n"
         "print(result.degraded, flush=True)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
-    )
-    assert done.stdout == "True\nover\n"
+    assert printed(code) == "True\nover\n"
 
 
 async def test_async_answers_as_sync_does(connector: MemoryConnector) -> None:
@@ -224,9 +223,9 @@ async def test_an_async_stage_past_the_deadline_is_given_up(connector: MemoryCon
             await asyncio.sleep(30.0)
             return list(hits)
 
-    result = await Retriever(connector, AsyncSlow()).asearch("wing lift", deadline_s=0.2)
+    result = await Retriever(connector, AsyncSlow()).asearch("wing lift", deadline_s=1.0)
     assert result.degraded
-    assert "deadline of 0.2 s" in str(result.stages[1].error)
+    assert "deadline of 1 s" in str(result.stages[1].error)
 
 
 async def test_a_timeout_of_the_stages_own_is_not_called_the_deadline(

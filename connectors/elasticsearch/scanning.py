@@ -8,8 +8,8 @@ its node, or because nobody asked for the next page in time. Knows nothing of wh
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from itertools import takewhile
 from typing import Any
 
@@ -23,6 +23,7 @@ from retrieve_rerank.connectors.elasticsearch.errors import PointInTimeLostError
 from retrieve_rerank.connectors.elasticsearch.requests import quoted
 from retrieve_rerank.connectors.elasticsearch.responses import hits_of
 from retrieve_rerank.errors import ConnectorError
+from retrieve_rerank.giving_up import begin
 
 KEEP_ALIVE = "5m"
 """How long the server keeps a view between two pages."""
@@ -70,16 +71,15 @@ def walk(
         return cluster.send(request, patience_s=LONG_PATIENCE_S)
 
     # The server looks for the next page while this one is read.
-    ahead = ThreadPoolExecutor(1, thread_name_prefix="rr-scan")
     try:
-        coming = ahead.submit(fetch, None, size)
+        coming = begin(partial(fetch, None, size))
         while True:
             try:
                 answer = coming.result()
                 hits = hits_of(answer, cluster.location)
             except PointInTimeLostError:
                 pit = _open(cluster, name)
-                coming = ahead.submit(fetch, None, size)
+                coming = begin(partial(fetch, None, size))
                 continue
             pit = answer.get("pit_id", pit)
             if not hits:
@@ -96,11 +96,10 @@ def walk(
                     yield new
                 return
             size = min(most, _next_size(hits))
-            coming = ahead.submit(fetch, hits[-1]["sort"], size)
+            coming = begin(partial(fetch, hits[-1]["sort"], size))
             if new:
                 yield new
     finally:
-        ahead.shutdown(cancel_futures=True)
         with suppress(ConnectorError):  # the server drops it by itself after KEEP_ALIVE
             cluster.send(Request("DELETE", "/_pit", {"id": pit}))
 

@@ -98,6 +98,8 @@ class Sidecar:
             for key, tensor in entries
         )
         refused = bulk(self._cluster, self.name, operations)[1]
+        if self._scored_there:  # by a search, which unlike _mget sees no more than is refreshed
+            refresh(self._cluster, self.name)
         if refused:
             raise PartialWriteError(
                 f"{self.name} refused {len(refused)} of {len(entries)} tensors: "

@@ -1,6 +1,7 @@
 """A decoder's last layer, whose feed-forward part is spared for tokens that nobody asks about.
 
-Of twelve layers it saves a sixteenth of the time. Knows nothing of texts.
+That part has three quarters of a layer's weights in networks like Qwen3: of twelve layers a
+sixteenth of the multiplications is saved. Knows nothing of texts.
 """
 
 from __future__ import annotations

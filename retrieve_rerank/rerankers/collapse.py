@@ -6,11 +6,12 @@ Knows no model.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from retrieve_rerank.base import Reranker
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.rerankers.metadata import value_at
-from retrieve_rerank.types import Hit, rescore
+from retrieve_rerank.types import Hit
 
 
 class Collapse(Reranker):
@@ -39,5 +40,6 @@ class Collapse(Reranker):
         groups: dict[str, Hit] = {}
         for hit, value in zip(hits, values, strict=True):
             groups.setdefault(f"id {hit.document.id}" if value is None else f"value {value!r}", hit)
-        kept = list(groups.values())
-        return rescore(kept, [hit.score for hit in kept], top_k=top_k)
+        # Not by score: hits that the stage before did not judge have theirs on another scale.
+        kept = list(groups.values())[:top_k]
+        return [replace(hit, rank=place, previous=hit) for place, hit in enumerate(kept, start=1)]

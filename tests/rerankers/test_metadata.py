@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from retrieve_rerank import Document, Hit, Stage, rank
+from retrieve_rerank import Document, Hit, Stage, rank, rescore
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.rerankers.collapse import Collapse
 from retrieve_rerank.rerankers.metadata import BOOST_WEIGHT, Boost, Popularity, Recency, value_at
 from retrieve_rerank.stage import place
+from retrieve_rerank.types import append_unjudged
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -109,6 +110,18 @@ def test_collapsing_keeps_the_first_of_each_group_and_its_score() -> None:
     assert [hit.score for hit in found] == sorted((hit.score for hit in found), reverse=True)
     assert ids(Collapse("f").rerank("q", hits("x", "y"), top_k=1)) == ["0"]
     assert Collapse("f").rerank("q", []) == []
+
+
+def test_collapsing_keeps_the_order_where_scores_are_on_two_scales() -> None:
+    judged = rescore(hits("x", "y"), [-2.0, -3.0])
+    given = append_unjudged(judged, rank([(Document("late", "", {"f": "z"}), 0.7)]))
+    found = Collapse("f").rerank("q", given)
+    assert [(hit.document.id, hit.score, hit.rank) for hit in found] == [
+        ("0", -2.0, 1),
+        ("1", -3.0, 2),
+        ("late", 0.7, 3),
+    ]
+    assert [hit.previous for hit in found] == given
 
 
 def test_collapsing_by_a_field_that_no_hit_has_is_an_error() -> None:

@@ -64,10 +64,9 @@ class Licensed:
         script = scoring["script"]
         assert script["source"] == "maxSimDotProduct(params.q, 'tensor') + params.m"
         query = np.asarray(script["params"]["q"])
-        found = self.server.call("POST", f"{index}/_mget", {"ids": wanted["ids"]["values"]})
-        tensors = {
-            each["_id"]: each["_source"]["tensor"] for each in found["docs"] if each["found"]
-        }
+        asked = {"query": wanted, "size": body["size"], "_source": ["tensor"]}
+        found = self.server.call("POST", f"{index}/_search", asked)["hits"]["hits"]
+        tensors = {each["_id"]: each["_source"]["tensor"] for each in found}
         for tensor in tensors.values():
             assert {len(row) for row in tensor} == {self.fields[index]["dims"]}
         hits = [
