@@ -19,6 +19,7 @@ from retrieve_rerank.pipeline import Retriever
 from retrieve_rerank.stage import Stage
 from retrieve_rerank.template import Template
 from retrieve_rerank.types import (
+    Candidates,
     Document,
     Hit,
     Placement,
@@ -31,6 +32,7 @@ from retrieve_rerank.types import (
 )
 
 __all__ = [
+    "Candidates",
     "Connector",
     "Document",
     "Embedder",

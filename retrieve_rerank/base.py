@@ -170,7 +170,7 @@ class Connector(ABC):
         filter: Filter | None = None,
         timeout_s: float | None = None,
     ) -> list[Hit]:
-        """Return at most `top_k` hits, best first."""
+        """Return at most `top_k` hits, best first; as `Candidates` where there is more to say."""
 
     @abstractmethod
     def index(
@@ -397,6 +397,8 @@ class Judgment(NamedTuple):
     cache_hits: int = 0
     notes: tuple[str, ...] = ()
     """What else the report should say: answers that could not be read, a sentence each."""
+    query_truncated: bool = False
+    """Whether the model read only the beginning of the query."""
 
 
 class Reranker(ABC):

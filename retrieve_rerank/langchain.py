@@ -74,6 +74,8 @@ def _documents(result: SearchResult) -> list[Document]:
     for stage in result.stages:
         if stage.error is not None:
             logger.warning("stage %s left the incoming order: %s", stage.name, stage.error)
+    for note in result.notes:
+        logger.warning("%s", note)
     return [_document(hit) for hit in result]
 
 

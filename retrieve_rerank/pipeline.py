@@ -22,7 +22,7 @@ from retrieve_rerank.giving_up import Threads
 from retrieve_rerank.pacing import Clock, Pace
 from retrieve_rerank.rerankers.database import DatabaseMaxSim
 from retrieve_rerank.stage import Stage, place
-from retrieve_rerank.types import Hit, SearchResult, StageReport, rescore
+from retrieve_rerank.types import Candidates, Hit, SearchResult, StageReport, rescore
 
 FIRST_STAGE = "first-stage"
 """What reports call the connector's own search."""
@@ -158,6 +158,7 @@ class Retriever:
                     error=error,
                     notes=judgment.notes,
                     hits=hits,
+                    query_truncated=judgment.query_truncated,
                 )
             )
         return SearchResult(query, hits[:top_k], reports)
@@ -198,7 +199,18 @@ class Retriever:
                 ),
             )
         ms = (time.perf_counter() - started) * 1000
-        reports.append(StageReport(FIRST_STAGE, ms, len(hits), len(hits), hits=hits))
+        told = hits if isinstance(hits, Candidates) else Candidates()
+        reports.append(
+            StageReport(
+                FIRST_STAGE,
+                ms,
+                candidates=len(hits),
+                scored=len(hits),
+                notes=told.notes,
+                hits=hits,
+                query_truncated=told.query_truncated,
+            )
+        )
         return hits, scores
 
     def _tensor_connector(self) -> TensorConnector | None:
@@ -249,6 +261,7 @@ def _judge(
         sum(each.truncated for each in slices),
         sum(each.cache_hits for each in slices),
         tuple(dict.fromkeys(note for each in slices for note in each.notes)),
+        any(each.query_truncated for each in slices),
     )
 
 

@@ -64,6 +64,19 @@ class Hit:
         return hit
 
 
+class Candidates(list[Hit]):
+    """A first stage's hits, and what its report is to say; connectors may give a plain list too."""
+
+    def __init__(
+        self, hits: Iterable[Hit] = (), *, notes: Iterable[str] = (), query_truncated: bool = False
+    ) -> None:
+        super().__init__(hits)
+        self.notes = tuple(notes)
+        """What else there is to know of the search, a sentence each."""
+        self.query_truncated = query_truncated
+        """Whether a model read only the beginning of the query."""
+
+
 @dataclass(frozen=True, slots=True)
 class StageReport:
     """What one stage did: `ms` milliseconds, hits that came in, hits it judged."""
@@ -81,6 +94,8 @@ class StageReport:
     """What else there is to know of its work, a sentence each."""
     hits: Sequence[Hit] = field(default=(), repr=False)
     """The whole ranking as it left this stage."""
+    query_truncated: bool = False
+    """Whether a model of the stage read only the beginning of the query."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +110,21 @@ class SearchResult:
     def degraded(self) -> bool:
         """Whether any stage failed, timed out or was skipped for want of time."""
         return any(stage.error is not None for stage in self.stages)
+
+    @property
+    def notes(self) -> list[str]:
+        """All that the stages have to say, each after its stage's name: "max-sim: …"."""
+        return [f"{stage.name}: {note}" for stage in self.stages for note in stage.notes]
+
+    @property
+    def truncated(self) -> int:
+        """Texts of which a stage's model read only the beginning, over all stages."""
+        return sum(stage.truncated for stage in self.stages)
+
+    @property
+    def query_truncated(self) -> bool:
+        """Whether a model of any stage read only the beginning of the query."""
+        return any(stage.query_truncated for stage in self.stages)
 
     def __iter__(self) -> Iterator[Hit]:
         return iter(self.hits)

@@ -7,10 +7,20 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
-from retrieve_rerank import Document, Hit, Retriever, Scorer, SearchResult, Stage, rescore
+from retrieve_rerank import (
+    Candidates,
+    Document,
+    Hit,
+    Retriever,
+    Scorer,
+    SearchResult,
+    Stage,
+    rescore,
+)
 from retrieve_rerank.base import Judgment, Reranker
 from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.errors import DeadlineExceededError, InputError, ScoreError
@@ -77,6 +87,26 @@ class Forgetful(Reranker):
 
 def ids(result: SearchResult) -> list[str]:
     return [hit.document.id for hit in result]
+
+
+class Terse(MemoryConnector):
+    """Has something to say of every search."""
+
+    def search(self, query: str, **how: Any) -> Candidates:
+        return Candidates(super().search(query, **how), notes=["half of it"], query_truncated=True)
+
+
+@pytest.mark.parametrize("judge", [True, False])
+def test_a_result_carries_what_its_stages_have_to_say(judge: bool) -> None:
+    class Telling(Forgetful):
+        def judge(self, query: str, hits: Sequence[Hit]) -> Judgment:
+            return Judgment(self.rerank(query, hits), 1, notes=("odd",), query_truncated=judge)
+
+    result = Retriever(Terse(WINGS), Telling()).search("wing")
+    assert result.notes == ["first-stage: half of it", "forgetful: odd"]
+    assert [stage.query_truncated for stage in result.stages] == [True, judge]
+    assert result.query_truncated
+    assert result.truncated == 1
 
 
 def test_without_stages_the_first_stages_order_is_returned(connector: MemoryConnector) -> None:

@@ -25,6 +25,7 @@ def result_as_json(result: SearchResult, *, stages: Sequence[Stage] = ()) -> dic
     return {
         "query": result.query,
         "degraded": result.degraded,
+        "query_truncated": result.query_truncated,
         "hits": [_hit(hit, placed[hit.document.id], likely.get(hit.document.id)) for hit in result],
         "stages": [_stage(stage) for stage in result.stages],
     }
@@ -83,6 +84,7 @@ def _stage(stage: StageReport) -> dict[str, Any]:
         "candidates": stage.candidates,
         "scored": stage.scored,
         "truncated": stage.truncated,
+        "query_truncated": stage.query_truncated,
         "cache_hits": stage.cache_hits,
         "error": stage.error,
         "notes": list(stage.notes),

@@ -16,6 +16,7 @@ def stage_messages(result: SearchResult, stages: Sequence[Stage]) -> Iterator[st
 
     Where no hit is left, that includes what each stage's threshold has dropped.
     """
+    yield from (f"Note: {note}" for first in result.stages[:1] for note in first.notes)
     for stage, before, report in zip(stages, result.stages, result.stages[1:], strict=False):
         if report.error is not None:
             yield f"Warning: {report.name} {_shortfall(stage, report)}"
