@@ -130,5 +130,6 @@ def delete_indexes() -> None:
     """Delete what has been made under the names of `fresh_index`."""
     while _made:
         server, name = _made.pop()
-        names = f"{name},rr-tensors-{name}"
+        sidecars = server.call("GET", f"/rr-tensors-*{name}*/_alias")
+        names = ",".join([name, *sidecars])
         server.call("DELETE", f"/{names}?ignore_unavailable=true")

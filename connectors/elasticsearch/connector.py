@@ -34,6 +34,7 @@ from retrieve_rerank.connectors.elasticsearch.cluster import (
 from retrieve_rerank.connectors.elasticsearch.description import describe
 from retrieve_rerank.connectors.elasticsearch.detection import Asked
 from retrieve_rerank.connectors.elasticsearch.max_sim import MaxSimSearcher
+from retrieve_rerank.connectors.elasticsearch.names import is_plain, sidecar_name
 from retrieve_rerank.connectors.elasticsearch.opening import Opened, open_index, reopened
 from retrieve_rerank.connectors.elasticsearch.requests import KnnSettings, quoted
 from retrieve_rerank.connectors.elasticsearch.scanning import MOST, walk
@@ -65,7 +66,8 @@ class ElasticsearchConnector(TensorStore, VectorSearch):
         """Use `create` or `connect` instead."""
         self._cluster = cluster
         self._searcher = searcher
-        self._sidecar = Sidecar(cluster, searcher.opened.name)
+        opened = searcher.opened
+        self._sidecar = Sidecar(cluster, sidecar_name(opened.name, opened.indexes))
         self._max_sim = MaxSimSearcher(searcher, self._sidecar)
 
     @classmethod
@@ -213,7 +215,7 @@ class ElasticsearchConnector(TensorStore, VectorSearch):
 
     def delete(self, ids: Sequence[str]) -> int:
         """Delete the documents with these ids; return how many there were."""
-        return writer.delete(self._cluster, self._opened.name, map(self._key, ids))
+        return writer.delete(self._cluster, self._opened.single_name, map(self._key, ids))
 
     def get(self, ids: Sequence[str]) -> list[Document]:
         """Return the documents with these ids, in that order, leaving out unknown ones."""
@@ -266,11 +268,17 @@ class ElasticsearchConnector(TensorStore, VectorSearch):
         )
 
     def take_alias(self, alias: str) -> list[str]:
-        """Point an alias at this index and no other, in one step; return those it pointed at."""
+        """Point an alias at this index and no other, in one step; return those it pointed at.
+
+        Raises ConfigError where this is several indexes, or the alias more than one name.
+        """
+        if not is_plain(alias):
+            raise ConfigError(f"expected one alias's name; got {alias!r}")
+        index = self._opened.one_index
         there = self._cluster.send(Request("GET", "/_alias", params={"expand_wildcards": "all"}))
         before = sorted(name for name, each in there.items() if alias in each.get("aliases", {}))
         actions = [{"remove": {"index": name, "alias": alias}} for name in before]
-        actions.append({"add": {"index": self._opened.name, "alias": alias}})
+        actions.append({"add": {"index": index, "alias": alias}})
         self._cluster.send(Request("POST", "/_aliases", {"actions": actions}, safe=False))
         return before
 
@@ -300,7 +308,7 @@ class ElasticsearchConnector(TensorStore, VectorSearch):
 
     def delete_tensors(self, ids: Sequence[str]) -> None:
         """Delete the tensors of these documents."""
-        writer.delete(self._cluster, self._sidecar.name, map(self._key, ids))
+        self._sidecar.delete(map(self._key, ids))
 
     def drop_tensors(self) -> None:
         """Delete the index with the tensors; the documents stay as they are."""
@@ -360,5 +368,10 @@ def _cluster(address: Address, credentials: Mapping[str, Any]) -> Cluster:
 def _create(
     name: str, location: str, encoder: EncoderFacts | None, language: str | None
 ) -> Steps[None]:
+    if not is_plain(name):
+        raise ConfigError(
+            f"{location} is not the name of one index, as one to be made needs; expected letters "
+            "in lower case, digits, dots and hyphens"
+        )
     yield from ask_server(location)
     yield Request("PUT", f"/{quoted(name)}", own.new_index(encoder, language), safe=False)

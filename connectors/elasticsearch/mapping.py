@@ -42,8 +42,8 @@ class Field(NamedTuple):
 class Index:
     """What one name (an index, an alias, a data stream) stands for."""
 
-    indexes: tuple[str, ...]
-    """Its concrete indexes."""
+    indexes: Mapping[str, str]
+    """Its concrete indexes, by name: each one's uuid, which no other index ever has."""
     fields: Mapping[str, Field]
     meta: Mapping[str, Any] = field(default_factory=dict)
     """The mapping's `_meta`."""
@@ -62,6 +62,7 @@ class Index:
         fields: dict[str, Field] = {}
         meta: dict[str, Any] = {}
         templates: set[str] = set()
+        uuids: dict[str, str] = {}
         needs_routing, window = False, 10_000
         for name, each in sorted(answer.items()):
             mapping = each.get("mappings", {})
@@ -82,7 +83,8 @@ class Index:
             needs_routing |= bool(mapping.get("_routing", {}).get("required"))
             settings = each.get("settings", {}).get("index", {})
             window = min(window, int(settings.get("max_result_window", window)))
-        return cls(tuple(sorted(answer)), fields, meta, frozenset(templates), needs_routing, window)
+            uuids[name] = str(settings.get("uuid", ""))
+        return cls(uuids, fields, meta, frozenset(templates), needs_routing, window)
 
     def of_type(self, *types: str) -> list[Field]:
         """List the fields of these types."""

@@ -5,6 +5,7 @@ Knows nothing of searching.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from retrieve_rerank.connectors.elasticsearch.detection import SAMPLE, Asked, de
 from retrieve_rerank.connectors.elasticsearch.filtering import FilterFields, filter_fields
 from retrieve_rerank.connectors.elasticsearch.layout import Layout
 from retrieve_rerank.connectors.elasticsearch.mapping import VECTOR_TYPES, Index
+from retrieve_rerank.connectors.elasticsearch.names import is_plain
 from retrieve_rerank.connectors.elasticsearch.own import key, own_layout, recorded_encoder
 from retrieve_rerank.connectors.elasticsearch.requests import quoted, search
 from retrieve_rerank.connectors.elasticsearch.responses import hits_of
@@ -27,13 +29,43 @@ class Opened:
     """An index as it was found."""
 
     name: str
-    """What it is called in requests: an index, or an alias."""
+    """What it is called in requests: an index, an alias, a data stream, several or a pattern."""
     location: str
     server: Server
     index: Index
     layout: Layout
     filters: FilterFields
     encoder: QueryEncoder
+
+    @property
+    def indexes(self) -> Mapping[str, str]:
+        """The concrete indexes that the name stood for when it was opened: name -> uuid.
+
+        A hit whose `_index` is not among them, or another uuid under one of these names, means
+        that the name stands for something else by now. Whether it stands for one or for several
+        decides what documents are called, so that `reopened` is due when their number changes.
+        """
+        return self.index.indexes
+
+    @property
+    def one_index(self) -> str:
+        """The concrete index; raise ConfigError where there are several."""
+        if len(self.indexes) > 1:
+            raise ConfigError(
+                f"{self.location} stands for {len(self.indexes)} indexes "
+                f"({', '.join(self.indexes)}), and this takes one: name it"
+            )
+        return next(iter(self.indexes))
+
+    @property
+    def single_name(self) -> str:
+        """The name for requests that take one index, writing above all; raise as `one_index` does.
+
+        A plain name is kept, as it may be the only one allowed. Patterns and date math are
+        replaced by the index they stood for: what they stand for now may be another.
+        """
+        index = self.one_index
+        return self.name if is_plain(self.name) else index
 
     def key(self, id_: str) -> str:
         """Return the `_id` of a document."""

@@ -224,12 +224,12 @@ def count(opened: Opened) -> Steps[int]:
 
 def fetch(opened: Opened, keys: Sequence[str], source: Any) -> Steps[dict[str, Mapping[str, Any]]]:
     """Fetch documents by their `_id`; unknown ones are absent."""
-    path = f"/{requests.quoted(opened.name)}"
     if len(opened.index.indexes) > 1 or opened.index.needs_routing:
         # _mget wants to be told the one index, and the shard, of each document.
         body = {"query": {"ids": {"values": list(keys)}}, "size": len(keys), "_source": source}
         answer = yield requests.search(opened.name, [body])
         return {hit["_id"]: hit for hit in hits_of(answer, opened.location)}
+    path = f"/{requests.quoted(opened.single_name)}"
     params = {f"_source_{name}": ",".join(paths) for name, paths in source.items()}
     answer = yield Request("POST", f"{path}/_mget", {"ids": list(keys)}, params)
     return {each["_id"]: each for each in found(answer)}

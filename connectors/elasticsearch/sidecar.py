@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
@@ -22,7 +22,7 @@ from retrieve_rerank.connectors.elasticsearch.cluster import Cluster, Request, S
 from retrieve_rerank.connectors.elasticsearch.requests import quoted, search
 from retrieve_rerank.connectors.elasticsearch.scanning import walk
 from retrieve_rerank.connectors.elasticsearch.searcher import found
-from retrieve_rerank.connectors.elasticsearch.writer import Operation, bulk, refresh
+from retrieve_rerank.connectors.elasticsearch.writer import Operation, bulk, delete, refresh
 from retrieve_rerank.errors import (
     IndexExistsError,
     IndexMismatchError,
@@ -30,8 +30,8 @@ from retrieve_rerank.errors import (
     PartialWriteError,
 )
 
-PREFIX = "rr-tensors-"
 META = "retrieve_rerank_tensors"
+"""Key in the `_meta` of such an index's mapping; none without it is written to or deleted."""
 
 _TENSOR, _HASH, _ID = "tensor", "hash", "id"
 _AT_ONCE = 1000
@@ -41,7 +41,7 @@ class Sidecar:
     """The index with the tensors of another."""
 
     def __init__(self, cluster: Cluster, name: str) -> None:
-        self.name = f"{PREFIX}{name}"
+        self.name = name
         self._cluster = cluster
         self._path = f"/{quoted(self.name)}"
         self._settings: TensorSettings | None = None
@@ -52,14 +52,11 @@ class Sidecar:
         return self._cluster.run(self.ask())
 
     def ask(self) -> Steps[TensorSettings | None]:
-        """Read the settings from the index, unless they are known."""
+        """Read the settings from the index, unless they are known; raise as `_find` does."""
         if self._settings is None:
-            try:
-                answer = yield Request("GET", f"{self._path}/_mapping")
-            except IndexNotFoundError:
+            _, mappings = yield from self._find()
+            if mappings is None:
                 return None
-            [index] = answer.values()
-            mappings = index["mappings"]
             self._settings = TensorSettings(**mappings["_meta"][META])
             self._scored_there = rank_vectors.is_field(mappings["properties"][_TENSOR])
         return self._settings
@@ -116,12 +113,21 @@ class Sidecar:
             yield from (hit["_source"].get(_ID, hit["_id"]) for hit in page)
 
     def drop(self) -> None:
-        """Delete the index; harmless where there is none."""
+        """Delete the index; harmless where there is none, raise IndexMismatchError for another's.
+
+        It is deleted by the name of the concrete index, which stands for nothing else: the server
+        splits a name at its commas, however they are quoted.
+        """
         self._settings = None
-        try:
-            self._cluster.send(Request("DELETE", self._path))
-        except IndexNotFoundError:
-            return
+        index, mappings = self._cluster.run(self._find())
+        if mappings is not None:
+            with suppress(IndexNotFoundError):  # another process was faster
+                self._cluster.send(Request("DELETE", f"/{quoted(index)}"))
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Delete the tensors of these documents."""
+        if self.settings() is not None:
+            delete(self._cluster, self.name, keys)
 
     def scores(self, query: Vectors, keys: Sequence[str]) -> Steps[dict[str, float]]:
         """Compute MaxSim of a query's token vectors, (m, dim), with these documents' tensors."""
@@ -146,6 +152,24 @@ class Sidecar:
             answer = yield search(self.name, [body])
             scores |= rank_vectors.scores(answer, len(query), self._cluster.location)
         return scores
+
+    def _find(self) -> Steps[tuple[str, dict[str, Any] | None]]:
+        """Read the concrete index's name and mapping, None where there is no index.
+
+        Raises IndexMismatchError where something else has the name.
+        """
+        try:
+            answer = yield Request("GET", f"{self._path}/_mapping")
+        except IndexNotFoundError:
+            return self.name, None
+        index, found = next(iter(answer.items()))
+        if len(answer) > 1 or META not in found["mappings"].get("_meta", {}):
+            raise IndexMismatchError(
+                f"{self.name}, where the token tensors of {self._cluster.location} are kept, is "
+                f"not an index that was made for them ({META} is missing in its _meta): it is "
+                f"neither used nor deleted. Give {', '.join(answer)} another name"
+            )
+        return index, found["mappings"]
 
     def _stored(self, tensor: TokenTensor, settings: TensorSettings) -> Any:
         if self._scored_there:

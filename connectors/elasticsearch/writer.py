@@ -72,6 +72,7 @@ class Writer:
                 "it. Copy it into an index of our own: "
                 "rr index SOURCE --index elasticsearch://HOST/NEW-NAME"
             )
+        name = self._opened.single_name
         indexed = unchanged = truncated = 0
         refused: dict[str, str] = {}
         for batch in batches(self._declare_texts(documents)):
@@ -82,14 +83,14 @@ class Writer:
                 Operation(key(each.id), _lines("index", key(each.id), source(each, vector)))
                 for each, vector in zip(new, vectors, strict=True)
             ]
-            failed = bulk(self._cluster, self._opened.name, operations)[1]
+            failed = bulk(self._cluster, name, operations)[1]
             refused |= {each.id: failed[key(each.id)] for each in new if key(each.id) in failed}
             truncated += cut
             indexed += len(new) - len(failed)
             unchanged += len(records) - len(new)
             if on_progress:
                 on_progress(len(batch))
-        refresh(self._cluster, self._opened.name)
+        refresh(self._cluster, name)
         if refused:
             raise PartialWriteError(
                 f"{self._opened.location} refused {len(refused)} of {indexed + len(refused)} "
@@ -109,7 +110,7 @@ class Writer:
                 "properties": texts(language),
                 "_meta": meta(recorded_encoder(self._opened.index), language),
             }
-            name = quoted(self._opened.name)
+            name = quoted(self._opened.single_name)
             request = Request("PUT", f"/{name}/_mapping", body)
             self._cluster.send(request, patience_s=LONG_PATIENCE_S)
             self._opened = self._cluster.run(reopened(self._opened), patience_s=LONG_PATIENCE_S)
