@@ -2,15 +2,35 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+INSTALL := $(PYTHON) deploy/install.py
 
-.PHONY: demo test test-servers check wheel clean
+.PHONY: demo test test-newest test-servers check wheel lock clean
 
 demo: $(VENV)/demo
 	$(BIN)/rr demo
 
 # Two workers: each starts servers of its own, and much of a test is waiting.
+PYTEST_OPTIONS := -q -n 2 --dist loadfile
 test: $(VENV)/dev
-	$(BIN)/pytest -q -n 2 --dist loadfile
+	$(BIN)/pytest $(PYTEST_OPTIONS)
+
+# The same tests with the newest releases that pyproject.toml allows, torch's alone excepted: others
+# bring gigabytes for GPUs. A report, not a gate: what packages newly deprecate is shown, and only
+# what our own modules are warned of fails. docs/benchmarks/newest.md keeps the last one.
+NEWEST := .venv-newest
+define NEWEST_WARNINGS
+default
+error:::retrieve_rerank
+endef
+test-newest: export NEWEST_WARNINGS := $(NEWEST_WARNINGS)
+test-newest:
+	rm -rf $(NEWEST)
+	$(PYTHON) -m venv $(NEWEST)
+	grep '^torch==' constraints.txt > $(NEWEST)/constraints.txt
+	$(INSTALL) $(NEWEST) $(NEWEST)/constraints.txt -e '.[dev]'
+	$(NEWEST)/bin/pip list --format=freeze > $(NEWEST)/installed.txt
+	-diff constraints.txt $(NEWEST)/installed.txt | grep '^>'
+	$(NEWEST)/bin/pytest $(PYTEST_OPTIONS) -o "filterwarnings=$$NEWEST_WARNINGS"
 
 # What talks to servers, against those that RR_TEST_ELASTICSEARCH_URL and RR_TEST_QDRANT_URL name,
 # else against those of deploy/compose.yaml, which needs Docker.
@@ -36,18 +56,25 @@ check: $(VENV)/dev wheel
 wheel: $(VENV)/dev
 	$(BIN)/python tests/check_wheel.py
 
+# What all of it is installed from, on Python 3.11 to 3.13: names and versions, found anew.
+LOCK := $(BIN)/uv pip compile -q --config-file deploy/lock.toml --universal --python-version 3.11 --no-header --no-annotate \
+	--upgrade
+lock: $(VENV)/dev
+	$(LOCK) --all-extras --group install -o constraints.txt pyproject.toml
+	grep -v '^elastic' constraints.txt > $(VENV)/shared.txt
+	$(LOCK) -c $(VENV)/shared.txt -o tests/stores/requirements.txt tests/stores/requirements.in
+
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q --disable-pip-version-check --upgrade pip
 
 $(VENV)/demo: $(BIN)/python pyproject.toml constraints.txt
-	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[eval]'
+	$(INSTALL) $(VENV) constraints.txt -e '.[eval]'
 	touch $@
 
 $(VENV)/dev: $(BIN)/python pyproject.toml constraints.txt
-	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(INSTALL) $(VENV) constraints.txt -e '.[dev]'
 	touch $@ $(VENV)/demo
 
 clean:
-	rm -rf $(VENV) .demo build dist *.egg-info
+	rm -rf $(VENV) $(NEWEST) .demo build dist *.egg-info

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from contextlib import nullcontext
+from inspect import signature
 from typing import Any
 
 import torch
@@ -32,6 +33,9 @@ class CausalNetwork:
         self._device = next(decoder.parameters()).device
         self._pad_id = pad_id
         self._budget = budget
+        # Its name since transformers 5.24, in calls and in answers; the older one warns there.
+        called = "cache" in signature(decoder.forward).parameters
+        self._cache_name = "cache" if called else "past_key_values"
 
     def states(
         self, prompts: Sequence[Sequence[int]], continuations: Sequence[Sequence[int]]
@@ -76,7 +80,7 @@ class CausalNetwork:
 
         def run(group: list[int]) -> list[Any]:
             row = torch.tensor([list(ids)], device=self._device)
-            return [self._decoder(input_ids=row, use_cache=True).past_key_values]
+            return [getattr(self._decoder(input_ids=row, use_cache=True), self._cache_name)]
 
         [(_, cache)] = run_fitting([len(ids)], run, budget=self._budget)
         return cache
@@ -91,9 +95,8 @@ class CausalNetwork:
             return states
         cache = copy.deepcopy(cache)  # the network adds to what it is given
         cache.batch_repeat_interleave(len(rows))
-        states = self._decoder(
-            input_ids=ids, past_key_values=cache, use_cache=True
-        ).last_hidden_state
+        answer = self._decoder(input_ids=ids, use_cache=True, **{self._cache_name: cache})
+        states = answer.last_hidden_state
         return states
 
 
