@@ -8,7 +8,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,8 +18,7 @@ from click.testing import Result
 from retrieve_rerank.cli import progress
 from retrieve_rerank.connectors.embedded import EmbeddedConnector
 from tests.cli.conftest import DOCUMENTS, Rr
-
-RR = [sys.executable, "-c", "from retrieve_rerank.cli import main; main()"]
+from tests.commands import RR
 
 
 def summary(result: Result) -> dict[str, Any]:

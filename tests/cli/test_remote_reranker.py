@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,11 @@ import pytest
 
 from retrieve_rerank.models import http
 from tests.cli.conftest import Rr
+from tests.commands import RR
 from tests.models.embedding_server import Reply, ok, serve
 from tests.rerankers.rerank_server import documented, score
 
 QUERY = "lift of wings"
-RR = [sys.executable, "-c", "from retrieve_rerank.cli import main; main()"]
 
 
 @pytest.mark.usefixtures("lexical")

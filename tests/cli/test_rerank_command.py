@@ -10,9 +10,8 @@ import pytest
 from click.testing import Result
 
 from tests.cli.conftest import Rr
+from tests.commands import RR
 from tests.models.tiny import make_model
-
-RR = [sys.executable, "-c", "from retrieve_rerank.cli import main; main()"]
 
 
 def line(query: str, *documents: str | dict[str, Any], **more: Any) -> str:

@@ -15,6 +15,7 @@ from retrieve_rerank import registry
 from retrieve_rerank.connectors.embedded import EmbeddedConnector
 from retrieve_rerank.errors import ModelError
 from tests.cli.conftest import Rr
+from tests.commands import RR
 from tests.overlap import OverlapScorer
 
 
@@ -239,7 +240,7 @@ def test_settings_come_from_the_file_and_the_environment_too(
 @pytest.mark.usefixtures("lexical")
 def test_a_reader_that_goes_away_is_no_error_to_speak_of(home: Path) -> None:
     with subprocess.Popen(
-        [sys.executable, "-c", "from retrieve_rerank.cli import main; main()", "search", "wing"],
+        [*RR, "search", "wing"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as process:
@@ -251,9 +252,8 @@ def test_a_reader_that_goes_away_is_no_error_to_speak_of(home: Path) -> None:
 
 @pytest.mark.usefixtures("lexical")
 def test_two_searches_started_together_both_answer(home: Path) -> None:
-    command = [sys.executable, "-c", "from retrieve_rerank.cli import main; main()"]
     processes = [
-        subprocess.Popen([*command, "search", "wing", "--json"], stdout=subprocess.PIPE)
+        subprocess.Popen([*RR, "search", "wing", "--json"], stdout=subprocess.PIPE)
         for _ in range(2)
     ]
     answers = [json.loads(process.communicate(timeout=60)[0]) for process in processes]
@@ -309,9 +309,8 @@ def test_an_index_in_use_by_another_process_is_waited_for_then_named(
     home: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "home" / "retrieve-rerank" / "indexes" / "docs"
-    command = [sys.executable, "-c", "from retrieve_rerank.cli import main; main()"]
     with EmbeddedConnector.connect(str(folder)):
-        done = subprocess.run([*command, "search", "wing"], capture_output=True, text=True)
+        done = subprocess.run([*RR, "search", "wing"], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (1, "")
     [error] = done.stderr.splitlines()
     assert f"in use by process {os.getpid()}" in error

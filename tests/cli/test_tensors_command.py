@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from retrieve_rerank import Connector, Document
 from retrieve_rerank.connectors.elasticsearch import ElasticsearchConnector
 from retrieve_rerank.connectors.qdrant import QdrantConnector
 from tests.cli.conftest import DOCUMENTS, Rr
+from tests.commands import RR
 from tests.servers import Server, delete_indexes, elasticsearch, fresh_index
 
 
@@ -82,8 +82,7 @@ def test_stopped_by_ctrl_c_it_goes_on_where_it_was(rr: Rr) -> None:
     url = server.address(name)
     with ElasticsearchConnector.create(url, encoder=None) as made:
         made.index(Document(str(each["_id"]), str(each["text"])) for each in DOCUMENTS)
-    command = [sys.executable, "-c", "from retrieve_rerank.cli import main; main()"]
-    slowly = [*command, "tensors", "add", "--index", url, "--rate", "0.1"]
+    slowly = [*RR, "tensors", "add", "--index", url, "--rate", "0.1"]
     with subprocess.Popen(slowly, stderr=subprocess.PIPE, text=True) as process:
         while not written(server, name) and process.poll() is None:
             time.sleep(0.2)

@@ -5,6 +5,7 @@ Run as a program, does what its first argument says to the index at its second.
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -92,6 +93,7 @@ def main(task: str, folder: str, *arguments: str) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # see tests/commands.py
     try:
         main(*sys.argv[1:])
     except RetrieveRerankError as exc:
