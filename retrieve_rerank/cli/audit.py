@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.progress import Progress
 
 from retrieve_rerank.base import Connector
 from retrieve_rerank.cli.audit_display import print_audit
 from retrieve_rerank.cli.judgments import FILE
 from retrieve_rerank.cli.options import NumberRange, field_options, index_option, json_option
+from retrieve_rerank.cli.progress import share_of, show_progress
 from retrieve_rerank.cli.results import write_json
 from retrieve_rerank.config import open_index
 from retrieve_rerank.evaluation.audit import TARGET_RECALL, TOP_KS, Audit, audit
@@ -132,14 +133,23 @@ def _audit(
     target_recall: float,
     quiet: bool,
 ) -> Audit:
-    """Audit behind a progress bar."""
-    with Progress(console=Console(stderr=True), transient=True, disable=quiet) as progress:
-        exact = progress.add_task("Searching exactly", total=None)
-        searches = progress.add_task("Searching", total=None)
+    """Audit, and show how far the exact searches are, then the others."""
+    with ExitStack() as shown:
+        of_exact = shown.enter_context(
+            show_progress(lambda done: None, doing="searching exactly", quiet=quiet, things="steps")
+        )
+        of_searches: Callable[[int], None] | None = None
 
         def searched(count: int, total: int) -> None:
-            progress.update(exact, total=1, completed=1)
-            progress.update(searches, total=total, advance=count)
+            nonlocal of_searches
+            if of_searches is None:
+                shown.close()
+                of_searches = shown.enter_context(
+                    show_progress(
+                        share_of(total), doing="searching", quiet=quiet, things="searches"
+                    )
+                )
+            of_searches(count)
 
         return audit(
             connector,
@@ -147,6 +157,6 @@ def _audit(
             qrels=qrels,
             top_ks=top_ks,
             target_recall=target_recall,
-            on_exact=lambda count: progress.advance(exact, count),
+            on_exact=of_exact,
             on_search=searched,
         )

@@ -10,12 +10,11 @@ from pathlib import Path
 from types import ModuleType
 
 import click
-from rich.console import Console
-from rich.progress import Progress
 
 from retrieve_rerank.cli.calibration_display import print_report
 from retrieve_rerank.cli.judgments import judgment_options, read_judgments
 from retrieve_rerank.cli.options import candidates_option, field_options, index_option, json_option
+from retrieve_rerank.cli.progress import share_of, show_progress
 from retrieve_rerank.cli.results import write_json
 from retrieve_rerank.config import open_index
 from retrieve_rerank.errors import InputError, MissingExtraError, ModelError
@@ -107,16 +106,18 @@ def command(
     )
     number = int(label) if label is not None and label.isdecimal() else label
     scorer = CrossEncoder(model, label=number)
-    with open_index(settings) as connector, Progress(console=Console(stderr=True)) as progress:
-        known = sum(1 for query in judged.qrels if query in judged.queries)
-        task = progress.add_task("Scoring", total=known)
+    share = share_of(sum(1 for query in judged.qrels if query in judged.queries))
+    with (
+        open_index(settings) as connector,
+        show_progress(share, doing="scoring", quiet=as_json, things="queries") as advance,
+    ):
         scored = score_candidates(
             scorer,
             connector,
             judged.queries,
             judged.qrels,
             depth=settings.candidates,
-            on_progress=lambda count: progress.advance(task, count),
+            on_progress=advance,
         )
     report = calibrate(scored, method=method)
     fitted = replace(report.calibration, label=scorer.model.label_score.column)

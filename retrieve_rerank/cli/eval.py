@@ -8,7 +8,6 @@ from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.progress import Progress
 
 from retrieve_rerank.cli.eval_display import print_evaluation
 from retrieve_rerank.cli.judgments import FILE, Judged, judgment_options, read_judgments
@@ -21,6 +20,7 @@ from retrieve_rerank.cli.options import (
     stage_options,
     with_stage,
 )
+from retrieve_rerank.cli.progress import share_of, show_progress
 from retrieve_rerank.cli.results import write_json
 from retrieve_rerank.config import build_retriever
 from retrieve_rerank.errors import InputError
@@ -137,7 +137,9 @@ def command(
             title = settings.index or retriever.connector.schema().location
             stages = stage_names(retriever)
             rival = None if baseline in stages else measured(_baseline_file(baseline, *stages))
-            evaluation = _search(retriever, judged, names, top_k, settings.deadline_s)
+            evaluation = _search(
+                retriever, judged, names, top_k, settings.deadline_s, quiet=as_json
+            )
         rival = rival or next(stage for stage in evaluation.stages if stage.name == baseline)
 
     comparisons = compare(evaluation.stages, rival) if rival is not None else []
@@ -163,11 +165,14 @@ def _search(
     measures: Sequence[str],
     top_k: int | None,
     deadline_s: float | None,
+    *,
+    quiet: bool,
 ) -> Evaluation:
     """Evaluate behind a progress bar."""
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        known = sum(1 for query in judged.qrels if query in judged.queries)
-        task = progress.add_task("Searching", total=known)
+    known = sum(1 for query in judged.qrels if query in judged.queries)
+    with show_progress(
+        share_of(known), doing="searching", quiet=quiet, things="queries"
+    ) as advance:
         return evaluate(
             retriever,
             judged.queries,
@@ -175,7 +180,7 @@ def _search(
             measures=measures,
             top_k=top_k,
             deadline_s=deadline_s,
-            on_progress=lambda count: progress.advance(task, count),
+            on_progress=advance,
         )
 
 

@@ -1,4 +1,4 @@
-"""How far work on many documents has come: a bar on a terminal, a line now and then in a log.
+"""How far work on many things has come: a bar on a terminal, a line now and then in a log.
 
 Knows nothing of indexes.
 """
@@ -53,23 +53,27 @@ class Flow:
 
 
 Share = Callable[[int], float | None]
-"""Tells which share of all documents so many are; None where that is not known."""
+"""Tells which share of all there are so many are; None where that is not known."""
 
 
 def share_of(total: int) -> Share:
-    """Measure against a number of documents that is known."""
+    """Measure against a number that is known."""
     return lambda done: done / total if total else None
 
 
 @contextmanager
-def show_progress(share: Share, *, doing: str, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """Give a function to call with each further number of documents; show them on stderr."""
+def show_progress(
+    share: Share, *, doing: str, quiet: bool, things: str = "documents"
+) -> Iterator[Callable[[int], None]]:
+    """Give a function to call with each further number of things; show them on stderr."""
     if quiet:
         yield lambda count: None
     elif sys.stderr.isatty():
         yield from _bar(share, doing)
     else:
-        yield _Lines(share)
+        lines = _Lines(share, things)
+        yield lines
+        lines.end()
 
 
 @contextmanager
@@ -86,16 +90,16 @@ def _bar(share_of_all: Share, doing: str) -> Iterator[Callable[[int], None]]:
     started, done = time.monotonic(), 0
     columns = (
         TextColumn(doing),
-        BarColumn(),
+        BarColumn(bar_width=None),  # what the width of the terminal leaves
         TaskProgressColumn(),
-        TextColumn("{task.fields[documents]:,} at {task.fields[rate]:,.0f}/s,"),
+        TextColumn("{task.fields[things]:,} at {task.fields[rate]:,.0f}/s,"),
         TimeElapsedColumn(),
         TextColumn("gone,"),
         TimeRemainingColumn(),
         TextColumn("left"),
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("", total=None, documents=0, rate=0.0)
+        task = bar.add_task("", total=None, things=0, rate=0.0)
 
         def advance(count: int) -> None:
             nonlocal done
@@ -103,28 +107,35 @@ def _bar(share_of_all: Share, doing: str) -> Iterator[Callable[[int], None]]:
             rate = done / max(time.monotonic() - started, 1e-3)
             share = share_of_all(done)
             total = None if share is None else 1.0
-            bar.update(task, total=total, completed=share or 0.0, documents=done, rate=rate)
+            bar.update(task, total=total, completed=share or 0.0, things=done, rate=rate)
 
         yield advance
 
 
 class _Lines:
-    """Writes a line at most every LINE_EVERY_S seconds."""
+    """Writes a line at most every LINE_EVERY_S seconds, and a last one when all is done."""
 
-    def __init__(self, share: Share) -> None:
+    def __init__(self, share: Share, things: str) -> None:
         self._share = share
+        self._things = things
         self._started = self._last = time.monotonic()
-        self._done = 0
+        self._done = self._told = 0
 
     def __call__(self, count: int) -> None:
         self._done += count
         now = time.monotonic()
         if now - self._last < LINE_EVERY_S:
             return
-        self._last = now
+        self._last, self._told = now, self._done
         elapsed = now - self._started
-        line = f"{self._done:,} documents, {self._done / elapsed:,.0f}/s"
+        line = f"{self._done:,} {self._things}, {self._done / elapsed:,.0f}/s"
         share = self._share(self._done)
         if share:
             line += f", {share:.0%}, about {elapsed / share - elapsed:,.0f} s left"
         click.echo(line, err=True)
+
+    def end(self) -> None:
+        """Count all of them, where the last line that was written does not."""
+        if 0 < self._told < self._done:
+            elapsed = time.monotonic() - self._started
+            click.echo(f"{self._done:,} {self._things} in {elapsed:,.1f} s", err=True)
