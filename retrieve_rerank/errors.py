@@ -161,3 +161,8 @@ class ScoreError(RetrieveRerankError):
 
 class DeadlineExceededError(RetrieveRerankError, TimeoutError):
     """No answer came within the time given."""
+
+
+def shown(text: str, limit: int = 80) -> str:
+    """Quote a text in a message: its beginning, where it is long."""
+    return repr(text) if len(text) <= limit else f"{text[:limit]!r}… ({len(text):,} characters)"

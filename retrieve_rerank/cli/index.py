@@ -7,7 +7,7 @@ from itertools import chain, islice
 
 import click
 
-from retrieve_rerank.cli.index_summary import Summary, skipped_lines
+from retrieve_rerank.cli.index_summary import Summary, source_lines
 from retrieve_rerank.cli.new_index import NO_ENCODER, delete, open_or_make
 from retrieve_rerank.cli.options import json_option, setting
 from retrieve_rerank.cli.progress import Flow, show_progress, show_wait
@@ -89,7 +89,7 @@ def command(
     documents = iter(flow)
     sample = list(islice(documents, SAMPLE))
     if not sample:
-        for line in skipped_lines(corpus):
+        for line in source_lines(corpus):
             click.echo(line, err=True)
         raise broken[0] if broken else InputError("there is no document to index")
     if recreate:
@@ -113,7 +113,7 @@ def command(
         write_json(summary.as_json())
     else:
         click.echo(summary.text())
-    for line in skipped_lines(corpus):
+    for line in source_lines(corpus):
         click.echo(line, err=True)
     if broken:
         raise broken[0]

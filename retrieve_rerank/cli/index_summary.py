@@ -11,6 +11,9 @@ from typing import Any
 
 from retrieve_rerank.base import IndexReport, IndexSchema
 from retrieve_rerank.sources.corpus import Corpus
+from retrieve_rerank.sources.folders import TEXT_SUFFIXES, kinds
+
+_READ = f"{', '.join(TEXT_SUFFIXES[:-1])} and {TEXT_SUFFIXES[-1]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,8 @@ class Summary:
                 {"place": place, "reason": str(reason)}
                 for place, reason in self.corpus.first_skipped
             ],
+            "passed_over": dict(self.corpus.passed_over),
+            "noted": dict(self.corpus.noted),
             "encoder": self.schema.encoder,
             "seconds": round(self.seconds, 3),
             "documents_per_second": round(self.rate, 1),
@@ -73,8 +78,19 @@ def _documents(count: int) -> str:
     return f"{count:,} document{'s' * (count != 1)}"
 
 
-def skipped_lines(corpus: Corpus) -> Iterator[str]:
-    """List the first records that were left out, and count them all by what was wrong."""
+def source_lines(corpus: Corpus) -> Iterator[str]:
+    """Say what of the sources was not read, not taken over as it stands there, or left out.
+
+    Of records that were left out the first are listed, and all counted by what was wrong.
+    """
+    if corpus.passed_over:
+        yield (
+            f"Note: passed over {kinds(corpus.passed_over)}; of a folder, {_READ} files are read: "
+            "name files of other formats themselves"
+        )
+    for problem, count in corpus.noted.most_common():
+        more = f" (and {count - 1:,} more)" if count > 1 else ""
+        yield f"Note: {problem}: {corpus.first_noted[problem]}{more}"
     for place, reason in corpus.first_skipped:
         yield f"{place}: {reason}"
     total = corpus.skipped.total()

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from retrieve_rerank.errors import InputError
-from retrieve_rerank.sources.folders import TEXT_SUFFIXES, TextFiles
+from retrieve_rerank.errors import InputError, shown
+from retrieve_rerank.sources.folders import TEXT_SUFFIXES, TextFiles, pick_files
 from retrieve_rerank.sources.jsonl import JsonLines
 from retrieve_rerank.sources.lines import STDIN
-from retrieve_rerank.sources.records import Fields, Reason
+from retrieve_rerank.sources.records import Fields, Found, Note, Reason
 from retrieve_rerank.sources.tables import Table
 from retrieve_rerank.types import Document
 
@@ -47,7 +47,7 @@ class Source(Protocol):
     position: int
     """Bytes read of them."""
 
-    def records(self) -> Iterator[tuple[str, Document | Reason]]:
+    def records(self) -> Iterator[tuple[str, Found]]:
         """Iterate over places and the documents there, or the reason why there is none."""
 
 
@@ -62,11 +62,19 @@ class Corpus:
         self, sources: Sequence[str], *, format: str | None = None, fields: Fields | None = None
     ) -> None:
         self._sources = [_open(source, format, fields or Fields()) for source in sources]
+        self.passed_over: Counter[str] = Counter()
+        """Kind of file, such as ".pdf" -> number of those in folders that are not read."""
+        for name, source in zip(sources, self._sources, strict=True):
+            self.passed_over += _passed_over(name, source)
         self.size = sum(source.size for source in self._sources)
         """Bytes on disk; 0 where that is not known."""
         self.skipped: Counter[str] = Counter()
         """Problem -> number of records left out for it."""
         self.first_skipped: list[Skipped] = []
+        self.noted: Counter[str] = Counter()
+        """What was not taken over as it stands in the sources -> number of times."""
+        self.first_noted: dict[str, str] = {}
+        """The same -> the first place, and what was done there."""
 
     @property
     def position(self) -> int:
@@ -77,10 +85,13 @@ class Corpus:
         seen: set[str] = set()
         for source in self._sources:
             for place, record in source.records():
-                if isinstance(record, Reason):
+                if isinstance(record, Note):
+                    self.noted[record.problem] += 1
+                    self.first_noted.setdefault(record.problem, f"{place}: {record.detail}")
+                elif isinstance(record, Reason):
                     self._skip(place, record)
                 elif record.id in seen:
-                    self._skip(place, Reason("duplicate id", repr(record.id)))
+                    self._skip(place, Reason("duplicate id", shown(record.id)))
                 else:
                     seen.add(record.id)
                     yield record
@@ -116,6 +127,17 @@ def _open(source: str, format: str | None, fields: Fields) -> Source:
             return Table(source, fields, tabs=table == "tsv")
         case _:
             return JsonLines(source, fields)
+
+
+def _passed_over(name: str, source: Source) -> Counter[str]:
+    if isinstance(source, TextFiles):
+        return source.passed_over
+    is_beir_folder = name != STDIN and Path(name).is_dir()
+    return pick_files(name, _is_of_beir)[1] if is_beir_folder else Counter()
+
+
+def _is_of_beir(file: Path) -> bool:
+    return file.name.startswith(("corpus.jsonl", "queries.jsonl")) or file.parent.name == "qrels"
 
 
 def _format_of(path: Path) -> str:

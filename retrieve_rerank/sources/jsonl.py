@@ -9,8 +9,7 @@ from collections.abc import Iterator
 
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.sources.lines import LineFile
-from retrieve_rerank.sources.records import Fields, Reason, parse_json, to_document
-from retrieve_rerank.types import Document
+from retrieve_rerank.sources.records import Fields, Found, Reason, parse_json, read_document
 
 
 class JsonLines(LineFile):
@@ -25,14 +24,12 @@ class JsonLines(LineFile):
                 f"jq -c '.[]' {path} > NEW.jsonl"
             )
 
-    def records(self) -> Iterator[tuple[str, Document | Reason]]:
+    def records(self) -> Iterator[tuple[str, Found]]:
         """Iterate over line numbers and what stands there."""
         for number, line in self.lines():
-            if isinstance(line, Reason):
-                yield f"{self.name}:{number}", line
-            elif line.strip():
-                record = parse_json(line)
-                if not isinstance(record, Reason):
-                    yield f"{self.name}:{number}", to_document(record, self._fields)
-                else:
-                    yield f"{self.name}:{number}", record
+            if isinstance(line, bytes) and not line.strip():
+                continue
+            record = line if isinstance(line, Reason) else parse_json(line)
+            found = [record] if isinstance(record, Reason) else read_document(record, self._fields)
+            for each in found:
+                yield f"{self.name}:{number}", each

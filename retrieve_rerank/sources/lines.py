@@ -1,6 +1,7 @@
-"""A file or standard input, gzipped or not, line by line.
+"""Text files that people bring, gzipped or not: line by line, or small ones whole.
 
-Knows nothing of what a line means.
+Knows nothing of what a line means. Every reader of such files reads through here, so that all
+have the same limits and read what editors write: UTF-8, with a byte order mark or without.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ MAX_LINE_BYTES = 32 * 2**20
 STDIN = "-"
 
 _BOM = b"\xef\xbb\xbf"
-_UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
+UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
+_GZIP_MAGIC = b"\x1f\x8b"
+_MAX_SETTINGS_BYTES = 2**20
 
 
 class LineFile:
@@ -37,14 +40,9 @@ class LineFile:
         self.position = 0
         """Bytes read of them."""
         self._path = path
-        if path == STDIN:
-            return
-        if Path(path).is_file():
+        if path != STDIN and Path(path).is_file():
             self.size = Path(path).stat().st_size
-        if self.first_line().startswith(_UTF16_BOMS):
-            raise InputError(
-                f"{path} is UTF-16; expected UTF-8: iconv -f UTF-16 -t UTF-8 {path} > NEW"
-            )
+            self.first_line()  # raises where it is no text of ours
 
     def first_line(self) -> bytes:
         """Return the first line that is not blank; empty for a stream, which reads only once."""
@@ -62,18 +60,38 @@ class LineFile:
                     number += 1
                     if self.size:
                         self.position = raw.tell()
+                    if number == 1:
+                        line = _without_mark(line, self.name)
                     if len(line) == MAX_LINE_BYTES and not line.endswith(b"\n"):
                         _skip_line(stream)
                         yield number, Reason("line too long", f"over {MAX_LINE_BYTES >> 20} MiB")
                     else:
-                        yield number, line.removeprefix(_BOM) if number == 1 else line
+                        yield number, line
         except (EOFError, OSError, zlib.error) as exc:
+            said = exc.strerror if isinstance(exc, OSError) and exc.strerror else exc
             if number == 0:
-                raise InputError(f"cannot read {self.name}: {exc}") from exc
+                raise InputError(f"cannot read {self.name}: {said}") from exc
             raise InputError(
-                f"cannot read {self.name} beyond line {number}: {exc}. "
+                f"cannot read {self.name} beyond line {number}: {said}. "
                 "What stands before is kept; get an intact copy and run again"
             ) from exc
+
+    def texts(self) -> Iterator[tuple[int, str]]:
+        """Iterate over the lines that are not blank, as text without the line's end.
+
+        For files of which every line matters: raises InputError on one that cannot be read.
+        """
+        for number, line in self.lines():
+            if isinstance(line, Reason):
+                raise InputError(f"{self.name}:{number}: {line}")
+            try:
+                text = line.decode().rstrip("\r\n")
+            except UnicodeDecodeError as exc:
+                raise InputError(
+                    f"{self.name}:{number}: expected UTF-8; got byte {exc.object[exc.start]:#04x}"
+                ) from None
+            if text.strip():
+                yield number, text
 
     def _open(self) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
         """Open the stream of lines, and the file under it that knows the position on disk."""
@@ -81,11 +99,34 @@ class LineFile:
             yield sys.stdin.buffer, sys.stdin.buffer
             return
         with Path(self._path).open("rb") as raw:
-            if not self._path.endswith(".gz"):
+            if not self._path.endswith(".gz") and not raw.peek(2).startswith(_GZIP_MAGIC):
                 yield raw, raw
                 return
             with gzip.open(raw) as stream:
                 yield cast(IO[bytes], stream), raw  # it lacks only IO's `mode`
+
+
+def read_settings_text(path: Path) -> str:
+    """Read a small file whole: settings, a prompt; raise InputError where that cannot be done."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MAX_SETTINGS_BYTES + 1)
+    except OSError as exc:
+        raise InputError(f"cannot read {path}: {exc.strerror or exc}") from exc
+    if len(content) > _MAX_SETTINGS_BYTES:
+        raise InputError(f"cannot read {path}: over {_MAX_SETTINGS_BYTES >> 20} MiB")
+    try:
+        return _without_mark(content, str(path)).decode()
+    except UnicodeDecodeError as exc:
+        raise InputError(
+            f"cannot read {path}: expected UTF-8; got byte {exc.object[exc.start]:#04x}"
+        ) from None
+
+
+def _without_mark(content: bytes, name: str) -> bytes:
+    if content.startswith(UTF16_BOMS):
+        raise InputError(f"{name} is UTF-16; expected UTF-8: iconv -f UTF-16 -t UTF-8 {name} > NEW")
+    return content.removeprefix(_BOM)
 
 
 def _skip_line(stream: IO[bytes]) -> None:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, TypeAlias
 
+from retrieve_rerank.errors import shown
 from retrieve_rerank.types import Document
 
 ID_FIELDS = ("_id", "id", "docid", "doc_id", "document_id", "passage_id", "pid")
@@ -42,14 +44,40 @@ class Reason(NamedTuple):
         return f"{self.problem}: {self.detail}" if self.detail else self.problem
 
 
+class Note(NamedTuple):
+    """What is not taken over as it stands in a source, in words as a Reason has them."""
+
+    problem: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.problem}: {self.detail}"
+
+
+Found: TypeAlias = Document | Reason | Note
+"""What stands in one place of a source: a document or the reason why there is none, and notes."""
+
+
+class Content(NamedTuple):
+    """What a record says, whatever its id."""
+
+    text: str
+    metadata: dict[str, Any]
+    """The title among it."""
+
+
 def parse_json(line: bytes) -> dict[str, Any] | Reason:
-    """Read one line of JSON Lines."""
+    """Read one line of JSON Lines; one with a field that stands twice in an object is refused."""
     try:
-        record = json.loads(line.decode(), parse_constant=_refuse_constant)
+        record = json.loads(
+            line.decode(), parse_constant=_refuse_constant, object_pairs_hook=_fields_once
+        )
     except UnicodeDecodeError as exc:
         return Reason("invalid UTF-8", f"byte {exc.start + 1} of the line")
     except RecursionError:
         return Reason("malformed JSON", "nested too deeply")
+    except _FieldTwiceError as exc:
+        return Reason("field that stands twice", str(exc))
     except ValueError as exc:
         return Reason("malformed JSON", str(exc))
     if not isinstance(record, dict):
@@ -57,48 +85,27 @@ def parse_json(line: bytes) -> dict[str, Any] | Reason:
     return record
 
 
-def to_document(record: Mapping[str, Any], fields: Fields) -> Document | Reason:
-    """Make a document of a record."""
-    record = _plain(record)
+def read_document(record: Mapping[str, Any], fields: Fields) -> Iterator[Found]:
+    """Make a document of a record, or say why that cannot be; notes go before it."""
+    record, notes = _flat(record)
+    yield from notes
     id_field = _find(record, fields.id, ID_FIELDS)
-    id_ = record.get(id_field)
+    id_ = record.get(id_field) if id_field else None
     if isinstance(id_, int) and not isinstance(id_, bool):
         id_ = str(id_)
     if id_ is None:
-        return Reason("missing id", f"no field {fields.id or ' or '.join(ID_FIELDS)}")
-    if not isinstance(id_, str):
-        return Reason("id of another type", f"expected text or an integer; got {_kind(id_)}")
-    if not id_.strip():
-        return Reason("empty id")
-    content = read_content({name: record[name] for name in record if name != id_field}, fields)
-    if isinstance(content, Reason):
-        return content
-    document = Document(id_, *content)
-    if not document.text.strip() and not document.title.strip():
-        return Reason("empty text", "neither a text nor a title")
-    if not is_unicode(id_):
-        return Reason("invalid Unicode", "half of a surrogate pair")
-    return document
+        yield Reason("missing id", f"no field {fields.id or ' or '.join(ID_FIELDS)}")
+    elif not isinstance(id_, str):
+        yield Reason("id of another type", f"expected text or an integer; got {_kind(id_)}")
+    elif not id_.strip():
+        yield Reason("empty id")
+    else:
+        yield _document(id_, {name: record[name] for name in record if name != id_field}, fields)
 
 
-def read_content(record: Mapping[str, Any], fields: Fields) -> tuple[str, dict[str, Any]] | Reason:
+def read_content(record: Mapping[str, Any], fields: Fields) -> Content | Reason:
     """Read text and metadata, among them the title; nulls are left out."""
-    record = _plain(record)
-    text_field = _find(record, fields.text, TEXT_FIELDS)
-    title_field = _find(record, fields.title, TITLE_FIELDS)
-    text = record.get(text_field) or ""
-    if not isinstance(text, str):
-        return Reason("text of another type", f"expected text; got {_kind(text)}")
-    title = record.get(title_field)
-    metadata = {"title": title} if title else {}
-    for name, value in record.items():
-        if value is not None and name not in (text_field, title_field):
-            metadata[name] = value
-    if not is_unicode(f"{text}{json.dumps(metadata, ensure_ascii=False)}"):
-        return Reason("invalid Unicode", "half of a surrogate pair")
-    if problem := _unfit(metadata, 0):
-        return Reason("unfit metadata", problem)
-    return text, metadata
+    return _content(_flat(record)[0], fields)
 
 
 def is_unicode(text: str) -> bool:
@@ -110,22 +117,82 @@ def is_unicode(text: str) -> bool:
     return True
 
 
-def _plain(record: Mapping[str, Any]) -> Mapping[str, Any]:
+def keep_within(
+    metadata: Mapping[str, Any], name: str, fields: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Keep fields whose names are taken one level deeper, where they are `name.FIELD`."""
+    deeper = metadata.get(name)
+    return {**metadata, name: {**(deeper if isinstance(deeper, Mapping) else {}), **fields}}
+
+
+def _document(id_: str, record: Mapping[str, Any], fields: Fields) -> Document | Reason:
+    content = _content(record, fields)
+    if isinstance(content, Reason):
+        return content
+    document = Document(id_, *content)
+    if not document.text.strip() and not document.title.strip():
+        return Reason("empty text", "neither a text nor a title")
+    if not is_unicode(f"{id_}{document.text}{json.dumps(content.metadata, ensure_ascii=False)}"):
+        return Reason("invalid Unicode", "half of a surrogate pair")
+    return document
+
+
+def _content(record: Mapping[str, Any], fields: Fields) -> Content | Reason:
+    text_field = _find(record, fields.text, TEXT_FIELDS)
+    title_field = _find(record, fields.title, TITLE_FIELDS)
+    text = (record.get(text_field) if text_field else None) or ""
+    if not isinstance(text, str):
+        return Reason("text of another type", f"expected text; got {_kind(text)}")
+    title = record.get(title_field) if title_field else None
+    metadata = {"title": title} if title else {}
+    for name, value in record.items():
+        if value is not None and name not in (text_field, title_field):
+            metadata[name] = value
+    if problem := _unfit(metadata, 0):
+        return Reason("unfit metadata", problem)
+    return Content(text, metadata)
+
+
+def _flat(record: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[Note]]:
+    """Put the fields of nested metadata beside the record's own, and say what could not be."""
     if "id_" in record:  # LlamaIndex keeps templates and settings of its own beside these three
         resource = record.get("text_resource")
         text = resource.get("text") if isinstance(resource, Mapping) else record.get("text")
         record = {"id": record["id_"], "text": text, "metadata": record.get("metadata")}
+    notes = []
     for field in METADATA_FIELDS:
         nested = record.get(field)
         if isinstance(nested, Mapping):
-            record = {**nested, **{name: record[name] for name in record if name != field}}
-    return record
+            own = {n: v for n, v in record.items() if n != field and v is not None}
+            taken = {n: v for n, v in nested.items() if n == field or own.get(n, v) != v}
+            record = {**{n: v for n, v in nested.items() if n not in taken}, **own}
+            if taken:
+                record = keep_within(record, field, taken)
+                names = shown(", ".join(f"{field}.{name}" for name in taken))
+                problem = f"a field of the same name beside {field} and in it"
+                notes.append(Note(problem, f"both are kept, the latter as {names}"))
+    if not all(name.strip() for name in record):
+        record = {name: value for name, value in record.items() if name.strip()}
+        notes.append(Note("a field without a name", "left out"))
+    return record, notes
 
 
-def _find(record: Mapping[str, Any], named: str | None, common: tuple[str, ...]) -> str:
+def _find(record: Mapping[str, Any], named: str | None, common: tuple[str, ...]) -> str | None:
     if named is not None:
         return named
-    return next((name for name in common if record.get(name) is not None), "")
+    return next((name for name in common if record.get(name) is not None), None)
+
+
+class _FieldTwiceError(Exception):
+    """An object has two fields of one name, of which Python's reader would keep the last."""
+
+
+def _fields_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        names = Counter(name for name, _ in pairs)
+        raise _FieldTwiceError(shown(names.most_common(1)[0][0]))
+    return record
 
 
 def _unfit(value: Any, depth: int) -> str:

@@ -94,6 +94,53 @@ def test_a_table_without_the_needed_columns_is_refused_at_once(tmp_path: Path) -
     assert ids(Corpus([path], fields=Fields(text="abstract"))) == ["1"]
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", "id,text,lang,text\n1,a,en,b\n", "same name, 'text': columns 2 and 4. Rename"),
+        ("a.tsv", "tag\tid\ttext\ttag\nx\t1\ta\ty\n", "same name, 'tag': columns 1 and 4. Ren"),
+    ],
+)
+def test_two_columns_of_one_name_are_refused_at_once(
+    name: str, content: str, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=message):
+        Corpus([write(tmp_path / name, content)])
+
+
+@pytest.mark.parametrize(("name", "separator"), [("a.csv", ","), ("a.tsv", "\t")])
+def test_columns_without_a_name_are_left_out_and_said(
+    name: str, separator: str, tmp_path: Path
+) -> None:
+    rows = [["", "id", "text", " "], ["0", "a", "one", ""], ["1", "b", "two", "x"]]
+    path = write(tmp_path / name, "\n".join(separator.join(row) for row in rows))
+    corpus = Corpus([path])
+    assert list(corpus) == [Document("a", "one"), Document("b", "two")]
+    assert corpus.first_noted == {"columns without a name": f"{path}:1: 2 columns left out"}
+
+
+def test_a_line_of_nothing_but_separators_is_left_out(tmp_path: Path) -> None:
+    for name, separator in (("a.csv", b","), ("a.tsv", b"\t")):
+        row = separator * 2_000_000
+        lines = [separator.join([b"id", b"text"]), row, separator.join([b"a", b"t"])]
+        corpus = Corpus([write(tmp_path / name, b"\n".join(lines))])
+        assert ids(corpus) == ["a"]
+        assert corpus.skipped == {"too many columns": 1}
+
+
+def test_files_of_a_folder_that_are_not_read_are_counted_by_kind(tmp_path: Path) -> None:
+    for name in ("a.md", "b.html", "sub/c.HTML", "sub/d.pdf", "LICENCE", ".hidden", ".git/x.md"):
+        write(tmp_path / "notes" / name, "text")
+    (tmp_path / "notes" / "elsewhere").symlink_to(tmp_path)
+    corpus = Corpus([str(tmp_path / "notes")])
+    assert ids(corpus) == ["a.md"]
+    kinds = {".html": 2, ".pdf": 1, "without suffix": 1, "hidden": 2, "linked folder": 1}
+    assert corpus.passed_over == kinds
+    for name in ("corpus.jsonl", "queries.jsonl", "qrels/test.tsv", "README.md"):
+        write(tmp_path / "beir" / name, '{"_id": "a", "text": "t"}')
+    assert Corpus([str(tmp_path / "beir")]).passed_over == {".md": 1}
+
+
 def test_standard_input_is_json_lines_or_what_format_says(monkeypatch: pytest.MonkeyPatch) -> None:
     def stdin(content: bytes) -> None:
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
@@ -187,9 +234,17 @@ def test_a_folder_reports_files_it_cannot_use(tmp_path: Path) -> None:
     write(tmp_path / "b.txt", b"\xe9\xe8")
     write(tmp_path / "c.txt", "  ")
     (tmp_path / "d.txt").symlink_to("nowhere")
+    write(tmp_path / "e.txt", "as Windows saves it".encode("utf-16"))
+    os.mkfifo(tmp_path / "f.txt")
     corpus = Corpus([str(tmp_path)])
     assert ids(corpus) == ["a.txt"]
-    assert corpus.skipped == {"invalid UTF-8": 1, "empty text": 1, "unreadable file": 1}
+    assert corpus.skipped == {
+        "invalid UTF-8": 1,
+        "empty text": 1,
+        "unreadable file": 1,
+        "UTF-16 in place of UTF-8": 1,
+        "not a regular file": 1,
+    }
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,13 @@ from typing import Any
 
 import pytest
 
-from retrieve_rerank.sources.records import Fields, Reason, parse_json, to_document
+from retrieve_rerank.sources.records import Fields, Found, Note, Reason, parse_json, read_document
 from retrieve_rerank.types import Document
+
+
+def read_one(record: dict[str, Any], fields: Fields | None = None) -> Found:
+    [found] = read_document(record, fields or Fields())
+    return found
 
 
 def nested(levels: int) -> list[Any]:
@@ -58,23 +63,23 @@ def nested(levels: int) -> list[Any]:
     ],
 )
 def test_common_names_of_fields_are_known(record: dict[str, Any], document: Document) -> None:
-    assert to_document(record, Fields()) == document
+    assert read_one(record) == document
 
 
 def test_everything_else_becomes_metadata_without_nulls() -> None:
     record = {"id": "1", "text": "t", "year": 2020, "tags": ["a"], "gone": None}
-    assert to_document(record, Fields()) == Document("1", "t", {"year": 2020, "tags": ["a"]})
+    assert read_one(record) == Document("1", "t", {"year": 2020, "tags": ["a"]})
 
 
 def test_named_fields_are_preferred_to_common_ones() -> None:
     record = {"id": "1", "url": "u", "text": "short", "abstract": "long", "name": "N"}
-    document = to_document(record, Fields(id="url", text="abstract", title="name"))
+    document = read_one(record, Fields(id="url", text="abstract", title="name"))
     assert document == Document("u", "long", {"title": "N", "id": "1", "text": "short"})
 
 
 def test_a_document_of_a_title_alone_is_kept() -> None:
     record = {"_id": "1", "title": "T", "text": ""}
-    assert to_document(record, Fields()) == Document("1", "", {"title": "T"})
+    assert read_one(record) == Document("1", "", {"title": "T"})
 
 
 @pytest.mark.parametrize(
@@ -96,7 +101,7 @@ def test_a_document_of_a_title_alone_is_kept() -> None:
     ],
 )
 def test_unusable_records_give_a_reason(record: dict[str, Any], problem: str) -> None:
-    reason = to_document(record, Fields())
+    reason = read_one(record)
     assert isinstance(reason, Reason)
     assert reason.problem == problem
 
@@ -109,9 +114,42 @@ def test_unusable_records_give_a_reason(record: dict[str, Any], problem: str) ->
         (b'{"id": NaN}', "malformed JSON"),
         (b"[" * 100_000, "malformed JSON"),
         (b'{"id": "\xff"}', "invalid UTF-8"),
+        (b'{"id": "a", "text": "one", "text": "two"}', "field that stands twice"),
+        (
+            b'{"id": "a", "text": "t", "by": [{"name": "B", "name": "C"}]}',
+            "field that stands twice",
+        ),
     ],
 )
 def test_unreadable_json_gives_a_reason(line: bytes, problem: str) -> None:
     reason = parse_json(line)
     assert isinstance(reason, Reason)
     assert reason.problem == problem
+
+
+def test_a_field_beside_metadata_and_in_it_is_kept_twice_and_said() -> None:
+    record = {
+        "id": "a",
+        "page_content": "t",
+        "type": None,
+        "lang": "en",
+        "year": 1,
+        "metadata": {"lang": "de", "type": "pdf", "year": 1, "id": "b"},
+    }
+    note, document = read_document(record, Fields())
+    kept = {"lang": "de", "id": "b"}
+    assert document == Document(
+        "a", "t", {"lang": "en", "type": "pdf", "year": 1, "metadata": kept}
+    )
+    assert note == Note(
+        "a field of the same name beside metadata and in it",
+        "both are kept, the latter as 'metadata.lang, metadata.id'",
+    )
+
+
+def test_a_field_without_a_name_is_neither_text_nor_title_and_said_to_be_left_out() -> None:
+    note, document = read_document({"id": "a", "text": "t", "": "stray"}, Fields())
+    assert (note, document) == (Note("a field without a name", "left out"), Document("a", "t"))
+    _, reason = read_document({"id": "a", " ": "only here"}, Fields())
+    assert isinstance(reason, Reason)
+    assert reason.problem == "empty text"
