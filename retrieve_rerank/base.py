@@ -478,7 +478,7 @@ class Scorer(Reranker):
         return rescore(hits, scores, top_k=top_k)
 
     def judge(self, query: str, hits: Sequence[Hit]) -> Judgment:
-        """Order all of `hits`, and say if nothing could be read of them."""
+        """Order all of `hits`, and say of which nothing could be read."""
         return Judgment(self.rerank(query, hits), notes=self._unread(hits))
 
     async def ajudge(self, query: str, hits: Sequence[Hit]) -> Judgment:

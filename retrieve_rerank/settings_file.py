@@ -15,6 +15,7 @@ import platformdirs
 
 from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.models.resolving import ALIASES
+from retrieve_rerank.sources.lines import read_settings_text
 
 APP = "retrieve-rerank"
 CONFIG_FILE = "rr.toml"
@@ -49,9 +50,8 @@ def read_config_file() -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        with path.open("rb") as file:
-            values = tomllib.load(file)
-    except (OSError, ValueError) as exc:
+        values = tomllib.loads(read_settings_text(path))
+    except (OSError, ValueError, RecursionError) as exc:
         raise ConfigError(f"cannot read {path}: {exc}") from exc
     folder = path.parent.absolute()
     for table in _tables(values):

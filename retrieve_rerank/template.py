@@ -10,8 +10,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from retrieve_rerank.errors import ConfigError, InputError
+from retrieve_rerank.errors import ConfigError, InputError, shown
 from retrieve_rerank.types import Document
+
+NAMED_DOCUMENTS = 5
+"""How many a note lists."""
 
 _FIELD = re.compile(r"\{([\w.\-]+)\}")
 
@@ -47,13 +50,25 @@ class Template:
         return readable(filled).strip()
 
     def notes(self, documents: Iterable[Document]) -> tuple[str, ...]:
-        """Say, for a stage's report, that not one of the documents has any of the fields."""
+        """Say, for a stage's report, which of the documents have none of the fields."""
         fields, documents = _FIELD.findall(self.pattern), list(documents)
-        if not documents or any(_field(doc, each).strip() for doc in documents for each in fields):
+        unread = [
+            document.id
+            for document in documents
+            if not any(_field(document, field).strip() for field in fields)
+        ]
+        if not unread:
             return ()
+        if len(unread) == len(documents):
+            return (
+                f"no document has any field of the template {self.pattern!r}, so that nothing was"
+                " read and the scores mean nothing",
+            )
+        named = ", ".join(map(shown, unread[:NAMED_DOCUMENTS]))
+        more = ", …" if len(unread) > NAMED_DOCUMENTS else ""
         return (
-            f"no document has any field of the template {self.pattern!r}, so that nothing was read"
-            " and the scores mean nothing",
+            f"{len(unread)} of {len(documents)} documents have no field of the template"
+            f" {self.pattern!r} and were scored as empty: {named}{more}",
         )
 
 

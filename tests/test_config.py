@@ -45,6 +45,14 @@ def test_flags_go_before_environment_before_file_before_default(
     assert load_settings().candidates == 200
 
 
+def test_rr_toml_is_read_as_editors_on_windows_save_it() -> None:
+    configure("top_k = 20").write_bytes(b"\xef\xbb\xbftop_k = 30\r\n")
+    assert load_settings().top_k == 30
+    configure("").write_bytes("top_k = 40".encode("utf-16"))
+    with pytest.raises(ConfigError, match=r"rr.toml is UTF-16; expected UTF-8: iconv -f UTF-16"):
+        load_settings()
+
+
 def test_an_empty_environment_variable_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RR_TOP_K", "")
     assert load_settings().top_k == 10

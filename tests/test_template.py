@@ -66,9 +66,13 @@ async def test_a_stage_that_could_read_nothing_says_so() -> None:
     assert Retriever(connector, OverlapScorer()).search("wing").stages[1].notes == ()
 
 
-def test_one_document_that_can_be_read_is_enough() -> None:
-    hits = rank((Document(id_, "", {"nope": id_}), 0.0) for id_ in ("a", "", "b"))
+def test_the_documents_of_which_nothing_could_be_read_are_named() -> None:
+    texts = {"a": "x", "gap": "", "b": "y"}
+    hits = rank((Document(id_, "", {"nope": text}), 0.0) for id_, text in texts.items())
     cached = Cached(Misspelt(), ScoreCache())
     assert cached.judge("wing", hits[:1]).notes == ()
-    assert cached.judge("wing", hits).notes == (), "though of those that are new none is read"
+    for _ in range(2):  # the second time from the cache
+        [note] = cached.judge("wing", hits).notes
+        assert note.startswith("1 of 3 documents have no field of the template 'about {nope}")
+        assert note.endswith("were scored as empty: 'gap'")
     assert cached.judge("wing", []).notes == ()

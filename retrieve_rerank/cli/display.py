@@ -11,6 +11,7 @@ from rich.text import Text
 
 from retrieve_rerank.cli.results import stage_hits
 from retrieve_rerank.cli.snippets import snippet
+from retrieve_rerank.template import readable
 from retrieve_rerank.types import Hit, SearchResult
 
 SNIPPET_CHARACTERS = 240
@@ -89,4 +90,4 @@ def _path(hit: Hit, stages: dict[str, Hit]) -> str:
 
 def printable(text: str) -> str:
     """Leave out control characters, by which a document could command the terminal."""
-    return text.translate(_CONTROLS)
+    return readable(text).translate(_CONTROLS)

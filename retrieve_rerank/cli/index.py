@@ -116,7 +116,7 @@ def command(
     for line in source_lines(corpus):
         click.echo(line, err=True)
     if broken:
-        raise broken[0]
+        raise InputError(f"{broken[0]}. What stands before is indexed") from broken[0]
     if corpus.skipped and not skip_bad:
         raise RetrieveRerankError(
             f"{corpus.skipped.total()} records were left out; --skip-bad accepts that"

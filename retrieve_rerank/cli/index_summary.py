@@ -84,9 +84,11 @@ def source_lines(corpus: Corpus) -> Iterator[str]:
     Of records that were left out the first are listed, and all counted by what was wrong.
     """
     if corpus.passed_over:
+        total = corpus.passed_over.total()
         yield (
-            f"Note: passed over {kinds(corpus.passed_over)}; of a folder, {_READ} files are read: "
-            "name files of other formats themselves"
+            f"Note: {total:,} file{'s were' if total > 1 else ' was'} passed over: "
+            f"{kinds(corpus.passed_over)}. Of a folder, {_READ} files are read; name files of "
+            "other formats themselves"
         )
     for problem, count in corpus.noted.most_common():
         more = f" (and {count - 1:,} more)" if count > 1 else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import click
@@ -59,7 +60,7 @@ def command(
         stage["label"] = int(label) if label.isdecimal() else label
     scorer = build_stage(StageSettings.model_validate(stage), MemoryConnector()).reranker
     done = failed = texts = truncated = 0
-    notes: set[str] = set()
+    notes: Counter[str] = Counter()
     for number, line in LineFile(path).lines():
         if isinstance(line, bytes) and not line.strip():
             continue
@@ -76,17 +77,20 @@ def command(
             click.echo(f"Error: line {number}: {judgment}", err=True)
             failed += 1
             continue
-        for note in judgment.notes:
+        for note in (*task.notes, *judgment.notes):
             if note not in notes:
-                click.echo(f"Note: {note}", err=True)
-        notes.update(judgment.notes)
+                click.echo(f"Note: line {number}: {note}", err=True)
+        notes.update((*task.notes, *judgment.notes))
         done += 1
         texts += len(task.hits)
         truncated += judgment.truncated
         hits = judgment.hits[:top_k]
         write_json(task.answer(hits, scorer.probabilities([hit.score for hit in hits])))
+    for note, lines in notes.items():
+        if lines > 1:
+            click.echo(f"Note: the same of {lines} lines: {note}", err=True)
     if truncated:
         click.echo(f"{truncated} of {texts} texts were cut to what the model reads.", err=True)
     if failed:
-        lines = "1 line" if failed == 1 else f"{failed} lines"
-        raise RetrieveRerankError(f"{lines} could not be reranked; the rest is done")
+        those = "1 line" if failed == 1 else f"{failed} lines"
+        raise RetrieveRerankError(f"{those} could not be reranked; the rest is done")

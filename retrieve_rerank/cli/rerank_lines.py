@@ -8,7 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from retrieve_rerank.sources.records import Fields, Reason, parse_json, read_content
+from retrieve_rerank.errors import shown
+from retrieve_rerank.sources.records import (
+    TEXT_FIELDS,
+    Fields,
+    Reason,
+    parse_json,
+    read_content,
+)
+from retrieve_rerank.template import NAMED_DOCUMENTS
 from retrieve_rerank.types import Document, Hit, rank
 
 EXPECTED = 'expected {"query": "…", "documents": ["text" or {"id", "title", "text", …}, …]}'
@@ -24,6 +32,22 @@ class Task(NamedTuple):
     query: str
     hits: list[Hit]
     """The documents in their order; their ids are their positions, from 0."""
+    textless: Sequence[int]
+    """Positions of documents of which no field is known to be the text."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """Say which documents have no text."""
+        if not self.textless:
+            return ()
+        positions = ", ".join(map(str, self.textless[:NAMED_DOCUMENTS]))
+        more = ", …" if len(self.textless) > NAMED_DOCUMENTS else ""
+        there = ", ".join(self.record["documents"][self.textless[0]]) or "none"
+        return (
+            f"{len(self.textless)} of {len(self.hits)} documents without a text, at position "
+            f"{positions}{more}: expected a field {', '.join(TEXT_FIELDS[:-1])} or "
+            f"{TEXT_FIELDS[-1]}; the first has {shown(there)}",
+        )
 
     def answer(
         self, hits: Sequence[Hit], probabilities: Sequence[float] | None = None
@@ -53,15 +77,17 @@ def read_task(line: bytes | Reason) -> Task | Reason:
         return Reason("no query", EXPECTED)
     if not isinstance(records, list):
         return Reason("no list of documents", EXPECTED)
-    documents = []
+    documents, textless = [], []
     for position, each in enumerate(records):
         if not isinstance(each, str | dict):
             return Reason(f"document {position} is neither text nor an object", EXPECTED)
         content = read_content(_fields(each), Fields())
         if isinstance(content, Reason):
             return Reason(f"document {position}", str(content))
-        documents.append(Document(str(position), *content))
-    return Task(record, query, rank((document, 0.0) for document in documents))
+        if not content.has_text:
+            textless.append(position)
+        documents.append(Document(str(position), content.text, content.metadata))
+    return Task(record, query, rank((document, 0.0) for document in documents), textless)
 
 
 def _fields(record: str | dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from retrieve_rerank.stage import Stage
+from retrieve_rerank.template import readable
 from retrieve_rerank.types import Hit, SearchResult, StageReport
 
 
@@ -46,8 +47,8 @@ def stage_hits(result: SearchResult) -> dict[str, dict[str, Hit]]:
 
 
 def write_json(value: Any) -> None:
-    """Write one line to stdout."""
-    click.echo(json.dumps(value, ensure_ascii=False, default=str))
+    """Write one line to stdout, in UTF-8 whatever is in it."""
+    click.echo(readable(json.dumps(value, ensure_ascii=False, default=str)))
 
 
 def _probabilities(result: SearchResult, stages: Sequence[Stage]) -> dict[str, float]:

@@ -1,43 +1,50 @@
 """Queries, relevance judgments and run files, as BEIR and TREC write them.
 
 Knows nothing of indexes or measures. Every file may be gzipped. What cannot be read raises
-InputError with the file and the line; blank lines are passed over.
+InputError with the file and the line; blank lines are passed over. Lines are split no further than
+their format has columns, so that one of nothing else takes no more memory than its size.
 """
 
 from __future__ import annotations
 
-import gzip
-import json
 import math
 import re
-import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from retrieve_rerank.errors import InputError
+from retrieve_rerank.errors import InputError, shown
+from retrieve_rerank.sources.lines import LineFile
+from retrieve_rerank.sources.records import Reason, is_unicode, parse_json
+from retrieve_rerank.template import readable
 from retrieve_rerank.types import Qrels, Run
 
 Rankings: TypeAlias = Mapping[str, Sequence[str]]
 """Query id -> document ids, best first."""
 
-_GZIP_MAGIC = b"\x1f\x8b"
+_MAX_GRADE = 2**31
 _BEIR_HEADER = ("query-id", "corpus-id", "score")
 
 
 def read_queries(path: Path) -> dict[str, str]:
     """Read query id -> text from JSON lines (`_id` or `id`, and `text`) or `id<TAB>text` lines."""
     queries: dict[str, str] = {}
-    for number, line in _lines(path):
+    for number, line in LineFile(str(path)).texts():
         id_, text = (
             _json_query(path, number, line)
             if line.lstrip().startswith("{")
             else _tab_query(path, number, line)
         )
         if not id_ or not text:
-            raise _bad(path, number, "a query id and a text", f"{id_!r} and {text!r}")
+            raise _bad(path, number, "a query id and a text", f"{shown(id_)} and {shown(text)}")
         if id_ in queries:
-            raise InputError(f"{path}:{number}: query {id_!r} stands in the file twice; keep one")
+            raise InputError(
+                f"{path}:{number}: query {shown(id_)} stands in the file twice; keep one"
+            )
+        if not is_unicode(id_):
+            raise _bad(
+                path, number, "a query id in Unicode", f"half a surrogate pair: {shown(id_)}"
+            )
         queries[id_] = text
     if not queries:
         raise InputError(f"{path} holds no queries; expected one a line")
@@ -50,11 +57,11 @@ def read_qrels(path: Path) -> Qrels:
     Grades are whole numbers; above 0 is relevant. A judgment may be repeated, not contradicted.
     """
     qrels: Qrels = {}
-    for number, line in _lines(path):
-        beir = tuple(line.split("\t"))
+    for number, line in LineFile(str(path)).texts():
+        beir = tuple(line.split("\t", 3))
         if not qrels and beir == _BEIR_HEADER:
             continue
-        trec = line.split()
+        trec = line.split(None, 4)
         if len(beir) == 3:
             query, document, grade = (cell.strip() for cell in beir)
         elif len(trec) == 4:
@@ -65,16 +72,18 @@ def read_qrels(path: Path) -> Qrels:
                 number,
                 "query, document and grade between tabs (BEIR), "
                 "or query, 0, document and grade (TREC)",
-                repr(line),
+                shown(line),
             )
         try:
             relevance = int(grade)
         except ValueError:
-            raise _bad(path, number, "a whole number as grade", repr(grade)) from None
+            raise _bad(path, number, "a whole number as grade", shown(grade)) from None
+        if abs(relevance) > _MAX_GRADE:
+            raise _bad(path, number, "a grade of at most 31 bits", shown(grade))
         if qrels.setdefault(query, {}).setdefault(document, relevance) != relevance:
             raise InputError(
-                f"{path}:{number}: document {document!r} was judged "
-                f"{qrels[query][document]} for query {query!r} and now {relevance}; keep one"
+                f"{path}:{number}: document {shown(document)} was judged "
+                f"{qrels[query][document]} for query {shown(query)} and now {relevance}; keep one"
             )
     if not qrels:
         raise InputError(f"{path} holds no judgments; expected one a line")
@@ -87,21 +96,21 @@ def read_run(path: Path) -> Run:
     The rank column is ignored too, as trec_eval does: the scores alone tell the order.
     """
     run: Run = {}
-    for number, line in _lines(path):
-        cells = line.split()
+    for number, line in LineFile(str(path)).texts():
+        cells = line.split(None, 6)
         if len(cells) < 6:
-            raise _bad(path, number, "query, Q0, document, rank, score and tag", repr(line))
+            raise _bad(path, number, "query, Q0, document, rank, score and tag", shown(line))
         query, _, document, _, score = cells[:5]
         try:
             value = float(score)
         except ValueError:
-            raise _bad(path, number, "a number as score", repr(score)) from None
+            raise _bad(path, number, "a number as score", shown(score)) from None
         if math.isnan(value):
-            raise _bad(path, number, "a number as score", repr(score))
+            raise _bad(path, number, "a number as score", shown(score))
         if document in run.setdefault(query, {}):
             raise InputError(
-                f"{path}:{number}: document {document!r} stands twice in the ranking of query "
-                f"{query!r}; keep one"
+                f"{path}:{number}: document {shown(document)} stands twice in the ranking of query "
+                f"{shown(query)}; keep one"
             )
         run[query][document] = value
     if not run:
@@ -122,8 +131,8 @@ def write_run(path: Path, rankings: Rankings, *, tag: str) -> None:
             for kind, id_ in (("query", query), ("document", document)):
                 if len(id_.split()) != 1:
                     raise InputError(
-                        f"{kind} id {id_!r} holds white space, which a TREC run file cannot carry; "
-                        "give it an id without"
+                        f"{kind} id {shown(id_)} holds white space, which a TREC run file cannot "
+                        "carry; give it an id without"
                     )
             lines.append(f"{query} Q0 {document} {rank} {-rank} {'-'.join(tag.split())}\n")
     write_text(path, "".join(lines))
@@ -145,9 +154,9 @@ def make_folder(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file in UTF-8; raise InputError where that fails."""
+    """Write a file in UTF-8, whatever is in the text; raise InputError where that fails."""
     try:
-        path.write_text(text, encoding="utf-8")
+        path.write_text(readable(text), encoding="utf-8")
     except OSError as exc:
         raise InputError(f"cannot write {path}: {exc.strerror}; name a file elsewhere") from exc
 
@@ -174,41 +183,21 @@ def _plain_or_gzipped(path: Path) -> Path:
     return path if path.exists() else gzipped
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the lines that are not blank, with their numbers from 1."""
-    try:
-        with path.open("rb") as raw:
-            packed = raw.peek(2).startswith(_GZIP_MAGIC)
-            lines: Iterable[bytes] = gzip.GzipFile(fileobj=raw) if packed else raw
-            for number, line in enumerate(lines, start=1):
-                try:
-                    text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-                except UnicodeDecodeError as exc:
-                    raise _bad(path, number, "UTF-8", f"byte {line[exc.start]:#04x}") from None
-                if text.strip():
-                    yield number, text.rstrip("\r\n")
-    except OSError as exc:
-        raise InputError(f"cannot read {path}: {exc.strerror or exc}") from exc
-    except (EOFError, zlib.error) as exc:
-        raise InputError(f"cannot read {path}: {exc}; fetch the gzipped file again") from exc
-
-
 def _json_query(path: Path, number: int, line: str) -> tuple[str, str]:
-    try:
-        record = json.loads(line)
-    except ValueError as exc:
-        raise _bad(path, number, "a JSON object", f"{line[:80]!r} ({exc})") from None
+    record = parse_json(line.encode())
+    if isinstance(record, Reason):
+        raise _bad(path, number, "a JSON object", f"{shown(line)} ({record})")
     id_ = record.get("_id", record.get("id"))
     text = record.get("text")
     if not isinstance(id_, (str, int)) or not isinstance(text, str):
-        raise _bad(path, number, 'a JSON object with "_id" and "text"', line[:80])
+        raise _bad(path, number, 'a JSON object with "_id" and "text"', shown(line))
     return str(id_).strip(), text.strip()
 
 
 def _tab_query(path: Path, number: int, line: str) -> tuple[str, str]:
     id_, tab, text = line.partition("\t")
     if not tab:
-        raise _bad(path, number, "a query id, a tab and the text, or a JSON object", repr(line))
+        raise _bad(path, number, "a query id, a tab and the text, or a JSON object", shown(line))
     return id_.strip(), text.strip()
 
 

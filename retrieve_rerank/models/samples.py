@@ -5,15 +5,15 @@ Knows nothing of models.
 
 from __future__ import annotations
 
-import gzip
-import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from pydoc_data.topics import topics
 from typing import NamedTuple
 
-from retrieve_rerank.errors import InputError
+from retrieve_rerank.errors import InputError, shown
+from retrieve_rerank.sources.lines import LineFile
+from retrieve_rerank.sources.records import Reason, parse_json
 from retrieve_rerank.template import Template
 from retrieve_rerank.types import Document
 
@@ -34,18 +34,13 @@ class Sample(NamedTuple):
 def read_samples(file: Path, template: Template) -> list[Sample]:
     """Read JSON lines as `rr rerank` does; raise InputError on a line that is none.
 
-    {"query": …, "documents": [text or {"title": …, "text": …}, …]}; a name that ends in .gz is
+    {"query": …, "documents": [text or {"title": …, "text": …}, …]}; gzipped ones are
     unpacked.
     """
-    opener = gzip.open if file.suffix == ".gz" else open
-    samples = []
-    try:
-        with opener(file, "rt", encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                if line.strip():
-                    samples.append(_sample(line, template, where=f"{file}, line {number}"))
-    except (OSError, UnicodeDecodeError) as exc:
-        raise InputError(f"cannot read {file}: {exc}") from exc
+    samples = [
+        _sample(line, template, where=f"{file}, line {number}")
+        for number, line in LineFile(str(file)).texts()
+    ]
     if len(samples) < 2:
         raise InputError(
             f"{file} holds {len(samples)} queries; expected at least 2, one half of them to"
@@ -81,16 +76,18 @@ def _paragraphs(text: str) -> list[str]:
 
 
 def _sample(line: str, template: Template, *, where: str) -> Sample:
+    record = parse_json(line.encode())
+    if isinstance(record, Reason):
+        raise InputError(f"{where}: expected a JSON object; got {shown(line)} ({record})")
     try:
-        record = json.loads(line)
         query, documents = record["query"], record["documents"]
         texts = [
             document if isinstance(document, str) else _render(document, template)
             for document in documents
         ]
-    except (ValueError, KeyError, TypeError, AttributeError) as exc:
+    except (KeyError, TypeError, AttributeError) as exc:
         raise InputError(
-            f'{where}: expected {{"query": "…", "documents": ["…", …]}}; got {line[:80].strip()!r}'
+            f'{where}: expected {{"query": "…", "documents": ["…", …]}}; got {shown(line)}'
         ) from exc
     if not isinstance(query, str) or not texts:
         raise InputError(f"{where}: expected a query and at least one document")

@@ -76,7 +76,7 @@ class Diversify(Reranker):
         return rescore(hits, scores.tolist(), top_k=top_k)
 
     def judge(self, query: str, hits: Sequence[Hit]) -> Judgment:
-        """Order the hits, and say if nothing could be read of them."""
+        """Order the hits, and say of which nothing could be read."""
         notes = self.template.notes(hit.document for hit in hits)
         return Judgment(self.rerank(query, hits), notes=notes)
 

@@ -19,12 +19,13 @@ from retrieve_rerank.sources.records import Reason
 MAX_LINE_BYTES = 32 * 2**20
 """A longer line is skipped rather than held in memory; six Bibles fit."""
 
+MAX_SETTINGS_BYTES = 2**20
+
 STDIN = "-"
 
 _BOM = b"\xef\xbb\xbf"
 UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 _GZIP_MAGIC = b"\x1f\x8b"
-_MAX_SETTINGS_BYTES = 2**20
 
 
 class LineFile:
@@ -72,8 +73,8 @@ class LineFile:
             if number == 0:
                 raise InputError(f"cannot read {self.name}: {said}") from exc
             raise InputError(
-                f"cannot read {self.name} beyond line {number}: {said}. "
-                "What stands before is kept; get an intact copy and run again"
+                f"cannot read {self.name} beyond line {number}: {said}; get an intact copy and "
+                "run again"
             ) from exc
 
     def texts(self) -> Iterator[tuple[int, str]]:
@@ -107,20 +108,18 @@ class LineFile:
 
 
 def read_settings_text(path: Path) -> str:
-    """Read a small file whole: settings, a prompt; raise InputError where that cannot be done."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(_MAX_SETTINGS_BYTES + 1)
-    except OSError as exc:
-        raise InputError(f"cannot read {path}: {exc.strerror or exc}") from exc
-    if len(content) > _MAX_SETTINGS_BYTES:
-        raise InputError(f"cannot read {path}: over {_MAX_SETTINGS_BYTES >> 20} MiB")
+    """Read a small file whole: settings, a prompt.
+
+    Raises OSError, and InputError that says what is wrong with the content.
+    """
+    with path.open("rb") as file:
+        content = file.read(MAX_SETTINGS_BYTES + 1)
+    if len(content) > MAX_SETTINGS_BYTES:
+        raise InputError(f"it is over {MAX_SETTINGS_BYTES >> 20} MiB")
     try:
         return _without_mark(content, str(path)).decode()
     except UnicodeDecodeError as exc:
-        raise InputError(
-            f"cannot read {path}: expected UTF-8; got byte {exc.object[exc.start]:#04x}"
-        ) from None
+        raise InputError(f"expected UTF-8; got byte {exc.object[exc.start]:#04x}") from None
 
 
 def _without_mark(content: bytes, name: str) -> bytes:

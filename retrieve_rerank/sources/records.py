@@ -64,6 +64,8 @@ class Content(NamedTuple):
     text: str
     metadata: dict[str, Any]
     """The title among it."""
+    has_text: bool
+    """Whether any field is the text; one that is empty is there."""
 
 
 def parse_json(line: bytes) -> dict[str, Any] | Reason:
@@ -129,7 +131,7 @@ def _document(id_: str, record: Mapping[str, Any], fields: Fields) -> Document |
     content = _content(record, fields)
     if isinstance(content, Reason):
         return content
-    document = Document(id_, *content)
+    document = Document(id_, content.text, content.metadata)
     if not document.text.strip() and not document.title.strip():
         return Reason("empty text", "neither a text nor a title")
     if not is_unicode(f"{id_}{document.text}{json.dumps(content.metadata, ensure_ascii=False)}"):
@@ -150,7 +152,7 @@ def _content(record: Mapping[str, Any], fields: Fields) -> Content | Reason:
             metadata[name] = value
     if problem := _unfit(metadata, 0):
         return Reason("unfit metadata", problem)
-    return Content(text, metadata)
+    return Content(text, metadata, text_field in record)
 
 
 def _flat(record: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[Note]]:

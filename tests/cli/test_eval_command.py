@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from retrieve_rerank.cli import main
+from retrieve_rerank.evaluation.files import write_text
 
 QRELS = "query-id\tcorpus-id\tscore\n" + "".join(f"q{i}\tgood\t1\n" for i in range(8))
 GOOD = "".join(f"q{i} Q0 good 1 2 good\nq{i} Q0 bad 2 1 good\n" for i in range(8))
@@ -204,3 +205,16 @@ def test_a_missing_package_is_answered_with_the_pip_command() -> None:
     assert done.stderr.strip() == (
         "Error: rr eval needs the extra 'eval': pip install 'retrieve-rerank[eval]'"
     )
+
+
+def test_half_a_surrogate_pair_in_a_query_is_searched_measured_and_written(
+    folder: str, files: Path
+) -> None:
+    queries = files / "queries.jsonl"
+    queries.write_text('{"_id": "q1", "text": "which animal purrs \\ud83d"}')
+    judgments = str(Path(folder) / "qrels" / "test.tsv")
+    command = ["--index", "docs", "--queries", str(queries), "--qrels", judgments]
+    assert rr(*command, "--report", "report.html").exit_code == 0
+    write_text(files / "any.html", "which animal purrs \ud83d")
+    assert (files / "any.html").read_text(encoding="utf-8") == "which animal purrs ?"
+    assert json.loads(rr(*command, "--json").stdout_bytes)

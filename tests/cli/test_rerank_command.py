@@ -52,6 +52,33 @@ def test_the_output_can_be_reranked_again(rr: Rr) -> None:
     assert document["previous"]["position"] == 1
 
 
+def test_half_a_surrogate_pair_is_answered_wherever_it_stands(rr: Rr) -> None:
+    lines = line("heat \ud83d", "cats", "heat in pipes") + line(
+        "heat", {"text": "cats \udc4d", "note": "\udc4d"}, "heat in pipes", trace="a\ud800b"
+    )
+    result = rr("rerank", input=lines + line("cats", "cats", "heat"))
+    assert (result.exit_code, result.stderr) == (0, "")
+    first, second, third = answers(result)
+    assert (first["query"], second["trace"], third["query"]) == ("heat ?", "a?b", "cats")
+    assert [each["position"] for each in second["documents"]] == [1, 0]
+    assert second["documents"][1]["note"] == "?"
+
+
+def test_documents_without_a_text_are_named(rr: Rr) -> None:
+    lacking: list[str | dict[str, Any]] = ["cats", {"id": "b", "snippet": "heat"}, {"text": ""}]
+    result = rr("rerank", input=line("heat", "cats") + line("heat", *lacking) * 2)
+    assert (result.exit_code, len(answers(result))) == (0, 3)
+    without, unread, *again = result.stderr.splitlines()
+    assert without.startswith("Note: line 2: 1 of 3 documents without a text, at position 1: ")
+    assert without.endswith("passage or body; the first has 'id, snippet'")
+    assert unread.startswith("Note: line 2: 2 of 3 documents have no field of the template")
+    assert unread.endswith("scored as empty: '1', '2'")
+    assert [each[:33] for each in again] == [
+        "Note: the same of 2 lines: 1 of 3",
+        "Note: the same of 2 lines: 2 of 3",
+    ]
+
+
 def test_empty_lists_and_empty_texts_stay_as_they_are(rr: Rr) -> None:
     empty, lone = answers(rr("rerank", input=line("heat") + line("heat", {"id": "a", "text": ""})))
     assert empty["documents"] == []

@@ -47,8 +47,13 @@ def test_gzipped_files_are_known_by_their_first_bytes(file: Path) -> None:
         (b"q1\t \n", r"file:1: expected a query id and a text"),
         (b"q1\tone\nq1\ttwo\n", r"file:2: query 'q1' stands in the file twice"),
         (b"q1\tone\nq2\t\xff\n", r"file:2: expected UTF-8; got byte 0xff"),
+        (b"q1\tone\n" + b"q" * 500, r"file:2: .*; got '" + "q" * 80 + r"'… \(500 characters\)$"),
+        (b"q1\tone\n" + b"q" * (33 << 20), r"file:2: line too long: over 32 MiB$"),
+        (b'{"_id": "q1", "text": "one", "text": "two"}', r"field that stands twice: 'text'"),
+        (b'{"_id": "q\\ud83d", "text": "one"}', r"file:1: .* got half a surrogate pair"),
+        ("q1\tone\n".encode("utf-16"), r"file is UTF-16; expected UTF-8: iconv"),
         (b"\n", r"holds no queries"),
-        (gzip.compress(b"q1\tone\n", mtime=0)[:-6], r"cannot read .*fetch the gzipped file again"),
+        (gzip.compress(b"q1\tone\n", mtime=0)[:-6], r"cannot read .*get an intact copy"),
     ],
 )
 def test_a_broken_query_file_is_refused_with_its_line(
@@ -92,6 +97,8 @@ def test_a_judgment_may_be_repeated_but_not_contradicted(file: Path) -> None:
     [
         ("q1 0 d1 1\nq1 d1\n", r"file:2: expected query, document and grade"),
         ("q1\td1\t0.5\n", r"file:1: expected a whole number as grade; got '0.5'"),
+        ("q1\td1\t99999999999\n", r"file:1: expected a grade of at most 31 bits"),
+        ("q\t" * 2_000_000, r"file:1: expected query, .*; got .*… \(4,000,000 characters\)$"),
         ("query-id\tcorpus-id\tscore\n", "holds no judgments"),
     ],
 )
@@ -99,6 +106,13 @@ def test_broken_judgments_are_refused(file: Path, content: str, message: str) ->
     file.write_text(content)
     with pytest.raises(InputError, match=message):
         read_qrels(file)
+
+
+def test_a_byte_order_mark_is_passed_over(file: Path) -> None:
+    file.write_bytes(b"\xef\xbb\xbfquery-id\tcorpus-id\tscore\nq1\td1\t1\n")
+    assert read_qrels(file) == {"q1": {"d1": 1}}
+    file.write_bytes(b"\xef\xbb\xbfq1 Q0 a 1 0.5 tag\n")
+    assert read_run(file) == {"q1": {"a": 0.5}}
 
 
 def test_a_run_is_ordered_by_its_scores_and_ties_by_falling_id(file: Path) -> None:
@@ -113,6 +127,7 @@ def test_a_run_is_ordered_by_its_scores_and_ties_by_falling_id(file: Path) -> No
         ("q1 Q0 a 1 0.5\n", r"file:1: expected query, Q0, document, rank, score and tag"),
         ("q1 Q0 a 1 high tag\n", r"file:1: expected a number as score; got 'high'"),
         ("q1 Q0 a 1 nan tag\n", r"file:1: expected a number as score; got 'nan'"),
+        ("q" * 3_000_000, r"file:1: expected query, .* \(3,000,000 characters\)$"),
         ("q1 Q0 a 1 2 t\nq1 Q0 a 2 1 t\n", r"file:2: document 'a' stands twice"),
         ("", "holds no results"),
     ],

@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.models.language_model import Role
+from retrieve_rerank.sources.lines import read_settings_text
 
 T = TypeVar("T")
 
@@ -41,9 +42,9 @@ def find_prompt(
             f"unknown prompt {str(prompt)!r}; known: {', '.join(known)}, or a .toml or .json file"
         )
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_settings_text(path)
         read = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
-    except (OSError, ValueError) as exc:
+    except (OSError, ValueError, RecursionError) as exc:
         raise ConfigError(f"cannot read the prompt {path}: {exc}") from exc
     return _made(read, kind, check, where=str(path))
 

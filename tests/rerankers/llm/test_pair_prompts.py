@@ -79,6 +79,8 @@ def test_prompts_are_read_from_toml_and_json(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     assert load(tmp_path / "own.json") == load(OWN)
+    (tmp_path / "own.json").write_text(json.dumps(OWN), encoding="utf-8-sig")
+    assert load(tmp_path / "own.json") == load(OWN)
     chinese = load(str(tmp_path / "own.toml"))
     assert chinese.messages == [("user", "查询：{query} 文档：{document}")]
     assert (chinese.yes, chinese.no, chinese.score) == ("是", "否", "softmax")
