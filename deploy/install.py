@@ -77,13 +77,15 @@ def uv_environment(configured: Mapping[str, str]) -> dict[str, str]:
 
 
 def pip_environment(constraints: str) -> dict[str, str]:
-    """Have pip limit what builds need as well: its older releases, then its newer ones."""
+    """Have pip limit what builds need as well, its older releases and its newer ones, and keep
+    builds' warnings to itself."""
     limit = Path(constraints).absolute().as_uri()  # pip splits its variables at spaces
     there = os.environ.get("PIP_CONSTRAINT", "")
     return {
         **os.environ,
         "PIP_CONSTRAINT": f"{there} {limit}".strip(),
         "PIP_BUILD_CONSTRAINT": limit,
+        "PYTHONWARNINGS": "ignore",
     }
 
 
