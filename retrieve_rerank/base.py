@@ -193,6 +193,14 @@ class Connector(ABC):
     def get(self, ids: Sequence[str]) -> list[Document]:
         """Return the documents with these ids, in that order, leaving out unknown ones."""
 
+    def resolve_ids(self, ids: Sequence[str]) -> dict[str, str]:
+        """Return id -> the id that its document has in hits, for those of these that are there.
+
+        They differ where an index stands for several, whose hits say which one they are of.
+        Raises InputError for an id that means several documents, naming them.
+        """
+        return {document.id: document.id for document in self.get(ids)}
+
     @abstractmethod
     def scan(self) -> Iterator[Document]:
         """Iterate over all documents, each once, in no particular order."""

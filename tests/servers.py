@@ -120,7 +120,7 @@ _made: list[tuple[Server, str]] = []
 
 
 def fresh_index(server: Server) -> str:
-    """Name an index that is not there yet; `delete_indexes` deletes it."""
+    """Name an index that is not there yet; `delete_indexes` deletes it and `{name}-anything`."""
     name = f"rr-test-{uuid.uuid4().hex[:12]}"
     _made.append((server, name))
     return name
@@ -130,6 +130,5 @@ def delete_indexes() -> None:
     """Delete what has been made under the names of `fresh_index`."""
     while _made:
         server, name = _made.pop()
-        sidecars = server.call("GET", f"/rr-tensors-*{name}*/_alias")
-        names = ",".join([name, *sidecars])
-        server.call("DELETE", f"/{names}?ignore_unavailable=true")
+        for each in server.call("GET", f"/{name}*,rr-tensors-*{name}*/_alias"):
+            server.call("DELETE", f"/{each}?ignore_unavailable=true")

@@ -33,6 +33,7 @@ from retrieve_rerank.connectors.elasticsearch.cluster import (
 )
 from retrieve_rerank.connectors.elasticsearch.description import describe
 from retrieve_rerank.connectors.elasticsearch.detection import Asked
+from retrieve_rerank.connectors.elasticsearch.identity import by_index, fetch
 from retrieve_rerank.connectors.elasticsearch.max_sim import MaxSimSearcher
 from retrieve_rerank.connectors.elasticsearch.names import is_plain, sidecar_name
 from retrieve_rerank.connectors.elasticsearch.opening import Opened, open_index, reopened
@@ -46,8 +47,6 @@ from retrieve_rerank.connectors.encoder_facts import EncoderFacts
 from retrieve_rerank.connectors.hybrid import Fusion
 from retrieve_rerank.errors import ConfigError, PermissionDeniedError
 from retrieve_rerank.types import Document, Hit
-
-_AT_ONCE = 1000  # documents fetched by their ids
 
 _CREDENTIALS = (
     *("username", "password", "api_key", "bearer_token"),
@@ -67,8 +66,8 @@ class ElasticsearchConnector(TensorStore, VectorSearch):
         self._cluster = cluster
         self._searcher = searcher
         opened = searcher.opened
-        self._sidecar = Sidecar(cluster, sidecar_name(opened.name, opened.indexes))
-        self._max_sim = MaxSimSearcher(searcher, self._sidecar)
+        self._last_sidecar = Sidecar(cluster, sidecar_name(opened.name, opened.indexes))
+        self._max_sim = MaxSimSearcher(searcher, lambda: self._sidecar)
 
     @classmethod
     def create(
@@ -214,20 +213,31 @@ class ElasticsearchConnector(TensorStore, VectorSearch):
             self._searcher.opened = self._cluster.run(reopened(self._opened))
 
     def delete(self, ids: Sequence[str]) -> int:
-        """Delete the documents with these ids; return how many there were."""
-        return writer.delete(self._cluster, self._opened.single_name, map(self._key, ids))
+        """Delete the documents with these ids; return how many there were.
+
+        Of several indexes, raises InputError as `get` does before anything is deleted.
+        """
+        if len(self._opened.indexes) == 1:
+            return writer.delete(self._cluster, self._opened.single_name, map(own.key, ids))
+        there = self._fetch(ids, self._opened.layout.id_source)
+        return sum(
+            writer.delete(self._cluster, index, keys)
+            for index, keys in by_index(there.values()).items()
+        )
 
     def get(self, ids: Sequence[str]) -> list[Document]:
-        """Return the documents with these ids, in that order, leaving out unknown ones."""
-        keys = list(dict.fromkeys(map(self._key, ids)))
-        found: dict[str, Document] = {}
-        for start in range(0, len(keys), _AT_ONCE):
-            steps = searcher.fetch(
-                self._opened, keys[start : start + _AT_ONCE], self._opened.layout.source
-            )
-            hits = self._cluster.run(steps)
-            found |= {key: self._opened.layout.document(hit) for key, hit in hits.items()}
-        return [found[key] for key in map(self._key, ids) if key in found]
+        """Return the documents with these ids, in that order, leaving out unknown ones.
+
+        Of several indexes, an `_id` without its index will do where only one of them has it;
+        raises InputError, naming the candidates, where more do.
+        """
+        found = self._fetch(ids, self._opened.layout.source)
+        return [self._opened.layout.document(found[id_]) for id_ in ids if id_ in found]
+
+    def resolve_ids(self, ids: Sequence[str]) -> dict[str, str]:
+        """Return id -> the id in hits, `index/_id` for several indexes; raise as `get` does."""
+        found = self._fetch(ids, self._opened.layout.id_source)
+        return {id_: self._opened.layout.document(hit).id for id_, hit in found.items()}
 
     def scan(self, *, part: int = 0, parts: int = 1) -> Iterator[Document]:
         """Iterate over all documents, each once, in no particular order.
@@ -295,12 +305,13 @@ class ElasticsearchConnector(TensorStore, VectorSearch):
 
     def tensor_hashes(self, ids: Sequence[str]) -> dict[str, str]:
         """Return document id -> content hash, for those of these documents with a tensor."""
-        hashes = self._sidecar.hashes(list(map(self._key, ids))) if self.tensor_settings() else {}
-        return {id_: hashes[self._key(id_)] for id_ in ids if self._key(id_) in hashes}
+        keys = {id_: own.key(id_) for id_ in ids}
+        hashes = self._sidecar.hashes(list(keys.values())) if self.tensor_settings() else {}
+        return {id_: hashes[key] for id_, key in keys.items() if key in hashes}
 
     def write_tensors(self, tensors: Sequence[TokenTensor]) -> None:
         """Store tensors, replacing those of the same documents."""
-        self._sidecar.write([(self._key(each.id), each) for each in tensors])
+        self._sidecar.write([(own.key(each.id), each) for each in tensors])
 
     def tensor_ids(self) -> Iterator[str]:
         """Iterate over the ids that have a tensor, those of deleted documents among them."""
@@ -308,7 +319,7 @@ class ElasticsearchConnector(TensorStore, VectorSearch):
 
     def delete_tensors(self, ids: Sequence[str]) -> None:
         """Delete the tensors of these documents."""
-        self._sidecar.delete(map(self._key, ids))
+        self._sidecar.delete(map(own.key, ids))
 
     def drop_tensors(self) -> None:
         """Delete the index with the tensors; the documents stay as they are."""
@@ -353,8 +364,16 @@ class ElasticsearchConnector(TensorStore, VectorSearch):
     def _opened(self) -> Opened:
         return self._searcher.opened
 
-    def _key(self, id_: str) -> str:
-        return self._opened.key(id_)
+    @property
+    def _sidecar(self) -> Sidecar:
+        """That of what is open now: what an address stands for may have become several."""
+        name = sidecar_name(self._opened.name, self._opened.indexes)
+        if self._last_sidecar.name != name:
+            self._last_sidecar = Sidecar(self._cluster, name)
+        return self._last_sidecar
+
+    def _fetch(self, ids: Sequence[str], source: Any) -> dict[str, Mapping[str, Any]]:
+        return self._cluster.run(fetch(self._opened, ids, source))
 
 
 def _cluster(address: Address, credentials: Mapping[str, Any]) -> Cluster:

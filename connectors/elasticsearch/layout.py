@@ -50,7 +50,14 @@ class Layout:
     includes: tuple[str, ...] = ()
     """What is read of a document; empty for all but `excludes`."""
     excludes: tuple[str, ...] = ()
+    several: bool = False
+    """Whether documents of several indexes are read, whose ids begin with those indexes' names."""
     notes: tuple[str, ...] = ()
+
+    @property
+    def id_source(self) -> dict[str, Any] | bool:
+        """What to fetch of documents of which only the ids are wanted."""
+        return {"includes": ["id"]} if self.own else False
 
     @property
     def source(self) -> dict[str, Any]:
@@ -62,19 +69,23 @@ class Layout:
         """Read a document from a hit or from an answer to _mget."""
         source = hit.get("_source") or {}
         if self.own:
-            id_ = source.get("id") or hit["_id"]
-            return Document(id_, source.get("text", ""), source.get("metadata") or {})
+            metadata = source.get("metadata") or {}
+            return Document(self._id(hit, source), source.get("text", ""), metadata)
         best = _best_chunk(hit, self.chunks) if self.chunks else None
         if best is not None and self.chunks and self.text:
             text = as_text(value_at(best, self.text.removeprefix(f"{self.chunks}.")))
         else:
             text = as_text(value_at(source, self.text)) if self.text else ""
-        return Document(hit["_id"], text, self._metadata(source))
+        return Document(self._id(hit, source), text, self._metadata(source))
 
     @property
     def own(self) -> bool:
         """Whether this library made the index."""
         return self.writer == OWN
+
+    def _id(self, hit: Mapping[str, Any], source: Mapping[str, Any]) -> str:
+        id_: str = (source.get("id") if self.own else None) or hit["_id"]
+        return f"{hit['_index']}/{id_}" if self.several else id_
 
     def _metadata(self, source: Mapping[str, Any]) -> dict[str, Any]:
         if self.metadata is not None:

@@ -5,10 +5,11 @@ Knows nothing of how tensors are kept.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from retrieve_rerank.base import Filter, TensorSearch, Vectors
 from retrieve_rerank.connectors.elasticsearch.cluster import Steps
+from retrieve_rerank.connectors.elasticsearch.own import key
 from retrieve_rerank.connectors.elasticsearch.searcher import Searcher
 from retrieve_rerank.connectors.elasticsearch.sidecar import Sidecar
 from retrieve_rerank.connectors.hybrid import DENSE, check_search
@@ -18,7 +19,7 @@ from retrieve_rerank.connectors.tensor_encoder import TensorEncoder
 class MaxSimSearcher:
     """Scores by MaxSim; safe to share between threads and event loops."""
 
-    def __init__(self, searcher: Searcher, sidecar: Sidecar) -> None:
+    def __init__(self, searcher: Searcher, sidecar: Callable[[], Sidecar]) -> None:
         self._searcher = searcher
         self._sidecar = sidecar
         self._encoder = TensorEncoder()
@@ -43,13 +44,13 @@ class MaxSimSearcher:
     def _score(self, tokens: Vectors | None, ids: Sequence[str]) -> Steps[dict[str, float]]:
         if tokens is None:
             return {}
-        keys = {self._searcher.opened.key(id_): id_ for id_ in ids}
-        scores = yield from self._sidecar.scores(tokens, list(keys))
+        keys = {key(id_): id_ for id_ in ids}
+        scores = yield from self._sidecar().scores(tokens, list(keys))
         return {keys[key]: score for key, score in scores.items()}
 
     def _encode(self, query: str) -> Steps[tuple[Vectors | None, Vectors | None]]:
         """Encode a query as the tensors were, and for the first stage if that takes the same."""
-        settings = yield from self._sidecar.ask()
+        settings = yield from self._sidecar().ask()
         if settings is None:
             return None, None
         opened = self._searcher.opened

@@ -86,7 +86,7 @@ def nearest_exact(
 def _send(
     cluster: Cluster, opened: Opened, field: VectorField, part: Body, size: int
 ) -> Neighbours:
-    body = requests.search_body(part, size=size, source=_ids(opened))
+    body = requests.search_body(part, size=size, source=opened.layout.id_source)
     hits = hits_of(cluster.send(requests.search(opened.name, [body])), opened.location)
     return [
         (opened.layout.document(hit).id, similarity(float(hit["_score"]), field.similarity))
@@ -106,7 +106,8 @@ def _streamed(
     best: list[Neighbours] = [[] for _ in vectors]
     there = {"exists": {"field": field.name}}
     query = {"nested": {"path": field.nested, "query": there}} if field.nested else there
-    for page in walk(cluster, opened.name, source=_ids(opened), fields=[field.name], query=query):
+    source = opened.layout.id_source
+    for page in walk(cluster, opened.name, source=source, fields=[field.name], query=query):
         ids: list[str] = []  # of the document that each row is of
         rows: list[Vectors] = []
         for hit in page:
@@ -149,10 +150,6 @@ def _counted(found: Neighbours, on_progress: Callable[[int], None] | None) -> Ne
     if on_progress:
         on_progress(1)
     return found
-
-
-def _ids(opened: Opened) -> Body | bool:
-    return {"includes": ["id"]} if opened.layout.own else False
 
 
 def _field(opened: Opened) -> VectorField:

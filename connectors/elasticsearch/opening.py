@@ -16,7 +16,7 @@ from retrieve_rerank.connectors.elasticsearch.filtering import FilterFields, fil
 from retrieve_rerank.connectors.elasticsearch.layout import Layout
 from retrieve_rerank.connectors.elasticsearch.mapping import VECTOR_TYPES, Index
 from retrieve_rerank.connectors.elasticsearch.names import is_plain
-from retrieve_rerank.connectors.elasticsearch.own import key, own_layout, recorded_encoder
+from retrieve_rerank.connectors.elasticsearch.own import own_layout, recorded_encoder
 from retrieve_rerank.connectors.elasticsearch.requests import quoted, search
 from retrieve_rerank.connectors.elasticsearch.responses import hits_of
 from retrieve_rerank.connectors.elasticsearch.server import Server, ask_server
@@ -67,10 +67,6 @@ class Opened:
         index = self.one_index
         return self.name if is_plain(self.name) else index
 
-    def key(self, id_: str) -> str:
-        """Return the `_id` of a document."""
-        return key(id_) if self.layout.own else id_
-
 
 def open_index(
     name: str, location: str, asked: Asked, encoder: str | Embedder | None
@@ -96,6 +92,7 @@ def open_index(
         raise ConfigError(
             f"{location} says itself what its fields are for; leave out {', '.join(named)}"
         )
+    layout = replace(layout, several=len(index.indexes) > 1)
     filters = filter_fields(index, layout)
     return Opened(name, location, server, index, layout, filters, query_encoder)
 
@@ -104,6 +101,7 @@ def reopened(opened: Opened) -> Steps[Opened]:
     """Read anew what documents that came since may have changed."""
     index = yield from ask_index(opened.name, opened.location)
     layout = own_layout(index) or opened.layout
+    layout = replace(layout, several=len(index.indexes) > 1)
     filters = filter_fields(index, layout)
     return replace(opened, index=index, layout=layout, filters=filters)
 

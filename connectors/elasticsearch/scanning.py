@@ -52,7 +52,7 @@ def walk(
     A document that is changed while a lost view is replaced may come twice, old and new.
     """
     check_part(part, parts)
-    size, last, seen = min(_FIRST, most), None, set[str]()
+    size, last, seen = min(_FIRST, most), None, set[tuple[str, str]]()
     pit = _open(cluster, name)
 
     def fetch(after: Sequence[Any] | None, size: int) -> Any:
@@ -86,11 +86,11 @@ def walk(
                 return
             new = hits
             if hits[0]["sort"][0] == last:  # a new view begins with what has been seen
-                new = [hit for hit in hits if hit["sort"][0] != last or hit["_id"] not in seen]
+                new = [hit for hit in hits if hit["sort"][0] != last or _place(hit) not in seen]
             if hits[-1]["sort"][0] != last:
                 last, seen = hits[-1]["sort"][0], set()
             at_last = takewhile(lambda hit: hit["sort"][0] == last, reversed(hits))  # noqa: B023
-            seen.update(hit["_id"] for hit in at_last)
+            seen.update(map(_place, at_last))
             if len(hits) < size:
                 if new:
                     yield new
@@ -142,6 +142,10 @@ def page(
 def _open(cluster: Cluster, name: str) -> str:
     request = Request("POST", f"/{quoted(name)}/_pit", params={"keep_alive": KEEP_ALIVE})
     return str(cluster.send(request, patience_s=LONG_PATIENCE_S)["id"])
+
+
+def _place(hit: Hit) -> tuple[str, str]:
+    return hit["_index"], hit["_id"]
 
 
 def _next_size(hits: Sequence[Hit]) -> int:

@@ -16,7 +16,7 @@ from retrieve_rerank.connectors.elasticsearch import requests
 from retrieve_rerank.connectors.elasticsearch.cluster import Request, Steps
 from retrieve_rerank.connectors.elasticsearch.opening import Opened, reopened
 from retrieve_rerank.connectors.elasticsearch.requests import Body, KnnSettings
-from retrieve_rerank.connectors.elasticsearch.responses import hits_of, ranking, similarity
+from retrieve_rerank.connectors.elasticsearch.responses import ranking, similarity
 from retrieve_rerank.connectors.elasticsearch.server import ENTERPRISE_LICENSES, ask_license
 from retrieve_rerank.connectors.hybrid import BM25, DENSE, DEPTH, SPARSE, Fusion, check_search
 from retrieve_rerank.errors import (
@@ -220,21 +220,3 @@ def count(opened: Opened) -> Steps[int]:
     """Count the documents."""
     answer = yield Request("GET", f"/{requests.quoted(opened.name)}/_count")
     return int(answer["count"])
-
-
-def fetch(opened: Opened, keys: Sequence[str], source: Any) -> Steps[dict[str, Mapping[str, Any]]]:
-    """Fetch documents by their `_id`; unknown ones are absent."""
-    if len(opened.index.indexes) > 1 or opened.index.needs_routing:
-        # _mget wants to be told the one index, and the shard, of each document.
-        body = {"query": {"ids": {"values": list(keys)}}, "size": len(keys), "_source": source}
-        answer = yield requests.search(opened.name, [body])
-        return {hit["_id"]: hit for hit in hits_of(answer, opened.location)}
-    path = f"/{requests.quoted(opened.single_name)}"
-    params = {f"_source_{name}": ",".join(paths) for name, paths in source.items()}
-    answer = yield Request("POST", f"{path}/_mget", {"ids": list(keys)}, params)
-    return {each["_id"]: each for each in found(answer)}
-
-
-def found(answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return what of an answer to _mget is there."""
-    return [each for each in answer["docs"] if each.get("found")]

@@ -19,9 +19,9 @@ from retrieve_rerank.base import TensorSettings, TokenTensor, Vectors
 from retrieve_rerank.connectors import tensors
 from retrieve_rerank.connectors.elasticsearch import rank_vectors
 from retrieve_rerank.connectors.elasticsearch.cluster import Cluster, Request, Steps
+from retrieve_rerank.connectors.elasticsearch.identity import found
 from retrieve_rerank.connectors.elasticsearch.requests import quoted, search
 from retrieve_rerank.connectors.elasticsearch.scanning import walk
-from retrieve_rerank.connectors.elasticsearch.searcher import found
 from retrieve_rerank.connectors.elasticsearch.writer import Operation, bulk, delete, refresh
 from retrieve_rerank.errors import (
     IndexExistsError,

@@ -20,6 +20,7 @@ from retrieve_rerank.connectors.elasticsearch.cluster import (
     Request,
 )
 from retrieve_rerank.connectors.elasticsearch.errors import refusal
+from retrieve_rerank.connectors.elasticsearch.identity import fetch
 from retrieve_rerank.connectors.elasticsearch.opening import Opened, reopened
 from retrieve_rerank.connectors.elasticsearch.own import (
     HASH,
@@ -31,7 +32,6 @@ from retrieve_rerank.connectors.elasticsearch.own import (
     texts,
 )
 from retrieve_rerank.connectors.elasticsearch.requests import quoted
-from retrieve_rerank.connectors.elasticsearch.searcher import fetch
 from retrieve_rerank.connectors.lexical import Bm25
 from retrieve_rerank.connectors.records import Record, record
 from retrieve_rerank.errors import IndexMismatchError, PartialWriteError, SchemaError
@@ -117,13 +117,12 @@ class Writer:
         return documents
 
     def _changed(self, records: Mapping[str, Record]) -> list[Record]:
-        keys = {key(id_): each for id_, each in records.items()}
         there = self._cluster.run(
-            fetch(self._opened, list(keys), {"includes": [HASH]}), patience_s=LONG_PATIENCE_S
+            fetch(self._opened, list(records), {"includes": [HASH]}), patience_s=LONG_PATIENCE_S
         )
         return [
             each
-            for id_, each in keys.items()
+            for id_, each in records.items()
             if there.get(id_, {}).get("_source", {}).get(HASH) != each.content_hash
         ]
 

@@ -334,9 +334,10 @@ def test_an_alias_over_two_indexes_is_searched_and_read(server: Server, fill: Fi
         body = {"actions": [{"add": {"index": url.rpartition("/")[2], "alias": alias}}]}
         server.call("POST", "/_aliases", body)
     with connect(server.address(alias)) as index:
-        assert set(ids(index.search("wing", top_k=5))) == {"one", "two"}
-        assert [each.id for each in index.get(["two", "x", "one"])] == ["two", "one"]
-        assert {each.id for each in index.scan()} == {"one", "two"}
+        found = set(ids(index.search("wing", top_k=5)))
+        assert {each.partition("/")[2] for each in found} == {"one", "two"}
+        assert {each.text for each in index.get(["two", "x", "one"])} == {"wing one", "wing two"}
+        assert {each.id for each in index.scan()} == found
 
 
 def test_indexes_that_are_not_there_and_those_that_are(server: Server) -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from urllib.error import HTTPError
+from urllib.parse import quote
 
+import numpy as np
 import pytest
 
 from retrieve_rerank import Document
 from retrieve_rerank.connectors.elasticsearch import ElasticsearchConnector
 from retrieve_rerank.connectors.elasticsearch.names import is_plain, sidecar_name
-from retrieve_rerank.errors import ConfigError, IndexMismatchError
+from retrieve_rerank.errors import ConfigError, IndexMismatchError, InputError
+from retrieve_rerank.tensors import add_tensors, tensor_status
 from tests.connectors.elasticsearch.test_tensors import settings, tensor
+from tests.hashing import HashingEncoder
 from tests.servers import Server, fresh_index
 
 connect = ElasticsearchConnector.connect
@@ -111,8 +115,6 @@ def test_several_indexes_are_not_written_to(server: Server) -> None:
 
 @pytest.mark.parametrize("address", ["a,b", "v*", "-v1", "_all", "<v-{now}>", "there:v"])
 def test_an_index_to_be_made_needs_one_name(server: Server, address: str) -> None:
-    from urllib.parse import quote
-
     with pytest.raises(ConfigError, match="not the name of one index"):
         ElasticsearchConnector.create(server.address(quote(address)), encoder=None)
 
@@ -139,3 +141,124 @@ def test_sidecars_of_several_are_named_so_that_none_is_another() -> None:
     assert sidecar_name("a,b", several).startswith("rr-tensors-_a-b-")
     for name in names:
         assert is_plain(name) and name == name.lower() and len(name) <= 255
+
+
+TEXTS = {
+    "1": "refunds are paid within ten days",
+    "2": "invoices are sent by letter",
+}
+LATER = {
+    "1": "refunds for gift cards go to the card",
+    "2": "the lift is closed for repair",
+    "3/a": "opening hours",
+}
+
+
+@pytest.fixture(params=["list", "pattern", "alias"])
+def twins(request: pytest.FixtureRequest, server: Server) -> tuple[str, str, str]:
+    """An address of two indexes with the same ids, and their names."""
+    encoder = HashingEncoder()
+    stem = fresh_index(server)
+    one, two = f"{stem}-one", f"{stem}-two"
+    for name, texts in ((one, TEXTS), (two, LATER)):
+        with ElasticsearchConnector.create(server.address(name), encoder=encoder) as index:
+            index.index([Document(id_, text) for id_, text in texts.items()])
+    url = {
+        "list": server.address(f"{one},{two}"),
+        "pattern": server.address(f"{stem}-*"),
+        "alias": server.address(stem),
+    }[request.param]
+    alias(server, stem, one, two)
+    return url, one, two
+
+
+def test_every_document_stands_for_itself(twins: tuple[str, str, str]) -> None:
+    url, one, two = twins
+    everything = {f"{one}/{id_}": text for id_, text in TEXTS.items()}
+    everything |= {f"{two}/{id_}": text for id_, text in LATER.items()}
+    encoder = HashingEncoder()
+    with connect(url, encoder=encoder) as index:
+        hits = index.search("refunds", top_k=10)  # both rankings, fused
+        assert {hit.document.id: hit.document.text for hit in hits} == everything
+        assert {hit.document.id for hit in hits[:2]} == {f"{one}/1", f"{two}/1"}
+        assert all(set(hit.sources) == {"dense", "bm25"} for hit in hits[:2])
+        assert {each.id: each.text for each in index.scan()} == everything
+        assert index.count() == len(everything)
+        assert index.schema().details["indexes"] == [one, two]
+
+        assert [each.id for each in index.get([f"{two}/3/a", f"{one}/1", f"{one}/3/a"])] == [
+            f"{two}/3/a",
+            f"{one}/1",
+        ]
+        assert index.resolve_ids(["3/a", f"{one}/2", "nobody", f"{one}/nobody"]) == {
+            "3/a": f"{two}/3/a",
+            f"{one}/2": f"{one}/2",
+        }
+        for work in (index.get, index.delete, index.resolve_ids):
+            with pytest.raises(InputError, match=f"'1' is the id of 2.*{one}/1, {two}/1"):
+                work(["2/x", "1"])
+
+        [vector] = index.query_vectors(["refunds for gift cards go to the card"])
+        for found in (
+            index.nearest(vector, top_k=10),
+            index.nearest_exact(np.array([vector]), top_k=10)[0],
+        ):
+            assert {id_ for id_, _ in found} == everything.keys()
+            assert found[0][0] == f"{two}/1"
+            assert found[0][1] == pytest.approx(1.0, abs=0.05)  # of int8
+
+        assert index.delete([f"{one}/1", "3/a", f"{two}/nobody"]) == 2
+        assert index.get([f"{two}/1", "1"])[0].text == LATER["1"]
+        assert index.count() == len(everything) - 2
+
+
+def test_tensors_of_several_indexes(twins: tuple[str, str, str], server: Server) -> None:
+    url, one, two = twins
+    with connect(url, encoder=HashingEncoder()) as index:
+        report = add_tensors(index, HashingEncoder(), settings())
+        assert (report.documents, report.added, report.deleted) == (5, 5, 0)
+        status = tensor_status(index)
+        assert (status.present, status.missing, status.stale, status.orphaned) == (5, 0, 0, 0)
+        found = index.search_max_sim("gift cards", top_k=10)
+        assert found.scores.keys() == {hit.document.id for hit in found.hits}
+        best = max(found.scores, key=lambda id_: found.scores[id_])
+        assert best == f"{two}/1"
+        assert found.scores == pytest.approx(index.max_sim("gift cards", list(found.scores)))
+        for name in (one, two):  # whose tensors would have other keys
+            with connect(server.address(name)) as alone:
+                assert alone.tensor_settings() is None
+
+        with connect(server.address(two), encoder=HashingEncoder()) as alone:
+            alone.index([Document("2", "the lift works again")])
+            alone.delete(["3/a"])
+        status = tensor_status(index)
+        assert (status.present, status.missing, status.stale, status.orphaned) == (3, 0, 1, 1)
+        report = add_tensors(index, HashingEncoder(), settings())
+        assert (report.added, report.replaced, report.deleted) == (0, 1, 1)
+        index.drop_tensors()
+        assert index.tensor_settings() is None
+        assert index.count() == 4
+    assert exists(server, one) and exists(server, two)
+
+
+def test_an_id_that_begins_like_an_index_is_looked_up_both_ways(server: Server) -> None:
+    stem = fresh_index(server)
+    one, two = f"{stem}-a", f"{stem}-b"
+    texts = ({f"{two}/1": "odd", f"{two}/9": "only here"}, {"1": "plain", "x" * 600: "long"})
+    for name, each in zip((one, two), texts, strict=True):
+        with ElasticsearchConnector.create(server.address(name), encoder=None) as index:
+            index.index([Document(id_, text) for id_, text in each.items()])
+    with connect(server.address(f"{stem}-*")) as index:
+        found = {each.id: each.text for each in index.scan()}
+        assert found == {
+            f"{one}/{two}/1": "odd",
+            f"{one}/{two}/9": "only here",
+            f"{two}/1": "plain",
+            f"{two}/{'x' * 600}": "long",
+        }
+        assert {each.id: each.text for each in index.get(list(found))} == found
+        assert [each.text for each in index.get([f"{two}/1", f"{two}/9", "x" * 600])] == [
+            "plain",
+            "only here",
+            "long",
+        ]
