@@ -360,14 +360,14 @@ class Knob(NamedTuple):
     values: Sequence[float]
     """Worth trying, cheapest first; 0 as `oversample` means no second look at full precision."""
     default: float | None
-    """What searches use; None leaves it to the server."""
+    """What a search for so many hits uses; None where the server decides."""
 
 
 class VectorSearch(ABC):
     """A backend whose approximate search can be compared with an exact one, for audits."""
 
     @abstractmethod
-    def knobs(self) -> list[Knob]:
+    def knobs(self, *, top_k: int) -> list[Knob]:
         """List what can be tuned: what widens the graph walk first, then `oversample`, which
         is there for quantised vectors only. Nothing where every search is exact."""
 

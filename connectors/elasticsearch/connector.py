@@ -325,9 +325,9 @@ class ElasticsearchConnector(TensorStore, VectorSearch):
         """Delete the index with the tensors; the documents stay as they are."""
         self._sidecar.drop()
 
-    def knobs(self) -> list[Knob]:
+    def knobs(self, *, top_k: int) -> list[Knob]:
         """List what trades time for recall: num_candidates, and oversample where quantised."""
-        return nearest.knobs(self._opened, self._searcher.knn)
+        return nearest.knobs(self._opened, self._searcher.knn, top_k=top_k)
 
     def query_vectors(self, queries: Sequence[str]) -> Vectors:
         """Embed queries as searches do; (n, dim)."""

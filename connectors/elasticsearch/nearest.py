@@ -29,10 +29,10 @@ OVERSAMPLE = (0, 1, 2, 3, 5, 10)
 Neighbours = list[tuple[str, float]]
 
 
-def knobs(opened: Opened, settings: KnnSettings) -> list[Knob]:
+def knobs(opened: Opened, settings: KnnSettings, *, top_k: int) -> list[Knob]:
     """List what trades time for recall here."""
     field = _field(opened)
-    found = [Knob("num_candidates", NUM_CANDIDATES, settings.num_candidates)]
+    found = [Knob("num_candidates", NUM_CANDIDATES, settings.candidates(top_k))]
     if field.quantization and opened.server.has(8, 18):
         options = opened.index.fields[field.name].settings.get("index_options", {})
         of_index = options.get("rescore_vector", {}).get("oversample")

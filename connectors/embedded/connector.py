@@ -196,7 +196,7 @@ class EmbeddedConnector(TensorConnector, VectorSearch):
         """Score these documents; those without token tensors are absent from the answer."""
         return self._searcher.max_sim(query, ids)
 
-    def knobs(self) -> list[Knob]:
+    def knobs(self, *, top_k: int) -> list[Knob]:
         """List what can be tuned: how many candidates a walk of the graph keeps."""
         return [Knob("hnsw_ef", (16, 32, 64, 128, 256, 512), self._searcher.hnsw_ef)]
 

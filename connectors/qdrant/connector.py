@@ -282,7 +282,7 @@ class QdrantConnector(TensorStore, VectorSearch):
         """Delete all tensors and the room made for them; the documents stay as they are."""
         self._tensors.drop()
 
-    def knobs(self) -> list[Knob]:
+    def knobs(self, *, top_k: int) -> list[Knob]:
         """List what can be tuned; nothing in local mode, which is exact."""
         if self._server.local:
             return []

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import click
 
+from retrieve_rerank.cli.terminal import fitted
 from retrieve_rerank.errors import MissingExtraError, RetrieveRerankError
 
 STOPPED = 128 + 2
@@ -76,10 +77,17 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except RetrieveRerankError as exc:
-            raise click.ClickException(" ".join(str(exc).split())) from exc
+            raise click.ClickException(_fitted(" ".join(str(exc).split()))) from exc
+        except click.UsageError as exc:
+            raise click.UsageError(_fitted(exc.format_message()), exc.ctx) from exc
         except KeyboardInterrupt:
             click.echo("\nStopped.", err=True)
             ctx.exit(STOPPED)
+
+
+def _fitted(message: str) -> str:
+    """Break an error into lines that fit, where a person reads it."""
+    return fitted(message, begins=len("Error: ")) if sys.stderr.isatty() else message
 
 
 @click.group(

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from retrieve_rerank.base import Connector
 from retrieve_rerank.cli.audit_display import print_audit
@@ -16,6 +14,7 @@ from retrieve_rerank.cli.judgments import FILE
 from retrieve_rerank.cli.options import NumberRange, field_options, index_option, json_option
 from retrieve_rerank.cli.progress import share_of, show_progress
 from retrieve_rerank.cli.results import write_json
+from retrieve_rerank.cli.terminal import say, wide_console
 from retrieve_rerank.config import open_index
 from retrieve_rerank.evaluation.audit import TARGET_RECALL, TOP_KS, Audit, audit
 from retrieve_rerank.evaluation.audit_report import render_audit
@@ -26,7 +25,6 @@ from retrieve_rerank.types import Qrels
 
 FORMATS = (".png", ".svg", ".pdf")
 QUERIES = 500
-WIDE = 160  # columns where stdout is no terminal, so that nothing is cut off
 
 
 @click.command("audit")
@@ -105,14 +103,13 @@ def command(
     if as_json:
         write_json(found.to_dict())
     else:
-        console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
-        print_audit(console, found, name=str(settings.index) if named else "NAME")
+        print_audit(wide_console(), found, name=str(settings.index) if named else "NAME")
     if plot is not None:
         save_recall_by_latency(found, plot)
-        click.echo(f"Plot: {plot}", err=True)
+        say(f"Plot: {plot}")
     if report is not None:
         write_text(report, render_audit(found, title=settings.index or found.location))
-        click.echo(f"Report: {report}", err=True)
+        say(f"Report: {report}")
 
 
 def _spread(queries: Mapping[str, str], limit: int, qrels: Qrels | None) -> dict[str, str]:

@@ -16,6 +16,7 @@ from retrieve_rerank.cli.judgments import judgment_options, read_judgments
 from retrieve_rerank.cli.options import candidates_option, field_options, index_option, json_option
 from retrieve_rerank.cli.progress import share_of, show_progress
 from retrieve_rerank.cli.results import write_json
+from retrieve_rerank.cli.terminal import say
 from retrieve_rerank.config import open_index
 from retrieve_rerank.errors import InputError, MissingExtraError, ModelError
 from retrieve_rerank.evaluation.calibrating import (
@@ -128,19 +129,18 @@ def command(
             " or keep it all the same with --force"
         )
     if method == "isotonic" and report.documents[0] < FEWEST_FOR_ISOTONIC:
-        click.echo(
+        say(
             f"Warning: isotonic was fitted on {report.documents[0]:,} documents; with fewer than"
-            f" {FEWEST_FOR_ISOTONIC:,} it follows chance, and platt is the better choice",
-            err=True,
+            f" {FEWEST_FOR_ISOTONIC:,} it follows chance, and platt is the better choice"
         )
     write_calibration(fitted, file)
     if as_json:
         write_json({**report.as_json(), "folder": file.parent, "replaced": earlier})
     else:
         print_report(report)
-        click.echo(f"Calibration: {file}", err=True)
+        say(f"Calibration: {file}")
     if earlier is not None:
-        click.echo(f"It replaced an earlier one: {earlier}", err=True)
+        say(f"It replaced an earlier one: {earlier}")
     if plots is not None:
         plots.plot_reliability({"before": report.before, "after": report.after}, plot)
 

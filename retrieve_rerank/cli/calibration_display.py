@@ -10,7 +10,8 @@ from rich.table import Table
 
 from retrieve_rerank.evaluation.calibrating import CalibrationReport, Reliability
 
-_WIDTH = 30  # columns of a bar that stands for all documents
+_BAR = 30  # columns of a bar that stands for all documents, where there is room
+_REST = 47  # columns of the numbers beside it
 _MARK = "│"
 
 
@@ -24,7 +25,7 @@ def print_report(report: CalibrationReport) -> None:
     )
     for name, measured in (("Before", report.before), ("After", report.after)):
         console.print()
-        console.print(reliability_table(name, measured))
+        console.print(reliability_table(name, measured, width=console.width))
     console.print()
     console.print(
         f"Expected calibration error: {report.before.error:.4f} before,"
@@ -32,25 +33,30 @@ def print_report(report: CalibrationReport) -> None:
     )
 
 
-def reliability_table(name: str, measured: Reliability) -> Table:
-    """Lay out a row for each bin: a bar as long as its share, and a mark where it should end."""
+def reliability_table(name: str, measured: Reliability, *, width: int) -> Table:
+    """Lay out a row for each bin: a bar as long as its share, and a mark where it should end.
+
+    Where `width` leaves no room for bars, the numbers stand alone.
+    """
+    longest = min(_BAR, width - _REST)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(name, no_wrap=True)
-    for column in ("documents", "probability", "relevant"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column(f"█ relevant, {_MARK} probability", no_wrap=True)
+    for column in (name, "documents", "probability", "relevant"):
+        table.add_column(column, justify="left" if column == name else "right", overflow="fold")
+    if longest > 0:
+        table.add_column(f"█ relevant, {_MARK} probability", min_width=longest + 1)
     for each in measured.bins:
-        table.add_row(
+        numbers = (
             f"{each.low:.1f} to {each.high:.1f}",
             f"{each.documents:,}",
             f"{each.predicted:.3f}",
             f"{each.observed:.3f}",
-            _bar(each.observed, each.predicted),
         )
+        bar = [_bar(each.observed, each.predicted, longest)] if longest > 0 else []
+        table.add_row(*numbers, *bar)
     return table
 
 
-def _bar(observed: float, predicted: float) -> str:
-    bar = list(("█" * round(observed * _WIDTH)).ljust(_WIDTH + 1))
-    bar[round(predicted * _WIDTH)] = _MARK
+def _bar(observed: float, predicted: float, longest: int) -> str:
+    bar = list(("█" * round(observed * longest)).ljust(longest + 1))
+    bar[round(predicted * longest)] = _MARK
     return "".join(bar)

@@ -28,8 +28,8 @@ def before_and_after(result: SearchResult, *, relevant: Collection[str] = ()) ->
     if relevant:
         table.caption = "✓ judged to answer the question"
     table.add_column("", justify="right")
-    table.add_column("before: BM25 + dense", ratio=1)
-    table.add_column("after: MaxSim", ratio=1)
+    table.add_column("before: BM25 + dense", ratio=1, overflow="fold")
+    table.add_column("after: MaxSim", ratio=1, overflow="fold")
     before = result.stages[0].hits[: len(result)]
     for place, (old, new) in enumerate(zip(before, result, strict=True), start=1):
         table.add_row(
@@ -53,10 +53,10 @@ def quality(evaluations: Mapping[str, Evaluation]) -> Table:
     rows = {name: evaluation.stages[-1].means for name, evaluation in evaluations.items()}
     first = next(iter(evaluations.values()))
     table = Table(title=f"{len(first.queries)} judged questions", title_justify="left")
-    table.add_column("pipeline", no_wrap=True)
+    table.add_column("pipeline", overflow="fold")
     for measure in first.measures:
-        table.add_column(measure, justify="right")
-    table.add_column("ms, p50", justify="right")
+        table.add_column(measure, justify="right", overflow="fold")
+    table.add_column("ms, p50", justify="right", overflow="fold")
     best = {measure: max(row[measure] for row in rows.values()) for measure in first.measures}
     for name, row in rows.items():
         cells = (

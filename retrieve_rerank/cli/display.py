@@ -34,10 +34,10 @@ def hits_table(result: SearchResult, *, language: str, explain: bool = False) ->
     """Lay out the hits: rank, where they came from, score, title and snippet."""
     placed = stage_hits(result)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 1, 0))
-    table.add_column("rank", justify="right", style="bold")
-    table.add_column("was", justify="right")
-    table.add_column("score", justify="right")
-    table.add_column("document", ratio=1)
+    table.add_column("rank", justify="right", style="bold", overflow="fold")
+    table.add_column("was", justify="right", overflow="fold")
+    table.add_column("score", justify="right", overflow="fold")
+    table.add_column("document", ratio=1, overflow="fold")  # no cell is ever cut
     for hit in result:
         id_, title, text = map(printable, (hit.document.id, hit.document.title, hit.document.text))
         body = Text.assemble((title or id_, "bold"), (f"  {id_}" if title else "", "dim"), "\n")
@@ -53,10 +53,10 @@ def hits_table(result: SearchResult, *, language: str, explain: bool = False) ->
 def stages_table(result: SearchResult) -> Table:
     """Lay out what each stage did."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("stage")
+    table.add_column("stage", overflow="fold")
     for name in ("ms", "in", "scored", "truncated"):
-        table.add_column(name, justify="right")
-    table.add_column("error", style="red")
+        table.add_column(name, justify="right", overflow="fold")
+    table.add_column("error", style="red", overflow="fold")
     for stage in result.stages:
         table.add_row(
             stage.name,

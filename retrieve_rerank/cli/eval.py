@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from retrieve_rerank.cli.eval_display import print_evaluation
 from retrieve_rerank.cli.judgments import FILE, Judged, judgment_options, read_judgments
@@ -22,6 +20,7 @@ from retrieve_rerank.cli.options import (
 )
 from retrieve_rerank.cli.progress import share_of, show_progress
 from retrieve_rerank.cli.results import write_json
+from retrieve_rerank.cli.terminal import say, wide_console
 from retrieve_rerank.config import build_retriever
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.evaluation.compare import compare
@@ -38,8 +37,6 @@ from retrieve_rerank.evaluation.measures import DEFAULT_MEASURES, order, parse_m
 from retrieve_rerank.evaluation.report import render_report
 from retrieve_rerank.pipeline import FIRST_STAGE, Retriever
 from retrieve_rerank.settings import load_settings
-
-WIDE = 160  # columns where stdout is no terminal, so that nothing is cut off
 
 
 @click.command("eval")
@@ -147,14 +144,13 @@ def command(
         differences = [comparison.to_dict() for comparison in comparisons]
         write_json({**evaluation.to_dict(), "comparisons": differences})
     else:
-        console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
-        print_evaluation(console, evaluation, baseline=rival, comparisons=comparisons)
+        print_evaluation(wide_console(), evaluation, baseline=rival, comparisons=comparisons)
     for caution in cautions(evaluation, baseline=rival):
-        click.echo(f"Note: {caution}", err=True)
+        say(f"Note: {caution}")
     if report is not None:
         html = render_report(evaluation, title=title, baseline=rival, comparisons=comparisons)
         write_text(report, html)
-        click.echo(f"Report: {report}", err=True)
+        say(f"Report: {report}")
     if run_out is not None:
         write_runs(run_out, {stage.name: stage.rankings for stage in evaluation.stages})
 

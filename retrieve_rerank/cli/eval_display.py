@@ -46,12 +46,12 @@ def quality_table(evaluation: Evaluation, *, baseline: StageEvaluation | None = 
     stages = list(evaluation.stages)
     if baseline is not None and all(stage is not baseline for stage in stages):
         stages.insert(0, baseline)
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
-    table.add_column(f"{len(evaluation.qrels):,} queries", no_wrap=True)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(f"{len(evaluation.qrels):,} queries", overflow="fold")
     for stage in stages:
         table.add_column(stage.name, justify="right", overflow="fold")
     if evaluation.total_ms:
-        table.add_column("whole search", justify="right")
+        table.add_column("whole search", justify="right", overflow="fold")
     for measure in evaluation.measures:
         best = max(stage.means[measure] for stage in stages)
         values = (stage.means[measure] for stage in stages)
@@ -66,11 +66,11 @@ def quality_table(evaluation: Evaluation, *, baseline: StageEvaluation | None = 
 
 def comparison_table(comparisons: Sequence[Comparison]) -> Table:
     """Lay out a row for each stage and measure compared with the baseline."""
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("stage", overflow="fold")
-    table.add_column("measure", no_wrap=True)
+    table.add_column("measure", overflow="fold")
     for name in (f"less {comparisons[0].baseline}", "better", "equal", "worse", "p"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", overflow="fold")
     stage = ""
     for row in comparisons:
         table.add_row(

@@ -11,6 +11,7 @@ import click
 from retrieve_rerank.cli.installation import extras, versions
 from retrieve_rerank.cli.options import field_options, index_option, json_option
 from retrieve_rerank.cli.results import write_json
+from retrieve_rerank.cli.terminal import write_rows
 from retrieve_rerank.config import index_names, open_index
 from retrieve_rerank.models.devices import devices
 from retrieve_rerank.settings import Settings, load_settings
@@ -27,12 +28,14 @@ def command(index: str | None, as_json: bool, **fields: str | None) -> None:
     Without --index, shows the default index, or the only one there is, or else lists them.
     """
     settings = load_settings(index=index, **fields)
-    facts = {**_installation(settings), "index": _index(settings)}
+    there, installation = _index(settings), _installation(settings)
     if as_json:
-        write_json(facts)
+        write_json({**installation, "index": there})
         return
-    for title, value in _rows(facts):
-        click.echo(f"{title:<16}{value}")
+    if there is not None:
+        write_rows(_index_rows(there))
+        click.echo()
+    write_rows(_installation_rows(installation))
 
 
 def _installation(settings: Settings) -> dict[str, Any]:
@@ -55,7 +58,7 @@ def _index(settings: Settings) -> dict[str, Any] | None:
         return asdict(connector.schema())
 
 
-def _rows(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _installation_rows(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     packages = [f"{name} {version}" for name, version in facts["versions"].items()]
     yield "versions", ", ".join(packages)
     for extra, missing in facts["extras"].items():
@@ -65,12 +68,11 @@ def _rows(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "settings", facts["config_file"] or "none (rr.toml)"
     yield "data", facts["data_dir"]
     yield "indexes", ", ".join(facts["indexes"]) or "none; make one: rr index SOURCE --index NAME"
-    index = facts["index"]
-    if index is None:
-        return
-    yield "", ""
+
+
+def _index_rows(index: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for name in ("location", "connector", "documents", "encoder", "dimension", "token_tensors"):
-        yield name.replace("_", " "), str(index[name] if index[name] is not None else "none")
+        yield name.replace("_", " "), _in_words(index[name])
     yield "rankings", ", ".join(index["rankings"])
     for name, value in index["details"].items():
         for part in value if isinstance(value, list) and value else [value]:

@@ -13,6 +13,7 @@ import click
 
 from retrieve_rerank.cli.options import json_option
 from retrieve_rerank.cli.results import write_json
+from retrieve_rerank.cli.terminal import write_beside, write_rows
 from retrieve_rerank.errors import MissingExtraError
 from retrieve_rerank.models.description import ModelDescription, aliases, describe
 
@@ -34,7 +35,8 @@ def list_aliases(as_json: bool) -> None:
             write_json(asdict(alias))
         else:
             where = "present" if alias.present else "to download"
-            click.echo(f"{alias.name:<30}{alias.kind:<18}{where:<14}{alias.about}")
+            facts = f"{alias.name:<30}{alias.kind:<18}{where:<13}"
+            write_beside(facts, alias.about, indent=len(facts))
 
 
 @command.command()
@@ -52,8 +54,7 @@ def info(name: str, device: str, as_json: bool) -> None:
     if as_json:
         write_json(asdict(description))
         return
-    for title, value in _rows(description):
-        click.echo(f"{title:<18}{value}")
+    write_rows(_rows(description))
 
 
 @command.command()
@@ -87,9 +88,10 @@ def export(
         write_json(facts)
         return
     fidelity = facts.pop("fidelity")
-    for title, value in {**facts, **fidelity}.items():
-        shown = f"{value:.4g}" if isinstance(value, float) else value
-        click.echo(f"{title.replace('_', ' '):<20}{shown}")
+    write_rows(
+        (title.replace("_", " "), f"{value:.4g}" if isinstance(value, float) else value)
+        for title, value in {**facts, **fidelity}.items()
+    )
 
 
 def _exporting() -> ModuleType:

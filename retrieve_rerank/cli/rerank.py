@@ -10,6 +10,7 @@ import click
 from retrieve_rerank.base import Judgment
 from retrieve_rerank.cli.rerank_lines import read_task
 from retrieve_rerank.cli.results import write_json
+from retrieve_rerank.cli.terminal import say
 from retrieve_rerank.config import build_stage, reranker_of
 from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.errors import InputError, RequestError, RetrieveRerankError, ScoreError
@@ -74,12 +75,12 @@ def command(
                 f"stopped at line {number}, with {done} done and {failed} left out: {exc}"
             ) from exc
         if isinstance(task, Reason) or not isinstance(judgment, Judgment):
-            click.echo(f"Error: line {number}: {judgment}", err=True)
+            say(f"Error: line {number}: {judgment}")
             failed += 1
             continue
         for note in (*task.notes, *judgment.notes):
             if note not in notes:
-                click.echo(f"Note: line {number}: {note}", err=True)
+                say(f"Note: line {number}: {note}")
         notes.update((*task.notes, *judgment.notes))
         done += 1
         texts += len(task.hits)
@@ -88,9 +89,9 @@ def command(
         write_json(task.answer(hits, scorer.probabilities([hit.score for hit in hits])))
     for note, lines in notes.items():
         if lines > 1:
-            click.echo(f"Note: the same of {lines} lines: {note}", err=True)
+            say(f"Note: the same of {lines} lines: {note}")
     if truncated:
-        click.echo(f"{truncated} of {texts} texts were cut to what the model reads.", err=True)
+        say(f"{truncated} of {texts} texts were cut to what the model reads.")
     if failed:
         those = "1 line" if failed == 1 else f"{failed} lines"
         raise RetrieveRerankError(f"{those} could not be reranked; the rest is done")

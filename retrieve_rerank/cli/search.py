@@ -17,6 +17,7 @@ from retrieve_rerank.cli.options import (
 )
 from retrieve_rerank.cli.results import result_as_json, write_json
 from retrieve_rerank.cli.stage_messages import stage_messages
+from retrieve_rerank.cli.terminal import say
 from retrieve_rerank.config import build_retriever
 from retrieve_rerank.language import detect_language
 from retrieve_rerank.models.embedders import query_is_cut
@@ -80,9 +81,9 @@ def command(
         if schema.encoder is not None:
             _warn_of_long_query(query, schema.encoder)
         for note in schema.notes:
-            click.echo(f"Note: {note}", err=True)
+            say(f"Note: {note}")
         for message in stage_messages(result, retriever.stages):
-            click.echo(message, err=True)
+            say(message)
         if as_json:
             write_json(result_as_json(result, stages=retriever.stages))
         else:
@@ -97,8 +98,7 @@ def command(
 def _warn_of_long_query(query: str, encoder: str) -> None:
     """Say so if the encoder reads only the beginning of the query."""
     if len(query) > SHORT_QUERY and query_is_cut(encoder, query):
-        click.echo(
+        say(
             f"Warning: the query is longer than {encoder} reads; only its beginning is searched "
-            "for by meaning",
-            err=True,
+            "for by meaning"
         )

@@ -14,6 +14,7 @@ from retrieve_rerank.cli.new_tensors import choose, open_store
 from retrieve_rerank.cli.options import NumberRange, field_options, index_option, json_option
 from retrieve_rerank.cli.progress import share_of, show_progress
 from retrieve_rerank.cli.results import write_json
+from retrieve_rerank.cli.terminal import say, write_rows
 from retrieve_rerank.errors import RetrieveRerankError
 from retrieve_rerank.models.loading import DEFAULT_ENCODER
 from retrieve_rerank.settings import load_settings
@@ -98,7 +99,7 @@ def add(
             click.echo(line)
     if report.refused:
         for id_, reason in report.refusals.items():
-            click.echo(f"{id_}: {reason}", err=True)
+            say(f"{id_}: {reason}")
         raise RetrieveRerankError(f"{report.refused:,} tensors were refused")
 
 
@@ -116,10 +117,9 @@ def status(index: str | None, as_json: bool, **fields: str | None) -> None:
     if as_json:
         write_json({"index": location, **asdict(found)})
         return
-    for title, value in _status_rows(found):
-        click.echo(f"{title:<12}{value}")
+    write_rows(_status_rows(found))
     if found.missing or found.stale or found.orphaned:
-        click.echo("rr tensors add brings them up to date.", err=True)
+        say("rr tensors add brings them up to date.")
 
 
 @command.command()

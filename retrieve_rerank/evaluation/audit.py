@@ -63,7 +63,8 @@ class Audit:
     documents: int
     queries: int
     knobs: Sequence[Knob]
-    """The first one widens the walk; a second one, where there is one, is oversampling."""
+    """The first one widens the walk; a second one, where there is one, is oversampling. Their
+    defaults are those of the greatest depth."""
     target_recall: float
     measured: Sequence[Measured]
     relevance: Relevance | None = None
@@ -85,12 +86,13 @@ class Audit:
     def cheapest(self, top_k: int) -> Measured | None:
         """Return the fastest setting, by median, of the wanted recall; None where none has it.
 
-        Of those that are as fast but for NOISE, it is the one that asks for the least work.
+        Of those that are as fast but for NOISE, it is what searches use as things are, or else
+        the one that asks for the least work.
         """
         enough = [each for each in self.at(top_k) if each.recall >= self.target_recall]
         fastest = min((each.ms.p50 for each in enough), default=0.0)
         fast = (each for each in enough if each.ms.p50 <= fastest * (1 + NOISE))
-        return min(fast, key=self._work, default=None)
+        return min(fast, key=lambda each: (not each.default, self._work(each)), default=None)
 
     def _work(self, measured: Measured) -> float:
         """Multiply the knobs; what is left to the server counts as the least there is."""
@@ -139,7 +141,7 @@ def audit(
     if "dense" not in schema.rankings:
         notes = "".join(f"; {note}" for note in schema.notes)
         raise ConfigError(f"searches of {schema.location} use no vectors{notes}")
-    knobs = connector.knobs()
+    knobs = connector.knobs(top_k=max(top_ks))
     if not knobs:
         raise ConfigError(f"every search of {schema.location} is exact: it loses nothing")
     judged = {query: qrels[query] for query in queries if query in qrels} if qrels else {}
@@ -160,7 +162,7 @@ def audit(
     trials = [
         _Trial(top_k, settings, default)
         for top_k in sorted(set(top_ks))
-        for settings, default in grid(narrowed(connector, knobs, vectors, exact, top_k)).items()
+        for settings, default in grid(narrowed(connector, vectors, exact, top_k)).items()
     ]
     _search(connector, vectors, exact, trials, on_search)
     found = None

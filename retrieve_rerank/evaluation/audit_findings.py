@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from retrieve_rerank.evaluation.audit import Audit, Measured
+from retrieve_rerank.base import Knob
+from retrieve_rerank.evaluation.audit import NOISE, Audit, Measured
 from retrieve_rerank.evaluation.relevance import Relevance
 
 _NOTICEABLE = 0.0005  # of recall or nDCG: shown as .001
@@ -30,7 +31,26 @@ def advice(audit: Audit) -> dict[str, float] | None:
     cheapest = audit.cheapest(top_k)
     if cheapest is None or cheapest.default:
         return None
-    return dict(cheapest.settings) or None
+    now = audit.default(top_k).settings
+    changes = {knob: value for knob, value in cheapest.settings.items() if value != now.get(knob)}
+    return changes or None
+
+
+def knob_value(knob: Knob, measured: Measured) -> str:
+    """Write what a knob was set to; what is not sent, the server chooses."""
+    value = measured.settings.get(knob.name)
+    return "server's" if value is None else f"{value:g}"
+
+
+def unmeasured(audit: Audit) -> str:
+    """Say why the search as it is set now has no number at some depths; empty where it has."""
+    found, deepest = audit.relevance, audit.top_ks[-1]
+    if found is None or found.found.keys() == found.found_approximate.keys():
+        return ""
+    return (
+        f"–: not measured, as the searches were for {deepest:,} hits at most; "
+        f"--top-k {max(found.found)} measures it"
+    )
 
 
 def setting(settings: Mapping[str, float]) -> str:
@@ -51,11 +71,14 @@ def _finding(audit: Audit, top_k: int) -> str:
     if cheapest is None:
         parts.append(_out_of_reach(audit, top_k))
     elif cheapest.default:
-        parts.append(f"No faster setting reaches {audit.target_recall:g}.")
+        parts.append(
+            f"No setting that reaches {audit.target_recall:g} is faster by more than {NOISE:.0%}."
+        )
     else:
         parts.append(
-            f"The fastest setting that reaches {audit.target_recall:g} is "
-            f"{setting(cheapest.settings)}: {cheapest.recall:.4f} in {cheapest.ms.p50:.1f} ms."
+            f"Of the fastest settings that reach {audit.target_recall:g} (within {NOISE:.0%}), "
+            f"the one of least work is {setting(cheapest.settings)}: "
+            f"{cheapest.recall:.4f} in {cheapest.ms.p50:.1f} ms."
         )
     if cheapest is not None and cheapest.low < audit.target_recall:
         parts.append(

@@ -63,16 +63,15 @@ def recall(found: Sequence[str], exact: Neighbours, top_k: int) -> float:
 
 def narrowed(
     connector: VectorSearch,
-    knobs: Sequence[Knob],
     vectors: Vectors,
     exact: Sequence[Neighbours],
     top_k: int,
 ) -> list[Knob]:
-    """Leave out walks wider than one more than the first that misses nothing.
+    """Return the knobs, without walks wider than one more than the first that misses nothing.
 
     Tells from a few queries, which also fill the caches.
     """
-    width, *rest = knobs
+    width, *rest = connector.knobs(top_k=top_k)
     generous = {knob.name: max(knob.values) for knob in rest}
     tried: list[float] = []
     perfect = 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 from markupsafe import Markup
 
 from retrieve_rerank.evaluation.audit import DRAWS, NOISE, Audit
-from retrieve_rerank.evaluation.audit_findings import advice, findings
+from retrieve_rerank.evaluation.audit_findings import advice, findings, knob_value, unmeasured
 from retrieve_rerank.evaluation.pages import render_page
 from retrieve_rerank.evaluation.plots import recall_by_latency
 
@@ -23,6 +23,8 @@ def render_audit(audit: Audit, *, title: str) -> str:
         advice=advice(audit),
         cheapest={top_k: audit.cheapest(top_k) for top_k in audit.top_ks},
         plot=Markup(recall_by_latency(audit)),
+        knob_value=knob_value,
+        unmeasured=unmeasured(audit),
         draws=DRAWS,
         noise=NOISE,
     )

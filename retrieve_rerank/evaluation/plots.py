@@ -141,16 +141,16 @@ def _recall_by_latency(audit: Audit) -> Figure:
             axes.plot(ms, recalls, marker="o", ms=3.5, lw=1.8, color=colour, label=label)
         best = max(lines.values(), key=lambda points: points[-1].recall)
         spread = max(each.recall for each in best) - min(each.recall for each in best)
-        for each in best:
-            if width in each.settings and spread > _SPREAD:
-                axes.annotate(
-                    f"{each.settings[width]:g}",
-                    (each.ms.p50, each.recall),
-                    xytext=(5, -11),
-                    textcoords="offset points",
-                    fontsize=8,
-                    color="#555555",
-                )
+        numbered = [each for each in best if width in each.settings and spread > _SPREAD]
+        for each in numbered:
+            axes.annotate(
+                f"{each.settings[width]:g}",
+                (each.ms.p50, each.recall),
+                xytext=(5, -11),
+                textcoords="offset points",
+                fontsize=8,
+                color="#555555",
+            )
         default = audit.default(top_k)
         axes.plot(
             [default.ms.p50],
@@ -165,7 +165,8 @@ def _recall_by_latency(audit: Audit) -> Figure:
         axes.axhline(audit.target_recall, color=WORSE, lw=1, ls="--", label="wanted")
         axes.margins(0.1)
         axes.set(title=f"Recall@{top_k}", xlim=(0, None))
-        axes.set_xlabel(f"ms, median of a search; the numbers are {width}")
+        numbers = f"; the numbers are {width}" if numbered else ""
+        axes.set_xlabel(f"ms, median of a search{numbers}")
         axes.grid(axis="y")
     handles, names = panels[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside upper left", ncols=4)

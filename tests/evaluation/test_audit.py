@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.cells import cell_len
+from rich.console import Console
 
 from retrieve_rerank import Document
 from retrieve_rerank.base import Knob, Vectors, VectorSearch
+from retrieve_rerank.cli.audit_display import print_audit
 from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.errors import ConfigError, InputError
 from retrieve_rerank.evaluation.audit import audit, bootstrap
-from retrieve_rerank.evaluation.audit_findings import advice, findings
+from retrieve_rerank.evaluation.audit_findings import advice, findings, unmeasured
 from retrieve_rerank.evaluation.audit_grid import grid, recall, widths
 from retrieve_rerank.evaluation.audit_report import render_audit
 from retrieve_rerank.evaluation.evaluate import Latency
-from retrieve_rerank.evaluation.plots import save_recall_by_latency
+from retrieve_rerank.evaluation.plots import recall_by_latency, save_recall_by_latency
 from tests.hashing import HashingEncoder
 
 ENCODER = HashingEncoder()
@@ -45,7 +50,7 @@ class Lossy(MemoryConnector, VectorSearch):
         self._knobs = list(knobs)
         self.asked: list[Mapping[str, float]] = []
 
-    def knobs(self) -> list[Knob]:
+    def knobs(self, *, top_k: int) -> list[Knob]:
         return self._knobs
 
     def query_vectors(self, queries: Sequence[str]) -> Vectors:
@@ -256,3 +261,56 @@ def test_an_audit_becomes_json() -> None:
     assert values["cheapest"] == {"10": {"hnsw_ef": 20, "oversample": 2}}
     assert len(values["measured"]) == 4
     assert values["measured"][0]["ms"].keys() == {"p50", "p95"}
+
+
+def test_settings_that_are_as_good_are_left_alone_and_said_to_be() -> None:
+    with Lossy() as connector:
+        found = audit(connector, QUERIES, top_ks=[10], target_recall=0.5)
+    a_little_faster = [
+        replace(each, default=i == 3, ms=Latency(1.0 + i / 100, 2.0))
+        for i, each in enumerate(found.measured)
+    ]
+    now = replace(found, measured=a_little_faster)
+    assert now.cheapest(10) is a_little_faster[3]
+    assert advice(now) is None
+    assert "No setting that reaches 0.5 is faster by more than 10%." in findings(now)[0]
+
+
+def test_advice_leaves_out_what_searches_use_anyway() -> None:
+    with Lossy([EF._replace(default=20), OVERSAMPLE]) as connector:
+        found = audit(connector, QUERIES, top_ks=[10])
+    assert advice(found) == {"oversample": 2}
+
+
+@pytest.mark.parametrize(("top_k", "blank"), [(10, True), (1000, False)])
+def test_a_number_that_was_not_measured_is_explained(top_k: int, blank: bool) -> None:
+    with Lossy() as connector:
+        found = audit(connector, QUERIES, qrels={"q1": {"d1": 1}}, top_ks=[top_k])
+    assert ("for 10 hits at most; --top-k 1000 measures it" in unmeasured(found)) is blank
+    assert (unmeasured(found) in render_audit(found, title="docs")) is True
+    assert ("<td>–</td>" in render_audit(found, title="docs")) is blank
+
+
+@pytest.mark.parametrize(("top_k", "lossy"), [(10, True), (20, False)])
+def test_the_picture_promises_numbers_only_where_it_draws_them(top_k: int, lossy: bool) -> None:
+    with Lossy([Knob("hnsw_ef", (10, 20, 40), 20)]) as connector:
+        picture = recall_by_latency(audit(connector, QUERIES, top_ks=[top_k]))
+    assert ("the numbers are hnsw_ef" in picture) is lossy
+    assert ("font-size: 8px" in picture) is lossy
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_the_table_of_settings_fits_the_terminal(width: int) -> None:
+    knobs = [Knob("num_candidates", (10, 6400), 6400), OVERSAMPLE]
+    with Lossy(knobs) as connector:
+        found = audit(connector, QUERIES, qrels={"q1": {"d1": 1}}, top_ks=[10, 100])
+    slow = [replace(each, ms=Latency(1234.5, 9876.5)) for each in found.measured]
+    console = Console(file=io.StringIO(), width=width)
+    print_audit(console, replace(found, measured=slow), name="docs")
+    output: str = console.file.getvalue()  # type: ignore[attr-defined]  # it is the StringIO above
+    assert all(cell_len(line) <= width for line in output.splitlines())
+    assert "…" not in output
+    if width >= 80:
+        assert "6400" in output
+        assert "1,234 9,876" in output
+        assert re.search(r"\d\.\d{4}–\d\.\d{4} ", output)

@@ -40,7 +40,7 @@ def test_knobs_reach_the_server(server: Server, fill: Fill) -> None:
     encoder = HashingEncoder(128)
     url = fill(langchain(128, index_options={"type": "int8_hnsw"}), documents(encoder))
     with ElasticsearchConnector.connect(url, encoder=encoder, num_candidates=50) as index:
-        knobs = {knob.name: knob for knob in index.knobs()}
+        knobs = {knob.name: knob for knob in index.knobs(top_k=10)}
         assert (knobs["num_candidates"].default, knobs["oversample"].default) == (50, None)
         query = index.query_vectors([TEXTS[0]])[0]
         precise = index.nearest(query, top_k=4, settings={"num_candidates": 10, "oversample": 4})
@@ -53,9 +53,10 @@ def test_whole_vectors_have_no_oversampling(fill: Fill) -> None:
     encoder = HashingEncoder()
     url = fill(langchain(32, index_options={"type": "hnsw"}), documents(encoder))
     with ElasticsearchConnector.connect(url, encoder=encoder) as index:
-        [knob] = index.knobs()
+        [knob] = index.knobs(top_k=10)
         assert isinstance(knob, Knob)
-        assert (knob.name, knob.default) == ("num_candidates", None)
+        assert (knob.name, knob.default) == ("num_candidates", 200)  # as searches send it
+        assert index.knobs(top_k=300)[0].default == 600
 
 
 def test_an_index_without_vectors_has_nothing_to_audit(fill: Fill) -> None:
@@ -63,7 +64,7 @@ def test_an_index_without_vectors_has_nothing_to_audit(fill: Fill) -> None:
         ElasticsearchConnector.connect(fill(None, [{"text": "wing"}])) as index,
         pytest.raises(ConnectorError, match="no vectors"),
     ):
-        index.knobs()
+        index.knobs(top_k=10)
 
 
 @pytest.mark.parametrize("measure", ["cosine", "dot", "l2", "max_inner_product"])

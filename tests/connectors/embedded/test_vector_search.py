@@ -61,7 +61,7 @@ def test_the_audit_sees_what_a_narrow_walk_loses(connector: EmbeddedConnector) -
 
 def test_a_setting_holds_for_searches(folder: Path) -> None:
     with EmbeddedConnector.connect(str(folder), encoder=ENCODER, hnsw_ef=64) as connector:
-        [knob] = connector.knobs()
+        [knob] = connector.knobs(top_k=10)
         assert (knob.name, knob.default) == ("hnsw_ef", 64)
         vector = connector.query_vectors(["word1 word2"])[0]
         assert connector.nearest(vector, top_k=10) == connector.nearest(

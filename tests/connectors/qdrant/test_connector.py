@@ -223,7 +223,7 @@ def test_changed_documents_of_an_own_index_get_new_tensors() -> None:
 
 def test_local_mode_is_exact_and_has_nothing_to_tune() -> None:
     with connect(langchain(), encoder=ENCODER) as connector:
-        assert connector.knobs() == []
+        assert connector.knobs(top_k=10) == []
         vectors = connector.query_vectors(["wing", "pipe"])
         exact = connector.nearest_exact(vectors, top_k=2)
         for row, expected in zip(vectors, exact, strict=True):

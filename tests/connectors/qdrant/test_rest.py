@@ -114,7 +114,7 @@ def test_quantised_vectors_are_over_fetched_within_strict_mode(stub: Stub) -> No
         connector.search("wing", top_k=3)
         sent = stub.seen[0][2]["searches"][0]["params"]["quantization"]
         assert sent == {"rescore": True, "oversampling": 2.0}
-        assert [knob.name for knob in connector.knobs()] == ["hnsw_ef", "oversample"]
+        assert [knob.name for knob in connector.knobs(top_k=10)] == ["hnsw_ef", "oversample"]
         connector.nearest_exact(connector.query_vectors(["wing"]), top_k=1)
         assert stub.seen[-1][2]["searches"][0]["params"] == {
             "exact": True,
@@ -308,7 +308,7 @@ def test_exact_search_reads_the_vectors_where_strict_mode_forbids_it(stub: Stub)
         expected = connector.nearest_exact(vectors, top_k=2)
         assert stub.seen[-1][2]["searches"][0]["params"] == {"exact": True}
         assert connector.nearest(vectors[0], top_k=2, settings={"hnsw_ef": 16}) == expected[0]
-        assert [knob.name for knob in connector.knobs()] == ["hnsw_ef"]
+        assert [knob.name for knob in connector.knobs(top_k=10)] == ["hnsw_ef"]
     stub.strict = {"search_allow_exact": False, "search_max_hnsw_ef": 100}
     with QdrantConnector.connect(stub.url, encoder=ENCODER) as connector:
         heard: list[int] = []
@@ -320,7 +320,7 @@ def test_exact_search_reads_the_vectors_where_strict_mode_forbids_it(stub: Stub)
         assert np.allclose(
             [[s for _, s in e] for e in found], [[s for _, s in e] for e in expected]
         )
-        assert connector.knobs()[0].values == [16, 32, 64]
+        assert connector.knobs(top_k=10)[0].values == [16, 32, 64]
 
 
 # --- versions --------------------------------------------------------------------------------
