@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from retrieve_rerank.addresses import redacted
 from retrieve_rerank.base import Connector, Encoder, Scorer
 from retrieve_rerank.connectors.hybrid import Fusion
 from retrieve_rerank.errors import ConfigError, IndexNotFoundError
@@ -90,10 +91,10 @@ def open_index(settings: Settings) -> Connector:
         return connector_class(scheme).connect(where.url, **options)
     except IndexNotFoundError as exc:
         names = ", ".join(index_names(settings)) or "none"
-        name = settings.index or where.url
+        name = settings.index or redacted(where.url)
         if name in settings.indexes:
             raise IndexNotFoundError(
-                f"index {name} is set to {where.url}, where there is none. "
+                f"index {name} is set to {redacted(where.url)}, where there is none. "
                 f"Make it: rr index SOURCE --index {name}"
             ) from exc
         raise IndexNotFoundError(

@@ -7,22 +7,21 @@ its default. Knows nothing of what is made of the settings.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import unquote, urlsplit, urlunsplit
 
 import platformdirs
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PlainSerializer,
     PositiveInt,
     Secret,
     SecretStr,
     ValidationError,
-    field_serializer,
     field_validator,
     model_validator,
 )
@@ -35,15 +34,21 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from retrieve_rerank.addresses import redacted, split_credentials
 from retrieve_rerank.errors import ConfigError
-from retrieve_rerank.models.resolving import shown_name
 from retrieve_rerank.settings_errors import explain
 from retrieve_rerank.settings_file import APP, ENV_PREFIX, config_file, read_config_file
 
 LONGEST_S = 1_000_000
 """Eleven days: systems count longer waits in numbers that are too small for them."""
 
+_EXPECTED = "SCHEME://HOST:PORT/INDEX, or a folder"
+
 Seconds = Annotated[float, Field(gt=0, le=LONGEST_S)]
+
+
+Address = Annotated[str, PlainSerializer(redacted, when_used="json")]
+"""An index's URL or a model's name, which may hold a secret."""
 
 
 class FusionSettings(BaseModel):
@@ -78,22 +83,21 @@ class FieldSettings(BaseModel):
         default=None,
         description="Field that holds learned sparse vectors; where not set, it is detected.",
     )
-    encoder: str | None = Field(
+    encoder: Address | None = Field(
         default=None,
-        repr=False,  # a URL may hold a password
         description="Model that the index's vectors were made with, which queries are encoded "
         "by: an alias, a hub id, a folder, or openai:MODEL, ollama:MODEL, cohere:MODEL, tei:URL; "
         "where not set, the recorded one.",
     )
-    sparse_encoder: str | None = Field(
+    sparse_encoder: Address | None = Field(
         default=None,
-        repr=False,
         description="Model that the learned sparse vectors were made with.",
     )
 
-    @field_serializer("encoder", "sparse_encoder", when_used="json-unless-none")
-    def _hide_password(self, name: str) -> str:
-        return shown_name(name) if "@" in name else name
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Show addresses without their secrets."""
+        for name, value in super().__repr_args__():
+            yield name, redacted(value) if isinstance(value, str) else value
 
 
 class ConnectionSettings(FieldSettings):
@@ -137,18 +141,17 @@ class IndexSettings(ConnectionSettings):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    url: str = Field(description="URL of the index, or the folder of an embedded one.")
+    url: Address = Field(description="URL of the index, or the folder of an embedded one.")
 
     @model_validator(mode="before")
     @classmethod
     def _take_out_credentials(cls, values: Any) -> Any:
         url = values.get("url") if isinstance(values, Mapping) else None
-        if not isinstance(url, str) or "://" not in url or "@" not in urlsplit(url).netloc:
+        if not isinstance(url, str):
             return values
-        parts = urlsplit(url)
-        username, _, password = parts.netloc.rpartition("@")[0].partition(":")
-        found = {"username": unquote(username), "password": unquote(password)}
-        clean = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+        clean, username, password = split_credentials(url, expected=_EXPECTED)
+        # Alone, what stands before the @ is a key.
+        found = {"username": username, "password": password} if password else {"password": username}
         return {**{name: value for name, value in found.items() if value}, **values, "url": clean}
 
 
@@ -208,7 +211,7 @@ class Settings(BaseSettings, ConnectionSettings):
         hide_input_in_errors=True,
     )
 
-    index: str | None = Field(
+    index: Address | None = Field(
         default=None,
         description="Name, folder or URL of the index to use; "
         "where not set, the only one there is.",
@@ -239,14 +242,11 @@ class Settings(BaseSettings, ConnectionSettings):
     @classmethod
     def _hide_credentials_of_index(cls, values: dict[str, Any]) -> dict[str, Any]:
         index = values.get("index")
-        if not isinstance(index, str) or "@" not in index or "://" not in index:
+        if not isinstance(index, str) or redacted(index) == index:
             return values
         entry = IndexSettings(url=index)
-        return {
-            **values,
-            "index": entry.url,
-            "indexes": {**values.get("indexes", {}), entry.url: entry},
-        }
+        name = redacted(entry.url)
+        return {**values, "index": name, "indexes": {**values.get("indexes", {}), name: entry}}
 
     @classmethod
     def settings_customise_sources(

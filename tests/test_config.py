@@ -182,7 +182,7 @@ def test_settings_do_not_show_the_password_in_an_encoders_url() -> None:
     assert settings.indexes["docs"].encoder == f"tei:http://me:{SECRET}@host"
     for shown in (repr(settings), str(settings.indexes["docs"]), settings.model_dump_json()):
         assert SECRET not in shown
-    assert '"encoder":"bge-m3","sparse_encoder":"tei:…"' in settings.model_dump_json()
+    assert '"encoder":"bge-m3","sparse_encoder":"tei:http://***@host"' in settings.model_dump_json()
 
 
 def test_errors_do_not_show_credentials() -> None:

@@ -6,15 +6,18 @@ Knows nothing of requests. Nothing here ever shows a secret.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
 
+from retrieve_rerank.addresses import Host, Url
 from retrieve_rerank.connectors.elasticsearch.tls import pinned_context
 from retrieve_rerank.errors import ConfigError
 
 PORT = 9200
+
+_EXPECTED = f"elasticsearch://HOST:{PORT}/INDEX"
+_HTTPS = "+https"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,42 +25,31 @@ class Address:
     """An index and the nodes that serve it."""
 
     index: str
+    """A name, an alias, or several: `one,two`, `logs-*`."""
     hosts: tuple[str, ...]
     """`http://host:port/prefix` each; empty where a cloud id says it."""
-    username: str | None = None
+    location: str
+    """The URL again, without credentials."""
+    username: str | None = field(default=None, repr=False)
     password: str | None = field(default=None, repr=False)
 
     @classmethod
     def parse(cls, url: str) -> Address:
         """Read elasticsearch://host:9200/index or elasticsearch+https://…, with commas between
         several hosts; raise ConfigError."""
-        parts = urlsplit(url)
-        user, _, netloc = parts.netloc.rpartition("@")
-        shown = f"{parts.scheme}://{netloc}{parts.path}"
-        *prefix, index = parts.path.lstrip("/").split("/")
-        if not index:
-            raise ConfigError(f"{shown} names no index; expected elasticsearch://host:{PORT}/INDEX")
-        if parts.query or parts.fragment:
-            raise ConfigError(f"{shown} must end with the index; put options into rr.toml")
-        protocol = "https" if parts.scheme.endswith("+https") else "http"
-        path = "".join(f"/{part}" for part in prefix)
-        username, _, password = user.partition(":")
+        read = Url.parse(url, expected=_EXPECTED)
+        if not read.path:
+            raise ConfigError(f"{read} names no index; expected {_EXPECTED}")
+        protocol = "https" if read.scheme.endswith(_HTTPS) else "http"
+        nodes = tuple(Host(host.name, host.port or PORT) for host in read.hosts)
+        prefix = read.path[:-1]
         return cls(
-            unquote(index),
-            tuple(_host(each, protocol, path, shown) for each in netloc.split(",") if each),
-            unquote(username) or None,
-            unquote(password) or None,
+            read.path[-1],
+            tuple(str(Url(protocol, (node,), prefix)) for node in nodes),
+            str(replace(read.public, hosts=nodes)),
+            read.username,
+            read.password,
         )
-
-    @property
-    def location(self) -> str:
-        """The URL again, without credentials."""
-        if not self.hosts:
-            return f"elasticsearch:///{quote(self.index)}"
-        first = urlsplit(self.hosts[0])
-        scheme = "elasticsearch" + ("+https" if first.scheme == "https" else "")
-        nodes = ",".join(urlsplit(host).netloc for host in self.hosts)
-        return f"{scheme}://{nodes}{first.path}/{quote(self.index)}"
 
 
 def client_options(
@@ -104,10 +96,8 @@ def client_options(
     if fingerprint:
         if not address.hosts:
             raise ConfigError("a fingerprint needs a host; a cloud's certificates are public")
-        first = urlsplit(address.hosts[0])
-        options["ssl_context"] = pinned_context(
-            first.hostname or "", first.port or PORT, fingerprint
-        )
+        first = Url.parse(address.hosts[0], expected=_EXPECTED).host
+        options["ssl_context"] = pinned_context(first.name, first.port or PORT, fingerprint)
         options["ssl_assert_fingerprint"] = fingerprint
     return options
 
@@ -125,15 +115,3 @@ def _authentication(
     if bool(username) != bool(password):
         raise ConfigError("a user and a password go together; only one of them is set")
     return {"basic_auth": (username, password)} if username else {}
-
-
-def _host(text: str, protocol: str, path: str, shown: str) -> str:
-    try:
-        parts = urlsplit(f"{protocol}://{text}")
-        port = parts.port or PORT
-    except ValueError as exc:
-        raise ConfigError(f"{shown}: {exc}; expected host:port") from exc
-    if not parts.hostname:
-        raise ConfigError(f"{shown} names no host; expected elasticsearch://host:{PORT}/INDEX")
-    name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"{protocol}://{name}:{port}{path}"

@@ -8,13 +8,13 @@ from __future__ import annotations
 import logging
 import math
 import ssl
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import unquote, urlsplit
 
 from qdrant_client import AsyncQdrantClient, QdrantClient
 
+from retrieve_rerank.addresses import Host, Url
 from retrieve_rerank.errors import ConfigError, IndexNotFoundError
 
 logger = logging.getLogger(__name__)
@@ -23,6 +23,8 @@ REST_PORT = 6333
 LOCAL = "qdrant+local"
 _SCHEMES = {"qdrant": "http", "qdrant+https": "https"}
 _HERE = ("localhost", "127.0.0.1", "::1")
+_EXPECTED = f"qdrant://HOST:{REST_PORT}/COLLECTION"
+_EXPECTED_LOCAL = f"{LOCAL}:///path/to/folder/COLLECTION"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +32,13 @@ class Address:
     """A collection on a server, or in a folder of the client's local mode."""
 
     collection: str
+    location: str
+    """The URL again, free of secrets."""
     url: str = ""
     """Of the server, http or https; empty in local mode."""
     folder: Path | None = None
     """Of the local mode."""
+    port: int = REST_PORT
     grpc: bool = False
     headers: dict[str, str] = field(default_factory=dict, repr=False)
     """With the key or token in them."""
@@ -57,38 +62,37 @@ class Address:
         ConfigError, which never repeats a secret.
         """
         scheme, _, rest = url.partition("://")
-        if scheme == LOCAL:
-            folder, _, collection = rest.rstrip("/").rpartition("/")
-            _require(collection, f"{LOCAL}:///path/to/folder/collection")
-            return cls(collection, folder=Path(folder or "/").expanduser().absolute())
-        if scheme not in _SCHEMES:
-            raise ConfigError(f"expected a URL that begins with qdrant://; got {scheme}://")
-        parts = urlsplit(url)
-        prefix, _, collection = unquote(parts.path).strip("/").rpartition("/")
-        _require(collection and parts.hostname, f"{scheme}://host:{REST_PORT}/collection")
-        key = api_key or password or username or parts.password or parts.username
-        headers = {"api-key": unquote(key)} if key else {}
+        if scheme == LOCAL and rest.startswith("/"):
+            parent, _, collection = rest.rstrip("/").rpartition("/")
+            if not collection:
+                raise ConfigError(f"{url} names no collection; expected {_EXPECTED_LOCAL}")
+            folder = Path(parent or "/").expanduser().absolute()
+            return cls(collection, f"{LOCAL}://{folder}/{collection}", folder=folder)
+        read = Url.parse(url, expected=_EXPECTED_LOCAL if scheme == LOCAL else _EXPECTED)
+        if read.scheme not in _SCHEMES:
+            raise ConfigError(
+                f"{read} is no collection; expected {_EXPECTED}, or {_EXPECTED_LOCAL}"
+            )
+        if not read.path:
+            raise ConfigError(f"{read} names no collection; expected {_EXPECTED}")
+        if len(read.hosts) > 1:
+            raise ConfigError(f"{read} names several hosts; expected {_EXPECTED}")
+        host = Host(read.host.name, read.host.port or REST_PORT)
+        key = api_key or password or username or read.password or read.username
+        headers = {"api-key": key} if key else {}
         if bearer_token:
             headers["authorization"] = f"Bearer {bearer_token}"
-        if headers and scheme == "qdrant" and parts.hostname not in _HERE:
-            logger.warning("the key goes to %s unencrypted; use qdrant+https://", parts.hostname)
-        host = f"[{parts.hostname}]" if ":" in str(parts.hostname) else parts.hostname
-        try:
-            port = parts.port or REST_PORT
-        except ValueError as exc:
-            raise ConfigError(f"the port of {scheme}://{host} is not a number") from exc
-        server = f"{_SCHEMES[scheme]}://{host}:{port}{'/' if prefix else ''}{prefix}"
+        if headers and read.scheme == "qdrant" and host.name not in _HERE:
+            logger.warning("the key goes to %s unencrypted; use qdrant+https://", host.name)
         return cls(
-            collection, server, grpc=grpc, headers=headers, ca_certs=ca_certs and Path(ca_certs)
+            read.path[-1],
+            str(replace(read.public, hosts=(host,))),
+            str(Url(_SCHEMES[read.scheme], (host,), read.path[:-1])),
+            port=host.port or REST_PORT,
+            grpc=grpc,
+            headers=headers,
+            ca_certs=ca_certs and Path(ca_certs),
         )
-
-    @property
-    def location(self) -> str:
-        """The URL again, free of secrets."""
-        if self.folder is not None:
-            return f"{LOCAL}://{self.folder}/{self.collection}"
-        scheme, _, rest = self.url.partition("://")
-        return f"qdrant{'+https' if scheme == 'https' else ''}://{rest}/{self.collection}"
 
     def open(self, *, timeout_s: float) -> QdrantClient:
         """Make a client; it connects when first used, and opens a folder at once."""
@@ -115,7 +119,7 @@ class Address:
             "prefer_grpc": self.grpc,
         }
         if self.grpc:
-            options["grpc_port"] = (urlsplit(self.url).port or REST_PORT) + 1
+            options["grpc_port"] = self.port + 1
         if self.ca_certs is not None:
             try:
                 options["verify"] = ssl.create_default_context(cafile=str(self.ca_certs))
@@ -124,8 +128,3 @@ class Address:
             except (OSError, ssl.SSLError) as exc:
                 raise ConfigError(f"cannot read certificates from {self.ca_certs}: {exc}") from exc
         return options
-
-
-def _require(there: object, expected: str) -> None:
-    if not there:
-        raise ConfigError(f"the URL names no collection; expected {expected}")

@@ -11,6 +11,7 @@ from types import ModuleType
 
 import click
 
+from retrieve_rerank.addresses import redacted
 from retrieve_rerank.cli.calibration_display import print_report
 from retrieve_rerank.cli.judgments import judgment_options, read_judgments
 from retrieve_rerank.cli.options import candidates_option, field_options, index_option, json_option
@@ -32,7 +33,7 @@ from retrieve_rerank.models.calibration import (
     write_calibration,
 )
 from retrieve_rerank.models.folder import SETTINGS_FILE, read_json
-from retrieve_rerank.models.resolving import ALIASES, local_folder, resolve, shown_name
+from retrieve_rerank.models.resolving import ALIASES, local_folder, resolve
 from retrieve_rerank.rerankers.cross_encoder import CrossEncoder
 from retrieve_rerank.settings import load_settings
 
@@ -151,7 +152,7 @@ def _own_folder(model: str) -> Path:
         resolve(model)  # which says that there is no such model
     if own is None or not os.access(own, os.W_OK):
         raise InputError(
-            f"the calibration of {shown_name(model)} cannot be kept with it; give a folder with"
+            f"the calibration of {redacted(model)} cannot be kept with it; give a folder with"
             " --output, and name that to the reranker with its option calibration"
         )
     return own

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from retrieve_rerank.addresses import redacted
 from retrieve_rerank.base import Connector
 from retrieve_rerank.config import create_index, locate, open_index
 from retrieve_rerank.connectors.embedded.folder import SCHEME
@@ -45,8 +46,9 @@ def open_or_make(
     if encoder is not None and encoder != (present or NO_ENCODER):
         connector.close()
         raise IndexMismatchError(
-            f"the index was made with encoder {present or NO_ENCODER}; got --encoder {encoder}. "
-            "Leave that out to add to the index, or delete and make it anew with --recreate"
+            f"the index was made with encoder {present or NO_ENCODER}; got --encoder "
+            f"{redacted(encoder)}. Leave that out to add to the index, or delete and make it anew "
+            "with --recreate"
         )
     return connector
 

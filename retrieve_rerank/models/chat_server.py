@@ -17,7 +17,7 @@ import numpy as np
 from retrieve_rerank.base import Vectors
 from retrieve_rerank.errors import InputError, ModelError, RequestError
 from retrieve_rerank.models.completions import read_log_probabilities, read_text, request
-from retrieve_rerank.models.http import JsonServer, read_url, without_credentials
+from retrieve_rerank.models.http import JsonServer, read_url
 from retrieve_rerank.models.language_model import Answers, Part, Piece, Prompt
 
 T = TypeVar("T")
@@ -59,7 +59,7 @@ class ChatServer:
         base = read_url(url, where=url_variable or "the URL")
         self._model = model
         self._kind = kind
-        self._url = without_credentials(base)
+        self._url = str(base)
         self._max_tokens = max_tokens
         self._extra = dict(extra or {})
         self._server = JsonServer(

@@ -11,6 +11,7 @@ import os
 from retrieve_rerank.base import Embedder
 from retrieve_rerank.errors import ModelError
 from retrieve_rerank.models.embedding_apis import APIS
+from retrieve_rerank.models.resolving import check_served_model
 
 _EXAMPLES = {
     "openai": "openai:text-embedding-3-small",
@@ -39,7 +40,10 @@ def load_embedder(name: str) -> Embedder:
     model, dimensions = _dimensions(model)
     if not model:
         raise ModelError(f"{kind}: names no model; expected, for example, {_EXAMPLES[kind]}")
-    url = (os.environ.get(api.url_variable) or api.default_url) if api.url_variable else model
+    url = model
+    if api.url_variable is not None:
+        check_served_model(kind, model, url_variable=api.url_variable)
+        url = os.environ.get(api.url_variable) or api.default_url
     return HttpEmbedder(
         kind,
         model,

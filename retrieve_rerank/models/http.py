@@ -18,7 +18,8 @@ import httpx
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 from tenacity.wait import wait_random_exponential
 
-from retrieve_rerank.errors import ModelError, RequestError
+from retrieve_rerank.addresses import Url, redacted, without_credentials
+from retrieve_rerank.errors import ConfigError, ModelError, RequestError
 from retrieve_rerank.models.background import clean_up, wait_for
 from retrieve_rerank.per_loop import PerLoop
 
@@ -33,6 +34,7 @@ LONGEST_WAIT_S = 20.0
 MAX_ANSWER_BYTES = 64 << 20
 """Ten times what 96 vectors of 4,096 numbers take as JSON."""
 
+_EXPECTED = "http://HOST:PORT/PATH"
 _CONNECT_S = 10.0  # a connection that takes longer counts as broken
 _JITTER = wait_random_exponential(multiplier=0.5, max=8)  # seconds
 _REFUSED = (400, 413, 422)  # for what stands in the request, or for its length
@@ -50,7 +52,7 @@ class JsonServer:
 
     def __init__(
         self,
-        base: httpx.URL,
+        base: Url,
         *,
         name: str,
         key: str | None,
@@ -61,18 +63,18 @@ class JsonServer:
         """`name` is what errors call it; the variables are what they say can be set.
 
         `key` is sent as a bearer token. `timeout_s` is for one attempt, from connecting to the
-        end of the answer. Credentials in `base`, which `read_url` makes, are used, and never shown.
+        end of the answer. Credentials in `base`, which `read_url` reads, are used, and never shown.
         """
         if key and not (key.isascii() and key.isprintable()):
             raise ModelError(f"{key_variable} holds characters that no key has")
-        self.url = without_credentials(base)
+        self.url = str(base)
         self._name = name
         self._key_variable = key_variable
         self._url_variable = url_variable
         self._timeout_s = timeout_s
         self._secrets = _secrets(base, key)
         options: dict[str, Any] = {
-            "auth": (base.username, base.password) if base.username else None,
+            "auth": (base.username or "", base.password or "") if _has_user(base) else None,
             "headers": {"Authorization": f"Bearer {key}"} if key else None,
             # httpx bounds each read and write, which a server that drips never exceeds.
             "timeout": httpx.Timeout(None, connect=_CONNECT_S),
@@ -173,27 +175,23 @@ class JsonServer:
         return (RequestError if status in _REFUSED else ModelError)(message)
 
     def _clean(self, words: object) -> str:
-        text = str(words)
+        text = without_credentials(str(words))
         for secret in self._secrets:
             text = text.replace(secret, "***")
         return " ".join(text.split())[:_ERROR_LENGTH]
 
 
-def read_url(url: str, *, where: str) -> httpx.URL:
+def read_url(url: str, *, where: str) -> Url:
     """Read a server's base URL; `where` is what the ModelError for any other calls it."""
     try:
-        base = httpx.URL(url)
-    except httpx.InvalidURL:
-        base = httpx.URL()
-    if base.scheme not in ("http", "https") or not base.host or base.query or base.fragment:
-        # Without the URL itself, which may hold a password.
-        raise ModelError(f"{where} is no URL like http://host:port/path or https://host")
-    return base
-
-
-def without_credentials(base: httpx.URL) -> str:
-    """Return a URL that can be shown, without a slash at its end."""
-    return str(base.copy_with(userinfo=b"")).rstrip("/")
+        read = Url.parse(url, expected=_EXPECTED)
+        httpx.URL(str(read))
+    except (ConfigError, httpx.InvalidURL) as exc:
+        said = exc if isinstance(exc, ConfigError) else f"{redacted(url)} is no URL: {exc}"
+        raise ModelError(f"{where}: {said}") from None
+    if read.scheme not in ("http", "https") or len(read.hosts) != 1:
+        raise ModelError(f"{where}: {read} is no server's URL; expected {_EXPECTED}")
+    return read
 
 
 class _TooMuchError(Exception):
@@ -212,10 +210,14 @@ class _CrashedError(_UnavailableError, RequestError):
     """The server failed, over this request perhaps alone."""
 
 
-def _secrets(base: httpx.URL, key: str | None) -> list[str]:
+def _has_user(base: Url) -> bool:
+    return base != base.public
+
+
+def _secrets(base: Url, key: str | None) -> list[str]:
     """List what no error may show, the longest first: one may be a part of another."""
-    basic = b64encode(f"{base.username}:{base.password}".encode()).decode()
-    secrets = {key, base.password or base.username, basic if base.username else None}
+    basic = b64encode(f"{base.username or ''}:{base.password or ''}".encode()).decode()
+    secrets = {key, base.password or base.username, basic if _has_user(base) else None}
     return sorted((secret for secret in secrets if secret), key=len, reverse=True)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from retrieve_rerank.base import Vectors
 from retrieve_rerank.errors import ModelError
 from retrieve_rerank.models.embedding_apis import APIS, Side
-from retrieve_rerank.models.http import JsonServer, read_url, without_credentials
+from retrieve_rerank.models.http import JsonServer, read_url
 from retrieve_rerank.models.resolving import served_prompts
 
 CACHED_QUERIES = 1024
@@ -49,7 +49,7 @@ class HttpEmbedder:
         self._model = model
         self._dimensions = dimensions
         base = read_url(url, where=self._api.url_variable or f"{kind}:URL")
-        self._url = without_credentials(base)
+        self._url = str(base)
         self._server = JsonServer(
             base,
             name=self.name,

@@ -9,11 +9,12 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from retrieve_rerank.addresses import redacted
 from retrieve_rerank.errors import MissingExtraError, ModelError
 from retrieve_rerank.models.embedders import with_port
 from retrieve_rerank.models.embedding_apis import APIS
 from retrieve_rerank.models.language_model import LanguageModel
-from retrieve_rerank.models.resolving import shown_name
+from retrieve_rerank.models.resolving import check_served_model
 
 _WITHOUT_THINKING: Mapping[str, Mapping[str, Any]] = {
     # https://docs.vllm.ai/en/latest/features/reasoning_outputs.html; llama.cpp knows it too
@@ -54,7 +55,7 @@ def load_language_model(
         except ModuleNotFoundError as exc:
             if (exc.name or "").startswith("retrieve_rerank"):
                 raise
-            raise MissingExtraError(f"running {shown_name(name)} here", "torch") from exc
+            raise MissingExtraError(f"running {redacted(name)} here", "torch") from exc
         return load(name, device=device, threads=threads, max_tokens=max_tokens)
     from retrieve_rerank.models.chat_server import DEFAULT_MAX_TOKENS, ChatServer
 
@@ -64,10 +65,11 @@ def load_language_model(
     model = model.removesuffix(_NO_THINKING)
     if not model or "?" in model:
         raise ModelError(
-            f"{name!r} names no model of a server; expected, for example, {kind}:qwen3:8b, with"
-            f" nothing or {_NO_THINKING} after it"
+            f"{redacted(name)!r} names no model of a server; expected, for example,"
+            f" {kind}:qwen3:8b, with nothing or {_NO_THINKING} after it"
         )
     api = APIS[kind]
+    check_served_model(kind, model, url_variable=str(api.url_variable))
     url = os.environ.get(api.url_variable or "") or api.default_url
     return ChatServer(
         model,

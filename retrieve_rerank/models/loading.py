@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
+from retrieve_rerank.addresses import redacted
 from retrieve_rerank.errors import ConfigError, MissingExtraError, ModelError
 from retrieve_rerank.models.backend import Backend
 from retrieve_rerank.models.encoder import TextEncoder
@@ -34,7 +35,7 @@ from retrieve_rerank.models.network_files import (
     wants_gpu,
 )
 from retrieve_rerank.models.pair_model import PairModel
-from retrieve_rerank.models.resolving import prompts_of, resolve, shown_name
+from retrieve_rerank.models.resolving import prompts_of, resolve
 from retrieve_rerank.models.tokenization import TextTokenizer
 
 DEFAULT_ENCODER = "all-MiniLM-L6-v2"
@@ -210,7 +211,7 @@ def _torch_backend(name: str) -> ModuleType:
     except ModuleNotFoundError as exc:
         if (exc.name or "").startswith("retrieve_rerank"):
             raise
-        raise MissingExtraError(f"running {shown_name(name)} from safetensors", "torch") from exc
+        raise MissingExtraError(f"running {redacted(name)} from safetensors", "torch") from exc
 
 
 def load_tokenizer(folder: ModelFolder) -> TextTokenizer:

@@ -6,15 +6,18 @@ Knows nothing of what is in a folder.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 
-from retrieve_rerank.errors import ModelNotFoundError
+from retrieve_rerank.addresses import redacted
+from retrieve_rerank.errors import ModelError, ModelNotFoundError
 from retrieve_rerank.models.embedding_apis import APIS
 from retrieve_rerank.models.rerank_apis import RERANK_APIS
 
+_USER = re.compile(r":.*@", re.DOTALL)
 _BUNDLED = Path(__file__).parent / "bundled"
 
 
@@ -117,9 +120,9 @@ def resolve(name: str, *, on_gpu: bool = False) -> Path:
     repository = ALIASES[name].repository if name in ALIASES else name
     parts = repository.split("/")
     if len(parts) != 2 or not all(parts) or parts[0] in (".", "..", "~") or ":" in name:
-        wrong = f"no model {shown_name(name)!r}"
+        wrong = f"no model {redacted(name)!r}"
         if _is_service(name):
-            wrong = f"{shown_name(name)} is run by a service: nothing to load or inspect is here"
+            wrong = f"{redacted(name)} is run by a service: nothing to load or inspect is here"
         raise ModelNotFoundError(
             f"{wrong}; expected a folder, a hub id such as 'BAAI/bge-m3', or a short name of"
             " `rr models list`"
@@ -137,12 +140,16 @@ def local_folder(name: str) -> Path | None:
     return Path(folder) if os.path.isdir(folder) else None
 
 
-def shown_name(name: str) -> str:
-    """Return what messages may call a model: of `tei:http://…` the kind, as a URL can hold a
-    password.
+def check_served_model(kind: str, model: str, *, url_variable: str) -> None:
+    """Raise ModelError where a URL stands in place of a server's model, as it may hold a password.
+
+    Such a name would be recorded, and be told in reports and errors.
     """
-    kind, colon, _ = name.partition(":")
-    return f"{kind}:…" if colon else name
+    if model.startswith("/") or ":/" in model or _USER.search(model):
+        raise ModelError(
+            f"{redacted(f'{kind}:{model}')} names no model: expected {kind}:MODEL, and the"
+            f" server's URL in {url_variable}"
+        )
 
 
 def _is_service(name: str) -> bool:

@@ -16,8 +16,9 @@ from typing import Any
 
 from retrieve_rerank.base import Judgment
 from retrieve_rerank.errors import ModelError, RequestError, ScoreError
-from retrieve_rerank.models.http import JsonServer, read_url, without_credentials
+from retrieve_rerank.models.http import JsonServer, read_url
 from retrieve_rerank.models.rerank_apis import RERANK_APIS
+from retrieve_rerank.models.resolving import check_served_model
 from retrieve_rerank.rerankers.drop_in import DropIn
 from retrieve_rerank.template import Template, readable
 from retrieve_rerank.types import Hit, rescore
@@ -62,10 +63,11 @@ class Remote(DropIn):
         named, _, parameter = served.partition("?model=")
         self._model: str | None = parameter or None
         if self._api.url_variable is not None:
+            check_served_model(kind, served, url_variable=self._api.url_variable)
             self._model = served
             named = url or os.environ.get(self._api.url_variable) or self._api.default_url
         base = read_url(named, where=self._api.url_variable or f"{kind}:URL")
-        self.model = f"{kind}:{served if self._api.url_variable else without_credentials(base)}"
+        self.model = f"{kind}:{served if self._api.url_variable else str(base)}"
         self._server = JsonServer(
             base,
             name=self.model,

@@ -41,6 +41,36 @@ def test_no_message_shows_the_password_of_a_models_url(
 
 
 @pytest.mark.usefixtures("lexical")
+@pytest.mark.parametrize("reranker", ["llm-yes-no", "llm-listwise"])
+def test_no_message_shows_the_password_of_a_url_in_place_of_a_model(rr: Rr, reranker: str) -> None:
+    model = f"openai:http://u:{PASSWORD}/@127.0.0.1:9/v1"
+    result = rr("search", "wing", "--rerank", reranker, "--model", model)
+    assert result.exit_code == 1
+    assert PASSWORD not in result.output
+    assert "openai:http://***@127.0.0.1:9/v1" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        f"elasticsearch://u:{PASSWORD}/x@127.0.0.1:9/docs",
+        f"elasticsearch://u:{PASSWORD}?x@127.0.0.1:9/docs",
+        f"qdrant://{PASSWORD}#x@127.0.0.1:9/docs",
+        f"elasticsearch:/u:{PASSWORD}@127.0.0.1:9/docs",
+        f"elasticsearch://u:[{PASSWORD}@127.0.0.1:9/docs",
+        f"qdrant://127.0.0.1:9/docs?api_key={PASSWORD}",
+        f"elasticsearch://u:{PASSWORD}/docs",
+        f"elastic://u:{PASSWORD}@127.0.0.1:9/docs",
+    ],
+)
+def test_no_message_shows_the_password_of_an_indexs_url(rr: Rr, index: str) -> None:
+    result = rr("search", "wing", "--index", index)
+    assert result.exit_code, result.output
+    assert PASSWORD not in result.output
+    assert result.stderr.startswith(("Error: ", "Usage: "))
+
+
+@pytest.mark.usefixtures("lexical")
 def test_the_key_of_one_service_is_not_sent_to_another(rr: Rr, home: Path) -> None:
     with serve(documented) as own, serve(documented) as other:
         (home / "rr.toml").write_text(
@@ -67,4 +97,7 @@ def test_another_model_of_the_same_service_has_its_key(rr: Rr, home: Path) -> No
 def test_a_service_has_nothing_to_inspect(rr: Rr) -> None:
     result = rr("models", "info", "cohere:rerank-v3.5")
     assert result.exit_code == 1
-    assert "cohere:… is run by a service: nothing to load or inspect is here" in result.stderr
+    assert (
+        "cohere:rerank-v3.5 is run by a service: nothing to load or inspect is here"
+        in result.stderr
+    )

@@ -359,8 +359,11 @@ def test_a_key_at_the_end_of_a_long_error_is_not_shown_in_part(server: Embedding
         ("", "remote needs a model: cohere:rerank-v3.5"),
         ("cohere:", "remote needs a model"),
         ("bge-reranker-v2-m3", "remote needs a model"),
-        ("tei:localhost:8080", "tei:URL is no URL like http"),
-        ("tei:http://user:hush@host:port", "tei:URL is no URL like http"),
+        ("tei:localhost:8080", "tei:URL: localhost:8080 is no address; expected http://HOST"),
+        (
+            "tei:http://user:hush@host:port",
+            r"tei:URL: http://\*\*\*@host:\*\*\* has a host or port",
+        ),
     ],
 )
 def test_names_that_cannot_be_used_are_refused_without_secrets(name: str, message: str) -> None:

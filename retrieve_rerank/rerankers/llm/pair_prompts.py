@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from retrieve_rerank.addresses import redacted
 from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.models.folder import SETTINGS_FILE, read_json
 from retrieve_rerank.models.language_model import Part, Piece, Prompt, Role
@@ -110,8 +111,8 @@ def load_prompt(
         prompt = _recorded(model) or next((p for p in known.values() if model in p.models), None)
     if prompt is None:
         raise ConfigError(
-            f"no prompt is known for {model}; name one of {', '.join(known)}, or a .toml or .json"
-            " file"
+            f"no prompt is known for {redacted(model)}; name one of {', '.join(known)}, or a .toml"
+            " or .json file"
         )
     if isinstance(prompt, PairPrompt):
         return prompt

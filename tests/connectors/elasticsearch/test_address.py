@@ -29,8 +29,8 @@ def test_a_url_says_where_an_index_is(url: str, hosts: tuple[str, ...], index: s
 
 
 def test_credentials_in_a_url_are_taken_and_never_shown() -> None:
-    address = Address.parse("elasticsearch://ann:s%40cret@h:9200/docs")
-    assert client_options(address)["basic_auth"] == ("ann", "s@cret")
+    address = Address.parse("elasticsearch://erin:s%40cret@h:9200/docs")
+    assert client_options(address)["basic_auth"] == ("erin", "s@cret")
     assert address.location == "elasticsearch://h:9200/docs"
     assert "cret" not in repr(address)
 
@@ -38,18 +38,18 @@ def test_credentials_in_a_url_are_taken_and_never_shown() -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "elasticsearch://ann:s3cret@h:9200/",
-        "elasticsearch://ann:s3cret@h:9200/docs?k=1",
-        "elasticsearch://ann:s3cret@h:port/docs",
-        "elasticsearch://ann:s3cret@:9200/docs",
-        "elasticsearch://ann:s3cret@h:99999/docs",
+        "elasticsearch://erin:s3cret@h:9200/",
+        "elasticsearch://erin:s3cret@h:9200/docs?k=1",
+        "elasticsearch://erin:s3cret@h:port/docs",
+        "elasticsearch://erin:s3cret@:9200/docs",
+        "elasticsearch://erin:s3cret@h:99999/docs",
     ],
 )
 def test_a_url_that_cannot_be_used_is_an_error_without_secrets(url: str) -> None:
     with pytest.raises(ConfigError) as caught:
         Address.parse(url)
     assert "s3cret" not in str(caught.value)
-    assert "ann" not in str(caught.value)
+    assert "erin" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
