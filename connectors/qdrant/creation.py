@@ -107,9 +107,10 @@ def take_alias(collection: str, alias: str) -> Steps[None]:
     yield Call("update_collection_aliases", {"change_aliases_operations": actions})
 
 
-NO_GRAPH = models.HnswConfigDiff(m=0)
+NO_GRAPH = models.HnswConfigDiff(m=0, payload_m=0)
 """Tensors are only ever searched within given candidates: a graph over tokens explodes
-(https://github.com/qdrant/qdrant/issues/5681)."""
+(https://github.com/qdrant/qdrant/issues/5681), and so do those for each tenant (`payload_m`), which
+a vector inherits from its collection."""
 
 
 def tensor_datatype(dtype: TensorDtype, version: Version) -> models.Datatype:

@@ -135,8 +135,11 @@ class Tensors:
                 "vector_name_config": models.DenseVectorNameConfig(dense=config),
             },
         )
-        # It takes no settings of the graph, and without them one would be built.
-        diff = models.VectorParamsDiff(hnsw_config=NO_GRAPH, on_disk=True)
+        # It takes neither, and so the collection's would hold: a graph over tokens, and scores of
+        # quantised tokens, which a copy in memory would be made for.
+        diff = models.VectorParamsDiff(
+            hnsw_config=NO_GRAPH, on_disk=True, quantization_config=models.Disabled.DISABLED
+        )
         yield Call("update_collection", {**self._collection, "vectors_config": {TENSORS: diff}})
         yield from self._searcher.refresh()
 

@@ -366,7 +366,11 @@ def test_tensors_cannot_be_added_before_1_18(stub: Stub) -> None:
             "PATCH /collections/docs",  # no graph
         ]
         diff = stub.seen[-2][2]["vectors"]["_rr_tokens"]
-        assert diff == {"hnsw_config": {"m": 0}, "on_disk": True}
+        assert diff == {
+            "hnsw_config": {"m": 0, "payload_m": 0},
+            "on_disk": True,
+            "quantization_config": "Disabled",
+        }
         connector.write_tensors([TokenTensor("lift", "h", ENCODER.encode_queries(["x"])[0].tokens)])
         assert connector.tensor_hashes(["lift", "drag"]) == {"lift": "h"}
 
