@@ -24,7 +24,8 @@ from retrieve_rerank.base import (
     TokenTensor,
     Vectors,
 )
-from retrieve_rerank.connectors.filters import Fields, add_fields, conditions, field_types, matches
+from retrieve_rerank.connectors.field_types import Fields, add_fields, field_types
+from retrieve_rerank.connectors.filters import KnownFields, clauses, matches
 from retrieve_rerank.connectors.hybrid import BM25, DENSE, DEPTH, Fusion, check_search
 from retrieve_rerank.connectors.lexical import Bm25
 from retrieve_rerank.connectors.records import Record, record
@@ -70,7 +71,7 @@ class MemoryConnector(TensorStore):
         """Return at most `top_k` hits, best first; `timeout_s` has no use here."""
         check_search(query, top_k)
         view = self._current_view()
-        wanted = conditions(filter, view.fields)
+        wanted = clauses(filter, KnownFields(view.fields))
         scores: dict[str, Mapping[int, float]] = {BM25: view.bm25_scores(query)}
         if self._encoder is not None:
             scores[DENSE] = view.cosines(self._encoder.embed_queries([query])[0])

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from retrieve_rerank.base import Scalar
+from retrieve_rerank.connectors.dates import instant
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.types import Document
 
@@ -71,11 +72,18 @@ def leaves(metadata: Mapping[str, Any]) -> Iterator[Leaf]:
     """List the values in metadata that filters can ask for; those within lists one by one."""
     for key, value in metadata.items():
         if '"' not in key and "\\" not in key:  # Qdrant's paths have no way to write these
-            yield from _leaves(value, key, key if _PLAIN_KEY.fullmatch(key) else f'"{key}"')
+            yield from _leaves(value, key, path_key(key))
+
+
+def path_key(key: str) -> str:
+    """Write a key as part of a path: in quotes if it is an odd one."""
+    return key if _PLAIN_KEY.fullmatch(key) else f'"{key}"'
 
 
 def type_of(value: Scalar) -> str:
-    """Name the type of a value: string, boolean, integer or float."""
+    """Name the type of a value: string, date, boolean, integer or float."""
+    if isinstance(value, str) and instant(value) is not None:
+        return "date"
     return next(name for kind, name in _TYPES.items() if isinstance(value, kind))
 
 

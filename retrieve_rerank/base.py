@@ -9,6 +9,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, Self, TypeAlias
 
 from retrieve_rerank.errors import ConfigError
@@ -25,17 +26,28 @@ Scalar: TypeAlias = str | int | float | bool
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Numbers between bounds; None leaves a side open."""
+    """Numbers, or dates and times, between bounds; None leaves a side open.
 
-    gte: float | None = None
-    gt: float | None = None
-    lte: float | None = None
-    lt: float | None = None
+    A date is a `date`, a `datetime`, or ISO 8601 as a text; without a zone it is UTC's. It stands
+    for all of its day, a time for all of its second: `lte="2024-01-31"` takes the whole day in.
+    """
+
+    gte: float | str | date | None = None
+    gt: float | str | date | None = None
+    lte: float | str | date | None = None
+    lt: float | str | date | None = None
 
 
-Filter: TypeAlias = Mapping[str, Scalar | Sequence[Scalar] | Range]
-"""Metadata field -> the value it must have, values of which one must match, or a Range.
-All fields must match; `author.name` reaches into nested metadata."""
+FieldFilter: TypeAlias = Scalar | date | Range | None
+"""What a field must be: equal to a value, within a Range; None: the field is not there."""
+
+Filter: TypeAlias = "Mapping[str, FieldFilter | Sequence[FieldFilter] | Filter | Sequence[Filter]]"
+"""Metadata field -> what it must be, or a sequence of which any will do; all fields must match.
+
+`author.name` reaches into nested metadata; a list matches by any of its values; a field that is
+null or an empty list is not there. `{"or": [filter, ...]}` wants any of the filters, `{"and": ...}`
+all of them, and `{"not": filter}`, or a list of filters, none. These words are fields like others
+where what stands under them is no filter: `{"not": "x"}`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +78,7 @@ class IndexSchema:
     dimension: int | None = None
     token_tensors: bool = False
     fields: Mapping[str, str] = field(default_factory=dict)
-    """Metadata field -> type of its values: string, integer, float, boolean, or mixed."""
+    """Metadata field -> type of its values: string, date, integer, float, boolean, or mixed."""
     details: Mapping[str, Any] = field(default_factory=dict)
     """Facts that only this backend has."""
     notes: Sequence[str] = ()

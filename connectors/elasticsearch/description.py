@@ -13,7 +13,7 @@ from retrieve_rerank.connectors.elasticsearch.mapping import Index
 from retrieve_rerank.connectors.elasticsearch.opening import Opened
 from retrieve_rerank.connectors.elasticsearch.own import recorded_language
 from retrieve_rerank.connectors.elasticsearch.searcher import Searcher
-from retrieve_rerank.connectors.filters import field_types
+from retrieve_rerank.connectors.field_types import field_types
 from retrieve_rerank.connectors.hybrid import DENSE
 
 _NAME = "elasticsearch"

@@ -1,34 +1,33 @@
-"""Filters in the server's words, over the fields that an index has.
+"""Filters in the server's words.
 
-Knows nothing of clients.
+Knows nothing of clients, nor of how the fields came about.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote, unquote
 
 from retrieve_rerank.base import Filter, Range
-from retrieve_rerank.connectors.elasticsearch.layout import Layout
-from retrieve_rerank.connectors.elasticsearch.mapping import TEXT_TYPES, VECTOR_TYPES, Index
-from retrieve_rerank.connectors.filters import Fields, conditions
-from retrieve_rerank.connectors.records import Leaf, type_of
+from retrieve_rerank.connectors.dates import MICROSECOND, MILLISECOND, Span
+from retrieve_rerank.connectors.field_types import Fields
+from retrieve_rerank.connectors.filter_values import Wanted, bounds
+from retrieve_rerank.connectors.filters import (
+    AllOf,
+    Clause,
+    Condition,
+    Missing,
+    NoneOf,
+    clauses,
+    unknown_field,
+)
 from retrieve_rerank.errors import UnknownFieldError
 
-LEAVES = "filters"
-"""Field of our own indexes that holds what filters ask for: an object for each type of value."""
+Body = dict[str, Any]
 
-_KINDS: Mapping[str, str] = {
-    **dict.fromkeys(("keyword", "constant_keyword", "wildcard", "ip", "version", "date"), "string"),
-    **dict.fromkeys(("long", "integer", "short", "byte", "unsigned_long"), "integer"),
-    **dict.fromkeys(("double", "float", "half_float", "scaled_float"), "float"),
-    "boolean": "boolean",
-}
-_STRAY_DOT = re.compile(r"^\.|\.$|\.\.")
-_PLAIN = re.compile(r"[\w\-. ]")
+_ISO = "strict_date_optional_time_nanos"
+_LAST_NS = 2**63 - 1  # of date_nanos, which begins in 1970
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,35 +36,52 @@ class FilterFields:
 
     fields: Fields
     """Name, as in a hit's metadata -> paths in the index -> type of the values there."""
+    others: Fields = field(default_factory=dict)
+    """The same of further names: `title.keyword`, where `title` is the field."""
+    present: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Name -> paths of which one is there wherever the field is."""
     nested: Mapping[str, str] = field(default_factory=dict)
     """Path -> the field of type nested that it is in."""
     flattened: Mapping[str, str] = field(default_factory=dict)
     """Name -> path of an object of which every key can be filtered by."""
-    analysed: frozenset[str] = frozenset()
-    """Names of fields that hold words, and nothing to compare a whole value with."""
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """Name -> why its values cannot be compared: "is of type geo_point"."""
+    numbered: frozenset[str] = frozenset()
+    """Paths of dates that are kept as microseconds since 1970."""
+    nanoseconds: frozenset[str] = frozenset()
+    """Paths of type date_nanos; other dates are kept to the millisecond."""
     root: str = ""
     """Path that all names are relative to, with a dot at its end."""
 
-    def clauses(self, filter: Filter | None) -> list[dict[str, Any]]:
+    def clauses(self, filter: Filter | None) -> list[Body]:
         """Word a filter, one clause for each of its fields.
 
-        Raises UnknownFieldError and InputError as `conditions` does.
+        Raises UnknownFieldError and InputError as the filters of all backends do.
         """
-        fields = self.fields
-        wanted = {self._known_as(name): value for name, value in (filter or {}).items()}
-        for name in wanted:
-            if name in self.analysed:
-                raise UnknownFieldError(
-                    f"{name!r} is analysed into words and has no variant of type keyword, so that "
-                    "it cannot be filtered by"
-                )
-            if name not in fields and (path := self._within_flattened(name)):
-                fields = {**fields, name: {path: "string"}}
-        return [_clause(each.accepted, self.nested) for each in conditions(wanted, fields)]
+        return [self._worded(each) for each in clauses(filter, self)]
 
-    def _known_as(self, name: str) -> str:
-        short = name.removeprefix(self.root)
-        return short if name not in self.fields and short in self.fields else name
+    def paths(self, name: str) -> Mapping[str, str]:
+        """Return where a field's values are: path -> their type."""
+        for known in (name, name.removeprefix(self.root)):
+            if found := self.fields.get(known) or self.others.get(known):
+                return found
+            if inside := self._within_flattened(known):
+                return {inside: "keyword"}
+            if known in self.refused:
+                raise UnknownFieldError(
+                    f"{name!r} {self.refused[known]}, so that it cannot be filtered by"
+                )
+        raise unknown_field(name, self.fields)
+
+    def presence(self, name: str) -> Sequence[str]:
+        """Return the paths of which one is there wherever the field, or one in it, is."""
+        for known in (name, name.removeprefix(self.root)):
+            inside = (n for n in self.present if n == known or n.startswith(f"{known}."))
+            if found := [path for each in inside for path in self.present[each]]:
+                return found
+            if within := self._within_flattened(known):
+                return [within]
+        return list(self.paths(name))
 
     def _within_flattened(self, name: str) -> str | None:
         for parent, path in self.flattened.items():
@@ -73,66 +89,53 @@ class FilterFields:
                 return path + name.removeprefix(parent)
         return None
 
+    def _worded(self, clause: Clause) -> Body:
+        if isinstance(clause, Condition):
+            return _any(
+                [
+                    self._at(path, query)
+                    for path, wanted in clause.wanted.items()
+                    for query in self._queries(path, wanted)
+                ]
+            )
+        if isinstance(clause, Missing):
+            there = [self._at(path, {"exists": {"field": path}}) for path in clause.paths]
+            # A value that is too long or malformed for the index is there all the same.
+            there.append({"terms": {"_ignored": list(clause.paths)}})
+            return {"bool": {"must_not": there}}
+        inner = [self._worded(each) for each in clause.clauses]
+        if isinstance(clause, NoneOf):
+            return {"bool": {"must_not": inner}}
+        return {"bool": {"filter": inner}} if isinstance(clause, AllOf) else _any(inner)
 
-def filter_fields(index: Index, layout: Layout) -> FilterFields:
-    """List what documents of an index can be filtered by."""
-    return _own(index) if layout.own else _of_others(index, layout)
+    def _queries(self, path: str, wanted: Sequence[Wanted]) -> Iterator[Body]:
+        values = [each for each in wanted if not isinstance(each, Range | Span)]
+        if values:
+            yield {"terms": {path: values}}
+        for each in wanted:
+            if isinstance(each, Range):
+                yield {"range": {path: bounds(each)}}
+            elif isinstance(each, Span):
+                yield {"range": {path: self._times(path, each)}}
 
+    def _times(self, path: str, span: Span) -> Body:
+        if path in self.numbered:
+            gte, lt = span.rounded(MICROSECOND)
+            return {"gte": gte // MICROSECOND, "lt": lt // MICROSECOND}
+        if path in self.nanoseconds:
+            span = Span(max(0, min(span.gte, _LAST_NS)), max(0, min(span.lt, _LAST_NS)))
+        else:
+            span = span.rounded(MILLISECOND)
+        return {**span.texts(), "format": _ISO}
 
-def leaf_path(leaf: Leaf) -> str:
-    """Say where our own indexes keep one value of the metadata."""
-    return f"{type_of(leaf.value)}.{_encoded(leaf.name)}"
-
-
-def _own(index: Index) -> FilterFields:
-    fields: Fields = {}
-    for path in index.fields:
-        if path.startswith(f"{LEAVES}."):
-            _, kind, name = path.split(".", 2)
-            fields.setdefault(unquote(name), {})[path] = kind
-    return FilterFields(fields)
-
-
-def _of_others(index: Index, layout: Layout) -> FilterFields:
-    root = f"{layout.metadata}." if layout.metadata else ""
-    fields: Fields = {}
-    nested, flattened, analysed = {}, {}, set()
-    for each in index.fields.values():
-        name = (each.variant_of or each.path).removeprefix(root)
-        if each.type in VECTOR_TYPES or each.path in layout.excludes:
-            continue
-        if each.nested:
-            nested[each.path] = each.nested
-        if each.type == "flattened":
-            flattened[name] = each.path
-        elif each.type in TEXT_TYPES:
-            analysed.add(name)
-        elif each.type in _KINDS:
-            fields.setdefault(name, {})[each.path] = _KINDS[each.type]
-    return FilterFields(fields, nested, flattened, frozenset(analysed - fields.keys()), root)
-
-
-def _clause(
-    accepted: Mapping[str, Sequence[Any] | Range], nested: Mapping[str, str]
-) -> dict[str, Any]:
-    parts = [_at(path, wanted, nested.get(path)) for path, wanted in accepted.items()]
-    return parts[0] if len(parts) == 1 else {"bool": {"should": parts, "minimum_should_match": 1}}
-
-
-def _at(path: str, wanted: Sequence[Any] | Range, nested: str | None) -> dict[str, Any]:
-    if isinstance(wanted, Range):
-        bounds = {"gte": wanted.gte, "gt": wanted.gt, "lte": wanted.lte, "lt": wanted.lt}
-        clause: dict[str, Any] = {
-            "range": {path: {name: at for name, at in bounds.items() if at is not None}}
-        }
-    else:
-        clause = {"terms": {path: list(wanted)}}
-    return {"nested": {"path": nested, "query": clause}} if nested else clause
+    def _at(self, path: str, query: Body) -> Body:
+        for inside, nested in self.nested.items():
+            if path == inside or path.startswith(f"{inside}."):
+                return {"nested": {"path": nested, "query": query}}
+        return query
 
 
-def _encoded(name: str) -> str:
-    """Write a field's name so that a mapping takes it, whatever characters it has."""
-    safe = "".join(char if _PLAIN.fullmatch(char) else quote(char, safe="") for char in name)
-    if _STRAY_DOT.search(safe):
-        safe = safe.replace(".", "%2E")
-    return safe if safe.strip() == safe else safe.replace(" ", "%20")
+def _any(queries: Sequence[Body]) -> Body:
+    if len(queries) == 1:
+        return queries[0]
+    return {"bool": {"should": list(queries), "minimum_should_match": 1}}

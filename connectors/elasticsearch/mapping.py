@@ -45,6 +45,8 @@ class Index:
     indexes: Mapping[str, str]
     """Its concrete indexes, by name: each one's uuid, which no other index ever has."""
     fields: Mapping[str, Field]
+    runtime: Mapping[str, Field] = field(default_factory=dict)
+    """Fields that are computed when they are asked for."""
     meta: Mapping[str, Any] = field(default_factory=dict)
     """The mapping's `_meta`."""
     templates: frozenset[str] = frozenset()
@@ -60,6 +62,7 @@ class Index:
         documents.
         """
         fields: dict[str, Field] = {}
+        runtime: dict[str, Field] = {}
         meta: dict[str, Any] = {}
         templates: set[str] = set()
         uuids: dict[str, str] = {}
@@ -78,13 +81,16 @@ class Index:
                         f"the indexes {', '.join(sorted(answer))} hold different vectors in "
                         f"{found.path}; name one of them instead"
                     )
+            for computed in _runtime(mapping.get("runtime", {})):
+                runtime.setdefault(computed.path, computed)
             meta = {**mapping.get("_meta", {}), **meta}
             templates.update(*mapping.get("dynamic_templates", ()))
             needs_routing |= bool(mapping.get("_routing", {}).get("required"))
             settings = each.get("settings", {}).get("index", {})
             window = min(window, int(settings.get("max_result_window", window)))
             uuids[name] = str(settings.get("uuid", ""))
-        return cls(uuids, fields, meta, frozenset(templates), needs_routing, window)
+        facts = meta, frozenset(templates), needs_routing, window
+        return cls(uuids, fields, runtime, *facts)
 
     def of_type(self, *types: str) -> list[Field]:
         """List the fields of these types."""
@@ -116,6 +122,15 @@ def _walk(properties: Mapping[str, Any], parent: str, nested: str | None) -> Ite
             yield Field(f"{path}.{variant}", inner["type"], inner, nested, variant_of=path)
         within = path if kind == "nested" else nested
         yield from _walk(settings.get("properties", {}), path, within)
+
+
+def _runtime(declared: Mapping[str, Any]) -> Iterator[Field]:
+    for name, settings in declared.items():
+        inner = settings.get("fields") if settings["type"] == "composite" else None
+        if inner is None:
+            yield Field(name, settings["type"], settings)
+        else:
+            yield from _runtime({f"{name}.{part}": each for part, each in inner.items()})
 
 
 def _vector(found: Field) -> VectorField:

@@ -12,7 +12,8 @@ from typing import Any
 from retrieve_rerank.base import Embedder
 from retrieve_rerank.connectors.elasticsearch.cluster import Request, Steps
 from retrieve_rerank.connectors.elasticsearch.detection import SAMPLE, Asked, detect
-from retrieve_rerank.connectors.elasticsearch.filtering import FilterFields, filter_fields
+from retrieve_rerank.connectors.elasticsearch.filter_fields import filter_fields
+from retrieve_rerank.connectors.elasticsearch.filtering import FilterFields
 from retrieve_rerank.connectors.elasticsearch.layout import Layout
 from retrieve_rerank.connectors.elasticsearch.mapping import VECTOR_TYPES, Index
 from retrieve_rerank.connectors.elasticsearch.names import is_plain

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from typing import Any
 
 from retrieve_rerank.base import Vectors
-from retrieve_rerank.connectors.elasticsearch.filtering import LEAVES, leaf_path
+from retrieve_rerank.connectors.elasticsearch.filter_fields import LEAVES, leaf
 from retrieve_rerank.connectors.elasticsearch.layout import OWN, Layout
 from retrieve_rerank.connectors.elasticsearch.mapping import Index
 from retrieve_rerank.connectors.encoder_facts import EncoderFacts
@@ -31,7 +31,13 @@ VECTOR, HASH = "vector", "hash"
 
 _MAX_ID_BYTES = 512  # of `_id`; a longer one is refused
 _LONGEST_KEYWORD = 8191  # characters, which may take 4 bytes each of the 32,766 that Lucene takes
-_LEAF_TYPES = {"string": "keyword", "integer": "long", "float": "double", "boolean": "boolean"}
+_LEAF_TYPES = {
+    "string": "keyword",
+    "date": "long",  # microseconds since 1970: the server's own dates lose what is finer than a ms
+    "integer": "long",
+    "float": "double",
+    "boolean": "boolean",
+}
 
 # The server's built-in analysers, by the names of `detect_language`; the others' are standard.
 # https://www.elastic.co/docs/reference/text-analysis/analysis-lang-analyzer
@@ -155,13 +161,18 @@ def key(id_: str) -> str:
     return f"blake2b:{hashlib.blake2b(encoded, digest_size=32).hexdigest()}"
 
 
-def source(record: Record, vector: Vectors | None) -> dict[str, Any]:
+def keeps_dates(index: Index) -> bool:
+    """Tell whether an index has a place for dates; those of older releases have none."""
+    return f"{LEAVES}_date" in index.templates
+
+
+def source(record: Record, vector: Vectors | None, *, dates: bool = True) -> dict[str, Any]:
     """Word a document: whole in `text` and `metadata`, and taken apart for searches."""
     filters: dict[str, dict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
-    for leaf in leaves(record.metadata):
-        if leaf.name:
-            kind, name = leaf_path(leaf).split(".", 1)
-            filters[kind][name].append(leaf.value)
+    for found in leaves(record.metadata):
+        if found.name:
+            kind, name, value = leaf(found, dates=dates)
+            filters[kind][name].append(value)
     body: dict[str, Any] = {
         "text": record.text,
         "title": record.document.title,

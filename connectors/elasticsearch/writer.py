@@ -25,6 +25,7 @@ from retrieve_rerank.connectors.elasticsearch.opening import Opened, reopened
 from retrieve_rerank.connectors.elasticsearch.own import (
     HASH,
     VECTOR,
+    keeps_dates,
     key,
     meta,
     recorded_encoder,
@@ -75,12 +76,16 @@ class Writer:
         name = self._opened.single_name
         indexed = unchanged = truncated = 0
         refused: dict[str, str] = {}
+        dates = keeps_dates(self._opened.index)
         for batch in batches(self._declare_texts(documents)):
             records = {each.id: each for each in map(record, batch)}  # the last one counts
             new = self._changed(records)
             vectors, cut = self._encode(new)
             operations = [
-                Operation(key(each.id), _lines("index", key(each.id), source(each, vector)))
+                Operation(
+                    key(each.id),
+                    _lines("index", key(each.id), source(each, vector, dates=dates)),
+                )
                 for each, vector in zip(new, vectors, strict=True)
             ]
             failed = bulk(self._cluster, name, operations)[1]

@@ -13,7 +13,7 @@ import qdrant_edge as edge
 from retrieve_rerank.base import IndexSchema
 from retrieve_rerank.connectors.embedded.settings import Manifest
 from retrieve_rerank.connectors.embedded.shard import bytes_on_disk
-from retrieve_rerank.connectors.filters import field_types
+from retrieve_rerank.connectors.field_types import field_types
 from retrieve_rerank.connectors.hybrid import BM25, DENSE, Fusion
 
 

@@ -11,12 +11,14 @@ from collections.abc import Iterable
 import qdrant_edge as edge
 
 from retrieve_rerank.connectors.embedded.requests import payload_key
-from retrieve_rerank.connectors.filters import Condition, Fields
+from retrieve_rerank.connectors.field_types import Fields
+from retrieve_rerank.connectors.filters import Clause, conditions
 
 _MANY_POINTS = 2000  # below, a filter looks at each sooner than an index is made
 
 _TYPES = {
     "string": edge.PayloadSchemaType.Keyword,
+    "date": edge.PayloadSchemaType.Datetime,
     "integer": edge.PayloadSchemaType.Integer,
     "float": edge.PayloadSchemaType.Float,
     "boolean": edge.PayloadSchemaType.Bool,
@@ -29,10 +31,10 @@ class FieldIndexes:
     def __init__(self) -> None:
         self._right: set[tuple[str, str]] = set()
 
-    def ensure(self, shard: edge.EdgeShard, wanted: Iterable[Condition], fields: Fields) -> None:
-        """Index what these conditions ask for; drop an index that lacks a later type's values."""
-        for condition in wanted:
-            for path in condition.accepted:
+    def ensure(self, shard: edge.EdgeShard, wanted: Iterable[Clause], fields: Fields) -> None:
+        """Index what conditions ask for; drop an index that lacks a later type's values."""
+        for condition in conditions(wanted):
+            for path in condition.wanted:
                 kind = fields[condition.field][path]
                 if (path, kind) not in self._right and self._make(shard, path, kind):
                     self._right.add((path, kind))

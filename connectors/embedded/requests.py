@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import qdrant_edge as edge
 
-from retrieve_rerank.base import Range, Scalar, Vectors
+from retrieve_rerank.base import Range, Vectors
+from retrieve_rerank.connectors.dates import MICROSECOND, Span
 from retrieve_rerank.connectors.embedded.shard import TOKENS
-from retrieve_rerank.connectors.filters import Condition
+from retrieve_rerank.connectors.filter_values import Wanted, bounds
+from retrieve_rerank.connectors.filters import AllOf, Clause, Condition, Missing, NoneOf
 from retrieve_rerank.connectors.hybrid import BM25, DENSE
 from retrieve_rerank.connectors.records import Record
 from retrieve_rerank.types import Document, Hit, rank
@@ -142,22 +144,9 @@ def max_sims(points: Sequence[edge.ScoredPoint], tokens: Vectors | None) -> dict
     return {} if tokens is None else {str(each.id): each.score / len(tokens) for each in points}
 
 
-def engine_filter(conditions: Sequence[Condition]) -> edge.Filter | None:
-    """Translate conditions, all of which must hold; each at any of its field's paths."""
-    if not conditions:
-        return None
-    return edge.Filter(
-        must=[
-            edge.Filter(
-                should=[
-                    alternative
-                    for path, accepted in condition.accepted.items()
-                    for alternative in _alternatives(payload_key(path), accepted)
-                ]
-            )
-            for condition in conditions
-        ]
-    )
+def engine_filter(clauses: Sequence[Clause]) -> edge.Filter | None:
+    """Translate clauses, all of which must hold; a condition at any of its field's paths."""
+    return edge.Filter(must=list(map(_clause, clauses))) if clauses else None
 
 
 def payload_key(path: str) -> str:
@@ -175,19 +164,45 @@ def _nearest(
     return edge.Query.Nearest(vector, using=using)
 
 
-def _alternatives(key: str, accepted: Sequence[Scalar] | Range) -> list[edge.FieldCondition]:
-    if isinstance(accepted, Range):
-        bounds = edge.RangeFloat(accepted.gte, accepted.gt, accepted.lte, accepted.lt)
-        return [edge.FieldCondition(key, range=bounds)]
+def _clause(clause: Clause) -> edge.Filter:
+    if isinstance(clause, Condition):
+        at = {payload_key(path): wanted for path, wanted in clause.wanted.items()}
+        return edge.Filter(should=[each for key in at for each in _alternatives(key, at[key])])
+    if isinstance(clause, Missing):
+        return edge.Filter(must=[_missing(payload_key(path)) for path in clause.paths])
+    inner: list[Any] = list(map(_clause, clause.clauses))
+    if isinstance(clause, NoneOf):
+        return edge.Filter(must_not=inner)
+    return edge.Filter(must=inner) if isinstance(clause, AllOf) else edge.Filter(should=inner)
+
+
+def _missing(key: str) -> edge.Filter | edge.IsEmptyCondition:
+    """Ask for nothing there; the engine does not say that a list of nulls is empty."""
+    empty = edge.IsEmptyCondition(key)
+    if "[]" in key:  # of several values: it does
+        return empty
+    nulls: list[Any] = [edge.IsNullCondition(key), edge.IsEmptyCondition(f"{key}[]")]
+    return edge.Filter(should=[empty, edge.Filter(must=nulls)])
+
+
+def _alternatives(key: str, wanted: Sequence[Wanted]) -> list[edge.FieldCondition]:
+    ranges: list[Any] = [
+        edge.RangeFloat(**bounds(each))
+        if isinstance(each, Range)
+        else edge.RangeDateTime(**each.rounded(MICROSECOND).texts())
+        for each in wanted
+        if isinstance(each, Range | Span)
+    ]
     # The engine matches texts, integers and booleans only, several at once if of one type. It
     # takes Python's True for the integer 1, but knows NumPy's.
-    texts = [value for value in accepted if isinstance(value, str)]
-    integers = [value for value in accepted if type(value) is int]
-    booleans = [np.bool_(value) for value in accepted if isinstance(value, bool)]
-    floats = [value for value in accepted if isinstance(value, float)]
+    texts = [value for value in wanted if isinstance(value, str)]
+    integers = [value for value in wanted if type(value) is int]
+    booleans = [np.bool_(value) for value in wanted if isinstance(value, bool)]
+    floats = [value for value in wanted if isinstance(value, float)]
     matches: list[Any] = [edge.MatchAny(values) for values in (texts, integers) if values]
     matches += map(edge.MatchValue, booleans)  # type: ignore[arg-type]  # see above
+    ranges += [edge.RangeFloat(gte=x, lte=x) for x in floats]
     return [
         *(edge.FieldCondition(key, match=match) for match in matches),
-        *(edge.FieldCondition(key, range=edge.RangeFloat(gte=x, lte=x)) for x in floats),
+        *(edge.FieldCondition(key, range=each) for each in ranges),
     ]

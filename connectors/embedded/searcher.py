@@ -16,7 +16,7 @@ from retrieve_rerank.connectors.embedded.field_indexes import FieldIndexes
 from retrieve_rerank.connectors.embedded.settings import Manifest
 from retrieve_rerank.connectors.embedded.shard import TOKENS
 from retrieve_rerank.connectors.embedded.shared import SharedShard
-from retrieve_rerank.connectors.filters import conditions
+from retrieve_rerank.connectors.filters import KnownFields, clauses
 from retrieve_rerank.connectors.hybrid import BM25, DENSE, DEPTH, Fusion, check_search
 from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.types import Document, Hit
@@ -58,7 +58,7 @@ class Searcher:
     ) -> TensorSearch:
         """Search by the rankings in use; with `max_sim`, score the hits by it too."""
         check_search(query, top_k)
-        wanted = conditions(filter, manifest.fields)
+        wanted = clauses(filter, KnownFields(manifest.fields))
         dense, tokens = self._encode(query, max_sim=max_sim)
         names, batch = requests.search_batch(
             dense=dense,

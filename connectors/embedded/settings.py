@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 from retrieve_rerank.connectors.encoder_facts import EncoderFacts
-from retrieve_rerank.connectors.filters import Fields
+from retrieve_rerank.connectors.field_types import Fields
 from retrieve_rerank.connectors.hybrid import Fusion
 from retrieve_rerank.connectors.lexical import K1, B, Bm25
 from retrieve_rerank.errors import (

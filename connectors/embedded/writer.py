@@ -23,7 +23,7 @@ from retrieve_rerank.connectors.embedded.requests import HASH_ONLY, point_id
 from retrieve_rerank.connectors.embedded.settings import Manifest
 from retrieve_rerank.connectors.embedded.shard import engine_errors, require_space
 from retrieve_rerank.connectors.embedded.shared import SharedShard
-from retrieve_rerank.connectors.filters import add_fields
+from retrieve_rerank.connectors.field_types import add_fields
 from retrieve_rerank.connectors.lexical import Bm25
 from retrieve_rerank.connectors.records import Record, record
 from retrieve_rerank.template import Template

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from retrieve_rerank.base import IndexSchema
-from retrieve_rerank.connectors.filters import field_types
+from retrieve_rerank.connectors.field_types import field_types
 from retrieve_rerank.connectors.qdrant.detection import (
     is_weighed,
     multivectors,

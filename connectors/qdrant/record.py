@@ -16,7 +16,7 @@ from qdrant_client import models
 
 from retrieve_rerank.base import TensorSettings
 from retrieve_rerank.connectors.encoder_facts import EncoderFacts
-from retrieve_rerank.connectors.filters import Fields
+from retrieve_rerank.connectors.field_types import Fields
 from retrieve_rerank.connectors.lexical import Bm25
 from retrieve_rerank.connectors.qdrant.limits import METADATA, Version
 from retrieve_rerank.connectors.qdrant.server import Call, Steps

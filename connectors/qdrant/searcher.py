@@ -13,9 +13,10 @@ from typing import Any
 from qdrant_client import models
 
 from retrieve_rerank.base import Filter, SparseEncoder, TensorSearch, Vectors
-from retrieve_rerank.connectors.filters import Condition, add_fields, conditions
+from retrieve_rerank.connectors.filters import Clause, clauses, field_names
 from retrieve_rerank.connectors.hybrid import BM25, DENSE, DEPTH, SPARSE, check_search
 from retrieve_rerank.connectors.qdrant import requests
+from retrieve_rerank.connectors.qdrant.filtering import known_fields, look_for, served
 from retrieve_rerank.connectors.qdrant.layout import TENSORS, Lexical
 from retrieve_rerank.connectors.qdrant.limits import METADATA, RRF_WEIGHTS
 from retrieve_rerank.connectors.qdrant.qdrant_bm25 import query_terms
@@ -24,8 +25,8 @@ from retrieve_rerank.connectors.qdrant.server import Call, Compute, Server, Step
 from retrieve_rerank.connectors.qdrant.state import Options, State, read_state, reread
 from retrieve_rerank.connectors.tensor_encoder import TensorEncoder
 from retrieve_rerank.errors import (
-    LimitExceededError,
     SchemaError,
+    UnknownFieldError,
     UnsupportedServerError,
 )
 from retrieve_rerank.types import Hit
@@ -37,8 +38,6 @@ some of the first hundred hits."""
 OVERSAMPLE = 3.0
 """Candidates from quantised vectors for each hit, compared again at full precision: what Qdrant's
 documentation recommends for the coarsest of them is 2 to 3."""
-
-_FOUND = 3  # points that tell the type of a field that the sample lacked
 
 
 class Searcher:
@@ -59,7 +58,7 @@ class Searcher:
         check_search(query, top_k)
         if self.state.ours and self.state.record.bm25 is None:  # others may have filled it since
             yield from self.refresh()
-        wanted = yield from self._conditions(filter)
+        wanted = yield from self._clauses(filter)
         state = self.state
         used = self._used()
         if not used:
@@ -189,7 +188,7 @@ class Searcher:
             return self._sparse_encoder
 
     def _word(
-        self, asked: Asked, wanted: Sequence[Condition], *, top_k: int
+        self, asked: Asked, wanted: Sequence[Clause], *, top_k: int
     ) -> tuple[list[str], list[models.QueryRequest]]:
         state, fusion = self.state, self.options.fusion
         parts = sum(each is not None for each in (asked.dense, asked.bm25, asked.sparse))
@@ -197,7 +196,9 @@ class Searcher:
         limit = state.limits.query / (max(1, parts) if asked.tokens is not None else 1)
         depth = int(min(max(top_k, DEPTH), max(1, limit)))
         arguments: dict[str, Any] = {
-            "filter": requests.payload_filter(wanted, state.layout),
+            "filter": requests.payload_filter(
+                wanted, state.layout, strict=not state.limits.unindexed
+            ),
             "depth": depth,
             "params": self.params(depth=depth),
         }
@@ -257,60 +258,16 @@ class Searcher:
             fusion = replace(fusion, method="rrf")
         return fusion.fuse(rankings, top_k=top_k)
 
-    def _conditions(self, filter: Filter | None) -> Steps[list[Condition]]:
+    def _clauses(self, filter: Filter | None) -> Steps[list[Clause]]:
         """Check a filter; fields not known yet are looked for before they are called unknown."""
-        unknown = [name for name in filter or {} if name not in self.state.fields]
-        if unknown and self.state.ours:
-            yield from self.refresh()
-        elif unknown:
-            for name in unknown:
-                yield from self._look_for(name)
-        wanted = conditions(filter, self.state.fields)
-        if not self.state.limits.unindexed:
-            self._require_indexes(wanted)
-        return wanted
-
-    def _look_for(self, name: str) -> Steps[None]:
-        """Learn a field that the sample lacked from documents that have it, if any have."""
-        state, parts = self.state, name.split(".")
-        paths = [name] + [
-            ".".join([*parts[:i], f"{parts[i]}[]", *parts[i + 1 :]]) for i in range(len(parts) - 1)
-        ]
-        if not state.limits.unindexed:
-            return  # the server would refuse to look
-        present: list[Any] = [
-            models.Filter(
-                must_not=[
-                    models.IsEmptyCondition(
-                        is_empty=models.PayloadField(key=state.layout.path(path))
-                    )
-                ]
-            )
-            for path in paths
-        ]
-        arguments = {
-            "collection_name": state.collection,
-            "scroll_filter": models.Filter(should=present),
-            "limit": _FOUND,
-            "with_payload": state.layout.selector,
-        }
-        points, _ = yield Call("scroll", arguments)
-        fields = {name: dict(paths) for name, paths in state.fields.items()}
-        for each in points:
-            add_fields(fields, state.layout.metadata_of(each.payload or {}))
-        self.state = replace(state, fields=fields)
-
-    def _require_indexes(self, wanted: Sequence[Condition]) -> None:
-        layout = self.state.layout
-        for each in wanted:
-            lacking = [
-                layout.path(path)
-                for path in each.accepted
-                if layout.path(path) not in self.state.indexed
-            ]
-            if lacking:
-                raise LimitExceededError(
-                    f"filter {each.field}: the server's strict mode wants a payload index of "
-                    f"{lacking[0]!r}; make one (create_payload_index), or filter by: "
-                    f"{', '.join(sorted(self.state.indexed)) or 'nothing, no field has one'}"
-                )
+        try:
+            wanted = clauses(filter, known_fields(self.state))
+        except UnknownFieldError:
+            if self.state.ours:
+                yield from self.refresh()
+            else:
+                for name in field_names(filter or {}):
+                    if name not in self.state.fields:
+                        self.state = yield from look_for(self.state, name)
+            wanted = clauses(filter, known_fields(self.state))
+        return served(wanted, self.state)

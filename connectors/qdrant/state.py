@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from qdrant_client import models
 
 from retrieve_rerank.base import Embedder, SparseEncoder
-from retrieve_rerank.connectors.filters import Fields, add_fields
+from retrieve_rerank.connectors.field_types import Fields, add_fields
 from retrieve_rerank.connectors.hybrid import BM25, DENSE, SPARSE, Fusion
 from retrieve_rerank.connectors.qdrant.detection import (
     Choice,
@@ -36,7 +36,7 @@ SAMPLE = 50  # points that tell what the payload's fields are for
 _MAX_SAMPLED_FIELDS = 1000
 
 _TYPES = {
-    **{"keyword": "string", "text": "string", "uuid": "string", "datetime": "string"},
+    **{"keyword": "string", "text": "string", "uuid": "string", "datetime": "date"},
     **{"integer": "integer", "float": "float", "bool": "boolean"},
 }
 

@@ -15,7 +15,7 @@ from qdrant_client import models
 
 from retrieve_rerank.base import Encoder, IndexReport
 from retrieve_rerank.connectors.batches import batches, sample
-from retrieve_rerank.connectors.filters import add_fields
+from retrieve_rerank.connectors.field_types import add_fields
 from retrieve_rerank.connectors.lexical import Bm25
 from retrieve_rerank.connectors.qdrant.points import Sized, make_points
 from retrieve_rerank.connectors.qdrant.record import IndexRecord, save_record
@@ -37,6 +37,7 @@ INDEXED_FIELDS = 64
 
 _KINDS = {
     "string": models.PayloadSchemaType.KEYWORD,
+    "date": models.PayloadSchemaType.DATETIME,
     "integer": models.PayloadSchemaType.INTEGER,
     "float": models.PayloadSchemaType.FLOAT,
     "boolean": models.PayloadSchemaType.BOOL,

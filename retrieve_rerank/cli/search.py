@@ -37,9 +37,10 @@ SHORT_QUERY = 100
     "--filter",
     "conditions",
     multiple=True,
-    metavar="FIELD=VALUE",
-    help="Only documents whose metadata have this value; bounds are written FIELD>=NUMBER. "
-    "Several values of one field: any of them. Several fields: all of them.",
+    metavar="CONDITION",
+    help="Only documents whose metadata are so: FIELD=VALUE, FIELD!=VALUE, FIELD>=BOUND (or >, <=, "
+    "<; numbers or dates), FIELD=* (any value), FIELD!=* (none). Given several times, all must "
+    "hold, but of several FIELD=VALUE of one field any; 'THIS | THAT' is either.",
 )
 @deadline_option
 @field_options

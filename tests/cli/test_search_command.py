@@ -140,7 +140,7 @@ def test_a_search_that_finds_nothing_says_so(rr: Rr) -> None:
         (
             ["search", "wing", "--filter", "colour=1"],
             1,
-            "no document has the field 'colour'; known: ",
+            "the index has no field 'colour' to filter by; known: ",
         ),
         (["search", "wing", "--filter", "year=new"], 1, "filter year:"),
         (["search", "wing", "--filter", "year"], 1, "cannot read the filter 'year'"),

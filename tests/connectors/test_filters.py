@@ -1,16 +1,18 @@
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import pytest
 
 from retrieve_rerank import Filter, Range
+from retrieve_rerank.connectors.field_types import Fields, add_fields, field_types
 from retrieve_rerank.connectors.filters import (
+    MAX_DEPTH,
+    Clause,
     Condition,
-    Fields,
-    add_fields,
-    conditions,
-    field_types,
+    KnownFields,
+    clauses,
     matches,
 )
 from retrieve_rerank.errors import InputError, UnknownFieldError
@@ -21,6 +23,10 @@ def fields_of(*metadata: dict[str, Any]) -> Fields:
     for each in metadata:
         add_fields(fields, each)
     return fields
+
+
+def conditions(filter: Filter, fields: Fields) -> list[Clause]:
+    return clauses(filter, KnownFields(fields))
 
 
 def matching(filter: Filter, *metadata: dict[str, Any]) -> list[int]:
@@ -79,8 +85,6 @@ def test_values_are_converted_to_the_fields_type(wanted: Any, value: Any) -> Non
         ("inf", 0.5, "float"),
         (1, True, "boolean"),
         ("yes", True, "boolean"),
-        (Range(gte=1), "x", "string"),
-        (Range(gte=1), True, "boolean"),
     ],
 )
 def test_values_that_the_field_cannot_hold_are_errors(wanted: Any, value: Any, holds: str) -> None:
@@ -90,17 +94,96 @@ def test_values_that_the_field_cannot_hold_are_errors(wanted: Any, value: Any, h
         conditions({"field": wanted}, fields_of({"field": value}))
 
 
-@pytest.mark.parametrize("wanted", [None, [], {"a": 1}, object(), [None], [[1]], Range(gte="1")])  # type: ignore[arg-type]
+@pytest.mark.parametrize("wanted", [[], (), {"a": 1}, object(), [[1]], [{"a": 1}, 1], b"1"])
 def test_what_is_no_filter_value_is_an_error(wanted: Any) -> None:
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match=r"^(filter field: expected|a filter compares)"):
         conditions({"field": wanted}, fields_of({"field": 1}))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "holds", "message"),
+    [
+        (
+            Range(gte="soon"),
+            "2024-01-31",
+            "expected dates, such as 2024-.*got a range >= 'soon'",
+        ),
+        (
+            Range(gt="a", lt="b"),
+            "text",
+            "expected dates.*string; got a range > 'a' and < 'b'",
+        ),
+        (Range(gte=2024), "2024-01-31", "expected dates.* holds date; got a range >= 2024"),
+        (Range(lt="2024-01-31"), 5, "expected numbers.* holds integer; got a range < '2024-01-31'"),
+        (Range(lt=float("nan")), 5, "expected numbers.*got a range < nan"),
+        (Range(gte=True), 5, "expected numbers"),
+        (Range(), "text", "expected dates.*got a range without bounds"),
+        (Range(gte=1), True, "expected true or false"),
+        ("2024-02-30", "2024-01-31", "expected date, as the field holds; got '2024-02-30'"),
+        (date(2024, 1, 1), 5, "expected integer"),
+    ],
+)
+def test_what_a_field_cannot_be_compared_with_is_said(
+    wanted: Any, holds: Any, message: str
+) -> None:
+    with pytest.raises(InputError, match=f"^filter field: {message}"):
+        conditions({"field": wanted}, fields_of({"field": holds}))
+
+
+@pytest.mark.parametrize(
+    ("filter", "message"),
+    [
+        ("year=1", "a filter maps fields"),
+        ([{"year": 1}], "a filter maps fields"),
+        ({"or": []}, "expected a value, values"),
+        ({"or": {"year": 1}}, "expected a list of filters under 'or'"),
+        ({"or": [{"year": 1}, "year"]}, "a filter maps fields to what they must be; got 'year'"),
+        ({"or": [{"year": 1}, {}]}, "expected filters under 'or'; got {} among them"),
+        ({"not": {}}, "expected filters under 'not'"),
+        (
+            {"$or": [{"year": 1}]},
+            "filter \\$or: expected .*stand under 'and', 'or' and 'not'",
+        ),
+        ({"year": {"gte": 1}}, "filter year: expected a value, values, a Range or None"),
+    ],
+)
+def test_what_is_no_filter_is_explained(filter: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        conditions(filter, fields_of({"year": 1, "or": 1, "not": 1}))
+
+
+def test_filters_may_not_be_nested_without_end() -> None:
+    filter: Filter = {"year": 1}
+    for _ in range(MAX_DEPTH):
+        filter = {"not": filter}
+    assert matching(filter, {"year": 1}, {"year": 2}) == [0]  # an even number of them
+    for _ in range(5000):
+        filter = {"and": [filter]}
+    with pytest.raises(InputError, match=f"{MAX_DEPTH} levels deep at most"):
+        conditions(filter, fields_of({"year": 1}))
+
+
+def test_a_field_that_no_document_has_is_unknown_wherever_it_is_named() -> None:
+    fields = fields_of({"year": 1, "author": {"name": "x"}})
+    for filter in ({"colour": None}, {"not": {"colour": 1}}, {"or": [{"year": 1}, {"colour": 1}]}):
+        with pytest.raises(UnknownFieldError, match="no field 'colour'"):
+            conditions(filter, fields)
+    assert conditions({"author": None}, fields) == conditions({"author": None}, fields)
+
+
+def test_dates_that_share_a_field_with_other_texts_make_it_one_of_texts() -> None:
+    dates = fields_of({"a": "2024-01-31", "b": "2024-01", "c": ["2024-01-31 10:00", None]})
+    assert field_types(dates) == {"a": "date", "b": "string", "c": "date"}
+    assert add_fields(dates, {"a": "soon", "c": 5})
+    assert field_types(dates) == {"a": "string", "b": "string", "c": "mixed"}
+    assert not add_fields(dates, {"a": "2024-02-01", "c": "2024-02-01"})
 
 
 def test_an_unknown_field_is_an_error_that_names_the_known_ones() -> None:
     fields = fields_of({"year": 1, "author": {"name": "x"}})
-    with pytest.raises(UnknownFieldError, match=r"'colour'; known: author\.name, year"):
+    with pytest.raises(UnknownFieldError, match=r"'colour' .*; known: author\.name, year"):
         conditions({"colour": 1}, fields)
-    with pytest.raises(UnknownFieldError, match="no metadata to filter by"):
+    with pytest.raises(UnknownFieldError, match="no metadata at all"):
         conditions({"year": 1}, {})
     with pytest.raises(UnknownFieldError, match="and 10 more"):
         conditions({"year": 1}, fields_of({f"f{i}": i for i in range(30)}))

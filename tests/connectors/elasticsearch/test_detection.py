@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from retrieve_rerank.connectors.elasticsearch.detection import Asked, detect
-from retrieve_rerank.connectors.elasticsearch.filtering import filter_fields
+from retrieve_rerank.connectors.elasticsearch.filter_fields import filter_fields
 from retrieve_rerank.connectors.elasticsearch.layout import Layout, as_text, value_at
 from retrieve_rerank.connectors.elasticsearch.mapping import Index
 from retrieve_rerank.connectors.elasticsearch.own import own_layout

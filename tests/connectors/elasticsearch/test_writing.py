@@ -11,7 +11,7 @@ import pytest
 from retrieve_rerank import Document
 from retrieve_rerank.base import Encoding
 from retrieve_rerank.connectors.elasticsearch import ElasticsearchConnector
-from retrieve_rerank.connectors.elasticsearch.filtering import filter_fields
+from retrieve_rerank.connectors.elasticsearch.filter_fields import filter_fields
 from retrieve_rerank.connectors.elasticsearch.mapping import Index
 from retrieve_rerank.connectors.elasticsearch.own import (
     key,

@@ -88,7 +88,7 @@ def test_conditions_become_alternatives_all_of_which_hold() -> None:
     conditions = [
         Condition("year", {"year": (2020, 2021)}),
         Condition("by.name", {"by.name": ("Ada",), "by[].name": ("Ada",)}),
-        Condition("size", {"size": Range(gte=1, lt=2)}),
+        Condition("size", {"size": (Range(gte=1, lt=2),)}),
         Condition("any", {'"a key"': ("1", 1.5, True)}),
     ]
     assert printed(requests.engine_filter(conditions)) == (

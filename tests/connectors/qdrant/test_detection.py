@@ -271,7 +271,7 @@ def test_ids_that_no_point_can_have_are_unknown() -> None:
 def test_nested_metadata_is_filtered_and_unknown_fields_refused() -> None:
     with connect(by_hand(), encoder=ENCODER) as connector:
         assert len(connector.search("wing", top_k=9, filter={"author.name": "Ada"})) == 3
-        with pytest.raises(UnknownFieldError, match=r"'colour'; known: author\.name"):
+        with pytest.raises(UnknownFieldError, match=r"'colour' .*; known: author\.name"):
             connector.search("wing", top_k=9, filter={"colour": "red"})
 
 

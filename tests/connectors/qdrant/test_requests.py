@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from qdrant_client import models
 
-from retrieve_rerank import Range
+from retrieve_rerank import Filter, Range
+from retrieve_rerank.connectors.field_types import Fields
 from retrieve_rerank.connectors.fields import VectorField
-from retrieve_rerank.connectors.filters import conditions
+from retrieve_rerank.connectors.filters import KnownFields, clauses
 from retrieve_rerank.connectors.qdrant import requests
 from retrieve_rerank.connectors.qdrant.audit import knobs, similarities
 from retrieve_rerank.connectors.qdrant.layout import OURS, Layout, Lexical
@@ -116,13 +117,14 @@ def test_quantised_vectors_are_looked_at_twice(
 
 
 def test_filters_match_values_by_their_type_at_any_of_a_fields_paths() -> None:
-    fields = {
+    fields: Fields = {
         "year": {"year": "integer"},
         "tags": {"tags": "string", "tags[]": "mixed"},
         "price": {"price": "float"},
         "open": {"open": "boolean"},
     }
-    wanted = conditions({"year": Range(gte=1950), "tags": "1", "price": 2.5, "open": True}, fields)
+    filter: Filter = {"year": Range(gte=1950), "tags": "1", "price": 2.5, "open": True}
+    wanted = clauses(filter, KnownFields(fields))
     found = requests.payload_filter(wanted, OWN)
     assert found is not None
     assert [each["should"] for each in found.model_dump(exclude_none=True)["must"]] == [
