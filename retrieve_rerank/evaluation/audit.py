@@ -18,6 +18,7 @@ from retrieve_rerank.base import Connector, Knob, Vectors, VectorSearch
 from retrieve_rerank.errors import ConfigError, InputError
 from retrieve_rerank.evaluation.audit_grid import Neighbours, Setting, grid, narrowed, recall
 from retrieve_rerank.evaluation.evaluate import Latency, latency
+from retrieve_rerank.evaluation.judged_documents import JudgedDocuments
 from retrieve_rerank.evaluation.relevance import Relevance, relevance
 from retrieve_rerank.types import Qrels
 
@@ -132,7 +133,7 @@ def audit(
     random order, so that what else the machine does falls on all alike. `on_exact` hears how many
     queries or documents the exact search has dealt with since it was last called, `on_search` how
     many searches and of how many. Raises ConfigError for an index that has no vectors or cannot
-    be searched exactly, InputError where no query is judged.
+    be searched exactly, InputError where no query is judged, and as `JudgedDocuments` does.
     """
     if not isinstance(connector, VectorSearch):
         kind = connector.schema().connector
@@ -150,6 +151,7 @@ def audit(
             f"none of the {len(qrels)} judged queries is among the {len(queries)} queries: "
             f"judged is {next(iter(qrels))!r}, given {next(iter(queries), None)!r}"
         )
+    documents = JudgedDocuments(connector, judged) if judged else None
     texts = list(queries.values())
     vectors = np.concatenate(
         [
@@ -166,15 +168,18 @@ def audit(
     ]
     _search(connector, vectors, exact, trials, on_search)
     found = None
-    if judged:
+    if documents is not None:
         deepest = next(trial for trial in reversed(trials) if trial.default)
         found = relevance(
             judged,
             exact={
-                query: [id_ for id_, _ in truth]
+                query: documents.without_metadata(id_ for id_, _ in truth)
                 for query, truth in zip(queries, exact, strict=True)
             },
-            approximate=dict(zip(queries, deepest.found, strict=True)),
+            approximate={
+                query: documents.without_metadata(ids)
+                for query, ids in zip(queries, deepest.found, strict=True)
+            },
             depth=deepest.top_k,
         )
     return Audit(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from retrieve_rerank.base import Connector, Scorer
 from retrieve_rerank.errors import InputError
+from retrieve_rerank.evaluation.judged_documents import JudgedDocuments
 from retrieve_rerank.models.calibration import Calibration, CalibrationMethod
 from retrieve_rerank.types import Qrels
 
@@ -105,13 +106,15 @@ def score_candidates(
     """Score the `depth` documents that the first stage finds for each judged query.
 
     Grades above 0 are relevant; documents without a judgment are not, as measures have it.
-    `on_progress` hears of each query that has been dealt with.
+    A passage is as relevant as the document it was split from, unless it is judged itself.
+    `on_progress` hears of each query that has been dealt with. Raises as `JudgedDocuments` does.
     """
     found = []
+    documents = JudgedDocuments(connector, qrels)
     for query in (query for query in qrels if query in queries):
         hits = connector.search(queries[query], top_k=depth)
         texts = [scorer.template.render(hit.document) for hit in hits]
-        relevant = [qrels[query].get(hit.document.id, 0) > 0 for hit in hits]
+        relevant = [qrels[query].get(documents.id_of(hit.document), 0) > 0 for hit in hits]
         found.append(Scored(scorer.score(queries[query], texts), relevant))
         if on_progress is not None:
             on_progress(1)

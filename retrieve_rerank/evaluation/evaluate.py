@@ -7,15 +7,15 @@ serves: a stage that fails leaves the incoming order there, so it does here, and
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from retrieve_rerank.base import Connector
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.evaluation.files import Rankings
+from retrieve_rerank.evaluation.judged_documents import JudgedDocuments
 from retrieve_rerank.evaluation.measures import (
     DEFAULT_MEASURES,
     Measure,
@@ -24,9 +24,7 @@ from retrieve_rerank.evaluation.measures import (
     score,
 )
 from retrieve_rerank.pipeline import FIRST_STAGE, Retriever
-from retrieve_rerank.types import Document, Hit, Qrels, StageReport
-
-_GET_BATCH = 1000
+from retrieve_rerank.types import Qrels, StageReport
 
 
 class Latency(NamedTuple):
@@ -81,7 +79,7 @@ class Evaluation:
     @property
     def judged_documents(self) -> int:
         """Documents judged for any query."""
-        return len(_judged(self.qrels))
+        return len({id_ for grades in self.qrels.values() for id_ in grades})
 
     @property
     def degraded_searches(self) -> int:
@@ -127,10 +125,11 @@ def evaluate(
 
     `top_k` keeps the first hits of each ranking, all candidates where None. Passages that a
     document was split into stand for it, the best one giving its place, unless the passages
-    themselves are judged. Milliseconds are of
-    searches one after another, the first of which includes what is loaded on first use.
-    `on_progress` hears how many searches ended since it was last called. Raises InputError where
-    no judged query has a text, or the index holds no judged document.
+    themselves are judged. Rankings name documents as the judgments do, which may leave out which
+    index of several they are of. Milliseconds are of searches one after another, the first of
+    which includes what is loaded on first use. `on_progress` hears how many searches ended since
+    it was last called. Raises InputError where no judged query has a text, and as
+    `JudgedDocuments` does.
     """
     parsed = parse_measures(measures)
     searched = {query: queries[query] for query in qrels if query in queries}
@@ -139,13 +138,7 @@ def evaluate(
             f"none of the {len(qrels)} judged queries is among the {len(queries)} queries: "
             f"judged is {next(iter(qrels))!r}, given {next(iter(queries), None)!r}"
         )
-    judged = _judged(qrels)
-    absent = len(judged) - _present(retriever.connector, judged)
-    if absent == len(judged):
-        raise InputError(
-            f"the index holds none of the {absent} judged documents; expected the same document "
-            f"ids in the judgments and in the index, such as {next(iter(judged))!r}"
-        )
+    judged = JudgedDocuments(retriever.connector, qrels)
     tallies = {name: _Tally() for name in stage_names(retriever)}
     total_ms: list[float] = []
     for query, text in searched.items():
@@ -153,7 +146,7 @@ def evaluate(
         reports = retriever.search(text, deadline_s=deadline_s).stages
         total_ms.append((time.perf_counter() - started) * 1000)
         for tally, report in zip(tallies.values(), reports, strict=True):
-            tally.add(query, report, _ids(report.hits, judged)[:top_k])
+            tally.add(query, report, judged.ids(report.hits)[:top_k])
         if on_progress is not None:
             on_progress(1)
     return Evaluation(
@@ -162,7 +155,7 @@ def evaluate(
         measures=[measure.name for measure in parsed],
         stages=[_measured(name, tally, qrels, parsed) for name, tally in tallies.items()],
         total_ms=total_ms,
-        absent_documents=absent,
+        absent_documents=judged.absent,
         textless_queries=len(qrels) - len(searched),
     )
 
@@ -232,34 +225,6 @@ def _measured(
         truncated=tally.truncated,
         errors=tally.errors,
     )
-
-
-def _judged(qrels: Qrels) -> dict[str, None]:
-    """Return the judged documents, each once, in order."""
-    return dict.fromkeys(id_ for grades in qrels.values() for id_ in grades)
-
-
-def _ids(hits: Sequence[Hit], judged: Collection[str]) -> list[str]:
-    """Return ids best first, a document's passages as one."""
-    return list(dict.fromkeys(_judged_id(hit.document, judged) for hit in hits))
-
-
-def _judged_id(document: Document, judged: Collection[str]) -> str:
-    """Return the id that judgments know: a passage's own, or that of what it was split from."""
-    parent = document.metadata.get("parent")
-    if document.id in judged or not document.id.startswith(f"{parent}#"):
-        return document.id
-    return str(parent)
-
-
-def _present(connector: Connector, judged: Collection[str]) -> int:
-    """Count the documents that the index holds, whole or as passages."""
-    ids = [*judged, *(f"{id_}#0" for id_ in judged)]
-    found: set[str] = set()
-    for start in range(0, len(ids), _GET_BATCH):
-        documents = connector.get(ids[start : start + _GET_BATCH])
-        found.update(_judged_id(document, judged) for document in documents)
-    return len(found)
 
 
 def _latency_dict(ms: Sequence[float]) -> dict[str, float] | None:

@@ -5,8 +5,7 @@ Knows nothing of searching.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from retrieve_rerank.evaluation.files import Rankings
@@ -16,7 +15,6 @@ from retrieve_rerank.types import Qrels
 DEPTHS = (10, 100, 1000)
 
 _NDCG = "nDCG@10"
-_PASSAGE = re.compile(r"(.+)#\d+", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +34,16 @@ class Relevance:
 
 
 def relevance(qrels: Qrels, *, exact: Rankings, approximate: Rankings, depth: int) -> Relevance:
-    """Measure both; `depth` is how far the approximate rankings reach."""
+    """Measure both, whose ids are those of the judgments.
+
+    `depth` is how far the approximate rankings reach.
+    """
     names = [_NDCG, *(f"Recall@{k}" for k in DEPTHS)]
     measures = parse_measures(names)
-    judged = {id_ for grades in qrels.values() for id_ in grades}
     means = [
         {
             name: sum(values.values()) / len(qrels)
-            for name, values in score(measures, qrels, _documents(rankings, judged)).items()
+            for name, values in score(measures, qrels, rankings).items()
         }
         for rankings in (exact, approximate)
     ]
@@ -54,16 +54,3 @@ def relevance(qrels: Qrels, *, exact: Rankings, approximate: Rankings, depth: in
         ndcg_approximate=means[1][_NDCG],
         found_approximate={k: means[1][f"Recall@{k}"] for k in DEPTHS if k <= depth},
     )
-
-
-def _documents(rankings: Rankings, judged: Collection[str]) -> Rankings:
-    """Let a document's passages stand for it, the best one giving its place."""
-    return {
-        query: list(dict.fromkeys(_document(id_, judged) for id_ in ids))
-        for query, ids in rankings.items()
-    }
-
-
-def _document(id_: str, judged: Collection[str]) -> str:
-    passage = None if id_ in judged else _PASSAGE.fullmatch(id_)
-    return passage[1] if passage else id_

@@ -8,13 +8,17 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 
-from retrieve_rerank import Document
+from retrieve_rerank import Document, Retriever
 from retrieve_rerank.connectors.elasticsearch import ElasticsearchConnector
 from retrieve_rerank.connectors.elasticsearch.names import is_plain, sidecar_name
 from retrieve_rerank.errors import ConfigError, IndexMismatchError, InputError
+from retrieve_rerank.evaluation.audit import audit
+from retrieve_rerank.evaluation.calibrating import score_candidates
+from retrieve_rerank.evaluation.evaluate import evaluate
 from retrieve_rerank.tensors import add_tensors, tensor_status
 from tests.connectors.elasticsearch.test_tensors import settings, tensor
 from tests.hashing import HashingEncoder
+from tests.overlap import OverlapScorer
 from tests.servers import Server, fresh_index
 
 connect = ElasticsearchConnector.connect
@@ -262,3 +266,48 @@ def test_an_id_that_begins_like_an_index_is_looked_up_both_ways(server: Server) 
             "only here",
             "long",
         ]
+
+
+def test_judgments_may_leave_out_the_index_where_that_is_plain(
+    twins: tuple[str, str, str],
+) -> None:
+    url, one, two = twins
+    queries = {"q1": "opening hours", "q2": "refunds for gift cards"}
+    qrels = {"q1": {"3/a": 1, "gone": 1}, "q2": {f"{two}/1": 1, f"{one}/1": 0}}
+    with connect(url, encoder=HashingEncoder()) as index:
+        found = evaluate(Retriever(index), queries, qrels, measures=["MRR@10"])
+        [stage] = found.stages
+        assert (stage.means, found.absent_documents) == ({"MRR@10": 1.0}, 1)
+        assert stage.rankings["q1"][0] == "3/a"  # as judged, so that run files agree with qrels
+        assert set(stage.rankings["q1"][1:]) <= {f"{n}/{i}" for n in (one, two) for i in "12"}
+        measured = audit(index, queries, qrels=qrels, top_ks=[3]).relevance
+        assert measured is not None and measured.ndcg_exact > 0.7
+        candidates = score_candidates(OverlapScorer(), index, queries, qrels, depth=5)
+        assert [sum(each.relevant) for each in candidates] == [1, 1]
+
+        ambiguous = {"q1": {"3/a": 1}, "q2": {"1": 1}}
+        for work in (
+            lambda: evaluate(Retriever(index), queries, ambiguous),
+            lambda: audit(index, queries, qrels=ambiguous, top_ks=[3]),
+            lambda: score_candidates(OverlapScorer(), index, queries, ambiguous, depth=5),
+        ):
+            with pytest.raises(InputError, match=f"{one}/1, {two}/1"):
+                work()
+        with pytest.raises(InputError, match="by two ids, '3/a' and"):
+            evaluate(Retriever(index), queries, {"q1": {"3/a": 1}, "q2": {f"{two}/3/a": 1}})
+
+
+def test_passages_in_several_indexes_stand_for_their_documents(server: Server) -> None:
+    stem = fresh_index(server)
+    for name, parent in ((f"{stem}-a", "guide.md"), (f"{stem}-b", "notes/x.md")):
+        with ElasticsearchConnector.create(server.address(name), encoder=None) as index:
+            text = "wing lift. " * 3
+            index.index(
+                Document(f"{parent}#{i}", text, {"parent": parent, "passage": i}) for i in range(3)
+            )
+    qrels = {"q": {"guide.md": 1, f"{stem}-b/notes/x.md": 1}}
+    with connect(server.address(f"{stem}-a,{stem}-b")) as index:
+        found = evaluate(Retriever(index), {"q": "wing"}, qrels, measures=["nDCG@10"])
+    assert found.absent_documents == 0
+    assert set(found.stages[0].rankings["q"]) == qrels["q"].keys()
+    assert found.stages[0].means == {"nDCG@10": 1.0}

@@ -1,0 +1,83 @@
+"""The judged documents of an index: found by their ids, whole or as the passages of them.
+
+The one place where ids of judgments and of hits meet: evaluation, audit and calibration use it.
+Knows nothing of measures.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from retrieve_rerank.base import Connector
+from retrieve_rerank.errors import InputError
+from retrieve_rerank.types import Document, Hit, Qrels
+
+_AT_ONCE = 1000
+_PASSAGE = re.compile(r"(.+)#\d+", re.DOTALL)
+
+
+class JudgedDocuments:
+    """Tells what judgments call the documents of an index.
+
+    An index that stands for several has the ids `index/id`, of which judgments may leave out the
+    index. A document that was split into passages is judged as a whole, unless its passages are.
+    """
+
+    def __init__(self, connector: Connector, qrels: Qrels) -> None:
+        """Look the judged documents up.
+
+        Raises InputError where the index holds none of them, or an id is that of several.
+        """
+        judged = dict.fromkeys(id_ for grades in qrels.values() for id_ in grades)
+        self._names: dict[str, str] = {}  # id in hits -> id in judgments
+        resolved = _resolve(connector, [*judged, *(f"{id_}#0" for id_ in judged)])
+        for id_ in judged:
+            passage = resolved.get(f"{id_}#0")
+            for there in (resolved.get(id_), passage and passage.removesuffix("#0")):
+                if there and (other := self._names.setdefault(there, id_)) != id_:
+                    raise InputError(
+                        f"the judgments call the document {there!r} by two ids, {other!r} and "
+                        f"{id_!r}; keep one"
+                    )
+        self.absent = len(judged) - len(set(self._names.values()))
+        """Judged documents that the index does not hold: no search can find them."""
+        if judged and self.absent == len(judged):
+            raise InputError(
+                f"the index holds none of the {len(judged)} judged documents; expected the same "
+                f"document ids in the judgments and in the index, such as {next(iter(judged))!r}"
+            )
+
+    def ids(self, hits: Iterable[Hit]) -> list[str]:
+        """Name hits as judgments do, a document's passages once, in the best one's place."""
+        return list(dict.fromkeys(self.id_of(hit.document) for hit in hits))
+
+    def id_of(self, document: Document) -> str:
+        """Name a document as judgments do; a passage by what it was split from."""
+        whole = _parent(document)
+        return self._name(document.id, whole if whole is not None else document.id)
+
+    def without_metadata(self, ids: Iterable[str]) -> list[str]:
+        """Name documents of which only the ids are known, as `ids` does; `x#1` is a passage."""
+        found = []
+        for id_ in ids:
+            passage = _PASSAGE.fullmatch(id_)
+            found.append(self._name(id_, passage[1] if passage else id_))
+        return list(dict.fromkeys(found))
+
+    def _name(self, id_: str, whole: str) -> str:
+        return self._names.get(id_) or self._names.get(whole, whole)
+
+
+def _parent(document: Document) -> str | None:
+    """Return the id of what a passage was split from, with its index if its own id has one."""
+    whole, _, _ = document.id.rpartition("#")
+    parent = document.metadata.get("parent")
+    return whole if whole and (whole == parent or whole.endswith(f"/{parent}")) else None
+
+
+def _resolve(connector: Connector, ids: list[str]) -> dict[str, str]:
+    resolved: dict[str, str] = {}
+    for start in range(0, len(ids), _AT_ONCE):
+        resolved |= connector.resolve_ids(ids[start : start + _AT_ONCE])
+    return resolved
