@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, ip_address
 from typing import NamedTuple, Self
 from urllib.parse import quote, unquote
 
@@ -37,6 +37,18 @@ class Host(NamedTuple):
     name: str
     """Without the brackets of an IPv6 address."""
     port: int | None = None
+
+    @property
+    def nearby(self) -> bool:
+        """Whether it is this machine or one of the same network, by its address or its name.
+
+        Names without a dot and those below .local (RFC 6762) and .internal (reserved by ICANN's
+        board on 29 July 2024) are never public.
+        """
+        try:
+            return ip_address(self.name).is_private
+        except ValueError:
+            return "." not in self.name or self.name.endswith((".local", ".internal"))
 
     def __str__(self) -> str:
         name = f"[{self.name}]" if ":" in self.name else self.name

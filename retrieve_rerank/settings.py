@@ -114,7 +114,21 @@ class ConnectionSettings(FieldSettings):
     fingerprint: str | None = Field(
         default=None, description="SHA-256 of the certificate that is trusted, in hexadecimal."
     )
+    client_cert: Path | None = Field(
+        default=None, description="Qdrant: file of the certificate that this side shows."
+    )
+    client_key: Path | None = Field(
+        default=None, description="File of its key; where not set, it is in the same file."
+    )
     grpc: bool | None = Field(default=None, description="Whether to talk to Qdrant by gRPC.")
+    grpc_port: int | None = Field(
+        default=None, ge=1, le=65535, description="Where not set, the port after that of the URL."
+    )
+    compress: bool | None = Field(
+        default=None,
+        description="Qdrant: whether answers may come compressed; where not set, those of hosts "
+        "beyond this machine and private networks.",
+    )
     timeout_s: Seconds | None = Field(
         default=None, description="Seconds that one request may take."
     )

@@ -21,7 +21,7 @@ APP = "retrieve-rerank"
 CONFIG_FILE = "rr.toml"
 ENV_PREFIX = "RR_"
 
-_PATHS = ("data_dir", "ca_certs", "cache", "calibration")
+_PATHS = ("data_dir", "ca_certs", "client_cert", "client_key", "cache", "calibration")
 _MODELS = ("encoder", "sparse_encoder", "model")
 _PROMPT_FILES = (".toml", ".json")
 

@@ -38,11 +38,15 @@ class Address:
     """Of the server, http or https; empty in local mode."""
     folder: Path | None = None
     """Of the local mode."""
-    port: int = REST_PORT
     grpc: bool = False
+    grpc_port: int = REST_PORT + 1
+    compress: bool = False
+    """Whether answers may come compressed."""
     headers: dict[str, str] = field(default_factory=dict, repr=False)
     """With the key or token in them."""
     ca_certs: Path | None = None
+    client_cert: Path | None = None
+    client_key: Path | None = None
 
     @classmethod
     def parse(
@@ -54,12 +58,18 @@ class Address:
         api_key: str | None = None,
         bearer_token: str | None = None,
         ca_certs: Path | None = None,
+        client_cert: Path | None = None,
+        client_key: Path | None = None,
         grpc: bool = False,
+        grpc_port: int | None = None,
+        compress: bool | None = None,
     ) -> Self:
         """Read `qdrant://host:6333/collection`, `qdrant+https://…` or `qdrant+local:///folder/collection`.
 
-        Qdrant has keys and no users: what stands before the @ of a URL is the key. Raises
-        ConfigError, which never repeats a secret.
+        Qdrant has keys and no users: what stands before the @ of a URL is the key. Where not said,
+        gRPC is at the port after that of the URL, and answers come compressed from hosts that are
+        not nearby, where packing takes longer than sending. Raises ConfigError, which never repeats
+        a secret.
         """
         scheme, _, rest = url.partition("://")
         if scheme == LOCAL and rest.startswith("/"):
@@ -88,10 +98,13 @@ class Address:
             read.path[-1],
             str(replace(read.public, hosts=(host,))),
             str(Url(_SCHEMES[read.scheme], (host,), read.path[:-1])),
-            port=host.port or REST_PORT,
             grpc=grpc,
+            grpc_port=grpc_port or (host.port or REST_PORT) + 1,
+            compress=not host.nearby if compress is None else compress,
             headers=headers,
             ca_certs=ca_certs and Path(ca_certs),
+            client_cert=client_cert and Path(client_cert),
+            client_key=client_key and Path(client_key),
         )
 
     def open(self, *, timeout_s: float) -> QdrantClient:
@@ -111,20 +124,38 @@ class Address:
             raise IndexNotFoundError(f"there are no collections of Qdrant in {self.folder}")
 
     def _options(self, timeout_s: float) -> dict[str, Any]:
+        headers = dict(self.headers)
+        channel: dict[str, Any] = {}
+        if not self.compress and self.grpc:
+            channel["grpc.compression_enabled_algorithms_bitset"] = 1  # none but the identity
+        elif not self.compress:
+            headers["accept-encoding"] = "identity"
         options: dict[str, Any] = {
             "url": self.url,
-            "headers": dict(self.headers),
+            "headers": headers,
             "timeout": math.ceil(timeout_s),
             "check_compatibility": False,  # features are gated by the server's version instead
             "prefer_grpc": self.grpc,
+            "grpc_port": self.grpc_port,
+            "grpc_options": channel,
         }
-        if self.grpc:
-            options["grpc_port"] = self.port + 1
-        if self.ca_certs is not None:
-            try:
-                options["verify"] = ssl.create_default_context(cafile=str(self.ca_certs))
-                if self.grpc:
-                    options["grpc_options"] = {"root_certificates": self.ca_certs.read_bytes()}
-            except (OSError, ssl.SSLError) as exc:
-                raise ConfigError(f"cannot read certificates from {self.ca_certs}: {exc}") from exc
+        if self.ca_certs is not None or self.client_cert is not None:
+            options["verify"] = self._tls(channel)
         return options
+
+    def _tls(self, channel: dict[str, Any]) -> ssl.SSLContext:
+        """Read the certificates, for REST and into the options of a channel."""
+        files = {
+            "root_certificates": self.ca_certs,
+            "certificate_chain": self.client_cert,
+            "private_key": self.client_key or self.client_cert,
+        }
+        try:
+            context = ssl.create_default_context(cafile=self.ca_certs)
+            if self.client_cert is not None:
+                context.load_cert_chain(self.client_cert, self.client_key)
+            channel |= {name: file.read_bytes() for name, file in files.items() if file}
+        except (OSError, ssl.SSLError) as exc:
+            named = ", ".join(str(file) for file in dict.fromkeys(files.values()) if file)
+            raise ConfigError(f"cannot read certificates from {named}: {exc}") from exc
+        return context

@@ -77,8 +77,9 @@ class QdrantConnector(TensorStore, VectorSearch):
         client's local mode, `qdrant+local:///folder/collection`.
 
         What is not said is detected. `encoder` is the model that the vectors were made with;
-        recorded ones need none. `access` is `api_key` (also as `username` or `password`),
-        `bearer_token`, `ca_certs` and `grpc`, which is then at the port after that of the URL.
+        recorded ones need none. `access` is what `Address.parse` takes: `api_key` (also as
+        `username` or `password`), `bearer_token`, `ca_certs`, `client_cert`, `client_key`, `grpc`,
+        `grpc_port` and `compress`.
         `client` is an open one in local mode, which stays open. Raises IndexNotFoundError,
         SchemaError where what is there is ambiguous, and UnsupportedServerError.
         """
@@ -338,7 +339,8 @@ def _open(
     *,
     new: bool,
 ) -> tuple[Server, str]:
-    known = {"username", "password", "api_key", "bearer_token", "ca_certs", "grpc"}
+    known = {"username", "password", "api_key", "bearer_token", "ca_certs", "client_cert"}
+    known |= {"client_key", "grpc", "grpc_port", "compress"}
     if unknown := access.keys() - known:
         raise ConfigError(f"a Qdrant index takes no {', '.join(sorted(unknown))}")
     address = Address.parse(url, **access)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -48,6 +49,8 @@ class Stub:
         self.strict: dict[str, Any] = {}
         self.quantization: dict[str, Any] | None = None
         self.seen: list[tuple[str, str, Any]] = []
+        self.encodings: list[str] = []
+        """What each request says that its answer may be compressed by."""
         self.faults: list[Fault] = []
         self.delay_s = 0.0
         self.indexes: dict[str, str] = {}
@@ -211,7 +214,7 @@ class Stub:
 
 
 @contextmanager
-def serving(stub: Stub) -> Iterator[Stub]:
+def serving(stub: Stub, *, tls: ssl.SSLContext | None = None) -> Iterator[Stub]:
     """Serve on a free port of this machine."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -235,6 +238,7 @@ def serving(stub: Stub) -> Iterator[Stub]:
 
         def result(self, path: str, body: bytes) -> tuple[int, bytes, dict[str, str]]:
             stub.seen.append((self.command, path, json.loads(body) if body else None))
+            stub.encodings.append(self.headers.get("accept-encoding", ""))
             if stub.api_key is not None and self.headers.get("api-key") != stub.api_key:
                 return 401, b"Must provide an API key or an Authorization bearer token", {}
             if stub.faults:
@@ -259,7 +263,10 @@ def serving(stub: Stub) -> Iterator[Stub]:
             """Say nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    stub.url = f"qdrant://127.0.0.1:{server.server_address[1]}/docs"
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    scheme = "qdrant" if tls is None else "qdrant+https"
+    stub.url = f"{scheme}://127.0.0.1:{server.server_address[1]}/docs"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

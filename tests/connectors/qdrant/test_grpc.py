@@ -194,3 +194,11 @@ def test_what_grpc_says_arrives_as_our_errors(service: Service) -> None:
 def test_a_server_that_is_not_there_is_said_to_be_so() -> None:
     with pytest.raises(ConnectionFailedError, match=r"qdrant://127\.0\.0\.1:8/docs"):
         QdrantConnector.connect("qdrant://127.0.0.1:8/docs", grpc=True)
+
+
+def test_a_port_of_its_own_is_taken(service: Service) -> None:
+    port = int(service.url.rsplit(":")[-1].split("/")[0]) + 1
+    with QdrantConnector.connect(
+        "qdrant://127.0.0.1:9/docs", grpc=True, grpc_port=port, encoder=ENCODER
+    ) as connector:
+        assert connector.count() == 0
