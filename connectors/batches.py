@@ -1,10 +1,11 @@
-"""A stream of documents, cut into what is encoded and written at once.
+"""A stream of documents, cut into what is encoded, written and reported at once.
 
 Knows nothing of any backend.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
@@ -13,20 +14,30 @@ from retrieve_rerank.types import Document
 
 BATCH_DOCUMENTS = 256  # encoded together: enough to sort by length, few enough to hold in memory
 BATCH_CHARACTERS = 500_000
+BATCH_S = 4.0  # that one may take: what is not reported yet is lost by an interruption
+
+_FIRST_BATCH, _SMALLEST_BATCH = 32, 4
 
 SAMPLE_DOCUMENTS = 1000  # that tell language and average length
 SAMPLE_CHARACTERS = 10_000_000
 
 
 def batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
-    """Cut a stream into lists, short ones where texts are long."""
+    """Cut a stream into lists, short ones where texts are long or the machine is slow."""
+    size = _FIRST_BATCH
     batch: list[Document] = []
     characters = 0
     for document in documents:
         batch.append(document)
         characters += len(document.text)
-        if len(batch) == BATCH_DOCUMENTS or characters >= BATCH_CHARACTERS:
+        if len(batch) >= size or characters >= BATCH_CHARACTERS:
+            began = time.monotonic()
             yield batch
+            took_s = time.monotonic() - began  # by whoever wrote it
+            if took_s > BATCH_S:
+                size = max(_SMALLEST_BATCH, size // 2)
+            elif took_s < BATCH_S / 2:
+                size = min(BATCH_DOCUMENTS, 2 * size)
             batch, characters = [], 0
     if batch:
         yield batch

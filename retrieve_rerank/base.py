@@ -60,6 +60,10 @@ class IndexReport:
     """Documents that the index already held with the same content."""
     truncated: int = 0
     """Documents of which the encoder read only the beginning."""
+    superseded: int = 0
+    """What was deleted because its document is now whole, shorter, or cut otherwise."""
+    notes: Sequence[str] = ()
+    """What was not taken over as it was given, a sentence each."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from itertools import chain, islice
 
 import click
 
+from retrieve_rerank.cli.absent import deal_with_absent
 from retrieve_rerank.cli.index_summary import Summary, source_lines
 from retrieve_rerank.cli.new_index import NO_ENCODER, delete, open_or_make
 from retrieve_rerank.cli.options import json_option, setting
@@ -14,10 +15,11 @@ from retrieve_rerank.cli.progress import Flow, show_progress, show_wait
 from retrieve_rerank.cli.results import write_json
 from retrieve_rerank.connectors.embedded import EmbeddedConnector
 from retrieve_rerank.errors import InputError, RetrieveRerankError
+from retrieve_rerank.indexing import index_cut
 from retrieve_rerank.models.loading import DEFAULT_ENCODER
 from retrieve_rerank.settings import load_settings
 from retrieve_rerank.sources.corpus import FORMATS, Corpus, until_broken
-from retrieve_rerank.sources.passages import split_passages
+from retrieve_rerank.sources.passages import Cut
 from retrieve_rerank.sources.records import Fields
 
 SAMPLE = 1000
@@ -52,6 +54,11 @@ SAMPLE = 1000
 )
 @click.option("--recreate", is_flag=True, help="Delete the index first, if there is one.")
 @click.option(
+    "--prune",
+    is_flag=True,
+    help="Delete what the index holds and the sources do not, once all of them are read.",
+)
+@click.option(
     "--skip-bad", is_flag=True, help="Exit with 0 even if records had to be left out as unusable."
 )
 @json_option
@@ -65,6 +72,7 @@ def command(
     title_field: str | None,
     passages: int | None,
     recreate: bool,
+    prune: bool,
     skip_bad: bool,
     as_json: bool,
 ) -> None:
@@ -75,17 +83,19 @@ def command(
     become metadata, by which `rr search --filter` selects.
 
     Documents that the index already holds are passed over: stopped and run again, the command
-    goes on where it was. Those that the sources no longer have stay; --recreate starts anew. In
-    CSV and TSV every value is text; JSON lines keep numbers, which ranges need. Records that
-    cannot be used are left out and reported, and the exit code is 1 unless --skip-bad is given.
+    goes on where it was. With --passages, passages that a document no longer has are deleted.
+    Documents that the sources no longer have stay, and are named; --prune deletes them, unless a
+    source could not be read whole, and --recreate starts anew. In CSV and TSV every value is text;
+    JSON lines keep numbers, which ranges need. Records that cannot be used are left out and
+    reported, and the exit code is 1 unless --skip-bad is given.
     """
     settings = load_settings(index=index)
     if settings.index is None:
         raise click.UsageError("name the index to make or to add to: --index NAME")
     corpus = Corpus(sources, format=format, fields=Fields(id_field, text_field, title_field))
     broken: list[InputError] = []
-    whole = until_broken(corpus, broken)
-    flow = Flow(whole if passages is None else split_passages(whole, words=passages), corpus)
+    cut = Cut(until_broken(corpus, broken), words=passages)
+    flow = Flow(cut, corpus)
     documents = iter(flow)
     sample = list(islice(documents, SAMPLE))
     if not sample:
@@ -99,21 +109,26 @@ def command(
     try:
         with open_or_make(settings, encoder=encoder, sample=sample) as connector:
             with show_progress(flow.share, doing="indexing", quiet=as_json) as advance:
-                report = connector.index(chain(sample, documents), on_progress=advance)
+                parts = chain(sample, documents)
+                report = index_cut(connector, cut, parts, on_progress=advance)
+            absent = deal_with_absent(
+                connector, corpus, cut, whole=not broken, asked_to_prune=prune
+            )
             if isinstance(connector, EmbeddedConnector) and connector.needs_optimizing():
                 with show_wait("making the graph for fast search", quiet=as_json):
                     connector.optimize()
             summary = Summary(
-                report, corpus, connector.schema(), seconds=time.monotonic() - started
+                report, corpus, absent, connector.schema(), seconds=time.monotonic() - started
             )
     except KeyboardInterrupt:
-        click.echo("\nWhat is indexed is kept; the same command goes on from there.", err=True)
+        kept = f"{cut.written:,} documents of the sources are in the index and stay there"
+        click.echo(f"\n{kept}; the same command goes on from there.", err=True)
         raise
     if as_json:
         write_json(summary.as_json())
     else:
         click.echo(summary.text())
-    for line in source_lines(corpus):
+    for line in (*summary.notes(), *source_lines(corpus)):
         click.echo(line, err=True)
     if broken:
         raise InputError(f"{broken[0]}. What stands before is indexed") from broken[0]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from retrieve_rerank.base import IndexReport, IndexSchema
+from retrieve_rerank.cli.absent import Absent
 from retrieve_rerank.sources.corpus import Corpus
 from retrieve_rerank.sources.folders import TEXT_SUFFIXES, kinds
 
@@ -22,6 +23,7 @@ class Summary:
 
     report: IndexReport
     corpus: Corpus
+    absent: Absent
     schema: IndexSchema
     seconds: float
 
@@ -48,9 +50,20 @@ class Summary:
                 f"{report.truncated:,} are longer than the encoder reads: their vectors are of the "
                 "beginning only; --passages WORDS splits them"
             )
+        if report.superseded:
+            lines.append(
+                f"{report.superseded:,} deleted that their documents are not cut into any more"
+            )
+        if self.absent.pruned:
+            lines.append(f"{_documents(self.absent.pruned)} deleted that the sources do not have")
         size = f", {self.bytes_per_document:,.0f} bytes each" if self.bytes_per_document else ""
         lines.append(f"{self.schema.location}: {_documents(self.schema.documents)}{size}")
         return "\n".join(lines)
+
+    def notes(self) -> Iterator[str]:
+        """Say what was not taken over as it was given, and what the sources do not have."""
+        yield from (f"Note: {note}" for note in self.report.notes)
+        yield from self.absent.lines()
 
     def as_json(self) -> dict[str, Any]:
         """Say everything."""
@@ -60,6 +73,9 @@ class Summary:
             "indexed": self.report.indexed,
             "unchanged": self.report.unchanged,
             "truncated": self.report.truncated,
+            "superseded": self.report.superseded,
+            "pruned": self.absent.pruned,
+            "absent": self.absent.ids,
             "skipped": dict(self.corpus.skipped),
             "first_skipped": [
                 {"place": place, "reason": str(reason)}
@@ -67,6 +83,7 @@ class Summary:
             ],
             "passed_over": dict(self.corpus.passed_over),
             "noted": dict(self.corpus.noted),
+            "notes": list(self.report.notes),
             "encoder": self.schema.encoder,
             "seconds": round(self.seconds, 3),
             "documents_per_second": round(self.rate, 1),

@@ -28,6 +28,7 @@ SUFFIXES = {
     ".tsv": "tsv",
     **dict.fromkeys(TEXT_SUFFIXES, "text"),
 }
+DUPLICATE = "duplicate id"
 SHOWN = 10
 """How many skipped records a corpus remembers one by one."""
 
@@ -81,6 +82,11 @@ class Corpus:
         """Bytes read so far."""
         return sum(source.position for source in self._sources)
 
+    @property
+    def unread(self) -> int:
+        """Records whose documents are unknown: those left out, except for ids that came before."""
+        return self.skipped.total() - self.skipped[DUPLICATE]
+
     def __iter__(self) -> Iterator[Document]:
         seen: set[str] = set()
         for source in self._sources:
@@ -91,7 +97,7 @@ class Corpus:
                 elif isinstance(record, Reason):
                     self._skip(place, record)
                 elif record.id in seen:
-                    self._skip(place, Reason("duplicate id", shown(record.id)))
+                    self._skip(place, Reason(DUPLICATE, shown(record.id)))
                 else:
                     seen.add(record.id)
                     yield record

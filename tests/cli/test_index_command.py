@@ -84,6 +84,38 @@ def test_long_texts_are_split_into_passages_on_request(rr: Rr, home: Path) -> No
     assert {hit["id"] for hit in found["hits"]} == {"a#0", "a#1"}
 
 
+def test_documents_that_a_folder_no_longer_has_are_named_and_pruned_on_request(
+    rr: Rr, home: Path
+) -> None:
+    for name in ("a.md", "b.md", "c.md", "d.txt"):
+        (home / "notes").mkdir(exist_ok=True)
+        (home / "notes" / name).write_text(f"One two three {name}. " * 20)
+    command = ["index", "notes", "--index", "docs", "--encoder", "none", "--passages", "30"]
+    assert summary(rr(*command, "--json"))["documents"] > 8
+    for name in ("a.md", "b.md"):
+        (home / "notes" / name).unlink()
+    (home / "notes" / "c.md").write_text("One two three.")
+
+    result = rr(*command)
+    assert result.exit_code == 0
+    assert re.search(
+        r"^\d+ deleted that their documents are not cut into any more$", result.stdout, re.M
+    )
+    [note] = result.stderr.splitlines()
+    assert note.startswith(
+        "Note: the index holds 2 documents that these sources do not have: 'a.md'"
+    )
+    assert "the same command with --prune deletes" in note
+    (home / "notes" / "d.txt").write_bytes(b"\xff")
+    result = rr(*command, "--prune", "--skip-bad")
+    assert result.stderr.startswith("Note: nothing was pruned, since the sources could not be read")
+    assert summary(rr(*command, "--json"))["absent"] == []
+    (home / "notes" / "d.txt").unlink()
+    pruned = summary(rr(*command, "--prune", "--json"))
+    assert (pruned["documents"], pruned["absent"]) == (1, [])
+    assert pruned["pruned"] > 6
+
+
 def test_texts_longer_than_the_encoder_reads_are_counted(rr: Rr, home: Path) -> None:
     (home / "a.jsonl").write_text(json.dumps({"id": "a", "text": "word " * 200_000}))
     result = rr("index", "a.jsonl", "--index", "docs")
@@ -273,7 +305,10 @@ def test_ctrl_c_keeps_what_is_indexed_and_the_same_command_goes_on(tmp_path: Pat
         assert process.wait(timeout=30) == 130
         said = process.stderr.read()
     assert "Traceback" not in said
+    kept = re.search(r"([\d,]+) documents of the sources are in the index and stay there", said)
+    assert kept, said
     assert "the same command goes on from there" in said
+    assert len(texts(index_of(tmp_path))) >= int(kept[1].replace(",", ""))
     done = subprocess.run([*command, "--json"], input=lines, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["documents"] == 3000

@@ -13,7 +13,7 @@ from retrieve_rerank.base import Judgment
 from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.evaluation.evaluate import evaluate, evaluate_rankings, latency, stage_names
-from retrieve_rerank.sources.passages import split_passages
+from retrieve_rerank.sources.passages import Cut
 from retrieve_rerank.types import Hit
 
 DOCUMENTS = [
@@ -79,7 +79,7 @@ def test_judged_documents_that_the_index_lacks_stay_relevant_and_are_counted(
 
 
 def test_passages_stand_for_the_document_they_were_split_from() -> None:
-    passages = split_passages([Document("long", "pipe wing. " * 3), *DOCUMENTS], words=2)
+    passages = Cut([Document("long", "pipe wing. " * 3), *DOCUMENTS], words=2)
     retriever = Retriever(MemoryConnector(passages))
     result = evaluate(retriever, QUERIES, {"q1": {"long": 1, "pipe": 0}}, measures=["P@3"])
     ranking = result.stages[0].rankings["q1"]
@@ -89,7 +89,7 @@ def test_passages_stand_for_the_document_they_were_split_from() -> None:
 
 
 def test_judged_passages_are_measured_themselves() -> None:
-    passages = split_passages([Document("long", "pipe wing. " * 3)], words=2)
+    passages = Cut([Document("long", "pipe wing. " * 3)], words=2)
     retriever = Retriever(MemoryConnector(passages))
     result = evaluate(retriever, QUERIES, {"q1": {"long#1": 1}}, measures=["Recall@10"])
     assert sorted(result.stages[0].rankings["q1"]) == ["long", "long#1"]
