@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from retrieve_rerank.addresses import Host, Url
-from retrieve_rerank.connectors.elasticsearch.tls import pinned_context
+from retrieve_rerank.connectors.elasticsearch.tls import pinned_context, trusting_context
 from retrieve_rerank.errors import ConfigError
+from retrieve_rerank.proxies import proxy_for
 
 PORT = 9200
 
@@ -89,16 +90,19 @@ def client_options(
         )
     if ca_certs and fingerprint:
         raise ConfigError("give either ca_certs or fingerprint; each says alone whom to trust")
-    if ca_certs:
-        if not ca_certs.is_file():
-            raise ConfigError(f"ca_certs is {ca_certs}, which is not a file")
-        options["ca_certs"] = str(ca_certs)
+    if ca_certs and not ca_certs.is_file():
+        raise ConfigError(f"ca_certs is {ca_certs}, which is not a file")
     if fingerprint:
         if not address.hosts:
             raise ConfigError("a fingerprint needs a host; a cloud's certificates are public")
+        if proxy := proxy_for(address.hosts[0]):
+            raise ConfigError(
+                f"a fingerprint cannot be looked up through {proxy}; give ca_certs instead"
+            )
         first = Url.parse(address.hosts[0], expected=_EXPECTED).host
         options["ssl_context"] = pinned_context(first.name, first.port or PORT, fingerprint)
-        options["ssl_assert_fingerprint"] = fingerprint
+    elif encrypted:
+        options["ssl_context"] = trusting_context(ca_certs)
     return options
 
 

@@ -1,4 +1,4 @@
-"""Trust in one certificate, known by its fingerprint.
+"""Whom to trust: an authority, or one certificate, known by its fingerprint.
 
 Knows nothing of Elasticsearch.
 """
@@ -9,10 +9,26 @@ import hashlib
 import re
 import socket
 import ssl
+from pathlib import Path
+
+import httpx
 
 from retrieve_rerank.errors import ConfigError, ConnectionFailedError
 
 _TIMEOUT_S = 10.0
+
+
+def trusting_context(ca_certs: Path | None) -> ssl.SSLContext:
+    """Make a context that trusts the authorities in a file; None takes the usual public ones.
+
+    Raises ConfigError where the file cannot be read.
+    """
+    if ca_certs is None:
+        return httpx.create_ssl_context()
+    try:
+        return ssl.create_default_context(cafile=ca_certs)
+    except (OSError, ssl.SSLError) as exc:
+        raise ConfigError(f"cannot read certificates from {ca_certs}: {exc}") from exc
 
 
 def pinned_context(host: str, port: int, fingerprint: str) -> ssl.SSLContext:

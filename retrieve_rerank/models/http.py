@@ -12,6 +12,7 @@ import weakref
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any
 
 import httpx
@@ -22,6 +23,8 @@ from retrieve_rerank.addresses import Url, redacted, without_credentials
 from retrieve_rerank.errors import ConfigError, ModelError, RequestError
 from retrieve_rerank.models.background import clean_up, wait_for
 from retrieve_rerank.per_loop import PerLoop
+from retrieve_rerank.proxies import through
+from retrieve_rerank.transports import async_transport
 
 Request = tuple[str, Mapping[str, Any] | None]
 """Path and body; without a body it is a GET."""
@@ -73,14 +76,18 @@ class JsonServer:
         self._url_variable = url_variable
         self._timeout_s = timeout_s
         self._secrets = _secrets(base, key)
+        self._through = _through(self.url)
         options: dict[str, Any] = {
             "auth": (base.username or "", base.password or "") if _has_user(base) else None,
             "headers": {"Authorization": f"Bearer {key}"} if key else None,
             # httpx bounds each read and write, which a server that drips never exceeds.
             "timeout": httpx.Timeout(None, connect=_CONNECT_S),
-            "limits": _UNLIMITED,
         }
-        self._clients = PerLoop(lambda: httpx.AsyncClient(**options), httpx.AsyncClient.aclose)
+        make_transport = partial(async_transport, self.url, limits=_UNLIMITED)
+        self._clients = PerLoop(
+            lambda: httpx.AsyncClient(**options, transport=make_transport()),
+            httpx.AsyncClient.aclose,
+        )
         # At the end of the process connections close by themselves.
         weakref.finalize(self, clean_up, self._clients.aclose).atexit = False
 
@@ -141,12 +148,14 @@ class JsonServer:
             return RequestError(f"{self._name} answers with more than {MAX_ANSWER_BYTES} bytes")
         if isinstance(exc, (httpx.ConnectTimeout, httpx.NetworkError, httpx.RemoteProtocolError)):
             return _UnavailableError(
-                f"{self._name} cannot be reached at {url} ({self._clean(exc)}); is the server"
-                f" running, and {self._url_variable or 'the URL'} right?"
+                f"{self._name} cannot be reached at {url}{self._through} ({self._clean(exc)});"
+                f" is the server running, and {self._url_variable or 'the URL'} right?"
             )
         if isinstance(exc, TimeoutError):
-            return ModelError(f"{self._name} gave no answer within {self._timeout_s:g} s")
-        return ModelError(f"asking {self._name} at {url} failed: {self._clean(exc)}")
+            return ModelError(
+                f"{self._name} gave no answer{self._through} within {self._timeout_s:g} s"
+            )
+        return ModelError(f"asking {self._name} at {url}{self._through} failed: {self._clean(exc)}")
 
     def _read(self, response: httpx.Response, content: bytes) -> Any:
         if response.status_code != 200:
@@ -155,13 +164,14 @@ class JsonServer:
             return json.loads(content)
         except (ValueError, RecursionError) as exc:
             raise RequestError(
-                f"{self._name} answered something else than JSON at {response.url}; check the URL"
+                f"{self._name} answered something else than JSON at {response.url}"
+                f"{self._through}; check the URL"
             ) from exc
 
     def _refusal(self, response: httpx.Response, content: bytes) -> ModelError:
         status = response.status_code
         said = self._clean(_words(content))
-        message = f"{self._name} at {response.url} answered {status}: {said}"
+        message = f"{self._name} at {response.url}{self._through} answered {status}: {said}"
         if status in (401, 403):
             return ModelError(f"{message}; set {self._key_variable} to a key that it accepts")
         if status == 404:
@@ -179,6 +189,13 @@ class JsonServer:
         for secret in self._secrets:
             text = text.replace(secret, "***")
         return " ".join(text.split())[:_ERROR_LENGTH]
+
+
+def _through(url: str) -> str:
+    try:
+        return through(url)
+    except ConfigError as exc:
+        raise ModelError(str(exc)) from exc
 
 
 def read_url(url: str, *, where: str) -> Url:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -64,13 +65,15 @@ def test_a_url_that_cannot_be_used_is_an_error_without_secrets(url: str) -> None
 def test_credentials_are_worded_as_the_client_takes_them(
     options: dict[str, Any], expected: dict[str, Any]
 ) -> None:
-    assert client_options(HERE, **options) == {"hosts": ["https://here:9200"], **expected}
+    found = dict(client_options(HERE, **options))
+    assert found.pop("ssl_context").verify_mode == ssl.CERT_REQUIRED
+    assert found == {"hosts": ["https://here:9200"], **expected}
 
 
 def test_a_cloud_id_stands_in_for_the_host() -> None:
-    assert client_options(Address.parse("elasticsearch:///docs"), cloud_id="c:aGVsbG8=") == {
-        "cloud_id": "c:aGVsbG8="
-    }
+    found = client_options(Address.parse("elasticsearch:///docs"), cloud_id="c:aGVsbG8=")
+    assert found["cloud_id"] == "c:aGVsbG8="
+    assert "hosts" not in found
 
 
 @pytest.mark.parametrize(

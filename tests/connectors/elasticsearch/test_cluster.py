@@ -67,6 +67,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(answer.status)
         self.send_header("Content-Type", "text/html" if html else "application/json")
         self.send_header("Content-Length", str(len(data)))
+        if "x-opaque-id" in headers:  # as the server does
+            self.send_header("X-Opaque-Id", headers["x-opaque-id"])
         for name, value in answer.headers.items():
             self.send_header(name, value)
         self.end_headers()

@@ -1,0 +1,105 @@
+"""How requests reach a node of the server: as the client's own nodes send them, but through the
+environment's proxy, sync as async, and so that no answer to another request is taken.
+
+Knows nothing of what is asked.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import httpx
+import urllib3
+from elastic_transport import (
+    ConnectionError,
+    HttpHeaders,
+    HttpxAsyncHttpNode,
+    NodeConfig,
+    Urllib3HttpNode,
+)
+from elastic_transport.client_utils import DEFAULT, DefaultType
+
+from retrieve_rerank.proxies import Proxy, proxy_for
+from retrieve_rerank.transports import NOT_THE_ANSWER, async_transport, is_of_another, new_id
+
+OPAQUE_ID = "X-Opaque-Id"
+"""Header that the server sends back."""
+
+
+class SyncNode(Urllib3HttpNode):
+    """A node that threads ask."""
+
+    def __init__(self, config: NodeConfig) -> None:
+        super().__init__(config)
+        self.pool = _pool(config, self.base_url)
+
+    def perform_request(
+        self,
+        method: str,
+        target: str,
+        body: bytes | None = None,
+        headers: HttpHeaders | None = None,
+        request_timeout: DefaultType | float | None = DEFAULT,
+    ) -> Any:
+        """Send a request; an answer to another one closes all idle connections."""
+        id_ = new_id()
+        headers = HttpHeaders({**(headers or {}), OPAQUE_ID: id_})
+        answer = super().perform_request(method, target, body, headers, request_timeout)
+        if is_of_another(id_, answer.meta.headers.get(OPAQUE_ID)):
+            suspect, self.pool = self.pool, _pool(self.config, self.base_url)
+            suspect.close()
+            raise ConnectionError(NOT_THE_ANSWER)
+        return answer
+
+
+class AsyncNode(HttpxAsyncHttpNode):
+    """A node that an event loop asks."""
+
+    def __init__(self, config: NodeConfig) -> None:
+        super().__init__(config)
+        limits = httpx.Limits(max_connections=config.connections_per_node)
+        self.client = httpx.AsyncClient(
+            base_url=self.base_url,
+            timeout=config.request_timeout,
+            transport=async_transport(
+                self.base_url, header=OPAQUE_ID, limits=limits, verify=config.ssl_context or False
+            ),
+        )
+
+
+def _pool(config: NodeConfig, url: str) -> Any:
+    """Make the connections to a node: those of the client's own, or such as go through a proxy."""
+    options: dict[str, Any] = {
+        "timeout": urllib3.Timeout(total=config.request_timeout),
+        "maxsize": config.connections_per_node,
+        "block": True,
+    }
+    context = config.ssl_context
+    if context is not None:
+        # A context that compares no names trusts one certificate alone.
+        compared = None if context.check_hostname else False
+        options |= {"ssl_context": context, "cert_reqs": "CERT_REQUIRED"}
+        options |= {"assert_hostname": compared}
+    if proxy := proxy_for(url):
+        return _ProxyPool(url, proxy, options)
+    kind = urllib3.HTTPConnectionPool if context is None else urllib3.HTTPSConnectionPool
+    return kind(config.host, config.port, **options)
+
+
+class _ProxyPool:
+    """What a node needs of a pool, through a proxy."""
+
+    def __init__(self, url: str, proxy: Proxy, options: dict[str, Any]) -> None:
+        parts = urlsplit(url)
+        self._root = f"{parts.scheme}://{parts.netloc}"
+        user = urlsplit(proxy.url)
+        secret = f"{unquote(user.username)}:{unquote(user.password or '')}" if user.username else ""
+        headers = urllib3.make_headers(proxy_basic_auth=secret) if secret else None
+        self._manager = urllib3.ProxyManager(proxy.url, proxy_headers=headers, **options)
+
+    def urlopen(self, method: str, target: str, **options: Any) -> urllib3.BaseHTTPResponse:
+        return self._manager.urlopen(method, f"{self._root}{target}", redirect=False, **options)
+
+    def close(self) -> None:
+        self._manager.clear()
