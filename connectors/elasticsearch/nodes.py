@@ -21,7 +21,7 @@ from elastic_transport import (
 from elastic_transport.client_utils import DEFAULT, DefaultType
 
 from retrieve_rerank.proxies import Proxy, proxy_for
-from retrieve_rerank.transports import NOT_THE_ANSWER, async_transport, is_of_another, new_id
+from retrieve_rerank.transports import HEAD, NOT_THE_ANSWER, async_transport, is_of_another, new_id
 
 OPAQUE_ID = "X-Opaque-Id"
 """Header that the server sends back."""
@@ -46,7 +46,8 @@ class SyncNode(Urllib3HttpNode):
         id_ = new_id()
         headers = HttpHeaders({**(headers or {}), OPAQUE_ID: id_})
         answer = super().perform_request(method, target, body, headers, request_timeout)
-        if is_of_another(id_, answer.meta.headers.get(OPAQUE_ID)):
+        another = is_of_another(id_, answer.meta.headers.get(OPAQUE_ID))
+        if another or answer.body.startswith(HEAD):
             suspect, self.pool = self.pool, _pool(self.config, self.base_url)
             suspect.close()
             raise ConnectionError(NOT_THE_ANSWER)

@@ -8,14 +8,18 @@ from __future__ import annotations
 import logging
 import math
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
+import httpx
 from qdrant_client import AsyncQdrantClient, QdrantClient
 
 from retrieve_rerank.addresses import Host, Url
 from retrieve_rerank.errors import ConfigError, IndexNotFoundError
+from retrieve_rerank.proxies import proxy_for
+from retrieve_rerank.transports import async_transport, sync_transport
 
 logger = logging.getLogger(__name__)
 
@@ -112,18 +116,18 @@ class Address:
         if self.folder is not None:
             # Several threads take turns, which SQLite would not believe.
             return QdrantClient(path=str(self.folder), force_disable_check_same_thread=True)
-        return QdrantClient(**self._options(timeout_s))
+        return QdrantClient(**self._options(timeout_s, sync_transport))
 
     def open_async(self, *, timeout_s: float) -> AsyncQdrantClient:
         """Make an async client of a server."""
-        return AsyncQdrantClient(**self._options(timeout_s))
+        return AsyncQdrantClient(**self._options(timeout_s, async_transport))
 
     def require_folder(self) -> None:
         """Raise IndexNotFoundError unless the folder is one of local mode: opening makes one."""
         if self.folder is not None and not (self.folder / "meta.json").is_file():
             raise IndexNotFoundError(f"there are no collections of Qdrant in {self.folder}")
 
-    def _options(self, timeout_s: float) -> dict[str, Any]:
+    def _options(self, timeout_s: float, transport: Callable[..., Any]) -> dict[str, Any]:
         headers = dict(self.headers)
         channel: dict[str, Any] = {}
         if not self.compress and self.grpc:
@@ -139,8 +143,16 @@ class Address:
             "grpc_port": self.grpc_port,
             "grpc_options": channel,
         }
+        trusted: ssl.SSLContext | bool = True
         if self.ca_certs is not None or self.client_cert is not None:
-            options["verify"] = self._tls(channel)
+            trusted = self._tls(channel)
+        # Left to itself, gRPC reads the environment by rules of its own.
+        proxy = proxy_for(self.url)
+        channel |= {"grpc.http_proxy": proxy.url} if proxy else {"grpc.enable_http_proxy": 0}
+        # As the client does, which has seen delays where connections of this machine are kept.
+        kept = 0 if Url.parse(self.url, expected="").host.name in ("localhost", "127.0.0.1") else 20
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=kept)
+        options["transport"] = transport(self.url, limits=limits, verify=trusted)
         return options
 
     def _tls(self, channel: dict[str, Any]) -> ssl.SSLContext:

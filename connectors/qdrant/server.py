@@ -28,6 +28,7 @@ from retrieve_rerank.errors import (
     RetrieveRerankError,
 )
 from retrieve_rerank.per_loop import PerLoop
+from retrieve_rerank.proxies import through
 
 T = TypeVar("T")
 
@@ -104,6 +105,7 @@ class Server:
         self.max_timeout_s = math.inf
         """What the server's strict mode allows."""
         self._address = address
+        self._reached = self.location if self.local else f"{self.location}{through(address.url)}"
         self._timeout_s = timeout_s or TIMEOUT_S
         self._write_timeout_s = max(WRITE_TIMEOUT_S, self._timeout_s)
         self._turn = threading.RLock()  # local mode does not bear two threads at once
@@ -225,7 +227,7 @@ class Server:
         except TimeoutError as exc:  # of the event loop: this library's own are among the above
             raise DeadlineExceededError(f"{self.location} gave no answer in time") from exc
         except Exception as exc:
-            error = translated(exc, self.location)
+            error = translated(exc, self._reached)
             if error is None:
                 raise
             raise error from exc

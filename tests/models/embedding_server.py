@@ -52,6 +52,7 @@ def serve(documented: Callable[[str, Any], Reply] | None = None) -> Iterator[Emb
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # head and body leave at once, as from most servers
 
         def do_GET(self) -> None:
             self.reply(None)
