@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from retrieve_rerank.cli.terminal import fitted
+from retrieve_rerank.cli.terminal import fitted, printable, say
 from retrieve_rerank.errors import MissingExtraError, RetrieveRerankError
 
 STOPPED = 128 + 2
@@ -87,6 +87,7 @@ class LazyGroup(click.Group):
 
 def _fitted(message: str) -> str:
     """Break an error into lines that fit, where a person reads it."""
+    message = printable(message, lines=True)
     return fitted(message, begins=len("Error: ")) if sys.stderr.isatty() else message
 
 
@@ -116,5 +117,5 @@ def run() -> None:
         raise
     except OSError as exc:  # the disk that standard output goes to is full, above all
         where = f"{exc.filename}: " if exc.filename else ""
-        click.echo(f"Error: {where}{exc.strerror or exc}", err=True)
+        say(f"Error: {where}{exc.strerror or exc}")
         os._exit(1)  # without another attempt to write what is left

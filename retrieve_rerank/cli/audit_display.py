@@ -5,10 +5,10 @@ Knows nothing of where an audit came from.
 
 from __future__ import annotations
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from retrieve_rerank.cli.console import Console
 from retrieve_rerank.evaluation.audit import Audit
 from retrieve_rerank.evaluation.audit_findings import advice, findings, knob_value, unmeasured
 from retrieve_rerank.evaluation.relevance import Relevance

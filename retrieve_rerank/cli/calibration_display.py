@@ -5,9 +5,9 @@ Knows nothing of how it was fitted.
 
 from __future__ import annotations
 
-from rich.console import Console
 from rich.table import Table
 
+from retrieve_rerank.cli.console import Console
 from retrieve_rerank.evaluation.calibrating import CalibrationReport, Reliability
 
 _BAR = 30  # columns of a bar that stands for all documents, where there is room
@@ -17,7 +17,7 @@ _MARK = "│"
 
 def print_report(report: CalibrationReport) -> None:
     """Print what the calibration does to the queries that it was not fitted on."""
-    console = Console(highlight=False)
+    console = Console()
     (fitted, held_out), (first, second) = report.queries, report.documents
     console.print(
         f"Fitted on {first:,} documents of {fitted:,} queries ({report.relevant[0]:,} relevant);"

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import click
-from rich.console import Console
 
+from retrieve_rerank.cli.console import Console
 from retrieve_rerank.cli.demo_display import before_and_after, quality, timed
 from retrieve_rerank.cli.progress import Flow, show_progress
 from retrieve_rerank.connectors.embedded import EmbeddedConnector
@@ -45,7 +45,7 @@ def command(query: str) -> None:
     1,069 passages of websites' privacy policies with judged questions (PolicyQA). The index stays
     under the name "demo".
     """
-    console = Console(highlight=False)
+    console = Console()
     folder = load_settings().data_dir / "indexes" / "demo"
     with timed(console, "indexed"), _open_or_make(folder) as connector:
         corpus = Corpus([str(EXAMPLE)])

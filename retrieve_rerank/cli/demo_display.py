@@ -9,12 +9,13 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from retrieve_rerank.cli.display import movement, printable
+from retrieve_rerank.cli.console import Console
+from retrieve_rerank.cli.display import movement
 from retrieve_rerank.cli.snippets import snippet
+from retrieve_rerank.cli.terminal import printable
 from retrieve_rerank.evaluation.evaluate import Evaluation, latency
 from retrieve_rerank.types import Hit, SearchResult
 

@@ -5,23 +5,21 @@ Knows nothing of where a result came from.
 
 from __future__ import annotations
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from retrieve_rerank.cli.console import Console
 from retrieve_rerank.cli.results import stage_hits
 from retrieve_rerank.cli.snippets import snippet
-from retrieve_rerank.template import readable
+from retrieve_rerank.cli.terminal import printable
 from retrieve_rerank.types import Hit, SearchResult
 
 SNIPPET_CHARACTERS = 240
 
-_CONTROLS = {code: " " for code in (*range(0x20), *range(0x7F, 0xA0))}
-
 
 def print_result(result: SearchResult, *, language: str, explain: bool = False) -> None:
     """Print the hits, each with how far reranking moved it, and with `explain` the stages."""
-    console = Console(highlight=False)
+    console = Console()
     if not result.hits:
         console.print("Nothing found.")
     else:
@@ -86,8 +84,3 @@ def _path(hit: Hit, stages: dict[str, Hit]) -> str:
         alone = hit.sources[name].rank if name in hit.sources.keys() - first.keys() else rank
         path.append(f"{name} {rank}" + (f" (alone {alone})" if alone != rank else ""))
     return " → ".join(path)
-
-
-def printable(text: str) -> str:
-    """Leave out control characters, by which a document could command the terminal."""
-    return readable(text).translate(_CONTROLS)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from retrieve_rerank.cli.console import Console
 from retrieve_rerank.evaluation.compare import Comparison
 from retrieve_rerank.evaluation.evaluate import Evaluation, StageEvaluation, latency
 from retrieve_rerank.evaluation.findings import p_value, signed, tone, verdict

@@ -13,6 +13,7 @@ from retrieve_rerank.cli.new_index import NO_ENCODER, delete, open_or_make
 from retrieve_rerank.cli.options import json_option, setting
 from retrieve_rerank.cli.progress import Flow, show_progress, show_wait
 from retrieve_rerank.cli.results import write_json
+from retrieve_rerank.cli.terminal import say, write
 from retrieve_rerank.connectors.embedded import EmbeddedConnector
 from retrieve_rerank.errors import InputError, RetrieveRerankError
 from retrieve_rerank.indexing import index_cut
@@ -100,7 +101,7 @@ def command(
     sample = list(islice(documents, SAMPLE))
     if not sample:
         for line in source_lines(corpus):
-            click.echo(line, err=True)
+            say(line)
         raise broken[0] if broken else InputError("there is no document to index")
     if recreate:
         delete(settings)
@@ -127,9 +128,9 @@ def command(
     if as_json:
         write_json(summary.as_json())
     else:
-        click.echo(summary.text())
+        write(summary.text())
     for line in (*summary.notes(), *source_lines(corpus)):
-        click.echo(line, err=True)
+        say(line)
     if broken:
         raise InputError(f"{broken[0]}. What stands before is indexed") from broken[0]
     if corpus.skipped and not skip_bad:

@@ -13,6 +13,7 @@ import click
 
 from retrieve_rerank.addresses import redacted
 from retrieve_rerank.base import Connector
+from retrieve_rerank.cli.terminal import say
 from retrieve_rerank.config import create_index, locate, open_index
 from retrieve_rerank.connectors.embedded.folder import SCHEME
 from retrieve_rerank.errors import (
@@ -63,7 +64,7 @@ def delete(settings: Settings) -> None:
     except IndexNotFoundError:
         return
     except (IndexCorruptError, IndexMismatchError, ModelError) as exc:
-        click.echo(f"Note: what is deleted could not be opened: {exc}", err=True)
+        say(f"Note: what is deleted could not be opened: {exc}")
     shutil.rmtree(folder)
 
 

@@ -6,7 +6,8 @@ Knows nothing of terminals.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -14,6 +15,9 @@ import click
 from retrieve_rerank.stage import Stage
 from retrieve_rerank.template import readable
 from retrieve_rerank.types import Hit, SearchResult, StageReport
+
+# Which JSON leaves as they are, and terminals obey.
+_ESCAPED = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}
 
 
 def result_as_json(result: SearchResult, *, stages: Sequence[Stage] = ()) -> dict[str, Any]:
@@ -47,8 +51,21 @@ def stage_hits(result: SearchResult) -> dict[str, dict[str, Hit]]:
 
 
 def write_json(value: Any) -> None:
-    """Write one line to stdout, in UTF-8 whatever is in it."""
-    click.echo(readable(json.dumps(value, ensure_ascii=False, default=str)))
+    """Write one line to stdout, in UTF-8 whatever is in it; NaN and infinities, which JSON lacks,
+    are null."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, default=str, allow_nan=False)
+    except ValueError:
+        text = json.dumps(_finite(value), ensure_ascii=False, default=str, allow_nan=False)
+    click.echo(readable(text).translate(_ESCAPED))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _probabilities(result: SearchResult, stages: Sequence[Stage]) -> dict[str, float]:

@@ -14,7 +14,7 @@ from retrieve_rerank.cli.new_tensors import choose, open_store
 from retrieve_rerank.cli.options import NumberRange, field_options, index_option, json_option
 from retrieve_rerank.cli.progress import share_of, show_progress
 from retrieve_rerank.cli.results import write_json
-from retrieve_rerank.cli.terminal import say, write_rows
+from retrieve_rerank.cli.terminal import say, write, write_rows
 from retrieve_rerank.errors import RetrieveRerankError
 from retrieve_rerank.models.loading import DEFAULT_ENCODER
 from retrieve_rerank.settings import load_settings
@@ -96,7 +96,7 @@ def add(
         write_json({"index": location, **asdict(report), **made})
     else:
         for line in _report_lines(report, seconds):
-            click.echo(line)
+            write(line)
     if report.refused:
         for id_, reason in report.refusals.items():
             say(f"{id_}: {reason}")

@@ -1,5 +1,8 @@
 """Lines that fit the terminal: broken at words where a person reads, whole where a program does.
 
+The one place that makes foreign text harmless: nothing that a document, a server or a file's name
+says can command the terminal.
+
 Knows nothing of what they say. Tables are rich's; loading that takes a tenth of a second.
 """
 
@@ -14,17 +17,36 @@ from typing import TYPE_CHECKING
 
 import click
 
+from retrieve_rerank.template import readable
+
 if TYPE_CHECKING:
-    from rich.console import Console
+    from retrieve_rerank.cli.console import Console
 
 WIDE = 160
 """Columns of a table that goes into a file or a pipe, so that nothing is folded there."""
 
 _LONGEST_TITLE = 22
 
+# Commands of a terminal begin with one of these; white space is among them.
+_CONTROLS = {code: chr(0x2400 + code) for code in range(0x20)}  # their pictures: ␛
+_CONTROLS |= {0x7F: "␡", **dict.fromkeys(range(0x80, 0xA0), "\ufffd")}
+_CONTROLS |= dict.fromkeys(map(ord, "\t\n\v\f\r\x85\u2028\u2029"), " ")
+_CONTROLS_BUT_LINES = {code: shown for code, shown in _CONTROLS.items() if code != ord("\n")}
+
+
+def printable(text: str, *, lines: bool = False) -> str:
+    """Show control characters by pictures of them; with `lines` the ends of lines stay."""
+    return readable(text).translate(_CONTROLS_BUT_LINES if lines else _CONTROLS)
+
+
+def write(text: str) -> None:
+    """Write lines to standard output."""
+    click.echo(printable(text, lines=True))
+
 
 def say(message: str) -> None:
     """Write a message to standard error, for a person there in lines that fit."""
+    message = printable(message, lines=True)
     click.echo(fitted(message) if sys.stderr.isatty() else message, err=True)
 
 
@@ -46,7 +68,7 @@ def fitted(text: str, *, indent: int = 0, begins: int = 0) -> str:
 
 def write_rows(rows: Iterable[tuple[str, object]]) -> None:
     """Write titles with their values to standard output, the values one below the other."""
-    texts = [(title, str(value)) for title, value in rows]
+    texts = [(printable(title), printable(str(value))) for title, value in rows]
     titles = (len(title) for title, _ in texts)
     column = max((each for each in titles if each <= _LONGEST_TITLE), default=0) + 2
     for title, value in texts:
@@ -55,13 +77,14 @@ def write_rows(rows: Iterable[tuple[str, object]]) -> None:
 
 def write_beside(begin: str, text: str, *, indent: int) -> None:
     """Write a text to standard output after what its first line begins with."""
+    begin, text = printable(begin), printable(text)
     text = fitted(text, indent=indent, begins=len(begin)) if sys.stdout.isatty() else text
     click.echo(f"{begin}{text}")
 
 
 def wide_console() -> Console:
     """Make a console for tables of many columns: as wide as the terminal, or WIDE for a file."""
-    from rich.console import Console
+    from retrieve_rerank.cli.console import Console
 
     terminal = sys.stdout.isatty() or "COLUMNS" in os.environ
-    return Console(highlight=False, width=None if terminal else WIDE)
+    return Console(width=None if terminal else WIDE)

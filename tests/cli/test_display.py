@@ -5,8 +5,8 @@ import re
 
 import pytest
 from rich.cells import cell_len
-from rich.console import Console
 
+from retrieve_rerank.cli.console import Console
 from retrieve_rerank.cli.display import hits_table, stages_table
 from retrieve_rerank.cli.results import result_as_json, stage_hits
 from retrieve_rerank.connectors.memory import MemoryConnector

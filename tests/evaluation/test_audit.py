@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rich.cells import cell_len
-from rich.console import Console
 
 from retrieve_rerank import Document
 from retrieve_rerank.base import Knob, Vectors, VectorSearch
 from retrieve_rerank.cli.audit_display import print_audit
+from retrieve_rerank.cli.console import Console
 from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.errors import ConfigError, InputError
 from retrieve_rerank.evaluation.audit import audit, bootstrap
