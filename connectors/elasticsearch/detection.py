@@ -175,7 +175,11 @@ def _text(
         return asked.text
     if known and (known.text in names or known.text in index.fields):
         return known.text
-    within = {each for each in _texts(index) if not chunks or index.fields[each].nested == chunks}
+    within = _texts(index)
+    if chunks:
+        within = {
+            each for each in within & index.fields.keys() if index.fields[each].nested == chunks
+        }
     if statistics:
         analysed = [each for each in statistics if each.name in within]
         return pick_text(analysed or statistics)
@@ -191,8 +195,11 @@ def _text(
 
 
 def _texts(index: Index) -> set[str]:
+    types = {*TEXT_TYPES, "semantic_text"}
+    differing = (each.name for each in index.differing.values() if each.types & types)
     return {
-        each.path for each in index.of_type(*TEXT_TYPES, "semantic_text") if each.variant_of is None
+        *(each.path for each in index.of_type(*types) if each.variant_of is None),
+        *(each for each in differing if each not in index.fields),
     }
 
 

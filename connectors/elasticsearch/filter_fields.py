@@ -13,7 +13,15 @@ from urllib.parse import quote, unquote
 from retrieve_rerank.connectors.dates import MICROSECOND, instant
 from retrieve_rerank.connectors.elasticsearch.filtering import FilterFields
 from retrieve_rerank.connectors.elasticsearch.layout import Layout
-from retrieve_rerank.connectors.elasticsearch.mapping import TEXT_TYPES, VECTOR_TYPES, Field, Index
+from retrieve_rerank.connectors.elasticsearch.mapping import (
+    FLOAT_TYPES,
+    INTEGER_TYPES,
+    KEYWORD_TYPES,
+    TEXT_TYPES,
+    VECTOR_TYPES,
+    Field,
+    Index,
+)
 from retrieve_rerank.connectors.field_types import KEYWORD, MAPPED_DATE, Fields
 from retrieve_rerank.connectors.records import Leaf, type_of
 
@@ -21,10 +29,10 @@ LEAVES = "filters"
 """Field of our own indexes that holds what filters ask for: an object for each type of value."""
 
 _KINDS: Mapping[str, str] = {
-    **dict.fromkeys(("keyword", "constant_keyword", "wildcard", "ip", "version"), KEYWORD),
+    **dict.fromkeys((*KEYWORD_TYPES, "ip", "version"), KEYWORD),
     **dict.fromkeys(("date", "date_nanos"), MAPPED_DATE),
-    **dict.fromkeys(("long", "integer", "short", "byte", "unsigned_long"), "integer"),
-    **dict.fromkeys(("double", "float", "half_float", "scaled_float"), "float"),
+    **dict.fromkeys(INTEGER_TYPES, "integer"),
+    **dict.fromkeys(FLOAT_TYPES, "float"),
     "boolean": "boolean",
 }
 _STRAY_DOT = re.compile(r"^\.|\.$|\.\.")
@@ -92,6 +100,11 @@ def _of_others(index: Index, layout: Layout) -> FilterFields:
             others[each.path.removeprefix(root)] = {each.path: _KINDS[each.type]}
         else:
             refused.setdefault(name, f"is of type {each.type}")
+    for path, difference in index.differing.items():
+        name = difference.name.removeprefix(root)
+        if not difference.types & VECTOR_TYPES:
+            present.setdefault(name, (path,))
+            refused[name] = difference.said
     for each in there.values():
         if each.type == "alias":
             name, target = (p.removeprefix(root) for p in (each.path, each.settings["path"]))

@@ -5,6 +5,7 @@ Knows nothing of what they are for.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -14,6 +15,10 @@ from retrieve_rerank.errors import SchemaError
 
 TEXT_TYPES = frozenset({"text", "match_only_text", "search_as_you_type", "annotated_text"})
 """Types of fields that a `match` query analyses."""
+
+KEYWORD_TYPES = frozenset({"keyword", "constant_keyword", "wildcard"})
+INTEGER_TYPES = frozenset({"long", "integer", "short", "byte", "unsigned_long"})
+FLOAT_TYPES = frozenset({"double", "float", "half_float", "scaled_float"})
 
 VECTOR_TYPES = frozenset({"dense_vector", "sparse_vector", "rank_vectors", "rank_features"})
 
@@ -36,6 +41,18 @@ class Field(NamedTuple):
     """Path of the nearest field of type nested that it is in."""
     variant_of: str | None = None
     """The field whose text it indexes in another way: `title` of `title.keyword`."""
+    indexes: frozenset[str] = frozenset()
+    """Those of the indexes that have it."""
+
+
+class Difference(NamedTuple):
+    """A field that is one thing in one index and another in another."""
+
+    types: frozenset[str]
+    name: str
+    """The field's path, or that of the field whose variant it is."""
+    said: str
+    """`is text in a and keyword in b`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +62,13 @@ class Index:
     indexes: Mapping[str, str]
     """Its concrete indexes, by name: each one's uuid, which no other index ever has."""
     fields: Mapping[str, Field]
+    """Those that are alike in all indexes that have them, by path."""
+    differing: Mapping[str, Difference] = field(default_factory=dict)
+    """All others, by path."""
     runtime: Mapping[str, Field] = field(default_factory=dict)
     """Fields that are computed when they are asked for."""
-    meta: Mapping[str, Any] = field(default_factory=dict)
-    """The mapping's `_meta`."""
+    metas: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Name of a concrete index -> its mapping's `_meta`."""
     templates: frozenset[str] = frozenset()
     """Names of the mapping's dynamic templates."""
     needs_routing: bool = False
@@ -58,12 +78,11 @@ class Index:
     def parse(cls, answer: Mapping[str, Any]) -> Index:
         """Read the answer to GET /name.
 
-        Raises SchemaError where the indexes behind an alias do not fit together, or keep no
-        documents.
+        Raises SchemaError where an index keeps no documents.
         """
-        fields: dict[str, Field] = {}
-        runtime: dict[str, Field] = {}
-        meta: dict[str, Any] = {}
+        declared: dict[str, dict[str, Field]] = {}
+        runtime: dict[str, dict[str, Field]] = {}
+        metas: dict[str, Mapping[str, Any]] = {}
         templates: set[str] = set()
         uuids: dict[str, str] = {}
         needs_routing, window = False, 10_000
@@ -74,23 +93,19 @@ class Index:
                     f"{name} keeps no documents (its mapping disables _source): nothing can be "
                     "read from it to show or to rerank"
                 )
-            for found in _walk(mapping.get("properties", {}), "", None):
-                before = fields.setdefault(found.path, found)
-                if found.type == "dense_vector" and _shape(before) != _shape(found):
-                    raise SchemaError(
-                        f"the indexes {', '.join(sorted(answer))} hold different vectors in "
-                        f"{found.path}; name one of them instead"
-                    )
-            for computed in _runtime(mapping.get("runtime", {})):
-                runtime.setdefault(computed.path, computed)
-            meta = {**mapping.get("_meta", {}), **meta}
+            of_index = _walk(mapping.get("properties", {}), "", None)
+            declared[name] = {found.path: found for found in of_index}
+            runtime[name] = {each.path: each for each in _runtime(mapping.get("runtime", {}))}
+            metas[name] = mapping.get("_meta", {})
             templates.update(*mapping.get("dynamic_templates", ()))
             needs_routing |= bool(mapping.get("_routing", {}).get("required"))
             settings = each.get("settings", {}).get("index", {})
             window = min(window, int(settings.get("max_result_window", window)))
             uuids[name] = str(settings.get("uuid", ""))
-        facts = meta, frozenset(templates), needs_routing, window
-        return cls(uuids, fields, runtime, *facts)
+        fields, differing = _together(declared)
+        computed, differing_too = _together(runtime)
+        facts = metas, frozenset(templates), needs_routing, window
+        return cls(uuids, fields, {**differing, **differing_too}, computed, *facts)
 
     def of_type(self, *types: str) -> list[Field]:
         """List the fields of these types."""
@@ -149,5 +164,57 @@ def _vector(found: Field) -> VectorField:
     )
 
 
-def _shape(found: Field) -> tuple[Any, ...]:
-    return found.type, *(found.settings.get(name) for name in ("dims", "similarity"))
+def _together(
+    declared: Mapping[str, Mapping[str, Field]],
+) -> tuple[dict[str, Field], dict[str, Difference]]:
+    """Take the fields of all indexes as one set, but for those that are not alike."""
+    holders: dict[str, dict[str, Field]] = defaultdict(dict)  # path -> index -> field
+    for index, fields in declared.items():
+        for path, found in fields.items():
+            holders[path][index] = found
+    alike: dict[str, Field] = {}
+    differing: dict[str, Difference] = {}
+    for path, those in holders.items():
+        widest = max(those.values(), key=_width)
+        kinds: dict[str, list[str]] = defaultdict(list)
+        for index, each in those.items():
+            kinds[_kind(each, widest)].append(index)
+        parents = holders.get(widest.variant_of or "", {})
+        without = sorted(parents.keys() - those)
+        types = frozenset(each.type for each in those.values())
+        name = widest.variant_of or path
+        if len(kinds) > 1:
+            shown = ", ".join(f"{kind} in {', '.join(within)}" for kind, within in kinds.items())
+            differing[path] = Difference(types, name, f"is not alike in all indexes ({shown})")
+        elif without:
+            said = f"has no variant {path} in {', '.join(without)}, as it has in {', '.join(those)}"
+            differing[path] = Difference(types, name, said)
+        else:
+            alike[path] = widest._replace(indexes=frozenset(those))
+    return alike, differing
+
+
+def _width(found: Field) -> tuple[bool, bool, bool]:
+    """Rank alike fields by how much they say of all: vectors of known length, quantised; floats."""
+    options = found.settings.get("index_options", {}).get("type", "")
+    return "dims" in found.settings, options.startswith(_QUANTIZED), found.type in FLOAT_TYPES
+
+
+def _kind(found: Field, widest: Field) -> str:
+    """Say what a field is as far as requests depend on it."""
+    settings, kind = found.settings, found.type
+    if kind in (*INTEGER_TYPES, *FLOAT_TYPES):
+        kind = "a number"
+    elif kind in TEXT_TYPES:
+        kind = "text"
+    elif kind in KEYWORD_TYPES:
+        kind = "keyword"
+    elif kind == "semantic_text":
+        kind = f"semantic_text by {settings.get('inference_id')}"
+    elif kind == "dense_vector":
+        if "dims" not in settings and widest.type == kind:
+            settings = widest.settings  # none has come yet
+        shape = _vector(found._replace(settings={"dims": 0, **settings}))
+        kind = f"dense_vector of {shape.dimension} {shape.element_type} by {shape.similarity}"
+        kind += "" if shape.searchable else " that is not indexed"
+    return f"{kind} nested in {found.nested}" if found.nested else kind

@@ -10,6 +10,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from retrieve_rerank.base import Embedder
+from retrieve_rerank.connectors.elasticsearch.agreement import (
+    check_alike,
+    check_asked,
+    notes_on_differences,
+)
 from retrieve_rerank.connectors.elasticsearch.cluster import Request, Steps
 from retrieve_rerank.connectors.elasticsearch.detection import SAMPLE, Asked, detect
 from retrieve_rerank.connectors.elasticsearch.filter_fields import filter_fields
@@ -18,8 +23,13 @@ from retrieve_rerank.connectors.elasticsearch.layout import Layout
 from retrieve_rerank.connectors.elasticsearch.mapping import VECTOR_TYPES, Index
 from retrieve_rerank.connectors.elasticsearch.names import is_plain
 from retrieve_rerank.connectors.elasticsearch.own import own_layout, recorded_encoder
-from retrieve_rerank.connectors.elasticsearch.requests import quoted, search
-from retrieve_rerank.connectors.elasticsearch.responses import hits_of
+from retrieve_rerank.connectors.elasticsearch.requests import (
+    quoted,
+    samples_of_each,
+    search,
+    search_body,
+)
+from retrieve_rerank.connectors.elasticsearch.responses import hits_of, hits_of_each
 from retrieve_rerank.connectors.elasticsearch.server import Server, ask_server
 from retrieve_rerank.connectors.query_encoder import QueryEncoder
 from retrieve_rerank.errors import ConfigError, IndexNotFoundError
@@ -87,13 +97,19 @@ def open_index(
         if several and query_encoder.exists:
             yield query_encoder.load  # its dimension tells which vectors it is for
         asked = replace(asked, dimension=query_encoder.dimension)
+        check_asked(index, asked)
         samples = yield from _samples(name, location, index)
         layout = detect(index, samples, asked)
+        check_alike(index, layout, asked, searches_vectors=query_encoder.exists)
     elif named := [field for field in (asked.text, asked.title, asked.vector) if field]:
         raise ConfigError(
             f"{location} says itself what its fields are for; leave out {', '.join(named)}"
         )
-    layout = replace(layout, several=len(index.indexes) > 1)
+    layout = replace(
+        layout,
+        several=len(index.indexes) > 1,
+        notes=(*layout.notes, *notes_on_differences(index, layout)),
+    )
     filters = filter_fields(index, layout)
     return Opened(name, location, server, index, layout, filters, query_encoder)
 
@@ -118,6 +134,12 @@ def ask_index(name: str, location: str) -> Steps[Index]:
 def _samples(name: str, location: str, index: Index) -> Steps[list[dict[str, Any]]]:
     vectors = [each.path for each in index.of_type(*VECTOR_TYPES)]
     size = min(SAMPLE, index.max_result_window)
-    body = {"size": size, "_source": {"excludes": vectors}, "track_total_hits": False}
-    answer = yield search(name, [body])
-    return [dict(hit.get("_source") or {}) for hit in hits_of(answer, location)]
+    source = {"excludes": vectors}
+    if len(index.indexes) == 1:
+        answer = yield search(name, [search_body({}, size=size, source=source)])
+        hits = hits_of(answer, location)
+    else:  # of each, as hits alone would all be of the first
+        body = samples_of_each(len(index.indexes), size=size, source=source)
+        answer = yield search(name, [body])
+        hits = hits_of_each(answer, location)
+    return [dict(hit.get("_source") or {}) for hit in hits]

@@ -118,22 +118,38 @@ def meta(encoder: EncoderFacts | None, language: str | None) -> dict[str, Any]:
 
 def recorded_encoder(index: Index) -> EncoderFacts | None:
     """Read which encoder an index was made with."""
-    facts = index.meta.get(META, {}).get("encoder")
-    return EncoderFacts(**facts) if facts else None
+    facts = (each.get("encoder") for each in _records(index).values())
+    return next((EncoderFacts(**each) for each in facts if each), None)
 
 
 def own_layout(index: Index) -> Layout | None:
     """Return the layout of an index that this library made, None for any other.
 
-    Raises IndexMismatchError for one that a newer release has made.
+    Raises IndexMismatchError for one that a newer release has made, and for several that were
+    not made alike.
     """
-    recorded = index.meta.get(META)
-    if not isinstance(recorded, Mapping):
+    records = _records(index)
+    if not records:
         return None
-    if recorded.get("schema", SCHEMA) > SCHEMA:
+    if any(each.get("schema", SCHEMA) > SCHEMA for each in records.values()):
         raise IndexMismatchError(
             f"{', '.join(index.indexes)} was written by a newer release; upgrade "
             "retrieve-rerank, or make the index anew with this one"
+        )
+    if foreign := sorted(index.indexes.keys() - records):
+        raise IndexMismatchError(
+            f"{', '.join(records)} was made by this library and {', '.join(foreign)} was not: "
+            "their documents are not read alike. Name indexes of one kind"
+        )
+    encoders = {
+        facts["fingerprint"]: f"{name} with {facts['name']}"
+        for name, each in records.items()
+        if (facts := each.get("encoder"))
+    }
+    if len(encoders) > 1:
+        raise IndexMismatchError(
+            f"the indexes were made with different encoders ({', '.join(encoders.values())}), of "
+            "which no query can be for both. Name indexes of one encoder"
         )
     vectors = {each.name: each for each in index.vectors()}
     return Layout(
@@ -150,7 +166,15 @@ def own_layout(index: Index) -> Layout | None:
 
 def recorded_language(index: Index) -> str:
     """Say what language the texts are analysed as; "unknown" as long as there are none."""
-    return index.meta.get(META, {}).get("language") or UNKNOWN
+    languages = {str(each.get("language") or UNKNOWN) for each in _records(index).values()}
+    languages.discard(UNKNOWN)
+    return ", ".join(sorted(languages)) or UNKNOWN
+
+
+def _records(index: Index) -> dict[str, Mapping[str, Any]]:
+    """Return what the concrete indexes that this library made record of themselves."""
+    found = {name: meta.get(META) for name, meta in index.metas.items()}
+    return {name: each for name, each in found.items() if isinstance(each, Mapping)}
 
 
 def key(id_: str) -> str:

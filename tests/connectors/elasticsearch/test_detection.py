@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -280,13 +281,62 @@ def test_an_index_that_keeps_no_documents_is_refused() -> None:
         index({"text": WORDS}, _source={"enabled": False})
 
 
-def test_an_alias_over_indexes_that_do_not_fit_together_is_refused() -> None:
-    def mapping(dims: int) -> dict[str, Any]:
-        return {"mappings": {"properties": {"vector": vector(dims)}}}
+def together(**indexes: Mapping[str, Any]) -> Index:
+    return Index.parse({n: {"mappings": {"properties": each}} for n, each in indexes.items()})
 
-    with pytest.raises(SchemaError, match="a, b hold different vectors in vector"):
-        Index.parse({"a": mapping(8), "b": mapping(16)})
-    assert Index.parse({"a": mapping(8), "b": mapping(8)}).indexes == {"a": "", "b": ""}
+
+def test_fields_are_alike_where_requests_are() -> None:
+    found = together(
+        a={"v": vector(8, index_options={"type": "hnsw"}), "n": {"type": "long"}, "s": KEYWORD},
+        b={
+            "v": vector(8, index_options={"type": "int8_hnsw"}),
+            "n": {"type": "double"},
+            "s": {"type": "constant_keyword"},
+            "t": {"type": "match_only_text"},
+        },
+        c={"v": {"type": "dense_vector"}, "t": {"type": "text"}},
+    )
+    assert not found.differing
+    assert found.fields["n"].type == "double"  # which a long's values can be compared with
+    [there] = found.vectors()
+    assert (there.dimension, there.quantization) == (8, "int8_hnsw")
+    assert found.fields["t"].indexes == {"b", "c"}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "said"),
+    [
+        (vector(8), vector(16), "dense_vector of 8 float by cosine in a, dense_vector of 16"),
+        (vector(8), vector(8, similarity="l2_norm"), "by cosine in a, .*by l2 in b"),
+        (vector(8), vector(8, element_type="byte"), "of 8 byte"),
+        (vector(8), vector(8, index=False), "that is not indexed in b"),
+        (vector(8), KEYWORD, "keyword in b"),
+        (KEYWORD, vector(8), "keyword in a"),
+        ({"type": "text"}, KEYWORD, "text in a, keyword in b"),
+        (KEYWORD, {"type": "long"}, "keyword in a, a number in b"),
+        ({"type": "date"}, {"type": "date_nanos"}, "date in a, date_nanos in b"),
+        (
+            {"type": "semantic_text", "inference_id": "x"},
+            {"type": "semantic_text", "inference_id": "y"},
+            "by x in a, semantic_text by y in b",
+        ),
+    ],
+)
+def test_fields_that_are_not_alike_are_left_out_and_said(
+    one: dict[str, Any], other: dict[str, Any], said: str
+) -> None:
+    found = together(a={"f": one}, b={"f": other})
+    assert not found.fields
+    assert re.search(said, found.differing["f"].said)
+
+
+def test_a_variant_that_some_indexes_lack_is_not_filtered_by() -> None:
+    found = together(a={"author": WORDS, "text": WORDS}, b={"author": {"type": "text"}})
+    assert list(found.differing) == ["author.keyword"]
+    fields = filter_fields(found, Layout("unknown", text="text"))
+    with pytest.raises(UnknownFieldError, match=r"author.keyword in b, as it has in a"):
+        fields.clauses({"author": "Ada"})
+    assert fields.clauses({"text": "x"})  # b has no text at all
 
 
 def test_an_index_of_a_newer_release_is_refused() -> None:
