@@ -64,8 +64,8 @@ import sys
 from importlib.metadata import distributions
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-with open(sys.argv[1]) as lines:
-    pins = [Requirement(line) for line in lines]
+with open(sys.argv[1]) as file:
+    pins = [Requirement(line) for line in file.read().splitlines()]
 pins = [pin for pin in pins if pin.marker is None or pin.marker.evaluate()]
 pins = {canonicalize_name(pin.name): pin.specifier for pin in pins}
 there = {canonicalize_name(each.name): each.version for each in distributions()}
