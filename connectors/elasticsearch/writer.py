@@ -35,7 +35,12 @@ from retrieve_rerank.connectors.elasticsearch.own import (
 from retrieve_rerank.connectors.elasticsearch.requests import quoted
 from retrieve_rerank.connectors.lexical import Bm25
 from retrieve_rerank.connectors.records import Record, record
-from retrieve_rerank.errors import IndexMismatchError, PartialWriteError, SchemaError
+from retrieve_rerank.errors import (
+    ConnectorError,
+    IndexMismatchError,
+    PartialWriteError,
+    SchemaError,
+)
 from retrieve_rerank.template import Template
 from retrieve_rerank.types import Document
 
@@ -109,7 +114,7 @@ class Writer:
         if "text" in self._opened.index.fields:
             return documents
         first, documents = sample(documents)
-        if first:
+        if first and not self._declared_by_another():
             language = Bm25.fit([Template().render(each) for each in first]).language
             body = {
                 "properties": texts(language),
@@ -117,9 +122,22 @@ class Writer:
             }
             name = quoted(self._opened.single_name)
             request = Request("PUT", f"/{name}/_mapping", body)
-            self._cluster.send(request, patience_s=LONG_PATIENCE_S)
-            self._opened = self._cluster.run(reopened(self._opened), patience_s=LONG_PATIENCE_S)
+            try:
+                self._cluster.send(request, patience_s=LONG_PATIENCE_S)
+            except ConnectorError:
+                if not self._declared_by_another():
+                    raise
+            else:
+                self._reopen()
         return documents
+
+    def _declared_by_another(self) -> bool:
+        """Whether another process, which makes the same index, has told the language meanwhile."""
+        self._reopen()
+        return "text" in self._opened.index.fields
+
+    def _reopen(self) -> None:
+        self._opened = self._cluster.run(reopened(self._opened), patience_s=LONG_PATIENCE_S)
 
     def _changed(self, records: Mapping[str, Record]) -> list[Record]:
         there = self._cluster.run(

@@ -131,7 +131,10 @@ class Writer:
         if first:
             template = Template(known.template)
             texts = [template.render(document) for document in first]
-            self.save(replace(known, bm25=Bm25.fit(texts, language=known.language)))
+            bm25 = Bm25.fit(texts, language=known.language)
+            self.server.run(self.searcher.refresh())  # or in the meantime
+            if self.searcher.state.record.bm25 is None:
+                self.save(replace(self.searcher.state.record, bm25=bm25))
         return documents
 
     def _changed(self, records: Mapping[str, Record]) -> list[Record]:

@@ -18,6 +18,7 @@ from retrieve_rerank.config import create_index, locate, open_index
 from retrieve_rerank.connectors.embedded.folder import SCHEME
 from retrieve_rerank.errors import (
     IndexCorruptError,
+    IndexExistsError,
     IndexMismatchError,
     IndexNotFoundError,
     ModelError,
@@ -42,7 +43,10 @@ def open_or_make(
     try:
         connector = open_index(settings)
     except IndexNotFoundError:
-        return _make(settings, encoder=encoder, sample=sample)
+        try:
+            return _make(settings, encoder=encoder, sample=sample)
+        except IndexExistsError:  # another process has made it in the meantime
+            connector = open_index(settings)
     present = connector.schema().encoder
     if encoder is not None and encoder != (present or NO_ENCODER):
         connector.close()

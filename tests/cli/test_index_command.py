@@ -315,6 +315,16 @@ def test_ctrl_c_keeps_what_is_indexed_and_the_same_command_goes_on(tmp_path: Pat
     assert len(texts(index_of(tmp_path))) == 3000
 
 
+@pytest.mark.usefixtures("home")
+def test_two_that_make_one_index_at_once_both_go_on(tmp_path: Path) -> None:
+    command = [*RR, "index", "corpus.jsonl", "--index", "docs", "--encoder", "none"]
+    Path("corpus.jsonl").write_text(many(300))
+    racers = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [racer.communicate(timeout=60)[1] for racer in racers]
+    assert [racer.returncode for racer in racers] == [0, 0], said
+    assert len(texts(index_of(tmp_path))) == 300
+
+
 @pytest.mark.slow
 def test_killed_at_any_moment_and_run_again_nothing_is_lost_or_doubled(
     home: Path, tmp_path: Path

@@ -174,3 +174,18 @@ def test_numbers_keep_their_type_in_ranges(index: ElasticsearchConnector) -> Non
     hits = index.search("wing", top_k=9, filter={"v": 2**62 + 1})
     assert [hit.document.id for hit in hits] == ["d0"]
     assert [each.metadata["v"] for each in index.get(["d0", "d1", "d2", "d3"])] == values
+
+
+def test_two_processes_that_begin_one_index_both_go_on(server: Server) -> None:
+    """The second tells the language of the same index, which the first has told before it."""
+    address = server.address(fresh_index(server))
+    english = [Document(f"e{n}", f"What the lift of the wing is in tunnel {n}.") for n in range(9)]
+    german = [Document(f"d{n}", f"Was der Auftrieb im Kanal {n} nicht ist.") for n in range(9)]
+    with (
+        ElasticsearchConnector.create(address, encoder=None) as first,
+        ElasticsearchConnector.connect(address) as second,
+    ):
+        assert first.index(english).indexed == 9
+        assert second.index(german).indexed == 9
+        assert first.count() == second.count() == 18
+        assert second.search("Auftrieb Kanal 7", top_k=1)[0].document == german[7]

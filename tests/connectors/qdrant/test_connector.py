@@ -241,3 +241,14 @@ def test_an_alias_goes_from_one_collection_to_the_next_at_once() -> None:
             made.take_alias("docs")
             with connect(client) as connector:
                 assert connector.get(["only"])[0].text == f"a wing of {name}"
+
+
+def test_two_that_begin_one_collection_weigh_words_alike() -> None:
+    client = QdrantClient(":memory:")
+    first = QdrantConnector.create("qdrant+local:///docs", encoder=None, client=client)
+    second = connect(client)
+    first.index([Document("e", "What the lift of the wing is in the tunnel.")])
+    second.index([Document("d", "Was der Auftrieb im Kanal nicht ist, " * 9)])
+    assert first.schema().details["language"] == second.schema().details["language"]
+    assert [hit.document.id for hit in second.search("lift", top_k=1)] == ["e"]
+    assert [hit.document.id for hit in first.search("Auftrieb", top_k=1)] == ["d"]
