@@ -27,7 +27,7 @@ from benchmarks.compaction import (
     principal_axes,
     ward,
 )
-from benchmarks.judged import CHOOSING, TEST, Query, load, sample_tokens
+from benchmarks.judged import CHOOSING, DEPTH, TEST, Query, load, sample_tokens
 from benchmarks.machine import describe
 from retrieve_rerank.base import Vectors
 from retrieve_rerank.fusion import interpolate, rrf, weighted
@@ -38,7 +38,7 @@ CANDIDATES = 100
 DENSE_WEIGHTS = (0.3, 0.4, 0.5, 0.6, 0.7)
 """Of a sum of 1, the rest being BM25's."""
 MAX_SIM_WEIGHTS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-FUSIONS = {"rrf": rrf, "weighted": weighted}
+FUSIONS = ("rrf", "weighted")
 FULL = neighbours(1).name
 SHIPPABLE = ("medquad", "squad11dev", "nqg-squad-sents")
 """Collections whose licences let what is learnt from their texts be shipped."""
@@ -163,7 +163,10 @@ def best_of(recipes: Sequence[Recipe], fusion: str) -> Recipe:
 def first_stage(fusion: str, dense: float, query: Query, _: object = None) -> list[Hit]:
     """Fuse as the product does."""
     weights = {"dense": dense, "bm25": 1 - dense}
-    return FUSIONS[fusion](query.rankings, weights=weights, top_k=CANDIDATES)
+    if fusion == "rrf":
+        return rrf(query.rankings, weights=weights, top_k=CANDIDATES)
+    exhausted = ["bm25"] if len(query.rankings["bm25"]) < DEPTH else []
+    return weighted(query.rankings, weights=weights, exhausted=exhausted, top_k=CANDIDATES)
 
 
 def final(

@@ -19,6 +19,8 @@ SPARSE = "sparse"
 """Learned sparse vectors: SPLADE, ELSER, BGE-M3."""
 
 RANKINGS = (DENSE, BM25, SPARSE)
+LEXICAL = (BM25, SPARSE)
+"""Rankings in which a document that has none of the query's terms has the score 0."""
 METHODS = ("weighted", "rrf", "server-rrf", "server-linear")
 
 DEPTH = 100
@@ -53,8 +55,11 @@ class Fusion:
         """Whether the server is to fuse."""
         return self.method.startswith("server-")
 
-    def fuse(self, rankings: Mapping[str, Sequence[Hit]], *, top_k: int) -> list[Hit]:
-        """Fuse here; a lone ranking keeps its scores."""
+    def fuse(self, rankings: Mapping[str, Sequence[Hit]], *, top_k: int, depth: int) -> list[Hit]:
+        """Fuse here; a lone ranking keeps its scores.
+
+        `depth` is how many hits of each were asked for: a lexical ranking with fewer is exhausted.
+        """
         if len(rankings) == 1:
             [(name, hits)] = rankings.items()
             return [
@@ -68,8 +73,10 @@ class Fusion:
             ]
         if self.by_server:
             raise ConfigError(f"this index has no server that fuses; got {self.method!r}")
-        method = {"rrf": rrf, "weighted": weighted}[self.method]
-        return method(rankings, weights=self.weights, top_k=top_k)
+        if self.method == "rrf":
+            return rrf(rankings, weights=self.weights, top_k=top_k)
+        exhausted = [name for name in LEXICAL if len(rankings.get(name, ())) < depth]
+        return weighted(rankings, weights=self.weights, exhausted=exhausted, top_k=top_k)
 
 
 def check_search(query: str, top_k: int) -> None:

@@ -18,6 +18,7 @@ from retrieve_rerank.base import (
     Filter,
     IndexReport,
     IndexSchema,
+    MaxSimScores,
     TensorSearch,
     TensorSettings,
     TensorStore,
@@ -33,7 +34,8 @@ from retrieve_rerank.connectors.tensor_encoder import TensorEncoder
 from retrieve_rerank.connectors.tensors import check_same_settings, pack, score
 from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.template import Template
-from retrieve_rerank.types import Document, Hit, rank
+from retrieve_rerank.truncation import truncates
+from retrieve_rerank.types import Candidates, Document, Hit, rank
 
 
 class MemoryConnector(TensorStore):
@@ -76,14 +78,15 @@ class MemoryConnector(TensorStore):
         if self._encoder is not None:
             scores[DENSE] = view.cosines(self._encoder.embed_queries([query])[0])
         kept = [i for i, each in enumerate(view.records) if matches(each.metadata, wanted)]
+        depth = max(top_k, DEPTH)
         rankings = {
             name: rank(
-                ((view.records[i].document, found[i]) for i in kept if i in found),
-                top_k=max(top_k, DEPTH),
+                ((view.records[i].document, found[i]) for i in kept if i in found), top_k=depth
             )
             for name, found in scores.items()
         }
-        return Fusion().fuse(rankings, top_k=top_k)
+        hits = Fusion().fuse(rankings, top_k=top_k, depth=depth)
+        return Candidates(hits, query_truncated=truncates(self._encoder, query))
 
     def search_max_sim(
         self,
@@ -104,11 +107,11 @@ class MemoryConnector(TensorStore):
         packed = {id_: self._tensors[id_][1] for id_ in ids if id_ in self._tensors}
         if settings is None or not packed:
             return {}
-        tokens = self._tensor_encoder.encode(query, settings, embedder=self._encoder).tokens
+        asked = self._tensor_encoder.encode(query, settings, embedder=self._encoder)
         scores = score(
-            tokens, list(packed.values()), dimension=settings.dimension, dtype=settings.dtype
+            asked.tokens, list(packed.values()), dimension=settings.dimension, dtype=settings.dtype
         )
-        return dict(zip(packed, scores, strict=True))
+        return MaxSimScores(dict(zip(packed, scores, strict=True)), query_truncated=asked.truncated)
 
     def index(
         self,

@@ -256,12 +256,32 @@ class Connector(ABC):
         self.close()
 
 
+class MaxSimScores(dict[str, float]):
+    """Document id -> MaxSim, documents without token tensors being absent, and how it came about.
+
+    A backend may give a plain dict too.
+    """
+
+    def __init__(
+        self,
+        scores: Mapping[str, float] | None = None,
+        *,
+        query_truncated: bool = False,
+        ms: float = 0.0,
+    ) -> None:
+        super().__init__(scores or {})
+        self.query_truncated = query_truncated
+        """Whether the model read only the beginning of the query."""
+        self.ms = ms
+        """Milliseconds that scoring took, where that can be told from the search's."""
+
+
 class TensorSearch(NamedTuple):
-    """A first stage and the MaxSim scores of its hits, from one request to the backend."""
+    """A first stage and the MaxSim scores of its hits, from as few requests as can be."""
 
     hits: list[Hit]
     scores: dict[str, float]
-    """Document id -> MaxSim; documents without token tensors are absent."""
+    """As `MaxSimScores` where there is more to say."""
 
 
 class TensorConnector(Connector):
@@ -391,6 +411,10 @@ class VectorSearch(ABC):
     def query_vectors(self, queries: Sequence[str]) -> Vectors:
         """Embed queries as searches do; (n, dim)."""
 
+    def truncated_queries(self, queries: Sequence[str]) -> int:
+        """Count the queries of which the encoder reads only the beginning, where it tells."""
+        return 0
+
     @abstractmethod
     def nearest(
         self, vector: Vectors, *, top_k: int, settings: Mapping[str, float] | None = None
@@ -423,6 +447,13 @@ class Judgment(NamedTuple):
     """What else the report should say: answers that could not be read, a sentence each."""
     query_truncated: bool = False
     """Whether the model read only the beginning of the query."""
+    truncated_ids: frozenset[str] = frozenset()
+    """The documents that `truncated` counts, for the score cache; empty where that is not told."""
+
+
+def truncated_ids(hits: Sequence[Hit], truncated: Sequence[bool]) -> frozenset[str]:
+    """Name the documents whose texts, one for each hit, a model read the beginning of only."""
+    return frozenset(hit.document.id for hit, cut in zip(hits, truncated, strict=True) if cut)
 
 
 class Reranker(ABC):
@@ -436,6 +467,10 @@ class Reranker(ABC):
 
     selective: bool = False
     """Whether hits that it does not return are dropped; else they follow below, in their order."""
+
+    keeps_places: bool = False
+    """Whether hits that it does not return keep their places, those that it does return taking
+    the others."""
 
     @classmethod
     def configure(cls, connector: Connector, **options: Any) -> Reranker:

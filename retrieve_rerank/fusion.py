@@ -6,7 +6,7 @@ Knows nothing of where the rankings came from.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
 
@@ -15,6 +15,10 @@ from retrieve_rerank.types import Document, Hit, Placement, rank, rescore
 
 RRF_K = 60
 """Cormack, Clarke and Büttcher, SIGIR 2009, https://doi.org/10.1145/1571941.1572114."""
+
+MOST_DEVIATIONS = 3.0
+"""How far above the mean a hit of an exhausted ranking may stand, in deviations: the only hit
+among 100 candidates would stand 10. Chosen in docs/benchmarks/recipe.md."""
 
 
 def rrf(
@@ -41,31 +45,32 @@ def weighted(
     rankings: Mapping[str, Sequence[Hit]],
     *,
     weights: Mapping[str, float] | None = None,
+    exhausted: Collection[str] = (),
     top_k: int | None = None,
 ) -> list[Hit]:
     """Fuse by the weighted sum of each ranking's standardised scores (mean 0, deviation 1).
 
-    A document that a ranking lacks counts as that ranking's last. Rankings without a weight
-    count 1.
+    `exhausted` names rankings that hold every document with a score above 0, as a lexical one
+    with fewer hits than were asked for: in these a document that is not there has the score 0,
+    and they are standardised over all that is fused, to at most MOST_DEVIATIONS. In
+    another ranking such a document counts as the last. Rankings without a weight count 1.
     """
-    standard = {
-        name: dict(
-            zip(
-                (hit.document.id for hit in hits),
-                standardise([hit.score for hit in hits]),
-                strict=True,
-            )
-        )
-        for name, hits in rankings.items()
-    }
+    fused = dict.fromkeys(hit.document.id for hits in rankings.values() for hit in hits)
+    standard: dict[str, dict[str, float]] = {}
+    absent: dict[str, float] = {}
+    for name, hits in rankings.items():
+        scores = dict.fromkeys(fused, 0.0) if name in exhausted else {}
+        scores |= {hit.document.id: hit.score for hit in hits}
+        values = standardise(list(scores.values()))
+        if name in exhausted:
+            values = [min(value, MOST_DEVIATIONS) for value in values]
+        standard[name] = dict(zip(scores, values, strict=True))
+        if values:
+            absent[name] = _weight(weights, name) * min(values)
     return _fuse(
         rankings,
         lambda name, hit: _weight(weights, name) * standard[name][hit.document.id],
-        absent={
-            name: _weight(weights, name) * min(scores.values())
-            for name, scores in standard.items()
-            if scores
-        },
+        absent=absent,
         top_k=top_k,
     )
 

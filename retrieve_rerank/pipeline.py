@@ -8,10 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Self
 
-from retrieve_rerank.base import Connector, Filter, Judgment, Reranker, Scorer, TensorConnector
+from retrieve_rerank.base import (
+    Connector,
+    Filter,
+    Judgment,
+    MaxSimScores,
+    Reranker,
+    Scorer,
+    TensorConnector,
+)
 from retrieve_rerank.errors import (
     ConnectorError,
     DeadlineExceededError,
@@ -22,6 +30,7 @@ from retrieve_rerank.giving_up import Threads
 from retrieve_rerank.pacing import Clock, Pace
 from retrieve_rerank.rerankers.database import DatabaseMaxSim
 from retrieve_rerank.stage import Stage, place
+from retrieve_rerank.truncation import QUERY_TRUNCATED
 from retrieve_rerank.types import Candidates, Hit, SearchResult, StageReport, rescore
 
 FIRST_STAGE = "first-stage"
@@ -128,14 +137,16 @@ class Retriever:
         for position, stage in enumerate(self.stages):
             started = time.perf_counter()
             head, error = hits[: stage.depth], None
+            in_database = database_scores if position == 0 else None
             judgment = Judgment([])
             try:
                 if clock.expired:
                     raise clock.exceeded()
-                if position == 0 and isinstance(database_scores, Exception):
-                    raise database_scores
-                if position == 0 and isinstance(database_scores, dict):
-                    judgment = Judgment(DatabaseMaxSim.order(head, database_scores))
+                if isinstance(in_database, Exception):
+                    raise in_database
+                if in_database is not None and isinstance(stage.reranker, DatabaseMaxSim):
+                    started -= _scoring_ms(in_database) / 1000
+                    judgment = stage.reranker.judged(head, in_database)
                 elif head:
                     judgment = yield from _judge(
                         stage.reranker, query, head, clock, self._paces[position]
@@ -156,7 +167,7 @@ class Retriever:
                     truncated=judgment.truncated,
                     cache_hits=judgment.cache_hits,
                     error=error,
-                    notes=judgment.notes,
+                    notes=_notes(judgment),
                     hits=hits,
                     query_truncated=judgment.query_truncated,
                 )
@@ -199,6 +210,8 @@ class Retriever:
                 ),
             )
         ms = (time.perf_counter() - started) * 1000
+        if scores is not None and not isinstance(scores, Exception):
+            ms -= _scoring_ms(scores)  # the stage's, though it was computed here
         told = hits if isinstance(hits, Candidates) else Candidates()
         reports.append(
             StageReport(
@@ -206,7 +219,7 @@ class Retriever:
                 ms,
                 candidates=len(hits),
                 scored=len(hits),
-                notes=told.notes,
+                notes=_notes(told),
                 hits=hits,
                 query_truncated=told.query_truncated,
             )
@@ -262,11 +275,20 @@ def _judge(
         sum(each.cache_hits for each in slices),
         tuple(dict.fromkeys(note for each in slices for note in each.notes)),
         any(each.query_truncated for each in slices),
+        frozenset().union(*(each.truncated_ids for each in slices)),
     )
 
 
 def _judging(reranker: Reranker, query: str, hits: Sequence[Hit]) -> _Work:
     return _Work(lambda: reranker.judge(query, hits), lambda: reranker.ajudge(query, hits))
+
+
+def _notes(told: Candidates | Judgment) -> tuple[str, ...]:
+    return (*told.notes, QUERY_TRUNCATED) if told.query_truncated else tuple(told.notes)
+
+
+def _scoring_ms(scores: Mapping[str, float]) -> float:
+    return scores.ms if isinstance(scores, MaxSimScores) else 0.0
 
 
 def _explain(exc: Exception) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from retrieve_rerank.base import Reranker
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.fusion import interpolate
-from retrieve_rerank.types import Hit, append_unjudged
+from retrieve_rerank.types import Hit, append_unjudged, keep_places
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,5 +66,7 @@ def place(stage: Stage, judged: Sequence[Hit], hits: Sequence[Hit]) -> list[Hit]
         return append_unjudged([], (hit for hit in mixed if hit.document.id in likely))
     if stage.reranker.selective:
         return list(mixed)
-    known = {hit.document.id for hit in judged}
+    if stage.reranker.keeps_places:
+        mixed = keep_places(mixed, hits[: stage.depth])
+    known = {hit.document.id for hit in mixed}
     return append_unjudged(mixed, (hit for hit in hits if hit.document.id not in known))

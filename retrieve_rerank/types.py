@@ -176,6 +176,25 @@ def append_unjudged(judged: Sequence[Hit], unjudged: Iterable[Hit]) -> list[Hit]
     ]
 
 
+def keep_places(judged: Sequence[Hit], hits: Sequence[Hit]) -> list[Hit]:
+    """Put those of `hits` that a stage had nothing to judge by back to where they were among them.
+
+    The judged ones take the other places, in their order. A hit that was not judged has the score
+    of the one above it, as its own is on another scale.
+    """
+    known = {hit.document.id for hit in judged}
+    if not known:
+        return list(hits)
+    ordered = list(judged)
+    for place, hit in enumerate(hits):
+        if hit.document.id not in known:
+            score = ordered[max(0, place - 1)].score
+            ordered.insert(place, replace(hit, score=score, previous=hit))
+    return [
+        hit if hit.rank == n else replace(hit, rank=n) for n, hit in enumerate(ordered, start=1)
+    ]
+
+
 def _descending(scores: Sequence[float]) -> list[int]:
     for position, score in enumerate(scores, start=1):
         if math.isnan(score):

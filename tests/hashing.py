@@ -36,6 +36,9 @@ class HashingEncoder:
         self.encoded += len(texts)
         return self.embed_queries(texts)
 
+    def truncates(self, query: str) -> bool:
+        return self._encode(query).truncated
+
     def encode_queries(self, texts: Sequence[str]) -> list[Encoding]:
         return [self._encode(text) for text in texts]
 

@@ -60,6 +60,44 @@ def test_weighted_fusion_counts_an_absent_document_as_the_last() -> None:
     )
 
 
+def many(count: int) -> list[Hit]:
+    """A dense ranking in which one hit stands out."""
+    return rank((Document(f"d{n}", ""), 0.9 if n == 0 else 0.5 - n / 1000) for n in range(count))
+
+
+def test_the_only_hit_of_an_exhausted_ranking_is_far_from_the_last() -> None:
+    fused = weighted({"dense": many(100), "bm25": ranking(code=7.0)}, exhausted=["bm25"])
+    assert "code" in [hit.document.id for hit in fused[:10]]
+    assert fused[0].document.id == "d0", "which stands out as much among its own"
+    lost = weighted({"dense": many(100), "bm25": ranking(code=7.0)})
+    assert lost[-1].document.id == "code"
+
+
+def test_equal_hits_of_an_exhausted_ranking_are_not_lost() -> None:
+    rankings = {"dense": many(100), "bm25": ranking(a=5.0, b=5.0, c=3.0)}
+    places = {hit.document.id: hit.rank for hit in weighted(rankings, exhausted=["bm25"])}
+    assert places["a"] < places["b"] < places["c"] <= 10, "even the last of a short list"
+
+
+def test_no_hit_of_an_exhausted_ranking_stands_more_than_three_deviations_above_the_mean() -> None:
+    scores = {
+        hit.document.id: hit.score
+        for hit in weighted(
+            {"dense": [], "bm25": ranking(a=8.0), "sparse": many(100)},
+            exhausted=["bm25"],
+            weights={"sparse": 0.0},
+        )
+    }
+    assert scores["a"] == pytest.approx(3.0)
+    assert scores["d0"] == pytest.approx(-0.1)
+
+
+def test_where_an_exhausted_ranking_has_no_hit_it_says_nothing() -> None:
+    dense = many(5)
+    fused = weighted({"dense": dense, "bm25": []}, exhausted=["bm25"])
+    assert [hit.document.id for hit in fused] == [hit.document.id for hit in dense]
+
+
 @pytest.mark.parametrize("fuse", [rrf, weighted])
 def test_fusing_nothing_gives_nothing(fuse: Callable[..., list[Hit]]) -> None:
     assert fuse({}) == []

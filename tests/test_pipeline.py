@@ -103,7 +103,10 @@ def test_a_result_carries_what_its_stages_have_to_say(judge: bool) -> None:
             return Judgment(self.rerank(query, hits), 1, notes=("odd",), query_truncated=judge)
 
     result = Retriever(Terse(WINGS), Telling()).search("wing")
-    assert result.notes == ["first-stage: half of it", "forgetful: odd"]
+    cut = "the query is longer than the model reads: only its beginning counts"
+    of_first = ["first-stage: half of it", f"first-stage: {cut}"]
+    of_second = ["forgetful: odd", *([f"forgetful: {cut}"] if judge else [])]
+    assert result.notes == of_first + of_second
     assert [stage.query_truncated for stage in result.stages] == [True, judge]
     assert result.query_truncated
     assert result.truncated == 1

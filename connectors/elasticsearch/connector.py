@@ -46,6 +46,7 @@ from retrieve_rerank.connectors.elasticsearch.writer import Writer
 from retrieve_rerank.connectors.encoder_facts import EncoderFacts
 from retrieve_rerank.connectors.hybrid import Fusion
 from retrieve_rerank.errors import ConfigError, PermissionDeniedError
+from retrieve_rerank.truncation import truncates
 from retrieve_rerank.types import Document, Hit
 
 _CREDENTIALS = (
@@ -332,6 +333,11 @@ class ElasticsearchConnector(TensorStore, VectorSearch):
     def query_vectors(self, queries: Sequence[str]) -> Vectors:
         """Embed queries as searches do; (n, dim)."""
         return self._opened.encoder.load().embed_queries(list(queries))
+
+    def truncated_queries(self, queries: Sequence[str]) -> int:
+        """Count the queries of which the encoder reads only the beginning, where it tells."""
+        encoder = self._opened.encoder.load()
+        return sum(truncates(encoder, query) for query in queries)
 
     def nearest(
         self, vector: Vectors, *, top_k: int, settings: Mapping[str, float] | None = None

@@ -5,9 +5,10 @@ Knows nothing of how tensors are kept.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
-from retrieve_rerank.base import Filter, TensorSearch, Vectors
+from retrieve_rerank.base import Encoding, Filter, MaxSimScores, TensorSearch, Vectors
 from retrieve_rerank.connectors.elasticsearch.cluster import Steps
 from retrieve_rerank.connectors.elasticsearch.own import key
 from retrieve_rerank.connectors.elasticsearch.searcher import Searcher
@@ -29,26 +30,32 @@ class MaxSimSearcher:
     ) -> Steps[TensorSearch]:
         """Search, and score the hits; two requests."""
         check_search(query, top_k)
-        tokens, vector = yield from self._encode(query)
+        encoding, vector = yield from self._encode(query)
         hits = yield from self._searcher.search(
             query, top_k=top_k, filter=filter, timeout_s=timeout_s, vector=vector
         )
-        return TensorSearch(hits, (yield from self._score(tokens, [h.document.id for h in hits])))
+        scores = yield from self._score(encoding, [hit.document.id for hit in hits])
+        return TensorSearch(hits, scores)
 
     def score(self, query: str, ids: Sequence[str]) -> Steps[dict[str, float]]:
         """Score these documents; those without tensors are absent."""
         check_search(query, top_k=1)
-        tokens, _ = yield from self._encode(query)
-        return (yield from self._score(tokens, ids))
+        encoding, _ = yield from self._encode(query)
+        return (yield from self._score(encoding, ids))
 
-    def _score(self, tokens: Vectors | None, ids: Sequence[str]) -> Steps[dict[str, float]]:
-        if tokens is None:
+    def _score(self, encoding: Encoding | None, ids: Sequence[str]) -> Steps[dict[str, float]]:
+        began = time.perf_counter()
+        if encoding is None:
             return {}
         keys = {key(id_): id_ for id_ in ids}
-        scores = yield from self._sidecar().scores(tokens, list(keys))
-        return {keys[key]: score for key, score in scores.items()}
+        scores = yield from self._sidecar().scores(encoding.tokens, list(keys))
+        return MaxSimScores(
+            {keys[key]: score for key, score in scores.items()},
+            query_truncated=encoding.truncated,
+            ms=(time.perf_counter() - began) * 1000,
+        )
 
-    def _encode(self, query: str) -> Steps[tuple[Vectors | None, Vectors | None]]:
+    def _encode(self, query: str) -> Steps[tuple[Encoding | None, Vectors | None]]:
         """Encode a query as the tensors were, and for the first stage if that takes the same."""
         settings = yield from self._sidecar().ask()
         if settings is None:
@@ -56,11 +63,11 @@ class MaxSimSearcher:
         opened = self._searcher.opened
         dense = opened.layout.vector is not None and DENSE in self._searcher.rankings()
 
-        def encode() -> tuple[Vectors, Vectors | None]:
+        def encode() -> tuple[Encoding, Vectors | None]:
             embedder = opened.encoder.load() if dense else None
             encoding = self._encoder.encode(query, settings, embedder=embedder)
             same = embedder is not None and embedder.fingerprint == settings.fingerprint
-            return encoding.tokens, encoding.vector if same else None
+            return encoding, encoding.vector if same else None
 
-        encoded: tuple[Vectors, Vectors | None] = yield encode
+        encoded: tuple[Encoding, Vectors | None] = yield encode
         return encoded

@@ -25,7 +25,8 @@ from retrieve_rerank.errors import (
     UnknownFieldError,
     UnsupportedServerError,
 )
-from retrieve_rerank.types import Hit
+from retrieve_rerank.truncation import truncates
+from retrieve_rerank.types import Candidates, Hit
 
 
 class Searcher:
@@ -81,7 +82,7 @@ class Searcher:
         filter: Filter | None,
         timeout_s: float | None,
         vector: Vectors | None = None,
-    ) -> Steps[list[Hit]]:
+    ) -> Steps[Candidates]:
         """Search by the rankings in use; `vector` is the query's, where it is known already."""
         check_search(query, top_k)
         began = time.monotonic()
@@ -94,6 +95,7 @@ class Searcher:
         weights: Mapping[str, float] = {}
         if SPARSE in names and self.opened.layout.sparse is not None:
             weights = yield partial(self._weigh, query)
+        cut = yield partial(self._truncates, query, names)
         depth = min(max(top_k, DEPTH), self.opened.index.max_result_window)
         parts = {
             name: part
@@ -101,10 +103,11 @@ class Searcher:
             if (part := self._part(name, query, vector, weights, clauses, depth)) is not None
         }
         if not parts:
-            return []
+            return Candidates()
         left_s = None if timeout_s is None else timeout_s - (time.monotonic() - began)
         if self.fusion.by_server and len(parts) > 1:
-            return (yield from self._fused(parts, top_k=top_k, depth=depth, timeout_s=left_s))
+            fused = yield from self._fused(parts, top_k=top_k, depth=depth, timeout_s=left_s)
+            return Candidates(fused, query_truncated=cut)
         source = self.opened.layout.source
         bodies = [
             requests.search_body(part, size=depth, source=source, timeout_s=left_s)
@@ -118,7 +121,9 @@ class Searcher:
             )
             for name, each in zip(parts, answers, strict=True)
         }
-        return self.fusion.fuse({name: rankings.get(name, []) for name in names}, top_k=top_k)
+        rankings = {name: rankings.get(name, []) for name in names}
+        hits = self.fusion.fuse(rankings, top_k=top_k, depth=depth)
+        return Candidates(hits, query_truncated=cut)
 
     def _part(
         self,
@@ -201,6 +206,15 @@ class Searcher:
         except UnknownFieldError:
             self.opened = yield from reopened(self.opened)
             return self.opened.filters.clauses(filter)
+
+    def _truncates(self, query: str, names: Sequence[str]) -> bool:
+        """Tell whether a model that runs here reads only the beginning of a query."""
+        layout = self.opened.layout
+        models = [
+            self.opened.encoder.load() if DENSE in names and layout.vector else None,
+            self._sparse_encoder if SPARSE in names and layout.sparse else None,
+        ]
+        return any(truncates(model, query) for model in models)
 
     def _weigh(self, query: str) -> dict[str, float]:
         """Weigh a query's tokens by the learned sparse encoder, loaded when first needed."""

@@ -204,6 +204,10 @@ class EmbeddedConnector(TensorConnector, VectorSearch):
         """Embed queries as searches do; (n, dim)."""
         return self._searcher.query_vectors(queries)
 
+    def truncated_queries(self, queries: Sequence[str]) -> int:
+        """Count the queries of which the encoder reads only the beginning, where it tells."""
+        return self._searcher.truncated_queries(queries)
+
     def nearest(
         self, vector: Vectors, *, top_k: int, settings: Mapping[str, float] | None = None
     ) -> list[tuple[str, float]]:

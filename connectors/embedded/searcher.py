@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import qdrant_edge as edge
 
-from retrieve_rerank.base import Filter, TensorSearch, Vectors
+from retrieve_rerank.base import Filter, MaxSimScores, TensorSearch, Vectors
 from retrieve_rerank.connectors.embedded import requests
 from retrieve_rerank.connectors.embedded.encoding import IndexEncoder
 from retrieve_rerank.connectors.embedded.field_indexes import FieldIndexes
@@ -19,7 +19,8 @@ from retrieve_rerank.connectors.embedded.shared import SharedShard
 from retrieve_rerank.connectors.filters import KnownFields, clauses
 from retrieve_rerank.connectors.hybrid import BM25, DENSE, DEPTH, Fusion, check_search
 from retrieve_rerank.errors import ConfigError
-from retrieve_rerank.types import Document, Hit
+from retrieve_rerank.truncation import truncates
+from retrieve_rerank.types import Candidates, Document, Hit
 
 
 class Searcher:
@@ -59,30 +60,37 @@ class Searcher:
         """Search by the rankings in use; with `max_sim`, score the hits by it too."""
         check_search(query, top_k)
         wanted = clauses(filter, KnownFields(manifest.fields))
-        dense, tokens = self._encode(query, max_sim=max_sim)
+        depth = max(top_k, DEPTH)
+        dense, tokens, cut = self._encode(query, max_sim=max_sim)
         names, batch = requests.search_batch(
             dense=dense,
             terms=manifest.bm25.query(query) if manifest.bm25 and BM25 in self._rankings else {},
             tokens=tokens,
             filter=requests.engine_filter(wanted),
-            depth=max(top_k, DEPTH),
+            depth=depth,
             hnsw_ef=self.hnsw_ef,
         )
         if batch is None:
-            return TensorSearch([], {})
+            return TensorSearch(Candidates(), {})
         with self._shard.use(timeout_s=timeout_s) as shard:
             self._field_indexes.ensure(shard, wanted, manifest.fields)
             answers = dict(zip(names, shard.query_batch(batch), strict=True))
             rankings = {name: requests.ranking(answers.get(name, ())) for name in self._rankings}
-            hits = self.fusion.fuse(rankings, top_k=top_k)
+            hits = self.fusion.fuse(rankings, top_k=top_k, depth=depth)
             documents = retrieve(shard, [hit.document.id for hit in hits])
         scores = requests.max_sims(answers.get(TOKENS, ()), tokens)
         return TensorSearch(
-            [
-                Hit(documents[hit.document.id], hit.score, hit.rank, sources=hit.sources)
-                for hit in hits
-            ],
-            {documents[point].id: scores[point] for point in documents.keys() & scores.keys()},
+            Candidates(
+                (
+                    Hit(documents[hit.document.id], hit.score, hit.rank, sources=hit.sources)
+                    for hit in hits
+                ),
+                query_truncated=cut and dense is not None,
+            ),
+            MaxSimScores(
+                {documents[point].id: scores[point] for point in documents.keys() & scores.keys()},
+                query_truncated=cut,
+            ),
         )
 
     def max_sim(self, query: str, ids: Sequence[str]) -> dict[str, float]:
@@ -96,7 +104,10 @@ class Searcher:
         with self._shard.use() as shard:
             answer = shard.query(requests.max_sim_request(encoding.tokens, list(points)))
         scores = requests.max_sims(answer, encoding.tokens)
-        return {points[point]: score for point, score in scores.items()}
+        return MaxSimScores(
+            {points[point]: score for point, score in scores.items()},
+            query_truncated=encoding.truncated,
+        )
 
     def query_vectors(self, queries: Sequence[str]) -> Vectors:
         """Embed queries; raise ConfigError for an index without vectors."""
@@ -104,6 +115,11 @@ class Searcher:
         if encoder is None:
             raise ConfigError("the index was made without an encoder: it has no vectors")
         return encoder.embed_queries(queries)
+
+    def truncated_queries(self, queries: Sequence[str]) -> int:
+        """Count those of which the encoder reads only the beginning."""
+        encoder = self._encoder.get()
+        return sum(truncates(encoder, query) for query in queries)
 
     def nearest(
         self, vector: Vectors, *, top_k: int, hnsw_ef: int | None
@@ -113,15 +129,16 @@ class Searcher:
         with self._shard.use() as shard:
             return requests.neighbours(shard.query(request))
 
-    def _encode(self, query: str, *, max_sim: bool) -> tuple[Vectors | None, Vectors | None]:
-        """Encode a query as far as is needed: its vector, its tokens' vectors."""
+    def _encode(self, query: str, *, max_sim: bool) -> tuple[Vectors | None, Vectors | None, bool]:
+        """Encode a query as far as is needed: vector, tokens' vectors, whether it was cut."""
         encoder = self._encoder.get() if max_sim or DENSE in self._rankings else None
         if encoder is None:
-            return None, None
+            return None, None, False
         if not max_sim:
-            return encoder.embed_queries([query])[0], None
+            return encoder.embed_queries([query])[0], None, truncates(encoder, query)
         [encoding] = encoder.encode_queries([query])
-        return encoding.vector if DENSE in self._rankings else None, encoding.tokens
+        vector = encoding.vector if DENSE in self._rankings else None
+        return vector, encoding.tokens, encoding.truncated
 
 
 def retrieve(shard: edge.EdgeShard, points: Sequence[str]) -> Mapping[str, Document]:

@@ -38,6 +38,7 @@ from retrieve_rerank.connectors.qdrant.state import Options, read_state
 from retrieve_rerank.connectors.qdrant.tensors import Tensors
 from retrieve_rerank.connectors.qdrant.writer import Writer
 from retrieve_rerank.errors import ConfigError
+from retrieve_rerank.truncation import truncates
 from retrieve_rerank.types import Document, Hit
 
 
@@ -293,6 +294,11 @@ class QdrantConnector(TensorStore, VectorSearch):
     def query_vectors(self, queries: Sequence[str]) -> Vectors:
         """Embed queries as searches do; (n, dim)."""
         return self._searcher.state.encoder.load().embed_queries(queries)
+
+    def truncated_queries(self, queries: Sequence[str]) -> int:
+        """Count the queries of which the encoder reads only the beginning, where it tells."""
+        encoder = self._searcher.state.encoder.load()
+        return sum(truncates(encoder, query) for query in queries)
 
     def nearest(
         self, vector: Vectors, *, top_k: int, settings: Mapping[str, float] | None = None

@@ -12,7 +12,14 @@ from typing import Any
 
 from qdrant_client import models
 
-from retrieve_rerank.base import Filter, SparseEncoder, TensorSearch, Vectors
+from retrieve_rerank.base import (
+    Encoding,
+    Filter,
+    MaxSimScores,
+    SparseEncoder,
+    TensorSearch,
+    Vectors,
+)
 from retrieve_rerank.connectors.filters import Clause, clauses, field_names
 from retrieve_rerank.connectors.hybrid import BM25, DENSE, DEPTH, SPARSE, check_search
 from retrieve_rerank.connectors.qdrant import requests
@@ -29,7 +36,8 @@ from retrieve_rerank.errors import (
     UnknownFieldError,
     UnsupportedServerError,
 )
-from retrieve_rerank.types import Hit
+from retrieve_rerank.truncation import truncates
+from retrieve_rerank.types import Candidates, Hit
 
 HNSW_EF = 256
 """Candidates that a walk of the graph keeps, as in the embedded index; Qdrant's own 100 lose
@@ -62,13 +70,14 @@ class Searcher:
         state = self.state
         used = self._used()
         if not used:
-            return TensorSearch([], {})
+            return TensorSearch(Candidates(), {})
         asked: Asked = yield Compute(lambda: self._encode(query, used, max_sim=max_sim))
         names, batch = self._word(asked, wanted, top_k=top_k)
         if not batch:
-            return TensorSearch([], {})
+            return TensorSearch(Candidates(query_truncated=asked.cut), {})
         answers = dict(zip(names, (yield from self._send(batch)), strict=True))
-        hits = self._fuse(answers, used, top_k=top_k)
+        fused = self._fuse(answers, used, top_k=top_k, depth=batch[0].limit or DEPTH)
+        hits = Candidates(fused, query_truncated=asked.cut)
         if asked.tokens is None:
             return TensorSearch(hits, {})
         scores = requests.max_sims(answers.pop(TENSORS), asked.tokens)
@@ -79,9 +88,8 @@ class Searcher:
             for each in points
             if each.id in scores
         }
-        return TensorSearch(
-            hits, {ids[point]: scores[point] for point in ids if ids[point] in kept}
-        )
+        found = {ids[point]: scores[point] for point in ids if ids[point] in kept}
+        return TensorSearch(hits, MaxSimScores(found, query_truncated=asked.tokens_cut))
 
     def max_sim(self, query: str, ids: Sequence[str]) -> Steps[dict[str, float]]:
         """Score these documents; those without token tensors are absent."""
@@ -94,9 +102,10 @@ class Searcher:
         settings = state.record.tensors
         if not points or settings is None or not state.has_tensors:
             return {}
-        tokens = yield Compute(
-            lambda: self._tensor_encoder.encode(query, settings, embedder=self._embedder()).tokens
+        encoding: Encoding = yield Compute(
+            lambda: self._tensor_encoder.encode(query, settings, embedder=self._embedder())
         )
+        tokens = encoding.tokens
         step = int(min(len(points), state.limits.query))
         chunks = [list(points)[i : i + step] for i in range(0, len(points), step)]
         batch = [requests.max_sim_request(tokens, chunk) for chunk in chunks]  # type: ignore[arg-type]  # None is out
@@ -104,7 +113,7 @@ class Searcher:
         for answer in (yield from self._send(batch)):
             scores = requests.max_sims(answer, tokens)
             found |= {points[point]: score for point, score in scores.items()}
-        return found
+        return MaxSimScores(found, query_truncated=encoding.truncated)
 
     def refresh(self) -> Steps[None]:
         """See what others have changed; an empty collection of others is looked at anew."""
@@ -150,21 +159,26 @@ class Searcher:
         tokens: Vectors | None = None
         bm25: Mapping[int, float] | str | None = None
         sparse: Mapping[int, float] | None = None
+        cut = tokens_cut = False
         settings = state.record.tensors if max_sim and state.has_tensors else None
         if settings is not None:
             embedder = self._embedder() if DENSE in used else None
             encoding = self._tensor_encoder.encode(query, settings, embedder=embedder)
             tokens = encoding.tokens
+            tokens_cut = encoding.truncated
             if embedder is not None and embedder.fingerprint == settings.fingerprint:
                 dense = encoding.vector
         if DENSE in used and dense is None and layout.dense is not None:
             dense = state.encoder.embed(query, layout.dense.dimension)
+        if dense is not None:
+            cut = truncates(state.encoder.load(), query)
         if BM25 in used and layout.lexical is not None:
             bm25 = self._words(query, layout.lexical)
         if SPARSE in used and (encoder := self._sparse()) is not None:
             [weights] = encoder.encode_queries([query])
             sparse = weights or None
-        return Asked(dense, bm25, sparse, tokens)
+            cut = cut or truncates(encoder, query)
+        return Asked(dense, bm25, sparse, tokens, cut, tokens_cut)
 
     def _words(self, query: str, lexical: Lexical) -> Mapping[int, float] | str | None:
         """Word a query for the lexical ranking; None where none of its words count."""
@@ -240,6 +254,7 @@ class Searcher:
         used: Sequence[str],
         *,
         top_k: int,
+        depth: int,
     ) -> list[Hit]:
         layout = self.state.layout
         if "fused" in answers:
@@ -256,7 +271,7 @@ class Searcher:
         fusion = self.options.fusion
         if fusion.by_server:  # of one ranking there is nothing to fuse
             fusion = replace(fusion, method="rrf")
-        return fusion.fuse(rankings, top_k=top_k)
+        return fusion.fuse(rankings, top_k=top_k, depth=depth)
 
     def _clauses(self, filter: Filter | None) -> Steps[list[Clause]]:
         """Check a filter; fields not known yet are looked for before they are called unknown."""

@@ -60,7 +60,7 @@ def command(
     if label is not None:
         stage["label"] = int(label) if label.isdecimal() else label
     scorer = build_stage(StageSettings.model_validate(stage), MemoryConnector()).reranker
-    done = failed = texts = truncated = 0
+    done = failed = texts = truncated = truncated_queries = 0
     notes: Counter[str] = Counter()
     for number, line in LineFile(path).lines():
         if isinstance(line, bytes) and not line.strip():
@@ -85,6 +85,7 @@ def command(
         done += 1
         texts += len(task.hits)
         truncated += judgment.truncated
+        truncated_queries += judgment.query_truncated
         hits = judgment.hits[:top_k]
         write_json(task.answer(hits, scorer.probabilities([hit.score for hit in hits])))
     for note, lines in notes.items():
@@ -92,6 +93,8 @@ def command(
             say(f"Note: the same of {lines} lines: {note}")
     if truncated:
         say(f"{truncated} of {texts} texts were cut to what the model reads.")
+    if truncated_queries:
+        say(f"{truncated_queries} of {done} queries were cut to what the model reads.")
     if failed:
         those = "1 line" if failed == 1 else f"{failed} lines"
         raise RetrieveRerankError(f"{those} could not be reranked; the rest is done")

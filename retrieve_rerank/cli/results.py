@@ -71,6 +71,8 @@ def _finite(value: Any) -> Any:
 def _probabilities(result: SearchResult, stages: Sequence[Stage]) -> dict[str, float]:
     """Map ids to the probability of relevance that the last stage with a calibration gives."""
     for report, stage in reversed(list(zip(result.stages[1:], stages, strict=False))):
+        if stage.reranker.probabilities([]) is None:
+            continue
         judged = report.hits[: report.scored]
         mixed = stage.share < 1.0
         scores = [hit.sources[stage.reranker.name].score if mixed else hit.score for hit in judged]

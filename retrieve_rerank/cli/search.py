@@ -20,11 +20,7 @@ from retrieve_rerank.cli.stage_messages import stage_messages
 from retrieve_rerank.cli.terminal import say
 from retrieve_rerank.config import build_retriever
 from retrieve_rerank.language import detect_language
-from retrieve_rerank.models.embedders import query_is_cut
 from retrieve_rerank.settings import load_settings
-
-SHORT_QUERY = 100
-"""Characters that every model reads whole."""
 
 
 @click.command()
@@ -79,8 +75,6 @@ def command(
             filter=parse_filters(conditions),
             deadline_s=settings.deadline_s,
         )
-        if schema.encoder is not None:
-            _warn_of_long_query(query, schema.encoder)
         for note in schema.notes:
             say(f"Note: {note}")
         for message in stage_messages(result, retriever.stages):
@@ -94,12 +88,3 @@ def command(
             texts = (hit.document.text for hit in result)
             language = schema.details.get("language") or detect_language(texts).name
             print_result(result, language=language, explain=explain)
-
-
-def _warn_of_long_query(query: str, encoder: str) -> None:
-    """Say so if the encoder reads only the beginning of the query."""
-    if len(query) > SHORT_QUERY and query_is_cut(encoder, query):
-        say(
-            f"Warning: the query is longer than {encoder} reads; only its beginning is searched "
-            "for by meaning"
-        )

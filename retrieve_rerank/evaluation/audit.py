@@ -70,6 +70,8 @@ class Audit:
     measured: Sequence[Measured]
     relevance: Relevance | None = None
     """What exact search finds of the relevant documents; None without judgments."""
+    truncated_queries: int = 0
+    """Queries of which the encoder read only the beginning."""
 
     @property
     def top_ks(self) -> list[int]:
@@ -190,6 +192,7 @@ def audit(
         target_recall=target_recall,
         measured=[_measured(trial, trials, knobs) for trial in trials],
         relevance=found,
+        truncated_queries=connector.truncated_queries(texts),
     )
 
 

@@ -19,6 +19,11 @@ def findings(audit: Audit) -> list[str]:
     said = [_finding(audit, top_k) for top_k in audit.top_ks]
     if audit.relevance is not None:
         said.append(_of_relevance(audit.relevance))
+    if count := audit.truncated_queries:
+        said.append(
+            f"Of {count:,} of the {audit.queries:,} queries, which are longer than the encoder "
+            "reads, only the beginning was searched for."
+        )
     return said
 
 

@@ -7,6 +7,7 @@ serves: a stage that fails leaves the incoming order there, so it does here, and
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -53,6 +54,10 @@ class StageEvaluation:
     """Texts of which its model read only the beginning."""
     errors: Mapping[str, str] = field(default_factory=dict)
     """Query -> why the stage left the incoming order there."""
+    truncated_queries: int = 0
+    """Queries of which its model read only the beginning."""
+    notes: Mapping[str, int] = field(default_factory=dict)
+    """What its reports noted -> in how many searches."""
 
     @property
     def unanswered(self) -> int:
@@ -103,6 +108,8 @@ class Evaluation:
                     "unanswered": stage.unanswered,
                     "scored": stage.scored,
                     "truncated": stage.truncated,
+                    "truncated_queries": stage.truncated_queries,
+                    "notes": dict(stage.notes),
                     "errors": dict(stage.errors),
                     "per_query": {name: dict(values) for name, values in stage.scores.items()},
                 }
@@ -200,12 +207,16 @@ class _Tally:
     scored: int = 0
     truncated: int = 0
     errors: dict[str, str] = field(default_factory=dict)
+    truncated_queries: int = 0
+    notes: Counter[str] = field(default_factory=Counter)
 
     def add(self, query: str, report: StageReport, ranking: Sequence[str]) -> None:
         self.rankings[query] = ranking
         self.ms.append(report.ms)
         self.scored += report.scored
         self.truncated += report.truncated
+        self.truncated_queries += report.query_truncated
+        self.notes.update(report.notes)
         if report.error is not None:
             self.errors[query] = report.error
 
@@ -224,6 +235,8 @@ def _measured(
         scored=tally.scored,
         truncated=tally.truncated,
         errors=tally.errors,
+        truncated_queries=tally.truncated_queries,
+        notes=dict(tally.notes.most_common()),
     )
 
 

@@ -14,6 +14,8 @@ from retrieve_rerank.evaluation.evaluate import Evaluation, StageEvaluation
 
 Tone: TypeAlias = Literal["better", "worse", "even"]
 
+_NOTES_SHOWN = 5  # of each stage, the most frequent ones
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -83,6 +85,12 @@ def cautions(evaluation: Evaluation, *, baseline: StageEvaluation | None = None)
                 f"{stage.name} read only the beginning of {stage.truncated:,} of the "
                 f"{stage.scored:,} texts it judged."
             )
+        found += [
+            f"{stage.name}, in {count:,} of {len(stage.ms):,} searches: {note}."
+            for note, count in list(stage.notes.items())[:_NOTES_SHOWN]
+        ]
+        if len(stage.notes) > _NOTES_SHOWN:
+            found.append(f"{stage.name} noted {len(stage.notes) - _NOTES_SHOWN:,} more.")
     for stage in (*evaluation.stages, *([baseline] if baseline is not None else [])):
         if stage.unanswered > evaluation.textless_queries:
             caution = (

@@ -26,6 +26,8 @@ class Tokens(NamedTuple):
     truncated: bool
     attended: int
     """How many of them, from the first, the others see."""
+    first_truncated: bool = False
+    """Whether the first text of a pair was cut."""
 
 
 class TokenBatch(NamedTuple):

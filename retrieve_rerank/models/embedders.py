@@ -53,15 +53,6 @@ def load_embedder(name: str) -> Embedder:
     )
 
 
-def query_is_cut(name: str, query: str) -> bool | None:
-    """Tell whether an encoder reads only the beginning of a query; None of a server's model."""
-    if name.partition(":")[0] in APIS:
-        return None
-    from retrieve_rerank.models import loading
-
-    return loading.query_is_cut(name, query)
-
-
 def _dimensions(model: str) -> tuple[str, int | None]:
     model, mark, parameter = model.partition("?")
     if not mark:

@@ -82,6 +82,10 @@ class TextEncoder:
         """Embed documents, prompted as the model expects; (n, dim)."""
         return self._embed(self.tokenize_documents(texts))
 
+    def truncates(self, query: str) -> bool:
+        """Tell whether the model reads only the beginning of a query."""
+        return self.tokenize_queries([query])[0].truncated
+
     def embed_query_tokens(self, texts: Sequence[str]) -> list[Vectors]:
         """Embed queries; one (tokens, dim) array each, rows of length 1."""
         return [encoding.tokens for encoding in self.encode_queries(texts)]

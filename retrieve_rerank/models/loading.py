@@ -134,14 +134,6 @@ def load_encoder(
     )
 
 
-def query_is_cut(name: str, query: str) -> bool:
-    """Tell whether an encoder reads only the beginning of a query, without loading its network."""
-    folder = find_checkpoint(name, device="cpu").folder
-    late = folder.late_interaction
-    tokenizer = _query_tokenizer(folder, late) if late else load_tokenizer(folder)
-    return tokenizer.encode([folder.query_prompt + query])[0].truncated
-
-
 def load_pair_model(
     name: str,
     *,

@@ -21,10 +21,17 @@ from retrieve_rerank.template import Template
 
 
 class PairScores(NamedTuple):
-    """One score for each pair, and how many pairs were too long to be read whole."""
+    """One score for each pair, and what was too long to be read whole."""
 
     scores: Vectors  # (n,), raw logits, higher is more relevant
-    truncated: int
+    pairs_truncated: Sequence[bool]
+    query_truncated: bool
+    """Whether the query of any pair was."""
+
+    @property
+    def truncated(self) -> int:
+        """How many pairs were not read whole."""
+        return sum(self.pairs_truncated)
 
 
 class PairModel:
@@ -86,7 +93,11 @@ class PairModel:
                 f"{self.name} gave text {unusable[0] + 1} of {len(pairs)} the score"
                 f" {scores[unusable[0]]}; expected a number"
             )
-        return PairScores(scores, sum(sequence.truncated for sequence in sequences))
+        return PairScores(
+            scores,
+            [sequence.truncated for sequence in sequences],
+            any(sequence.first_truncated for sequence in sequences),
+        )
 
     def passages(self, query: str, text: str, *, overlap: int = 32) -> list[str]:
         """Split a text into passages that the model can read whole beside this query.

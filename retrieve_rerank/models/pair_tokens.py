@@ -93,7 +93,7 @@ class PairTokens:
         counts = (len(before), one, len(between), two, len(after))
         type_ids = [type_id for type_id, n in zip(types, counts, strict=True) for _ in range(n)]
         truncated = one < first.length or two < second.length
-        return Tokens(ids, type_ids, truncated, len(ids))
+        return Tokens(ids, type_ids, truncated, len(ids), one < first.length)
 
     def _cut(self, text: Text, length: int) -> array[int]:
         return text.ids[len(text.ids) - length :] if self._from_left else text.ids[:length]

@@ -71,6 +71,11 @@ class SparseTextEncoder:
         """Weigh each document's tokens: token id -> weight above 0."""
         return self._encode([self._folder.document_prompt + text for text in texts])
 
+    def truncates(self, query: str) -> bool:
+        """Tell whether the model reads only the beginning of a query."""
+        tokenizer = self._query_weights.tokenizer if self._query_weights else self._tokenizer
+        return tokenizer.encode([self._folder.query_prompt + query])[0].truncated
+
     def tokens(self, ids: Sequence[int]) -> list[str]:
         """Name tokens as the vocabulary writes them; raise InputError for numbers beyond it."""
         return [self._tokenizer.token(token_id) for token_id in ids]
@@ -143,7 +148,7 @@ class StaticWeights:
     def __init__(self, folder: Path) -> None:
         self._weights = read_safetensors(folder / "model.safetensors")["weight"]
         settings = read_json(folder / "tokenizer_config.json")
-        self._tokenizer = TextTokenizer(
+        self.tokenizer = TextTokenizer(
             folder / "tokenizer.json",
             max_tokens=min(int(settings.get("model_max_length") or 512), 1 << 20),
             special_tokens=False,
@@ -152,7 +157,7 @@ class StaticWeights:
     def weigh(self, texts: Sequence[str]) -> list[dict[int, float]]:
         """Weigh the tokens that occur in each text, once each."""
         found = []
-        for sequence in self._tokenizer.encode(texts):
+        for sequence in self.tokenizer.encode(texts):
             vector = np.zeros_like(self._weights)
             ids = list(sequence.ids)
             vector[ids] = self._weights[ids]

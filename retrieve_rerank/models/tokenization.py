@@ -95,7 +95,16 @@ class TextTokenizer:
         return self._encode_whole_pairs(pairs)
 
     def _encode_whole_pairs(self, pairs: Sequence[tuple[str, str]]) -> list[Tokens]:
-        return [self._tokens(e) for e in self._tokenizer.encode_batch(list(pairs))]
+        encodings = self._tokenizer.encode_batch(list(pairs))
+        return [
+            self._tokens(encoding)._replace(first_truncated=self._lacks(encoding, first))
+            for encoding, (first, _) in zip(encodings, pairs, strict=True)
+        ]
+
+    def _lacks(self, encoding: Encoding, first: str) -> bool:
+        """Tell whether a pair's tokens are not all of its first text's."""
+        cut = bool(encoding.overflowing)
+        return cut and encoding.sequence_ids.count(0) < len(self._spans(first)[0])
 
     @cached_property
     def _pair_tokens(self) -> PairTokens | None:

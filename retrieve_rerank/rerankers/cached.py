@@ -12,10 +12,11 @@ import threading
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from cachetools import LRUCache
 
-from retrieve_rerank.base import Judgment, Scorer
+from retrieve_rerank.base import Judgment, Scorer, truncated_ids
 from retrieve_rerank.errors import ConfigError, InputError
 from retrieve_rerank.template import readable
 from retrieve_rerank.types import Hit, rescore
@@ -31,9 +32,18 @@ _DELETED_AT_ONCE = 0.1  # of a full file, the oldest
 _BUSY_S = 5.0  # to wait for another process that writes
 _KEYS_AT_ONCE = 1000  # SQLite takes 32,766 at most
 _SCHEMA = "CREATE TABLE IF NOT EXISTS scores (key BLOB PRIMARY KEY, score REAL NOT NULL)"
+_COLUMNS = ("text_cut", "query_cut")  # which files made by earlier versions lack
 _COUNT = "SELECT count(*) FROM scores"
-_KEEP = "INSERT OR REPLACE INTO scores VALUES (?, ?)"
+_KEEP = "INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?)"
 _FORGET = "DELETE FROM scores WHERE rowid IN (SELECT rowid FROM scores ORDER BY rowid LIMIT ?)"
+
+
+class Known(NamedTuple):
+    """A score, and whether it is of the beginning of its text or query; None where not told."""
+
+    score: float
+    text_cut: bool | None = None
+    query_cut: bool | None = None
 
 
 class ScoreCache:
@@ -50,7 +60,7 @@ class ScoreCache:
         if self.entries < 1:
             raise InputError(f"entries must be at least 1; got {entries}")
         in_memory = min(self.entries, MEMORY_ENTRIES)
-        self._recent: LRUCache[bytes, float] = LRUCache(maxsize=in_memory)
+        self._recent: LRUCache[bytes, Known] = LRUCache(maxsize=in_memory)
         self._lock = threading.Lock()
         self.problem: str | None = None
         """Why scores are kept in memory alone, where they should be in a file."""
@@ -65,7 +75,7 @@ class ScoreCache:
         else:
             weakref.finalize(self, self._file.close)
 
-    def find(self, keys: Sequence[bytes]) -> dict[bytes, float]:
+    def find(self, keys: Sequence[bytes]) -> dict[bytes, Known]:
         """Return the scores that are known."""
         with self._lock:
             found = {key: self._recent[key] for key in keys if key in self._recent}
@@ -77,7 +87,7 @@ class ScoreCache:
                 self._do_without(exc)
         return found
 
-    def keep(self, scores: Mapping[bytes, float]) -> None:
+    def keep(self, scores: Mapping[bytes, Known]) -> None:
         """Remember scores."""
         with self._lock:
             self._recent.update(scores)
@@ -85,7 +95,7 @@ class ScoreCache:
                 return
             try:
                 with self._file:
-                    self._file.executemany(_KEEP, scores.items())
+                    self._file.executemany(_KEEP, ((key, *known) for key, known in scores.items()))
                     [count] = self._file.execute(_COUNT).fetchone()
                     if count > self.entries:
                         surplus = count - self.entries + int(_DELETED_AT_ONCE * self.entries)
@@ -93,11 +103,15 @@ class ScoreCache:
             except sqlite3.Error as exc:
                 self._do_without(exc)
 
-    def _stored(self, keys: Sequence[bytes]) -> dict[bytes, float]:
+    def _stored(self, keys: Sequence[bytes]) -> dict[bytes, Known]:
         assert self._file is not None
         marks = ",".join("?" * len(keys))
-        select = f"SELECT key, score FROM scores WHERE key IN ({marks})"
-        stored: dict[bytes, float] = dict(self._file.execute(select, keys))
+        select = f"SELECT key, score, text_cut, query_cut FROM scores WHERE key IN ({marks})"
+        rows = self._file.execute(select, keys)
+        stored = {
+            key: Known(score, *(None if cut is None else bool(cut) for cut in cuts))
+            for key, score, *cuts in rows
+        }
         self._recent.update(stored)
         return stored
 
@@ -112,7 +126,8 @@ class ScoreCache:
 class Cached(Scorer):
     """A scorer that computes each score once.
 
-    Truncated texts are counted when they are read, not when their score comes from the cache.
+    What was truncated is kept with the scores that `judge` computes, and reported with them; it
+    computes those again of which that is not known.
     """
 
     def __init__(self, scorer: Scorer, cache: ScoreCache) -> None:
@@ -144,10 +159,10 @@ class Cached(Scorer):
         new = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
         if new:
             scores = self.scorer.score(query, list(new.values()))
-            fresh = dict(zip(new, scores, strict=True))
+            fresh = dict(zip(new, map(Known, scores), strict=True))
             self.cache.keep(fresh)
             known.update(fresh)
-        return [known[key] for key in keys]
+        return [known[key].score for key in keys]
 
     def judge(self, query: str, hits: Sequence[Hit]) -> Judgment:
         """Order the hits; the scorer judges those whose score is not known."""
@@ -162,26 +177,33 @@ class Cached(Scorer):
         fresh = await self.scorer.ajudge(query, unknown) if unknown else Judgment([])
         return self._put_together(query, hits, known, fresh)
 
-    def _sort_out(self, query: str, hits: Sequence[Hit]) -> tuple[dict[bytes, float], list[Hit]]:
+    def _sort_out(self, query: str, hits: Sequence[Hit]) -> tuple[dict[bytes, Known], list[Hit]]:
         """Return the known scores, and one hit for each text without one."""
         keys = [self._key_of(query, hit) for hit in hits]
-        known = self.cache.find(keys)
+        found = self.cache.find(keys)
+        known = {key: each for key, each in found.items() if each.text_cut is not None}
         unknown = {key: hit for key, hit in zip(keys, hits, strict=True) if key not in known}
         return known, list(unknown.values())
 
     def _put_together(
-        self, query: str, hits: Sequence[Hit], known: dict[bytes, float], fresh: Judgment
+        self, query: str, hits: Sequence[Hit], known: dict[bytes, Known], fresh: Judgment
     ) -> Judgment:
-        found = {self._key_of(query, hit): hit.score for hit in fresh.hits}
+        found = {self._key_of(query, hit): _known(hit, fresh) for hit in fresh.hits}
         self.cache.keep(found)
-        scores = [{**known, **found}[self._key_of(query, hit)] for hit in hits]
+        scored = [{**known, **found}[self._key_of(query, hit)] for hit in hits]
+        cut = [bool(each.text_cut) for each in scored]
         # Of what could be read all hits tell, not only those that were new.
         own = self._unread(fresh.hits)
         notes = [*self._unread(hits), *(note for note in fresh.notes if note not in own)]
         if self.cache.problem:
             notes.append(self.cache.problem)
-        return fresh._replace(
-            hits=rescore(hits, scores), cache_hits=len(hits) - len(found), notes=tuple(notes)
+        return Judgment(
+            rescore(hits, [each.score for each in scored]),
+            sum(cut) if all(each.text_cut is not None for each in scored) else fresh.truncated,
+            len(hits) - len(found),
+            tuple(notes),
+            fresh.query_truncated or any(each.query_cut for each in scored),
+            truncated_ids(hits, cut),
         )
 
     def _key_of(self, query: str, hit: Hit) -> bytes:
@@ -194,6 +216,14 @@ class Cached(Scorer):
         return hashlib.blake2b(head + b"".join(parts), digest_size=16).digest()
 
 
+def _known(hit: Hit, judgment: Judgment) -> Known:
+    """Say what a judgment tells of one hit; a scorer may only count what it has cut."""
+    if judgment.truncated_ids or judgment.truncated in (0, len(judgment.hits)):
+        cut = hit.document.id in judgment.truncated_ids or judgment.truncated == len(judgment.hits)
+        return Known(hit.score, cut, judgment.query_truncated)
+    return Known(hit.score)
+
+
 def _open(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
     file = sqlite3.connect(path, timeout=_BUSY_S, check_same_thread=False)
@@ -201,6 +231,10 @@ def _open(path: Path) -> sqlite3.Connection:
         file.execute("PRAGMA journal_mode = WAL")
         file.execute("PRAGMA synchronous = NORMAL")
         file.execute(_SCHEMA)
+        there = {name for _, name, *_ in file.execute("PRAGMA table_info(scores)")}
+        for column in _COLUMNS:
+            if column not in there:
+                file.execute(f"ALTER TABLE scores ADD COLUMN {column} INTEGER")
     except BaseException:
         file.close()
         raise

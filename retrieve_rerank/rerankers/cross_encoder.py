@@ -12,13 +12,13 @@ from typing import Literal
 
 import numpy as np
 
-from retrieve_rerank.base import Judgment
+from retrieve_rerank.base import Judgment, truncated_ids
 from retrieve_rerank.errors import InputError, ModelError
 from retrieve_rerank.models.calibration import Calibration, read_calibration
 from retrieve_rerank.models.folder import SETTINGS_FILE, read_json
 from retrieve_rerank.models.labels import Label
 from retrieve_rerank.models.loading import load_pair_model
-from retrieve_rerank.models.pair_model import PairModel
+from retrieve_rerank.models.pair_model import PairModel, PairScores
 from retrieve_rerank.rerankers.drop_in import DropIn, readable_pairs
 from retrieve_rerank.template import Template
 from retrieve_rerank.types import Hit, rescore
@@ -95,17 +95,24 @@ class CrossEncoder(DropIn):
 
     def score(self, query: str, texts: Sequence[str]) -> list[float]:
         """Score each text against the query; raw logits, higher is more relevant."""
-        return self._score([(query, text) for text in texts])[0]
+        return self.score_pairs([(query, text) for text in texts])
 
     def score_pairs(self, pairs: Iterable[tuple[str, str]]) -> list[float]:
         """Score each (query, text) as `score` does, all in one go; raise InputError for others."""
-        return self._score(pairs)[0]
+        scores: list[float] = self._score(pairs).scores.tolist()
+        return scores
 
     def judge(self, query: str, hits: Sequence[Hit]) -> Judgment:
         """Order the hits, and count those of which the model read only the beginning."""
         texts = [self.template.render(hit.document) for hit in hits]
-        scores, truncated = self._score([(query, text) for text in texts])
-        return Judgment(rescore(hits, scores), truncated, notes=self._unread(hits))
+        read = self._score([(query, text) for text in texts])
+        return Judgment(
+            rescore(hits, read.scores.tolist()),
+            read.truncated,
+            notes=self._unread(hits),
+            query_truncated=read.query_truncated,
+            truncated_ids=truncated_ids(hits, read.pairs_truncated),
+        )
 
     async def ajudge(self, query: str, hits: Sequence[Hit]) -> Judgment:
         """Async twin of `judge`, in a thread."""
@@ -122,13 +129,12 @@ class CrossEncoder(DropIn):
             raise ModelError(f"{file} holds no calibration of these scores; rr calibrate makes one")
         return found
 
-    def _score(self, given: Iterable[tuple[str, str]]) -> tuple[list[float], int]:
+    def _score(self, given: Iterable[tuple[str, str]]) -> PairScores:
         pairs = readable_pairs(given)
         if not pairs:
-            return [], 0
+            return PairScores(np.empty(0, dtype=np.float32), [], query_truncated=False)
         if self.long_documents == "truncate":
-            answer = self.model.score(pairs)
-            return answer.scores.tolist(), answer.truncated
+            return self.model.score(pairs)
         passages = [self.model.passages(query, text, overlap=OVERLAP) for query, text in pairs]
         answer = self.model.score(
             [
@@ -138,5 +144,6 @@ class CrossEncoder(DropIn):
             ]
         )
         starts = np.cumsum([0, *(len(parts) for parts in passages[:-1])])
-        best: list[float] = np.maximum.reduceat(answer.scores, starts).tolist()
-        return best, answer.truncated
+        best = np.maximum.reduceat(answer.scores, starts)
+        cut = np.logical_or.reduceat(answer.pairs_truncated, starts).tolist()
+        return PairScores(best, cut, answer.query_truncated)

@@ -5,9 +5,10 @@ Knows no model: the connector encodes the query.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
-from retrieve_rerank.base import Reranker, TensorConnector
+from retrieve_rerank.base import Judgment, MaxSimScores, Reranker, TensorConnector, TensorStore
 from retrieve_rerank.types import Hit, rescore
 
 MAX_SIM_WEIGHT = 0.7
@@ -17,23 +18,40 @@ MAX_SIM_WEIGHT = 0.7
 class DatabaseMaxSim(Reranker):
     """Order hits by the MaxSim that their own database computes over stored token tensors.
 
-    Hits without tensors are left out of the judged ones. As the first stage of a Retriever over
-    the same connector it costs no request of its own.
+    Hits without tensors are left out of the judged ones; a stage leaves them where they were. As
+    the first stage of a Retriever over the same connector it shares that search's work.
     """
 
     name = "max-sim"
     default_weight = MAX_SIM_WEIGHT
+    keeps_places = True
 
     def __init__(self, connector: TensorConnector) -> None:
         self.connector = connector
 
     def rerank(self, query: str, hits: Sequence[Hit], *, top_k: int | None = None) -> list[Hit]:
         """Return the best `top_k` of the hits that have token tensors."""
-        scores = self.connector.max_sim(query, [hit.document.id for hit in hits])
-        return self.order(hits, scores)[:top_k]
+        return self.judge(query, hits).hits[:top_k]
 
-    @staticmethod
-    def order(hits: Sequence[Hit], scores: Mapping[str, float]) -> list[Hit]:
+    def judge(self, query: str, hits: Sequence[Hit]) -> Judgment:
+        """Order those hits that have token tensors, and say if some have none."""
+        return self.judged(hits, self.connector.max_sim(query, [hit.document.id for hit in hits]))
+
+    def judged(self, hits: Sequence[Hit], scores: Mapping[str, float]) -> Judgment:
         """Order those hits that have a score."""
-        judged = [hit for hit in hits if hit.document.id in scores]
-        return rescore(judged, [scores[hit.document.id] for hit in judged])
+        scored = [hit for hit in hits if hit.document.id in scores]
+        return Judgment(
+            rescore(scored, [scores[hit.document.id] for hit in scored]),
+            notes=() if len(scored) == len(hits) else (self._lack(some=bool(scored)),),
+            query_truncated=isinstance(scores, MaxSimScores) and scores.query_truncated,
+        )
+
+    def _lack(self, *, some: bool) -> str:
+        hits = "there are hits without token tensors" if some else "no hit has token tensors"
+        place = "they keep their places" if some else "the order is as it was"
+        makes = "; rr tensors add makes them" if isinstance(self.connector, TensorStore) else ""
+        return f"{hits}: {place}{makes}"
+
+    async def ajudge(self, query: str, hits: Sequence[Hit]) -> Judgment:
+        """Async twin of `judge`, in a thread."""
+        return await asyncio.to_thread(self.judge, query, hits)

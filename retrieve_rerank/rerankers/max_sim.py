@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from retrieve_rerank.base import (
     Connector,
@@ -13,6 +13,7 @@ from retrieve_rerank.base import (
     Scorer,
     TensorConnector,
     TokenEmbedder,
+    truncated_ids,
 )
 from retrieve_rerank.models.loading import load_encoder
 from retrieve_rerank.models.max_sim import max_sim
@@ -55,26 +56,40 @@ class MaxSim(Scorer):
 
     def score(self, query: str, texts: Sequence[str]) -> list[float]:
         """Score each text: the mean over query tokens of the best cosine, within -1 and 1."""
-        return self._score(query, texts)[0]
+        return self._score(query, texts).scores
 
     def judge(self, query: str, hits: Sequence[Hit]) -> Judgment:
         """Order the hits, and count those of which the model read only the beginning."""
-        scores, truncated = self._score(query, [self.template.render(hit.document) for hit in hits])
-        return Judgment(rescore(hits, scores), truncated, notes=self._unread(hits))
+        read = self._score(query, [self.template.render(hit.document) for hit in hits])
+        return Judgment(
+            rescore(hits, read.scores),
+            sum(read.truncated),
+            notes=self._unread(hits),
+            query_truncated=read.query_truncated,
+            truncated_ids=truncated_ids(hits, read.truncated),
+        )
 
     async def ajudge(self, query: str, hits: Sequence[Hit]) -> Judgment:
         """Async twin of `judge`, in a thread."""
         return await asyncio.to_thread(self.judge, query, hits)
 
-    def _score(self, query: str, texts: Sequence[str]) -> tuple[list[float], int]:
+    def _score(self, query: str, texts: Sequence[str]) -> _Read:
         if not texts:
-            return [], 0
+            return _Read([], [], query_truncated=False)
         texts = [readable(text) for text in texts]
         [asked] = self.embedder.encode_queries([query])
         scores: list[float] = []
-        truncated = 0
+        truncated: list[bool] = []
         for start in range(0, len(texts), BLOCK):
             encodings = self.embedder.encode_documents(texts[start : start + BLOCK])
             scores += max_sim(asked.tokens, [encoding.tokens for encoding in encodings]).tolist()
-            truncated += sum(encoding.truncated for encoding in encodings)
-        return scores, truncated
+            truncated += (encoding.truncated for encoding in encodings)
+        return _Read(scores, truncated, asked.truncated)
+
+
+class _Read(NamedTuple):
+    """Scores, and what the model did not read to the end."""
+
+    scores: list[float]
+    truncated: list[bool]
+    query_truncated: bool

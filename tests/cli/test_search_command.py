@@ -181,7 +181,9 @@ def test_of_several_indexes_one_must_be_chosen(rr: Rr, corpus: Path, home: Path)
 def test_a_query_longer_than_the_model_reads_is_searched_for_with_a_warning(rr: Rr) -> None:
     result = rr("search", "heat in pipes " * 300, "--json")
     assert answer(result)["hits"][0]["id"] == "heat"
-    assert "Warning: the query is longer than all-MiniLM-L6-v2 reads" in result.stderr
+    assert (
+        "Note: the query is longer than the model reads: only its beginning counts" in result.stderr
+    )
 
 
 @pytest.mark.usefixtures("lexical")

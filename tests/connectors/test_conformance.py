@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
-from retrieve_rerank import Connector, Document, Filter, Hit, Range
+from retrieve_rerank import Candidates, Connector, Document, Filter, Hit, Range
+from retrieve_rerank.base import MaxSimScores, TensorConnector, TensorStore
 from retrieve_rerank.errors import InputError, UnknownFieldError
 from retrieve_rerank.registry import CONNECTORS
+from retrieve_rerank.tensors import add_tensors, tensor_settings
 from tests.connectors.conftest import MAKERS
 from tests.hashing import HashingEncoder
 
@@ -151,6 +153,49 @@ def test_words_that_no_document_has_find_nothing_by_bm25(
         hits = connector.search(query, top_k=10)
         assert all("bm25" not in hit.sources for hit in hits)
         assert len(hits) == (4 if encoder else 0)
+
+
+def test_what_only_words_can_find_is_among_the_first(
+    connector: Connector, encoder: HashingEncoder | None
+) -> None:
+    # To the encoder, the code beyond the words that it reads does not exist.
+    filling = "valve pump boiler " * 30
+    connector.index(Document(f"m{n:03}", f"{n} {filling}") for n in range(130))
+    connector.index([Document("code", f"999 {filling} X77Q12"), Document("two", f"{filling} K8")])
+    connector.index([Document("twin", f"{filling} {'spare ' * 20} K8")])
+    assert "code" in ids(connector.search("X77Q12", top_k=100))[:10]
+    assert {"two", "twin"} <= set(ids(connector.search("K8", top_k=100))[:10])
+
+
+def test_an_uninformative_word_does_not_outrank_what_the_encoder_finds(
+    connector: Connector, encoder: HashingEncoder | None
+) -> None:
+    words = [f"w{n}" for n in range(400)]
+    draw = random.Random(7)
+    connector.index(Document(f"m{n}", " ".join(draw.sample(words, 12))) for n in range(130))
+    connector.index([Document("polite", " ".join([*draw.sample(words, 12), "kindly"]))])
+    connector.index([Document("right", "refund " * 60 + "money back")])
+    hits = ids(connector.search("refund refund refund kindly", top_k=100))
+    assert hits.index("right") < hits.index("polite")
+
+
+def test_a_query_of_which_only_the_beginning_is_read_is_told(
+    connector: Connector, encoder: HashingEncoder | None
+) -> None:
+    connector.index(WINGS)
+    for query, cut in (("wing " * 65, True), ("wing " * 64, False)):
+        hits = connector.search(query, top_k=10)
+        assert isinstance(hits, Candidates)
+        assert hits.query_truncated is (cut and encoder is not None)
+        if isinstance(connector, TensorConnector) and encoder is not None:
+            if isinstance(connector, TensorStore) and connector.tensor_settings() is None:
+                add_tensors(connector, encoder, tensor_settings(encoder))
+            found = connector.search_max_sim(query, top_k=10)
+            for scores in (found.scores, connector.max_sim(query, ["lift"])):
+                assert isinstance(scores, MaxSimScores)
+                assert scores.query_truncated is cut
+            assert isinstance(found.hits, Candidates)
+            assert found.hits.query_truncated is cut
 
 
 def test_an_empty_index_answers(connector: Connector) -> None:

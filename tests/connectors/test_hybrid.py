@@ -19,15 +19,18 @@ RANKINGS = {"dense": ranking("a", "b", "c"), "bm25": ranking("c", "d")}
 
 def test_fusion_is_that_of_the_library() -> None:
     weights = {"dense": 2.0}
-    assert Fusion().fuse(RANKINGS, top_k=9) == weighted(RANKINGS)
-    assert Fusion("rrf", weights).fuse(RANKINGS, top_k=2) == rrf(RANKINGS, weights=weights, top_k=2)
-    assert Fusion("weighted", weights).fuse(RANKINGS, top_k=9) == weighted(
+    assert Fusion().fuse(RANKINGS, top_k=9, depth=2) == weighted(RANKINGS)
+    assert Fusion().fuse(RANKINGS, top_k=9, depth=3) == weighted(RANKINGS, exhausted=["bm25"])
+    assert Fusion("rrf", weights).fuse(RANKINGS, top_k=2, depth=3) == rrf(
+        RANKINGS, weights=weights, top_k=2
+    )
+    assert Fusion("weighted", weights).fuse(RANKINGS, top_k=9, depth=2) == weighted(
         RANKINGS, weights=weights
     )
 
 
 def test_a_lone_ranking_keeps_its_scores() -> None:
-    hits = Fusion().fuse({"bm25": ranking("c", "d")}, top_k=1)
+    hits = Fusion().fuse({"bm25": ranking("c", "d")}, top_k=1, depth=2)
     assert [(hit.document.id, hit.score, hit.rank, dict(hit.sources)) for hit in hits] == [
         ("c", 0.0, 1, {"bm25": Placement(1, 0.0)})
     ]

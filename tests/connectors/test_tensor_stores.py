@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from qdrant_client import QdrantClient
 
-from retrieve_rerank import Document
+from retrieve_rerank import Document, Retriever
 from retrieve_rerank.base import TensorDtype, TensorSettings, TensorStore
 from retrieve_rerank.connectors.elasticsearch import ElasticsearchConnector
 from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.connectors.qdrant import QdrantConnector
 from retrieve_rerank.errors import IndexMismatchError
 from retrieve_rerank.models.token_pooling import pool_tokens
+from retrieve_rerank.rerankers.database import DatabaseMaxSim
 from retrieve_rerank.tensors import TensorReport, add_tensors, tensor_settings, tensor_status
 from tests.connectors.test_conformance import ODD_IDS
 from tests.hashing import HashingEncoder
@@ -62,6 +63,29 @@ def settings(dtype: TensorDtype = "int8", pooling_factor: int = 2) -> TensorSett
 
 def add(store: TensorStore) -> TensorReport:
     return add_tensors(store, ENCODER, settings())
+
+
+def test_documents_without_tensors_keep_their_places(store: TensorStore) -> None:
+    corpus = documents()
+    store.index(corpus)
+    add(store)
+    # Of the newest, which words and vector put first, there are no tensors yet.
+    new = Document("new", QUERY)
+    store.index([new])
+    retriever = Retriever(store, DatabaseMaxSim(store))
+    result = retriever.search(QUERY, top_k=100)
+    first, stage = result.stages
+    was = {hit.document.id: hit.rank for hit in first.hits}
+    assert was["new"] == 1
+    assert result.hits[0].document.id == "new"
+    assert [hit.rank for hit in result] == list(range(1, len(first.hits) + 1))
+    assert [hit.score for hit in result] == sorted((h.score for h in result), reverse=True)
+    assert result.hits[0].first_stage.score == first.hits[0].score
+    assert stage.scored == stage.candidates - 1
+    note = "there are hits without token tensors: they keep their places; rr tensors add makes them"
+    assert result.notes == [f"max-sim: {note}"]
+    add(store)
+    assert retriever.search(QUERY).notes == []
 
 
 @pytest.mark.parametrize("dtype", get_args(TensorDtype))

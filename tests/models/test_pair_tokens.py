@@ -43,9 +43,20 @@ def load(tmp_path_factory: pytest.TempPathFactory) -> Load:
 
 def whole(tokenizer: TextTokenizer, pairs: list[tuple[str, str]]) -> list[Tokens]:
     """What the library itself makes of pairs."""
+
+    def length(text: str) -> int:
+        alone = tokenizer._tokenizer.encode(text, add_special_tokens=False)
+        return sum(len(part.ids) for part in (alone, *alone.overflowing))
+
     return [
-        Tokens(e.ids, e.type_ids, bool(e.overflowing), len(e.ids))
-        for e in tokenizer._tokenizer.encode_batch(pairs)
+        Tokens(
+            e.ids,
+            e.type_ids,
+            bool(e.overflowing),
+            len(e.ids),
+            first_truncated=e.sequence_ids.count(0) < length(first),
+        )
+        for e, (first, _) in zip(tokenizer._tokenizer.encode_batch(pairs), pairs, strict=True)
     ]
 
 

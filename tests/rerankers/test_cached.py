@@ -15,7 +15,7 @@ from retrieve_rerank import Document, Hit, Retriever, rank
 from retrieve_rerank.base import Judgment
 from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.errors import ConfigError, InputError
-from retrieve_rerank.rerankers.cached import Cached, ScoreCache
+from retrieve_rerank.rerankers.cached import Cached, Known, ScoreCache
 from retrieve_rerank.types import rescore
 from tests.overlap import OverlapScorer
 
@@ -67,10 +67,50 @@ def test_judgments_say_what_came_from_the_cache(cache: ScoreCache) -> None:
     assert (first.cache_hits, first.truncated) == (0, 2)
     more = hits("drag", "wing", "lift wing", "lift wing")
     second = cached.judge("wing lift", more)
-    assert (second.cache_hits, second.truncated) == (3, 1)
+    assert (second.cache_hits, second.truncated) == (3, 4)
     assert [hit.score for hit in second.hits] == [2.0, 2.0, 1.0, 0.0]
     assert [hit.previous for hit in second.hits] == [more[2], more[3], more[1], more[0]]
     assert cached.judge("wing lift", []).hits == []
+
+
+class CutsLong(Counting):
+    """Reads one word of a text, and two of a query."""
+
+    def judge(self, query: str, hits: Sequence[Hit]) -> Judgment:
+        cut = frozenset(hit.document.id for hit in hits if " " in hit.document.text)
+        scored = rescore(hits, self.score(query, [hit.document.text for hit in hits]))
+        return Judgment(scored, len(cut), 0, (), len(query.split()) > 2, cut)
+
+
+def test_what_was_cut_is_kept_with_the_score(cache: ScoreCache) -> None:
+    cached = Cached(CutsLong(), cache)
+    given = hits("wing", "lift wing", "drag wing")
+    told = [
+        (judgment.truncated, judgment.truncated_ids, judgment.query_truncated)
+        for judgment in (cached.judge("wing lift drag", given) for _ in range(2))
+    ]
+    assert told[0] == (2, frozenset({"1 lift wing", "2 drag wing"}), True)
+    assert told[1] == told[0]
+    assert not cached.judge("wing", given).query_truncated
+
+
+def test_scores_of_which_that_is_not_known_are_computed_again(cache: ScoreCache) -> None:
+    scorer = CutsLong()
+    cached = Cached(scorer, cache)
+    cached.score("wing", ["lift wing"])
+    assert cached.judge("wing", hits("lift wing")).truncated == 1
+    assert scorer.scored == 2
+
+
+def test_a_file_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "scores.db"
+    with contextlib.closing(sqlite3.connect(path)) as file:
+        file.execute("CREATE TABLE scores (key BLOB PRIMARY KEY, score REAL NOT NULL)")
+        file.execute("INSERT INTO scores VALUES (?, 0.5)", [b"old"])
+        file.commit()
+    assert ScoreCache(path).find([b"old"]) == {b"old": Known(0.5)}
+    cached = Cached(CutsLong(), ScoreCache(path))
+    assert [cached.judge("wing", hits("lift wing")).truncated for _ in range(2)] == [1, 1]
 
 
 async def test_async_judgments_are_the_same(cache: ScoreCache) -> None:
@@ -122,7 +162,7 @@ def test_both_kinds_are_bounded(tmp_path: Path) -> None:
         cache = ScoreCache(path, entries=10)
         keys = [bytes([n]) * 16 for n in range(25)]
         for key in keys:
-            cache.keep({key: 1.0})
+            cache.keep({key: Known(1.0)})
         found = cache.find(keys)
         assert keys[-1] in found
         assert keys[0] not in found
@@ -131,7 +171,7 @@ def test_both_kinds_are_bounded(tmp_path: Path) -> None:
 
 def test_many_keys_are_found_at_once(tmp_path: Path) -> None:
     path = tmp_path / "scores.db"
-    scores = {n.to_bytes(16, "little"): float(n) for n in range(40_000)}
+    scores = {n.to_bytes(16, "little"): Known(float(n), n % 2 == 0, False) for n in range(40_000)}
     ScoreCache(path).keep(scores)
     assert ScoreCache(path).find(list(scores)) == scores
 
@@ -177,7 +217,7 @@ def test_a_file_that_is_broken_inside_is_done_without(
     path = tmp_path / "scores.db"
     keys = [n.to_bytes(16, "little") for n in range(2000)]
     filled = ScoreCache(path)
-    filled.keep(dict.fromkeys(keys, 1.0))
+    filled.keep(dict.fromkeys(keys, Known(1.0)))
     del filled
     pages = path.read_bytes()
     path.write_bytes(pages[:4096] + b"\xa5" * (len(pages) - 4096))
@@ -206,6 +246,7 @@ def test_a_file_that_another_process_locks_is_done_without(
 def assert_serves(cached: Cached, *, note: str) -> None:
     """Scores, remembers in memory, and says what is amiss."""
     assert cached.score("wing lift", ["wing", "lift wing"]) == [1.0, 2.0]
+    cached.judge("wing lift", hits("wing", "lift wing"))
     judgment = cached.judge("wing lift", hits("wing", "lift wing"))
     assert judgment.cache_hits == 2
     assert len([each for each in judgment.notes if note in each]) == 1

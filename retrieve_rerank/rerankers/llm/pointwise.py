@@ -12,7 +12,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Generic, TypeVar
 
-from retrieve_rerank.base import Judgment
+from retrieve_rerank.base import Judgment, truncated_ids
 from retrieve_rerank.errors import ScoreError
 from retrieve_rerank.models.language_model import Answers
 from retrieve_rerank.rerankers.drop_in import DropIn
@@ -63,7 +63,12 @@ class Pointwise(DropIn, Generic[P]):
         """Order the hits, and count those of which the model read only the beginning."""
         texts = [self.template.render(hit.document) for hit in hits]
         scores, truncated = self._score(query, texts, None)
-        return Judgment(rescore(hits, scores), truncated, notes=self._unread(hits))
+        return Judgment(
+            rescore(hits, scores),
+            sum(truncated),
+            notes=self._unread(hits),
+            truncated_ids=truncated_ids(hits, truncated),
+        )
 
     async def ajudge(self, query: str, hits: Sequence[Hit]) -> Judgment:
         """Async twin of `judge`, in a thread."""
@@ -77,9 +82,9 @@ class Pointwise(DropIn, Generic[P]):
 
     def _score(
         self, query: str, texts: Sequence[str], instruction: str | None
-    ) -> tuple[list[float], int]:
+    ) -> tuple[list[float], list[bool]]:
         if not texts:
-            return [], 0
+            return [], []
         query, texts = readable(query), [readable(text) for text in texts]
         different = list(dict.fromkeys(texts))
         told = self.instruction if instruction is None else instruction
@@ -88,4 +93,4 @@ class Pointwise(DropIn, Generic[P]):
             raise ScoreError(f"{self.name} gave NaN for a text; expected a number")
         places = {text: place for place, text in enumerate(different)}
         scores = [float(answers.values[places[text]]) for text in texts]
-        return scores, sum(bool(answers.truncated[places[text]]) for text in texts)
+        return scores, [bool(answers.truncated[places[text]]) for text in texts]
