@@ -86,7 +86,8 @@ class MemoryConnector(TensorStore):
             for name, found in scores.items()
         }
         hits = Fusion().fuse(rankings, top_k=top_k, depth=depth)
-        return Candidates(hits, query_truncated=truncates(self._encoder, query))
+        notes = view.bm25.notes(query)
+        return Candidates(hits, notes=notes, query_truncated=truncates(self._encoder, query))
 
     def search_max_sim(
         self,

@@ -61,17 +61,19 @@ class Searcher:
         check_search(query, top_k)
         wanted = clauses(filter, KnownFields(manifest.fields))
         depth = max(top_k, DEPTH)
+        bm25 = manifest.bm25 if BM25 in self._rankings else None
+        notes = bm25.notes(query) if bm25 else ()
         dense, tokens, cut = self._encode(query, max_sim=max_sim)
         names, batch = requests.search_batch(
             dense=dense,
-            terms=manifest.bm25.query(query) if manifest.bm25 and BM25 in self._rankings else {},
+            terms=bm25.query(query) if bm25 else {},
             tokens=tokens,
             filter=requests.engine_filter(wanted),
             depth=depth,
             hnsw_ef=self.hnsw_ef,
         )
         if batch is None:
-            return TensorSearch(Candidates(), {})
+            return TensorSearch(Candidates(notes=notes), {})
         with self._shard.use(timeout_s=timeout_s) as shard:
             self._field_indexes.ensure(shard, wanted, manifest.fields)
             answers = dict(zip(names, shard.query_batch(batch), strict=True))
@@ -85,6 +87,7 @@ class Searcher:
                     Hit(documents[hit.document.id], hit.score, hit.rank, sources=hit.sources)
                     for hit in hits
                 ),
+                notes=notes,
                 query_truncated=cut and dense is not None,
             ),
             MaxSimScores(

@@ -24,7 +24,7 @@ from retrieve_rerank.errors import (
 )
 from retrieve_rerank.template import Template
 
-FORMAT = 1
+FORMAT = 2
 """Goes up when older releases could not read what is written."""
 
 MANIFEST = "manifest.json"

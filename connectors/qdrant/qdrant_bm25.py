@@ -13,6 +13,8 @@ import qdrant_edge as edge
 
 from retrieve_rerank.language import detect_language
 
+LEFT_OUT = "the query has only what Qdrant/bm25 leaves out, and is not searched for by words"
+
 _ALIKE = 0.9
 """Part of the tokens that must agree: fastembed strips punctuation a little differently."""
 

@@ -31,7 +31,7 @@ from retrieve_rerank.template import Template
 KEY = "retrieve_rerank"
 """Of the record in a collection's metadata."""
 
-SCHEMA = 1
+SCHEMA = 2
 """Goes up when older releases could not read what is written."""
 
 _POINT = 0  # of the companion collection

@@ -36,6 +36,8 @@ class Asked:
     """Weights of terms, or the text where the server takes it as it is."""
     sparse: Mapping[int, float] | None = None
     tokens: Vectors | None = None  # (tokens, dim)
+    notes: tuple[str, ...] = ()
+    """Why a ranking is not asked for."""
     cut: bool = False
     """Whether a ranking's model has read only the beginning of the query."""
     tokens_cut: bool = False

@@ -26,7 +26,7 @@ from retrieve_rerank.connectors.qdrant import requests
 from retrieve_rerank.connectors.qdrant.filtering import known_fields, look_for, served
 from retrieve_rerank.connectors.qdrant.layout import TENSORS, Lexical
 from retrieve_rerank.connectors.qdrant.limits import METADATA, RRF_WEIGHTS
-from retrieve_rerank.connectors.qdrant.qdrant_bm25 import query_terms
+from retrieve_rerank.connectors.qdrant.qdrant_bm25 import LEFT_OUT, query_terms
 from retrieve_rerank.connectors.qdrant.requests import Asked
 from retrieve_rerank.connectors.qdrant.server import Call, Compute, Server, Steps
 from retrieve_rerank.connectors.qdrant.state import Options, State, read_state, reread
@@ -74,10 +74,10 @@ class Searcher:
         asked: Asked = yield Compute(lambda: self._encode(query, used, max_sim=max_sim))
         names, batch = self._word(asked, wanted, top_k=top_k)
         if not batch:
-            return TensorSearch(Candidates(query_truncated=asked.cut), {})
+            return TensorSearch(Candidates(notes=asked.notes, query_truncated=asked.cut), {})
         answers = dict(zip(names, (yield from self._send(batch)), strict=True))
         fused = self._fuse(answers, used, top_k=top_k, depth=batch[0].limit or DEPTH)
-        hits = Candidates(fused, query_truncated=asked.cut)
+        hits = Candidates(fused, notes=asked.notes, query_truncated=asked.cut)
         if asked.tokens is None:
             return TensorSearch(hits, {})
         scores = requests.max_sims(answers.pop(TENSORS), asked.tokens)
@@ -160,6 +160,7 @@ class Searcher:
         bm25: Mapping[int, float] | str | None = None
         sparse: Mapping[int, float] | None = None
         cut = tokens_cut = False
+        notes: tuple[str, ...] = ()
         settings = state.record.tensors if max_sim and state.has_tensors else None
         if settings is not None:
             embedder = self._embedder() if DENSE in used else None
@@ -174,11 +175,16 @@ class Searcher:
             cut = truncates(state.encoder.load(), query)
         if BM25 in used and layout.lexical is not None:
             bm25 = self._words(query, layout.lexical)
+            ours = layout.lexical.kind not in ("text-index", "qdrant-bm25") and state.record.bm25
+            if ours:
+                notes = ours.notes(query)
+            elif not bm25:
+                notes = (LEFT_OUT,)
         if SPARSE in used and (encoder := self._sparse()) is not None:
             [weights] = encoder.encode_queries([query])
             sparse = weights or None
             cut = cut or truncates(encoder, query)
-        return Asked(dense, bm25, sparse, tokens, cut, tokens_cut)
+        return Asked(dense, bm25, sparse, tokens, notes, cut, tokens_cut)
 
     def _words(self, query: str, lexical: Lexical) -> Mapping[int, float] | str | None:
         """Word a query for the lexical ranking; None where none of its words count."""

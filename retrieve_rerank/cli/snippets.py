@@ -11,7 +11,7 @@ from functools import cache
 from itertools import pairwise
 from typing import NamedTuple
 
-from retrieve_rerank.connectors.lexical import HAS_SPACELESS, terms
+from retrieve_rerank.connectors.analysis import HAS_SPACELESS, analyse
 from retrieve_rerank.language import WORD
 
 MAX_CHARACTERS = 100_000
@@ -77,11 +77,11 @@ def _at_word(text: str, start: int) -> int:
 
 
 def _matches(text: str, query: str, language: str) -> Iterator[_Match]:
-    wanted = frozenset(terms(query, language))
+    wanted = frozenset(analyse(query, language).wanted)
 
     @cache
     def found(word: str) -> frozenset[int]:
-        return wanted.intersection(terms(word, language))
+        return wanted.intersection(analyse(word, language).wanted)
 
     wanted_pairs, wanted_characters = _spaceless(query)
     for word in WORD.finditer(text):

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retrieve_rerank import Document, Encoder, Range
+from retrieve_rerank import Candidates, Document, Encoder, Range
 from retrieve_rerank.base import Encoding
 from retrieve_rerank.connectors.embedded import EmbeddedConnector, EmbeddedSettings
 from retrieve_rerank.connectors.hybrid import Fusion
+from retrieve_rerank.connectors.lexical import LEFT_OUT
 from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.errors import (
     ConfigError,
@@ -433,3 +434,20 @@ def test_a_closed_index_says_so(tmp_path: Path) -> None:
         connector.search("wing", top_k=1)
     with pytest.raises(ConnectorError, match="is closed"):
         connector.index(sentences(1))
+
+
+def test_an_index_of_an_earlier_release_keeps_its_analysis(tmp_path: Path) -> None:
+    folder = tmp_path / "index"
+    EmbeddedConnector.create(folder, encoder=None).close()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    earlier = {"language": "english", "average_length": 6.0, "k1": 0.9, "b": 0.75}
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "format": 1, "bm25": earlier}))
+    with EmbeddedConnector.connect(str(folder)) as connector:
+        connector.index([Document("hamlet", "To be, or not to be: that is the question.")])
+        assert [hit.document.id for hit in connector.search("questions", top_k=5)] == ["hamlet"]
+        lost = connector.search("to be or not to be", top_k=5)
+        assert isinstance(lost, Candidates)
+        assert (list(lost), lost.notes) == ([], (LEFT_OUT,))
+    with EmbeddedConnector.connect(str(folder)) as connector:
+        assert connector.index([Document("hamlet", "To be, or not to be.")]).indexed == 1
+        assert connector.search("to be or not to be", top_k=5) == []
