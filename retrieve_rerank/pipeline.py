@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Generator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Self
 
 from retrieve_rerank.base import (
@@ -31,7 +31,7 @@ from retrieve_rerank.pacing import Clock, Pace
 from retrieve_rerank.rerankers.database import DatabaseMaxSim
 from retrieve_rerank.stage import Stage, place
 from retrieve_rerank.truncation import QUERY_TRUNCATED
-from retrieve_rerank.types import Candidates, Hit, SearchResult, StageReport, rescore
+from retrieve_rerank.types import Candidates, Hit, SearchResult, StageReport, rescore, without
 
 FIRST_STAGE = "first-stage"
 """What reports call the connector's own search."""
@@ -63,15 +63,17 @@ class Retriever:
         filter: Filter | None = None,
         deadline_s: float | None = None,
         on_error: Literal["degrade", "raise"] = "degrade",
+        exclude: Collection[str] = (),
     ) -> SearchResult:
         """Return the best `top_k` hits for `query`.
 
         `deadline_s` bounds the whole search in seconds: stages that cannot finish are given up,
         and only a first stage that does not answer raises DeadlineExceededError. With
-        `on_error="raise"` the first failing stage raises.
+        `on_error="raise"` the first failing stage raises. `exclude` names documents to leave
+        out, with their passages; as many more candidates are fetched.
         """
         clock = Clock(deadline_s)
-        steps = self._steps(query, top_k, filter, clock, on_error)
+        steps = self._steps(query, top_k, filter, clock, on_error, exclude)
         try:
             work = next(steps)
             while True:
@@ -92,10 +94,11 @@ class Retriever:
         filter: Filter | None = None,
         deadline_s: float | None = None,
         on_error: Literal["degrade", "raise"] = "degrade",
+        exclude: Collection[str] = (),
     ) -> SearchResult:
         """Async twin of `search`."""
         clock = Clock(deadline_s)
-        steps = self._steps(query, top_k, filter, clock, on_error)
+        steps = self._steps(query, top_k, filter, clock, on_error, exclude)
         try:
             work = next(steps)
             while True:
@@ -126,13 +129,18 @@ class Retriever:
         filter: Filter | None,
         clock: Clock,
         on_error: Literal["degrade", "raise"],
+        exclude: Collection[str],
     ) -> Generator[_Work, Any, SearchResult]:
         if not query.strip():
             raise InputError("the query is empty; expected text to search for")
         if top_k < 1:
             raise InputError(f"top_k must be at least 1; got {top_k}")
+        if isinstance(exclude, str):
+            raise InputError(f"expected ids to exclude; got {exclude!r}")
         reports: list[StageReport] = []
-        hits, database_scores = yield from self._first_stage(query, top_k, filter, clock, reports)
+        hits, database_scores = yield from self._first_stage(
+            query, top_k, filter, clock, reports, exclude
+        )
 
         for position, stage in enumerate(self.stages):
             started = time.perf_counter()
@@ -181,10 +189,11 @@ class Retriever:
         filter: Filter | None,
         clock: Clock,
         reports: list[StageReport],
+        exclude: Collection[str],
     ) -> Generator[_Work, Any, tuple[list[Hit], dict[str, float] | Exception | None]]:
         """Fetch candidates, and with them the MaxSim scores where the database has them."""
         started = time.perf_counter()
-        wanted = max(top_k, self.candidates)
+        wanted = max(top_k, self.candidates) + len(exclude)
         scores: dict[str, float] | Exception | None = None
         tensors = self._tensor_connector()
         hits: list[Hit] | None = None
@@ -213,6 +222,8 @@ class Retriever:
         if scores is not None and not isinstance(scores, Exception):
             ms -= _scoring_ms(scores)  # the stage's, though it was computed here
         told = hits if isinstance(hits, Candidates) else Candidates()
+        if exclude:
+            hits = without(hits, exclude)[: wanted - len(exclude)]
         reports.append(
             StageReport(
                 FIRST_STAGE,

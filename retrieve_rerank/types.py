@@ -6,7 +6,7 @@ Knows nothing of backends, models or files.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -31,6 +31,14 @@ class Document:
     def title(self) -> str:
         """The metadata's `title`, empty when there is none."""
         return str(self.metadata.get("title") or "")
+
+    @property
+    def whole_id(self) -> str:
+        """The id of what this is a passage of, with the index if its own has one; else its own."""
+        whole, _, _ = self.id.rpartition("#")
+        parent = self.metadata.get("parent")
+        is_passage = parent and (whole == parent or whole.endswith(f"/{parent}"))
+        return whole if is_passage else self.id
 
 
 class Placement(NamedTuple):
@@ -131,6 +139,12 @@ class SearchResult:
 
     def __len__(self) -> int:
         return len(self.hits)
+
+
+def without(hits: Sequence[Hit], ids: Collection[str]) -> list[Hit]:
+    """Leave out documents with these ids, and passages of theirs; ranks run from 1 again."""
+    kept = (h for h in hits if h.document.id not in ids and h.document.whole_id not in ids)
+    return [replace(hit, rank=place) for place, hit in enumerate(kept, start=1)]
 
 
 def rank(

@@ -139,6 +139,16 @@ def test_top_k_above_candidates_widens_the_first_stage(connector: MemoryConnecto
     assert len(Retriever(connector, candidates=1).search("wing lift", top_k=3)) == 3
 
 
+def test_documents_that_are_excluded_take_no_place(connector: MemoryConnector) -> None:
+    retriever = Retriever(connector, Stage(OverlapScorer(), depth=2), candidates=2)
+    every = ids(retriever.search("wing lift drag", top_k=3))
+    found = retriever.search("wing lift drag", top_k=2, exclude=[every[0], "nobody"])
+    assert ids(found) == every[1:]
+    assert [hit.rank for hit in found] == [hit.rank for hit in found.stages[0].hits] == [1, 2]
+    with pytest.raises(InputError, match=r"expected ids to exclude; got 'wing'"):
+        retriever.search("wing", exclude="wing")
+
+
 def test_hits_beyond_the_depth_keep_their_order_below(connector: MemoryConnector) -> None:
     first = [hit.document.id for hit in connector.search("wing lift drag", top_k=100)]
     result = Retriever(connector, Stage(OverlapScorer(), depth=2)).search("wing lift drag")

@@ -10,7 +10,7 @@ import click
 
 from retrieve_rerank.base import Connector
 from retrieve_rerank.cli.audit_display import print_audit
-from retrieve_rerank.cli.judgments import FILE
+from retrieve_rerank.cli.judgments import FILE, exclude_self_option
 from retrieve_rerank.cli.options import NumberRange, field_options, index_option, json_option
 from retrieve_rerank.cli.progress import share_of, show_progress
 from retrieve_rerank.cli.results import write_json
@@ -60,6 +60,7 @@ QUERIES = 500
     show_default=True,
     help="Share of them that must be found.",
 )
+@exclude_self_option
 @click.option(
     "--report", type=click.Path(dir_okay=False, path_type=Path), help="HTML file to write."
 )
@@ -77,6 +78,7 @@ def command(
     limit: int,
     top_ks: tuple[int, ...],
     target_recall: float,
+    exclude_self: bool,
     report: Path | None,
     plot: Path | None,
     as_json: bool,
@@ -97,7 +99,13 @@ def command(
     asked = _spread(read_queries(queries), limit, judgments)
     with open_index(settings) as connector:
         found = _audit(
-            connector, asked, judgments, top_ks=top_ks, target_recall=target_recall, quiet=as_json
+            connector,
+            asked,
+            judgments,
+            top_ks=top_ks,
+            target_recall=target_recall,
+            exclude_self=exclude_self,
+            quiet=as_json,
         )
     named = settings.index in settings.indexes
     if as_json:
@@ -128,6 +136,7 @@ def _audit(
     *,
     top_ks: tuple[int, ...],
     target_recall: float,
+    exclude_self: bool,
     quiet: bool,
 ) -> Audit:
     """Audit, and show how far the exact searches are, then the others."""
@@ -154,6 +163,7 @@ def _audit(
             qrels=qrels,
             top_ks=top_ks,
             target_recall=target_recall,
+            exclude_self=exclude_self,
             on_exact=of_exact,
             on_search=searched,
         )

@@ -13,7 +13,11 @@ import click
 
 from retrieve_rerank.addresses import redacted
 from retrieve_rerank.cli.calibration_display import print_report
-from retrieve_rerank.cli.judgments import judgment_options, read_judgments
+from retrieve_rerank.cli.judgments import (
+    exclude_self_option,
+    judgment_options,
+    read_judgments,
+)
 from retrieve_rerank.cli.options import candidates_option, field_options, index_option, json_option
 from retrieve_rerank.cli.progress import share_of, show_progress
 from retrieve_rerank.cli.results import write_json
@@ -26,6 +30,7 @@ from retrieve_rerank.evaluation.calibrating import (
     calibrate,
     score_candidates,
 )
+from retrieve_rerank.evaluation.findings import own_documents
 from retrieve_rerank.models.calibration import (
     CALIBRATION_METHODS,
     CalibrationMethod,
@@ -68,6 +73,7 @@ _HUB_ID = re.compile(r"\w[\w.-]*/[\w.-]+")
     help=f"Keep the calibration even if it was fitted on fewer than {FEWEST} relevant documents or"
     f" fewer than {FEWEST} others.",
 )
+@exclude_self_option
 @click.option(
     "--plot",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -88,6 +94,7 @@ def command(
     method: CalibrationMethod,
     output: Path | None,
     force: bool,
+    exclude_self: bool,
     plot: Path | None,
     as_json: bool,
     **fields: str | None,
@@ -119,8 +126,11 @@ def command(
             judged.queries,
             judged.qrels,
             depth=settings.candidates,
+            exclude_self=exclude_self,
             on_progress=advance,
         )
+    if own := sum(each.own for each in scored):
+        say(f"Note: {own_documents(own, len(scored))}")
     report = calibrate(scored, method=method)
     fitted = replace(report.calibration, label=scorer.model.label_score.column)
     report = report._replace(calibration=fitted)

@@ -8,7 +8,13 @@ from pathlib import Path
 import click
 
 from retrieve_rerank.cli.eval_display import print_evaluation
-from retrieve_rerank.cli.judgments import FILE, Judged, judgment_options, read_judgments
+from retrieve_rerank.cli.judgments import (
+    FILE,
+    Judged,
+    exclude_self_option,
+    judgment_options,
+    read_judgments,
+)
 from retrieve_rerank.cli.options import (
     candidates_option,
     deadline_option,
@@ -69,6 +75,7 @@ from retrieve_rerank.settings import load_settings
 @click.option(
     "--report", type=click.Path(dir_okay=False, path_type=Path), help="HTML file to write."
 )
+@exclude_self_option
 @candidates_option
 @stage_options
 @deadline_option
@@ -87,6 +94,7 @@ def command(
     top_k: int | None,
     run_out: Path | None,
     report: Path | None,
+    exclude_self: bool,
     candidates: int | None,
     rerank: str | None,
     model: str | None,
@@ -115,8 +123,14 @@ def command(
             make_folder(folder)
 
     def measured(path: Path) -> StageEvaluation:
-        rankings = order(read_run(path), top_k=top_k)
-        return evaluate_rankings(path.name, rankings, judged.qrels, measures=names)
+        return evaluate_rankings(
+            path.name,
+            order(read_run(path)),
+            judged.qrels,
+            measures=names,
+            top_k=top_k,
+            exclude_self=exclude_self,
+        )
 
     if run is not None:
         if run_out is not None or any(v is not None for v in (rerank, model, depth, weight)):
@@ -135,7 +149,13 @@ def command(
             stages = stage_names(retriever)
             rival = None if baseline in stages else measured(_baseline_file(baseline, *stages))
             evaluation = _search(
-                retriever, judged, names, top_k, settings.deadline_s, quiet=as_json
+                retriever,
+                judged,
+                names,
+                top_k,
+                settings.deadline_s,
+                exclude_self=exclude_self,
+                quiet=as_json,
             )
         rival = rival or next(stage for stage in evaluation.stages if stage.name == baseline)
 
@@ -162,6 +182,7 @@ def _search(
     top_k: int | None,
     deadline_s: float | None,
     *,
+    exclude_self: bool,
     quiet: bool,
 ) -> Evaluation:
     """Evaluate behind a progress bar."""
@@ -176,6 +197,7 @@ def _search(
             measures=measures,
             top_k=top_k,
             deadline_s=deadline_s,
+            exclude_self=exclude_self,
             on_progress=advance,
         )
 

@@ -19,6 +19,14 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
+exclude_self_option = click.option(
+    "--exclude-self",
+    is_flag=True,
+    help="Leave out the document that has the query's own id, as BEIR does: for queries that were "
+    "taken from the documents (ArguAna, Quora).",
+)
+
+
 class Judged(NamedTuple):
     """Texts of queries, and judgments; either may know queries that the other does not."""
 

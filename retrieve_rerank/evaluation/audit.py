@@ -16,9 +16,16 @@ import numpy as np
 
 from retrieve_rerank.base import Connector, Knob, Vectors, VectorSearch
 from retrieve_rerank.errors import ConfigError, InputError
-from retrieve_rerank.evaluation.audit_grid import Neighbours, Setting, grid, narrowed, recall
+from retrieve_rerank.evaluation.audit_grid import (
+    Neighbours,
+    Setting,
+    Truth,
+    grid,
+    narrowed,
+    recall,
+)
 from retrieve_rerank.evaluation.evaluate import Latency, latency
-from retrieve_rerank.evaluation.judged_documents import JudgedDocuments
+from retrieve_rerank.evaluation.judged_documents import JudgedDocuments, own_ids, passage_of
 from retrieve_rerank.evaluation.relevance import Relevance, relevance
 from retrieve_rerank.types import Qrels
 
@@ -68,6 +75,8 @@ class Audit:
     defaults are those of the greatest depth."""
     target_recall: float
     measured: Sequence[Measured]
+    own_documents: int = 0
+    """Queries of whose nearest documents one has their own id, and counts."""
     relevance: Relevance | None = None
     """What exact search finds of the relevant documents; None without judgments."""
     truncated_queries: int = 0
@@ -126,13 +135,15 @@ def audit(
     qrels: Qrels | None = None,
     top_ks: Sequence[int] = TOP_KS,
     target_recall: float = TARGET_RECALL,
+    exclude_self: bool = False,
     on_exact: Callable[[int], None] | None = None,
     on_search: Callable[[int, int], None] | None = None,
 ) -> Audit:
     """Search exactly once and approximately with every setting, for all queries.
 
     `qrels` tell what the encoder itself misses. The settings take turns within each query, in
-    random order, so that what else the machine does falls on all alike. `on_exact` hears how many
+    random order, so that what else the machine does falls on all alike. `exclude_self` leaves out
+    the document that has the query's own id, with its passages. `on_exact` hears how many
     queries or documents the exact search has dealt with since it was last called, `on_search` how
     many searches and of how many. Raises ConfigError for an index that has no vectors or cannot
     be searched exactly, InputError where no query is judged, and as `JudgedDocuments` does.
@@ -162,20 +173,24 @@ def audit(
         ]
     )
     depth = max(2 * max(top_ks), _DEEP if judged else 0)  # beyond top_k, to see ties
-    exact = connector.nearest_exact(vectors, top_k=depth, on_progress=on_exact)
+    found = connector.nearest_exact(vectors, top_k=depth, on_progress=on_exact)
+    own = own_ids(connector, queries) if exclude_self else {}
+    exact = [
+        _truth(neighbours, own.get(query)) for query, neighbours in zip(queries, found, strict=True)
+    ]
     trials = [
         _Trial(top_k, settings, default)
         for top_k in sorted(set(top_ks))
         for settings, default in grid(narrowed(connector, vectors, exact, top_k)).items()
     ]
     _search(connector, vectors, exact, trials, on_search)
-    found = None
+    relevant = None
     if documents is not None:
         deepest = next(trial for trial in reversed(trials) if trial.default)
-        found = relevance(
+        relevant = relevance(
             judged,
             exact={
-                query: documents.without_metadata(id_ for id_, _ in truth)
+                query: documents.without_metadata(id_ for id_, _ in truth.neighbours)
                 for query, truth in zip(queries, exact, strict=True)
             },
             approximate={
@@ -191,7 +206,11 @@ def audit(
         knobs=knobs,
         target_recall=target_recall,
         measured=[_measured(trial, trials, knobs) for trial in trials],
-        relevance=found,
+        own_documents=sum(
+            any(query in (id_, passage_of(id_)) for id_, _ in truth.neighbours[: max(top_ks)])
+            for query, truth in zip(queries, exact, strict=True)
+        ),
+        relevance=relevant,
         truncated_queries=connector.truncated_queries(texts),
     )
 
@@ -204,6 +223,12 @@ def bootstrap(values: Sequence[float], *, seed: int = 0) -> tuple[float, float]:
     )  # (DRAWS, queries): how often each query is drawn
     low, high = np.percentile(draws @ array / len(array), (2.5, 97.5))
     return float(low), float(high)
+
+
+def _truth(neighbours: Neighbours, own: str | None) -> Truth:
+    """Take out what a query finds of its own document."""
+    left_out = {id_ for id_, _ in neighbours if own in (id_, passage_of(id_))}
+    return Truth([each for each in neighbours if each[0] not in left_out], frozenset(left_out))
 
 
 class _Trial:
@@ -222,7 +247,7 @@ class _Trial:
 def _search(
     connector: VectorSearch,
     vectors: Vectors,
-    exact: Sequence[Neighbours],
+    exact: Sequence[Truth],
     trials: Sequence[_Trial],
     on_search: Callable[[int, int], None] | None,
 ) -> None:
@@ -230,10 +255,9 @@ def _search(
     for vector, truth in zip(vectors, exact, strict=True):
         for trial in turns.sample(trials, len(trials)):
             started = time.perf_counter()
-            hits = connector.nearest(vector, top_k=trial.top_k, settings=trial.settings)
+            ids = truth.nearest(connector, vector, top_k=trial.top_k, settings=trial.settings)
             trial.ms.append((time.perf_counter() - started) * 1000)
-            ids = [id_ for id_, _ in hits]
-            trial.recalls.append(recall(ids, truth, trial.top_k))
+            trial.recalls.append(recall(ids, truth.neighbours, trial.top_k))
             if trial.default:
                 trial.found.append(ids)
         if on_search:

@@ -24,6 +24,12 @@ def findings(audit: Audit) -> list[str]:
             f"Of {count:,} of the {audit.queries:,} queries, which are longer than the encoder "
             "reads, only the beginning was searched for."
         )
+    if audit.own_documents:
+        said.append(
+            f"{audit.own_documents:,} of the {audit.queries:,} queries have a document of their "
+            "own id among their nearest. Where that is the query itself it is the easiest to find, "
+            "and no answer: --exclude-self leaves it out."
+        )
     return said
 
 

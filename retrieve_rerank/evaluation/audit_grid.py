@@ -5,9 +5,9 @@ Knows nothing of time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from retrieve_rerank.base import Knob, Vectors, VectorSearch
 
@@ -61,10 +61,30 @@ def recall(found: Sequence[str], exact: Neighbours, top_k: int) -> float:
     return min(1.0, sum(id_ in right for id_ in found[:top_k]) / wanted)
 
 
+class Truth(NamedTuple):
+    """The true neighbours of a query."""
+
+    neighbours: Neighbours
+    left_out: frozenset[str] = frozenset()
+    """Found as well, but not to be counted: the query itself, among the documents."""
+
+    def nearest(
+        self,
+        connector: VectorSearch,
+        vector: Vectors,
+        *,
+        top_k: int,
+        settings: Mapping[str, float],
+    ) -> list[str]:
+        """Search for as many neighbours that count; return their ids, best first."""
+        hits = connector.nearest(vector, top_k=top_k + len(self.left_out), settings=settings)
+        return [id_ for id_, _ in hits if id_ not in self.left_out][:top_k]
+
+
 def narrowed(
     connector: VectorSearch,
     vectors: Vectors,
-    exact: Sequence[Neighbours],
+    exact: Sequence[Truth],
     top_k: int,
 ) -> list[Knob]:
     """Return the knobs, without walks wider than one more than the first that misses nothing.
@@ -78,12 +98,12 @@ def narrowed(
     for value in widths(width, top_k):
         tried.append(value)
         found = [
-            connector.nearest(vector, top_k=top_k, settings={width.name: value, **generous})
-            for vector in vectors[:_PILOT_QUERIES]
+            truth.nearest(connector, vector, top_k=top_k, settings={width.name: value, **generous})
+            for vector, truth in zip(vectors[:_PILOT_QUERIES], exact, strict=False)
         ]
         perfect += all(
-            recall([id_ for id_, _ in hits], truth, top_k) == 1
-            for hits, truth in zip(found, exact, strict=False)
+            recall(ids, truth.neighbours, top_k) == 1
+            for ids, truth in zip(found, exact, strict=False)
         )
         if perfect == 2:
             break

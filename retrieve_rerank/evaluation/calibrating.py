@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from retrieve_rerank.base import Connector, Scorer
 from retrieve_rerank.errors import InputError
-from retrieve_rerank.evaluation.judged_documents import JudgedDocuments
+from retrieve_rerank.evaluation.judged_documents import JudgedDocuments, own_ids
 from retrieve_rerank.models.calibration import Calibration, CalibrationMethod
-from retrieve_rerank.types import Qrels
+from retrieve_rerank.types import Hit, Qrels, without
 
 Numbers = NDArray[np.float64]
 
@@ -92,6 +92,8 @@ class Scored(NamedTuple):
 
     scores: Sequence[float]
     relevant: Sequence[bool]
+    own: bool = False
+    """Whether a document of the query's own id is among those that are not."""
 
 
 def score_candidates(
@@ -101,21 +103,28 @@ def score_candidates(
     qrels: Qrels,
     *,
     depth: int,
+    exclude_self: bool = False,
     on_progress: Callable[[int], None] | None = None,
 ) -> list[Scored]:
     """Score the `depth` documents that the first stage finds for each judged query.
 
     Grades above 0 are relevant; documents without a judgment are not, as measures have it.
     A passage is as relevant as the document it was split from, unless it is judged itself.
+    `exclude_self` leaves out the document that has the query's own id, and looks one deeper.
     `on_progress` hears of each query that has been dealt with. Raises as `JudgedDocuments` does.
     """
     found = []
     documents = JudgedDocuments(connector, qrels)
-    for query in (query for query in qrels if query in queries):
-        hits = connector.search(queries[query], top_k=depth)
+    asked = [query for query in qrels if query in queries]
+    own = own_ids(connector, asked) if exclude_self else {}
+    for query in asked:
+        hits: Sequence[Hit] = connector.search(queries[query], top_k=depth + (query in own))
+        if query in own:
+            hits = without(hits, [own[query]])[:depth]
         texts = [scorer.template.render(hit.document) for hit in hits]
         relevant = [qrels[query].get(documents.id_of(hit.document), 0) > 0 for hit in hits]
-        found.append(Scored(scorer.score(queries[query], texts), relevant))
+        met = query in documents.ids(hits) and qrels[query].get(query, 0) <= 0
+        found.append(Scored(scorer.score(queries[query], texts), relevant, met))
         if on_progress is not None:
             on_progress(1)
     return found

@@ -16,7 +16,7 @@ import numpy as np
 
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.evaluation.files import Rankings
-from retrieve_rerank.evaluation.judged_documents import JudgedDocuments
+from retrieve_rerank.evaluation.judged_documents import JudgedDocuments, own_ids
 from retrieve_rerank.evaluation.measures import (
     DEFAULT_MEASURES,
     Measure,
@@ -87,6 +87,15 @@ class Evaluation:
         return len({id_ for grades in self.qrels.values() for id_ in grades})
 
     @property
+    def own_documents(self) -> int:
+        """Queries that found a document of their own id which is not judged relevant to them."""
+        return sum(
+            self.qrels[query].get(query, 0) <= 0
+            and any(query in stage.rankings.get(query, ()) for stage in self.stages)
+            for query in self.qrels
+        )
+
+    @property
     def degraded_searches(self) -> int:
         """Searches in which any stage failed, ran out of time or was skipped."""
         return len({query for stage in self.stages for query in stage.errors})
@@ -99,6 +108,7 @@ class Evaluation:
             "judged_documents": self.judged_documents,
             "absent_documents": self.absent_documents,
             "degraded_searches": self.degraded_searches,
+            "own_documents": self.own_documents,
             "ms": _latency_dict(self.total_ms),
             "stages": [
                 {
@@ -126,17 +136,19 @@ def evaluate(
     measures: Sequence[str] = DEFAULT_MEASURES,
     top_k: int | None = None,
     deadline_s: float | None = None,
+    exclude_self: bool = False,
     on_progress: Callable[[int], None] | None = None,
 ) -> Evaluation:
     """Search once for each judged query and measure the ranking that left each stage.
 
     `top_k` keeps the first hits of each ranking, all candidates where None. Passages that a
     document was split into stand for it, the best one giving its place, unless the passages
-    themselves are judged. Rankings name documents as the judgments do, which may leave out which
-    index of several they are of. Milliseconds are of searches one after another, the first of
-    which includes what is loaded on first use. `on_progress` hears how many searches ended since
-    it was last called. Raises InputError where no judged query has a text, and as
-    `JudgedDocuments` does.
+    themselves are judged. `exclude_self` leaves out the document that has the query's own id, as
+    BEIR does where queries were taken from the documents. Rankings name documents as the
+    judgments do, which may leave out which index of several they are of. Milliseconds are of
+    searches one after another, the first of which includes what is loaded on first use.
+    `on_progress` hears how many searches ended since it was last called. Raises InputError where
+    no judged query has a text, and as `JudgedDocuments` does.
     """
     parsed = parse_measures(measures)
     searched = {query: queries[query] for query in qrels if query in queries}
@@ -147,10 +159,12 @@ def evaluate(
         )
     judged = JudgedDocuments(retriever.connector, qrels)
     tallies = {name: _Tally() for name in stage_names(retriever)}
+    own = own_ids(retriever.connector, searched) if exclude_self else {}
     total_ms: list[float] = []
     for query, text in searched.items():
         started = time.perf_counter()
-        reports = retriever.search(text, deadline_s=deadline_s).stages
+        exclude = [own[query]] if query in own else []
+        reports = retriever.search(text, deadline_s=deadline_s, exclude=exclude).stages
         total_ms.append((time.perf_counter() - started) * 1000)
         for tally, report in zip(tallies.values(), reports, strict=True):
             tally.add(query, report, judged.ids(report.hits)[:top_k])
@@ -173,8 +187,18 @@ def evaluate_rankings(
     qrels: Qrels,
     *,
     measures: Sequence[str] = DEFAULT_MEASURES,
+    top_k: int | None = None,
+    exclude_self: bool = False,
 ) -> StageEvaluation:
-    """Measure rankings that were made elsewhere; raise InputError where no judged query has any."""
+    """Measure rankings that were made elsewhere; raise InputError where no judged query has any.
+
+    `exclude_self` leaves out the document that has the query's own id; `top_k` then keeps the
+    first hits of each ranking.
+    """
+    rankings = {
+        query: [id_ for id_ in ids if not (exclude_self and id_ == query)][:top_k]
+        for query, ids in rankings.items()
+    }
     if not any(rankings.get(query) for query in qrels):
         raise InputError(
             f"{name} answers none of the {len(qrels)} judged queries: judged is "

@@ -98,6 +98,8 @@ def cautions(evaluation: Evaluation, *, baseline: StageEvaluation | None = None)
                 f"{len(evaluation.qrels):,} judged queries; those count as zero."
             )
             found += [caution] if caution not in found else []
+    if count := evaluation.own_documents:
+        found.append(own_documents(count, len(evaluation.qrels)))
     if count := evaluation.textless_queries:
         found.append(
             f"Judged queries without a text: {count:,} of {len(evaluation.qrels):,}; they count "
@@ -109,6 +111,14 @@ def cautions(evaluation: Evaluation, *, baseline: StageEvaluation | None = None)
             f"{evaluation.judged_documents:,}; no search can find them."
         )
     return found
+
+
+def own_documents(count: int, queries: int) -> str:
+    """Say that queries met themselves among the documents."""
+    return (
+        f"{count:,} of the {queries:,} queries found a document of their own id, which counts as a "
+        "wrong hit; where that is the query itself, --exclude-self leaves it out."
+    )
 
 
 def signed(value: float) -> str:

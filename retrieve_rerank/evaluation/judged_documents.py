@@ -54,26 +54,34 @@ class JudgedDocuments:
 
     def id_of(self, document: Document) -> str:
         """Name a document as judgments do; a passage by what it was split from."""
-        whole = _parent(document)
-        return self._name(document.id, whole if whole is not None else document.id)
+        return self._name(document.id, document.whole_id)
 
     def without_metadata(self, ids: Iterable[str]) -> list[str]:
         """Name documents of which only the ids are known, as `ids` does; `x#1` is a passage."""
         found = []
         for id_ in ids:
-            passage = _PASSAGE.fullmatch(id_)
-            found.append(self._name(id_, passage[1] if passage else id_))
+            found.append(self._name(id_, passage_of(id_)))
         return list(dict.fromkeys(found))
 
     def _name(self, id_: str, whole: str) -> str:
         return self._names.get(id_) or self._names.get(whole, whole)
 
 
-def _parent(document: Document) -> str | None:
-    """Return the id of what a passage was split from, with its index if its own id has one."""
-    whole, _, _ = document.id.rpartition("#")
-    parent = document.metadata.get("parent")
-    return whole if whole and (whole == parent or whole.endswith(f"/{parent}")) else None
+def own_ids(connector: Connector, queries: Iterable[str]) -> dict[str, str]:
+    """Return query -> the id in hits of the document that has the query's own id, if there is one.
+
+    Raises InputError for an id that is that of several.
+    """
+    ids = list(queries)
+    resolved = _resolve(connector, [*ids, *(f"{id_}#0" for id_ in ids)])
+    found = {id_: resolved.get(id_) or passage_of(resolved.get(f"{id_}#0", "")) for id_ in ids}
+    return {query: id_ for query, id_ in found.items() if id_}
+
+
+def passage_of(id_: str) -> str:
+    """Return what an id like `x#1` would be a passage of; other ids as they are."""
+    passage = _PASSAGE.fullmatch(id_)
+    return passage[1] if passage else id_
 
 
 def _resolve(connector: Connector, ids: list[str]) -> dict[str, str]:

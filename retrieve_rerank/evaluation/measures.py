@@ -115,13 +115,13 @@ def score(measures: Sequence[Measure], qrels: Qrels, rankings: Rankings) -> Scor
     }
 
 
-def order(run: Run, *, top_k: int | None = None) -> Rankings:
-    """Rank a run's documents as trec_eval does; keep the first `top_k` of each query.
+def order(run: Run) -> Rankings:
+    """Rank a run's documents as trec_eval does.
 
     Highest score first; tied documents in falling order of their ids.
     """
     return {
-        query: sorted(scores, key=lambda id_: (scores[id_], id_), reverse=True)[:top_k]
+        query: sorted(scores, key=lambda id_: (scores[id_], id_), reverse=True)
         for query, scores in run.items()
     }
 

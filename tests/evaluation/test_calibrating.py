@@ -84,7 +84,9 @@ def test_fits_are_those_of_scikit_learn() -> None:
     from sklearn.calibration import _sigmoid_calibration  # type: ignore[import-untyped]  # as is
     from sklearn.isotonic import IsotonicRegression  # type: ignore[import-untyped]  # as is
 
-    [drawn_scores, drawn_relevant] = zip(*drawn(10), strict=True)
+    [drawn_scores, drawn_relevant] = zip(
+        *((each.scores, each.relevant) for each in drawn(10)), strict=True
+    )
     scores, relevant = np.concatenate(drawn_scores), np.concatenate(drawn_relevant).astype(float)
     grid = np.linspace(-20, 20, 401)
 

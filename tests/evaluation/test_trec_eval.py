@@ -57,7 +57,8 @@ def agrees(
     level: int = 1,
 ) -> int:
     """Compare every value to the 4 decimals that trec_eval prints; return how many there were."""
-    qrels, rankings = read_qrels(qrels_file), order(read_run(run_file), top_k=top_k)
+    qrels = read_qrels(qrels_file)
+    rankings = {query: ids[:top_k] for query, ids in order(read_run(run_file)).items()}
     compared = 0
     for name, values in expected.items():
         if name in ("num_rel", "num_q") and (level > 1 or set(qrels) > set(rankings)):
