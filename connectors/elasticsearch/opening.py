@@ -25,11 +25,10 @@ from retrieve_rerank.connectors.elasticsearch.names import is_plain
 from retrieve_rerank.connectors.elasticsearch.own import own_layout, recorded_encoder
 from retrieve_rerank.connectors.elasticsearch.requests import (
     quoted,
-    samples_of_each,
     search,
     search_body,
 )
-from retrieve_rerank.connectors.elasticsearch.responses import hits_of, hits_of_each
+from retrieve_rerank.connectors.elasticsearch.responses import hits_of
 from retrieve_rerank.connectors.elasticsearch.server import Server, ask_server
 from retrieve_rerank.connectors.query_encoder import QueryEncoder
 from retrieve_rerank.errors import ConfigError, IndexNotFoundError
@@ -139,7 +138,14 @@ def _samples(name: str, location: str, index: Index) -> Steps[list[dict[str, Any
         answer = yield search(name, [search_body({}, size=size, source=source)])
         hits = hits_of(answer, location)
     else:  # of each, as hits alone would all be of the first
-        body = samples_of_each(len(index.indexes), size=size, source=source)
-        answer = yield search(name, [body])
-        hits = hits_of_each(answer, location)
+        bodies = [
+            search_body(
+                {"query": {"bool": {"filter": [{"term": {"_index": each}}]}}},
+                size=max(1, size // len(index.indexes)),
+                source=source,
+            )
+            for each in list(index.indexes)[:size]
+        ]
+        answer = yield search(name, bodies)
+        hits = [hit for each in answer["responses"] for hit in hits_of(each, location)]
     return [dict(hit.get("_source") or {}) for hit in hits]

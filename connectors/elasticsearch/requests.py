@@ -160,13 +160,6 @@ def search_body(part: Body, *, size: int, source: Any, timeout_s: float | None =
     return body
 
 
-def samples_of_each(indexes: int, *, size: int, source: Any) -> Body:
-    """Ask for about `size` documents of several indexes, some of each; of the first `size` ones."""
-    some = {"top_hits": {"size": max(1, size // indexes), "_source": source}}
-    each = {"terms": {"field": "_index", "size": size}, "aggs": {"some": some}}
-    return {"size": 0, "aggs": {"indexes": each}, "track_total_hits": False}
-
-
 def search(index: str, bodies: Sequence[Body]) -> Request:
     """Send one search, or several in one round trip. Missing shards are errors, not fewer hits."""
     if len(bodies) == 1:

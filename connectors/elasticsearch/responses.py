@@ -38,13 +38,6 @@ def hits_of(answer: Mapping[str, Any], location: str) -> list[Mapping[str, Any]]
     return hits
 
 
-def hits_of_each(answer: Mapping[str, Any], location: str) -> list[Mapping[str, Any]]:
-    """Return the raw hits that `samples_of_each` asked for; raise as `hits_of` does."""
-    hits_of(answer, location)
-    buckets = answer["aggregations"]["indexes"]["buckets"]
-    return [hit for bucket in buckets for hit in bucket["some"]["hits"]["hits"]]
-
-
 def similarity(score: float, measure: str) -> float:
     """Turn a kNN score back into what it was made from: cosine, dot product, or minus the
     distance, so that higher is better.
