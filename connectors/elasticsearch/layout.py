@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from retrieve_rerank.connectors.fields import VectorField
+from retrieve_rerank.language import UNKNOWN
 from retrieve_rerank.types import Document
 
 OWN = "retrieve-rerank"
@@ -40,6 +41,10 @@ class Layout:
     """Fields that a lexical query searches, the text's first."""
     combined: bool = False
     """Whether they are analysed alike, so that they can be weighed as one."""
+    every_word: tuple[str, ...] = ()
+    """The same fields with their stop words, for queries of nothing else; where there are any."""
+    language: str = UNKNOWN
+    """Of the texts; known of our own indexes."""
     chunks: str | None = None
     """Path of the list of chunks that text and vectors are in, if they are."""
     metadata: str | None = None

@@ -196,8 +196,9 @@ def _together(
 
 def _width(found: Field) -> tuple[bool, bool, bool]:
     """Rank alike fields by how much they say of all: vectors of known length, quantised; floats."""
-    options = found.settings.get("index_options", {}).get("type", "")
-    return "dims" in found.settings, options.startswith(_QUANTIZED), found.type in FLOAT_TYPES
+    options = found.settings.get("index_options")  # of texts a word, of vectors an object
+    kind = options.get("type", "") if isinstance(options, Mapping) else ""
+    return "dims" in found.settings, kind.startswith(_QUANTIZED), found.type in FLOAT_TYPES
 
 
 def _kind(found: Field, widest: Field) -> str:

@@ -14,6 +14,11 @@ from typing import Any
 from retrieve_rerank.base import Vectors
 from retrieve_rerank.connectors.elasticsearch.filter_fields import LEAVES, leaf
 from retrieve_rerank.connectors.elasticsearch.layout import OWN, Layout
+from retrieve_rerank.connectors.elasticsearch.look_alikes import (
+    EVERY_WORD,
+    LOOK_ALIKES,
+    look_alikes,
+)
 from retrieve_rerank.connectors.elasticsearch.mapping import Index
 from retrieve_rerank.connectors.encoder_facts import EncoderFacts
 from retrieve_rerank.connectors.lexical import K1, B
@@ -107,7 +112,10 @@ def new_index(encoder: EncoderFacts | None, language: str | None) -> dict[str, A
 def texts(language: str) -> dict[str, Any]:
     """Declare text and title for documents in a language."""
     field = {"type": "text", "analyzer": _ANALYSERS.get(language, "standard")}
-    return {"text": field, "title": field}
+    # Without positions, of which no query asks.
+    every = {"type": "text", "analyzer": "standard", "index_options": "freqs"}
+    whole = {**field, "fields": {EVERY_WORD: every}}
+    return {"text": whole, "title": whole, LOOK_ALIKES: field}
 
 
 def meta(encoder: EncoderFacts | None, language: str | None) -> dict[str, Any]:
@@ -156,7 +164,11 @@ def own_layout(index: Index) -> Layout | None:
         writer=OWN,
         text="text",
         title="metadata.title",
-        lexical=("text", "title") if "text" in index.fields else (),
+        lexical=tuple(each for each in ("text", "title", LOOK_ALIKES) if each in index.fields),
+        every_word=tuple(
+            path for each in ("text", "title") if (path := f"{each}.{EVERY_WORD}") in index.fields
+        ),
+        language=recorded_language(index),
         combined=True,
         metadata="metadata",
         vector=vectors.get(VECTOR),
@@ -190,7 +202,9 @@ def keeps_dates(index: Index) -> bool:
     return f"{LEAVES}_date" in index.templates
 
 
-def source(record: Record, vector: Vectors | None, *, dates: bool = True) -> dict[str, Any]:
+def source(
+    record: Record, vector: Vectors | None, *, language: str = UNKNOWN, dates: bool = True
+) -> dict[str, Any]:
     """Word a document: whole in `text` and `metadata`, and taken apart for searches."""
     filters: dict[str, dict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
     for found in leaves(record.metadata):
@@ -204,6 +218,8 @@ def source(record: Record, vector: Vectors | None, *, dates: bool = True) -> dic
         LEAVES: filters,
         HASH: record.content_hash,
     }
+    if alike := look_alikes(f"{record.document.title}\n{record.text}", language):
+        body[LOOK_ALIKES] = alike
     if key(record.id) != record.id:
         body["id"] = record.id
     if vector is not None:

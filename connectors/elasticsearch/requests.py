@@ -14,6 +14,11 @@ from urllib.parse import quote
 from retrieve_rerank.base import Vectors
 from retrieve_rerank.connectors.elasticsearch.cluster import Request
 from retrieve_rerank.connectors.elasticsearch.layout import Layout, Semantic
+from retrieve_rerank.connectors.elasticsearch.look_alikes import (
+    LOOK_ALIKES,
+    asked,
+    only_stop_words,
+)
 from retrieve_rerank.connectors.fields import VectorField
 from retrieve_rerank.connectors.hybrid import Fusion
 from retrieve_rerank.errors import UnsupportedServerError
@@ -63,6 +68,10 @@ def lexical_query(layout: Layout, query: str) -> Body:
     if not title:
         return text
     if layout.combined:
+        if layout.every_word and only_stop_words(query, layout.language):
+            return {"combined_fields": {"query": query, "fields": list(layout.every_word)}}
+        if LOOK_ALIKES in layout.lexical:
+            query = asked(query, layout.language)
         return {"combined_fields": {"query": query, "fields": list(layout.lexical)}}
     return {
         "multi_match": {

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from retrieve_rerank.base import Filter, SparseEncoder, Vectors
+from retrieve_rerank.connectors.analysis import analyse
 from retrieve_rerank.connectors.elasticsearch import requests
 from retrieve_rerank.connectors.elasticsearch.cluster import Request, Steps
 from retrieve_rerank.connectors.elasticsearch.opening import Opened, reopened
@@ -19,6 +20,7 @@ from retrieve_rerank.connectors.elasticsearch.requests import Body, KnnSettings
 from retrieve_rerank.connectors.elasticsearch.responses import ranking, similarity
 from retrieve_rerank.connectors.elasticsearch.server import ENTERPRISE_LICENSES, ask_license
 from retrieve_rerank.connectors.hybrid import BM25, DENSE, DEPTH, SPARSE, Fusion, check_search
+from retrieve_rerank.connectors.lexical import LEFT_OUT, NOTHING_TO_FIND
 from retrieve_rerank.errors import (
     ConfigError,
     LicenseError,
@@ -95,6 +97,7 @@ class Searcher:
         weights: Mapping[str, float] = {}
         if SPARSE in names and self.opened.layout.sparse is not None:
             weights = yield partial(self._weigh, query)
+        notes = self._notes(query) if BM25 in names else ()
         cut = yield partial(self._truncates, query, names)
         depth = min(max(top_k, DEPTH), self.opened.index.max_result_window)
         parts = {
@@ -107,7 +110,7 @@ class Searcher:
         left_s = None if timeout_s is None else timeout_s - (time.monotonic() - began)
         if self.fusion.by_server and len(parts) > 1:
             fused = yield from self._fused(parts, top_k=top_k, depth=depth, timeout_s=left_s)
-            return Candidates(fused, query_truncated=cut)
+            return Candidates(fused, notes=notes, query_truncated=cut)
         source = self.opened.layout.source
         bodies = [
             requests.search_body(part, size=depth, source=source, timeout_s=left_s)
@@ -123,7 +126,7 @@ class Searcher:
         }
         rankings = {name: rankings.get(name, []) for name in names}
         hits = self.fusion.fuse(rankings, top_k=top_k, depth=depth)
-        return Candidates(hits, query_truncated=cut)
+        return Candidates(hits, notes=notes, query_truncated=cut)
 
     def _part(
         self,
@@ -206,6 +209,16 @@ class Searcher:
         except UnknownFieldError:
             self.opened = yield from reopened(self.opened)
             return self.opened.filters.clauses(filter)
+
+    def _notes(self, query: str) -> tuple[str, ...]:
+        """Say why a query has nothing to search our own texts for, where it has not."""
+        layout = self.opened.layout
+        terms = analyse(query, layout.language)
+        if not layout.own or terms.content or terms.symbols:
+            return ()
+        if not terms.stop_words:
+            return (NOTHING_TO_FIND,)
+        return () if layout.every_word else (LEFT_OUT,)
 
     def _truncates(self, query: str, names: Sequence[str]) -> bool:
         """Tell whether a model that runs here reads only the beginning of a query."""

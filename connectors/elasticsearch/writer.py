@@ -83,15 +83,17 @@ class Writer:
         refused: dict[str, str] = {}
         dates = keeps_dates(self._opened.index)
         for batch in batches(self._declare_texts(documents)):
+            language = self._opened.layout.language
             records = {each.id: each for each in map(record, batch)}  # the last one counts
             new = self._changed(records)
             vectors, cut = self._encode(new)
-            operations = [
-                Operation(
-                    key(each.id),
-                    _lines("index", key(each.id), source(each, vector, dates=dates)),
-                )
+            bodies = [
+                source(each, vector, language=language, dates=dates)
                 for each, vector in zip(new, vectors, strict=True)
+            ]
+            operations = [
+                Operation(key(each.id), _lines("index", key(each.id), body))
+                for each, body in zip(new, bodies, strict=True)
             ]
             failed = bulk(self._cluster, name, operations)[1]
             refused |= {each.id: failed[key(each.id)] for each in new if key(each.id) in failed}

@@ -7,17 +7,20 @@ import random
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from retrieve_rerank import Candidates, Connector, Document, Filter, Hit, Range
 from retrieve_rerank.base import MaxSimScores, TensorConnector, TensorStore
+from retrieve_rerank.connectors.lexical import NOTHING_TO_FIND
 from retrieve_rerank.errors import InputError, UnknownFieldError
 from retrieve_rerank.registry import CONNECTORS
 from retrieve_rerank.tensors import add_tensors, tensor_settings
 from tests.connectors.conftest import MAKERS
 from tests.hashing import HashingEncoder
+from tests.servers import delete_indexes
 
 WINGS = [
     Document("lift", "the lift of a thin wing", {"year": 1950, "author": {"name": "Ada"}}),
@@ -153,6 +156,46 @@ def test_words_that_no_document_has_find_nothing_by_bm25(
         hits = connector.search(query, top_k=10)
         assert all("bm25" not in hit.sources for hit in hits)
         assert len(hits) == (4 if encoder else 0)
+
+
+SAYINGS = [
+    Document("hamlet", "To be, or not to be: that is the question of the prince in the play."),
+    Document("band", "The Who are a band of London, which is what they say of it on the air."),
+    Document("sharp", "This is an introduction to C# for those who have written some Java."),
+    Document("plus", "This is a reference of C++ for those who have written some Java."),
+    Document("party", "We are happy that you are here \U0001f389 and that it is warm."),
+    Document("soft", "Please co\u00adoper\u00adate with those who are at the gate of İstanbul."),
+]
+
+
+@pytest.mark.parametrize(
+    ("query", "first"),
+    [
+        ("to be or not to be", "hamlet"),
+        ("The Who", "band"),
+        ("C#", "sharp"),
+        ("C++", "plus"),
+        ("\U0001f389", "party"),
+        ("cooperate", "soft"),
+        ("istanbul", "soft"),
+        ("hap\u200dpy", "party"),
+    ],
+)
+def test_words_are_found_however_they_are_written(query: str, first: str, tmp_path: Path) -> None:
+    for make in MAKERS.values():
+        with make(tmp_path / first / "index", None) as connector:
+            connector.index(SAYINGS)
+            hits = connector.search(query, top_k=10)
+            assert isinstance(hits, Candidates)
+            assert (type(connector), ids(hits)[:1], hits.notes) == (type(connector), [first], ())
+    delete_indexes()
+
+
+def test_a_query_without_words_says_that_it_has_none(connector: Connector) -> None:
+    connector.index(SAYINGS)
+    hits = connector.search("?! …", top_k=10)
+    assert isinstance(hits, Candidates)
+    assert hits.notes == (NOTHING_TO_FIND,)
 
 
 def test_what_only_words_can_find_is_among_the_first(

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from retrieve_rerank import Document
+from retrieve_rerank import Candidates, Document
 from retrieve_rerank.base import Encoding
 from retrieve_rerank.connectors.elasticsearch import ElasticsearchConnector
+from retrieve_rerank.connectors.elasticsearch.cluster import Request
 from retrieve_rerank.connectors.elasticsearch.filter_fields import filter_fields
 from retrieve_rerank.connectors.elasticsearch.mapping import Index
 from retrieve_rerank.connectors.elasticsearch.own import (
@@ -20,6 +21,7 @@ from retrieve_rerank.connectors.elasticsearch.own import (
     source,
 )
 from retrieve_rerank.connectors.elasticsearch.writer import CHUNK_BYTES, Operation, chunks
+from retrieve_rerank.connectors.lexical import LEFT_OUT
 from retrieve_rerank.connectors.records import record
 from retrieve_rerank.errors import PartialWriteError
 from tests.hashing import HashingEncoder
@@ -189,3 +191,21 @@ def test_two_processes_that_begin_one_index_both_go_on(server: Server) -> None:
         assert second.index(german).indexed == 9
         assert first.count() == second.count() == 18
         assert second.search("Auftrieb Kanal 7", top_k=1)[0].document == german[7]
+
+
+def test_an_index_of_an_earlier_release_says_why_stop_words_find_nothing(server: Server) -> None:
+    url = server.address(fresh_index(server))
+    with ElasticsearchConnector.create(url, encoder=None) as index:
+        field = {"type": "text", "analyzer": "english"}
+        meta = new_index(None, "english")["mappings"]["_meta"]
+        body = {"properties": {"text": field, "title": field}, "_meta": meta}
+        index._cluster.send(Request("PUT", f"/{index._opened.name}/_mapping", body))
+    with ElasticsearchConnector.connect(url) as index:
+        index.index([Document("hamlet", "To be, or not to be: İstanbul is the question.")])
+        for query, found, notes in (
+            ("questions", ["hamlet"], ()),
+            ("to be or not to be", [], (LEFT_OUT,)),
+        ):
+            hits = index.search(query, top_k=5)
+            assert isinstance(hits, Candidates)
+            assert ([hit.document.id for hit in hits], hits.notes) == (found, notes)

@@ -13,6 +13,7 @@ import pytest
 from retrieve_rerank import Candidates, Document, Encoder, Range
 from retrieve_rerank.base import Encoding
 from retrieve_rerank.connectors.embedded import EmbeddedConnector, EmbeddedSettings
+from retrieve_rerank.connectors.embedded.settings import FORMAT
 from retrieve_rerank.connectors.hybrid import Fusion
 from retrieve_rerank.connectors.lexical import LEFT_OUT
 from retrieve_rerank.connectors.memory import MemoryConnector
@@ -108,7 +109,7 @@ def test_a_broken_manifest_is_an_error_that_says_what_to_do(tmp_path: Path, cont
 def test_an_index_of_a_newer_release_is_refused(tmp_path: Path) -> None:
     folder = made(tmp_path / "index", None)
     manifest = json.loads((folder / "manifest.json").read_text())
-    (folder / "manifest.json").write_text(json.dumps({**manifest, "format": 2}))
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "format": FORMAT + 1}))
     with pytest.raises(IndexMismatchError, match="newer release; upgrade"):
         EmbeddedConnector.connect(str(folder))
 
