@@ -33,13 +33,13 @@ NOT_THE_ANSWER = (
 HEAD = b"HTTP/1."
 """What the body of an answer never begins with, but the head of another."""
 
-_ids = (f"rr-{secrets.token_hex(8)}-{number}" for number in count(1))
+_numbers = count(1)  # which threads may share, unlike a generator
 _OURS = re.compile(r"rr-[0-9a-f]{16}-\d+")
 
 
 def new_id() -> str:
     """Make an id for a request, which no other has."""
-    return next(_ids)
+    return f"rr-{secrets.token_hex(8)}-{next(_numbers)}"
 
 
 def is_of_another(sent: str, received: str | None) -> bool:

@@ -95,7 +95,7 @@ def test_queries_and_judgments_can_be_two_files(folder: str) -> None:
         "--limit", "1", "--measure", "MRR@10",
     )  # fmt: skip
     assert result.exit_code == 0, result.stderr
-    assert result.stdout.startswith("1 queries   first-stage   max-sim   whole search")
+    assert result.stdout.startswith("1 queries  first-stage  max-sim  whole search")
 
 
 def test_an_unknown_baseline_is_answered_with_the_stages_before_any_search(folder: str) -> None:
