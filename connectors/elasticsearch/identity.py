@@ -17,7 +17,7 @@ from retrieve_rerank.connectors.elasticsearch.responses import hits_of
 from retrieve_rerank.errors import InputError
 
 AT_ONCE = 1000
-"""Documents fetched by their ids."""
+"""Documents fetched by their ids, unless a search returns fewer."""
 
 Hit = Mapping[str, Any]
 
@@ -36,16 +36,14 @@ def fetch(opened: Opened, ids: Sequence[str], source: Any) -> Steps[dict[str, Hi
         return (yield from _of_one(opened, ids, source))
     found: dict[str, Hit] = {}
     whole = {id_: place for id_ in ids if (place := _place(opened, id_))}
-    for some in _cut(list(whole), AT_ONCE):
+    for some in _cut(list(whole), _at_once(opened)):
         hits = yield from _search(opened, _at([whole[id_] for id_ in some]), len(some), source)
         there = {(hit["_index"], hit["_id"]): hit for hit in hits}
         found |= {id_: there[whole[id_]] for id_ in some if whole[id_] in there}
     bare = [id_ for id_ in ids if id_ not in found]
-    at_once = max(1, min(AT_ONCE, opened.index.max_result_window // len(opened.indexes)))
-    for some in _cut(bare, at_once):
+    for some in _cut(bare, max(1, _at_once(opened) // len(opened.indexes))):
         clause = {"ids": {"values": [key(id_) for id_ in some]}}
-        size = len(some) * len(opened.indexes)
-        hits = yield from _search(opened, clause, size, source)
+        hits = yield from _search(opened, clause, len(some) * len(opened.indexes), source)
         candidates = defaultdict(list)
         for hit in hits:
             candidates[hit["_id"]].append(hit)
@@ -64,7 +62,7 @@ def fetch(opened: Opened, ids: Sequence[str], source: Any) -> Steps[dict[str, Hi
 
 def _of_one(opened: Opened, ids: Sequence[str], source: Any) -> Steps[dict[str, Hit]]:
     there: dict[str, Hit] = {}
-    for some in _cut(list(dict.fromkeys(map(key, ids))), AT_ONCE):
+    for some in _cut(list(dict.fromkeys(map(key, ids))), _at_once(opened)):
         if opened.index.needs_routing:  # _mget wants to be told the shard of each document
             clause = {"ids": {"values": some}}
             hits = yield from _search(opened, clause, len(some), source)
@@ -113,9 +111,14 @@ def _at(places: Sequence[_Place]) -> dict[str, Any]:
 
 
 def _search(opened: Opened, clause: Any, size: int, source: Any) -> Steps[list[Hit]]:
+    size = min(size, opened.index.max_result_window)
     body = requests.search_body({"query": clause}, size=size, source=source)
     answer = yield requests.search(opened.name, [body])
     return hits_of(answer, opened.location)
+
+
+def _at_once(opened: Opened) -> int:
+    return min(AT_ONCE, opened.index.max_result_window)
 
 
 def _cut(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:

@@ -19,6 +19,7 @@ from retrieve_rerank.connectors.elasticsearch.look_alikes import (
     asked,
     only_stop_words,
 )
+from retrieve_rerank.connectors.elasticsearch.names import SIDECAR_PREFIX
 from retrieve_rerank.connectors.fields import VectorField
 from retrieve_rerank.connectors.hybrid import Fusion
 from retrieve_rerank.errors import UnsupportedServerError
@@ -205,8 +206,9 @@ def fused_by_server(fusion: Fusion, parts: Mapping[str, Body], *, depth: int) ->
 
 
 def quoted(index: str) -> str:
-    """Write an index's name as part of a path."""
-    return quote(index, safe=",*")
+    """Write an index's name as part of a path; a pattern never takes in indexes of tensors."""
+    name = "*" if index == "_all" else index
+    return quote(f"{name},-{SIDECAR_PREFIX}*" if "*" in name else name, safe=",*")
 
 
 def _best_chunk(layout: Layout) -> Body:

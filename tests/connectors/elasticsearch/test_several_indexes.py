@@ -311,3 +311,22 @@ def test_passages_in_several_indexes_stand_for_their_documents(server: Server) -
     assert found.absent_documents == 0
     assert set(found.stages[0].rankings["q"]) == qrels["q"].keys()
     assert found.stages[0].means == {"nDCG@10": 1.0}
+
+
+def test_a_pattern_does_not_take_in_the_indexes_of_tensors(server: Server) -> None:
+    stem = fresh_index(server)
+    names = [f"{stem}-{each}" for each in "ab"]
+    for name in names:
+        with ElasticsearchConnector.create(server.address(name), encoder=None) as index:
+            index.index([Document(str(i), f"wing {i}") for i in range(5)])
+    for each in names:
+        server.call("PUT", f"/{each}/_settings", {"index.max_result_window": 3})
+    with connect(server.address(f"*{stem}*")) as index:  # *, on a server that others use
+        add_tensors(index, HashingEncoder(), settings())
+    with connect(server.address(f"*{stem}*")) as index:
+        assert list(index.schema().details["indexes"]) == names
+        status = tensor_status(index)
+        assert (status.documents, status.present, status.orphaned) == (10, 10, 0)
+        found = [each.id for each in index.scan()]
+        assert [each.id for each in index.get(found)] == found
+        index.drop_tensors()
