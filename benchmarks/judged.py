@@ -134,7 +134,7 @@ def load(
                     qrels[id_],
                     encoding.tokens,
                     {
-                        "dense": _nearest(encoding, vectors, documents),
+                        "dense": nearest(encoding, vectors, documents),
                         "bm25": bm25.search(queries[id_], top_k=DEPTH),
                     },
                 )
@@ -167,7 +167,8 @@ def _choose(qrels: Mapping[str, Mapping[str, int]], choice: Choice) -> list[str]
     return random.Random(0).sample(sorted(ids), choice.sampled)
 
 
-def _nearest(encoding: Encoding, vectors: Vectors, documents: Sequence[Document]) -> list[Hit]:
+def nearest(encoding: Encoding, vectors: Vectors, documents: Sequence[Document]) -> list[Hit]:
+    """Rank the documents nearest to a query, exactly."""
     cosines = vectors @ encoding.vector
     best = np.argsort(-cosines, kind="stable")[:DEPTH]
     return rank((documents[i], float(cosines[i])) for i in best)

@@ -81,6 +81,14 @@ def test_a_failed_stage_is_logged(museum: Retriever, caplog: pytest.LogCaptureFi
     assert "stage broken left the incoming order: RuntimeError: the model is gone" in caplog.text
 
 
+def test_what_a_search_has_to_say_is_logged(
+    museum: Retriever, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert RetrieveRerankRetriever(retriever=museum, k=1).invoke("tickets " * 300)
+    cut = "the query is longer than the model reads: only its beginning counts"
+    assert caplog.messages == [f"first-stage: {cut}", f"max-sim: {cut}"]
+
+
 def test_k_must_be_positive(museum: Retriever) -> None:
     with pytest.raises(ValidationError, match="greater than or equal to 1"):
         RetrieveRerankRetriever(retriever=museum, k=0)

@@ -21,9 +21,10 @@ from retrieve_rerank import (
     Stage,
     rescore,
 )
-from retrieve_rerank.base import Judgment, Reranker
+from retrieve_rerank.base import Judgment, MaxSimScores, Reranker, TensorSearch
 from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.errors import DeadlineExceededError, InputError, ScoreError
+from retrieve_rerank.rerankers.database import DatabaseMaxSim
 from tests.overlap import OverlapScorer
 
 WINGS = [
@@ -110,6 +111,21 @@ def test_a_result_carries_what_its_stages_have_to_say(judge: bool) -> None:
     assert [stage.query_truncated for stage in result.stages] == [True, judge]
     assert result.query_truncated
     assert result.truncated == 1
+
+
+class Apart(MemoryConnector):
+    """Scores after the search, and knows how long that took."""
+
+    def search_max_sim(self, query: str, *, top_k: int, **how: Any) -> TensorSearch:
+        hits = self.search(query, top_k=top_k)
+        time.sleep(0.2)
+        return TensorSearch(hits, MaxSimScores({"lift": 1.0}, ms=200.0))
+
+
+def test_what_scoring_took_in_the_database_is_the_stages() -> None:
+    connector = Apart(WINGS)
+    first, stage = Retriever(connector, DatabaseMaxSim(connector)).search("wing").stages
+    assert stage.ms >= 200.0 > first.ms > 0.0
 
 
 def test_without_stages_the_first_stages_order_is_returned(connector: MemoryConnector) -> None:

@@ -16,12 +16,13 @@ def stage_messages(result: SearchResult, stages: Sequence[Stage]) -> Iterator[st
 
     Where no hit is left, that includes what each stage's threshold has dropped.
     """
+    told = {note for first in result.stages[:1] for note in first.notes}
     yield from (f"Note: {note}" for first in result.stages[:1] for note in first.notes)
     for stage, before, report in zip(stages, result.stages, result.stages[1:], strict=False):
         if report.error is not None:
             yield f"Warning: {report.name} {_shortfall(stage, report)}"
-        for note in report.notes:
-            yield f"Note: {report.name}: {note}"
+        yield from (f"Note: {report.name}: {n}" for n in report.notes if n not in told)
+        told.update(report.notes)
         kept = len(report.hits)
         if not result.hits and stage.min_probability is not None and kept < len(before.hits):
             yield (

@@ -54,3 +54,14 @@ def test_a_stage_that_dropped_everything_tells_its_threshold() -> None:
         "Note: overlap dropped 5 of 5 hits: of 4 that it judged, 0 reach its min_probability of"
         " 0.9",
     ]
+
+
+def test_the_first_stage_speaks_for_itself_and_nothing_is_said_twice() -> None:
+    first = StageReport("first-stage", 1.0, 5, 5, notes=["one", "a note"], hits=HITS)
+    report = StageReport("overlap", 1.0, 5, 5, notes=["a note", "two"], hits=HITS)
+    result = SearchResult("wing", HITS, [first, report])
+    assert list(stage_messages(result, [Stage(OverlapScorer())])) == [
+        "Note: one",
+        "Note: a note",
+        "Note: overlap: two",
+    ]

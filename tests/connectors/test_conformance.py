@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from retrieve_rerank import Candidates, Connector, Document, Filter, Hit, Range
-from retrieve_rerank.base import MaxSimScores, TensorConnector, TensorStore
+from retrieve_rerank.base import MaxSimScores, TensorConnector, TensorStore, VectorSearch
 from retrieve_rerank.connectors.lexical import NOTHING_TO_FIND
 from retrieve_rerank.errors import InputError, UnknownFieldError
 from retrieve_rerank.registry import CONNECTORS
@@ -239,6 +239,8 @@ def test_a_query_of_which_only_the_beginning_is_read_is_told(
                 assert scores.query_truncated is cut
             assert isinstance(found.hits, Candidates)
             assert found.hits.query_truncated is cut
+        if isinstance(connector, VectorSearch) and encoder is not None:
+            assert connector.truncated_queries([query, "wing"]) == cut
 
 
 def test_an_empty_index_answers(connector: Connector) -> None:

@@ -112,6 +112,17 @@ def test_graph_and_quantisation_losses_are_told_apart() -> None:
     assert all(0 < each.ms.p50 <= each.ms.p95 for each in found.measured)
 
 
+def test_queries_of_which_only_the_beginning_is_read_are_counted() -> None:
+    class Short(Lossy):
+        def truncated_queries(self, queries: Sequence[str]) -> int:
+            return len(queries) - 1
+
+    with Short() as connector:
+        found = audit(connector, QUERIES, top_ks=[10])
+    assert found.to_dict()["truncated_queries"] == len(QUERIES) - 1
+    assert "only the beginning was searched for" in findings(found)[-1]
+
+
 def test_a_recall_out_of_reach_is_said() -> None:
     with Lossy([Knob("hnsw_ef", (4,), 4), OVERSAMPLE]) as connector:
         found = audit(connector, QUERIES, top_ks=[10])

@@ -13,6 +13,7 @@ from retrieve_rerank.base import Judgment
 from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.evaluation.evaluate import evaluate, evaluate_rankings, latency, stage_names
+from retrieve_rerank.evaluation.findings import cautions
 from retrieve_rerank.sources.passages import Cut
 from retrieve_rerank.types import Hit
 
@@ -37,7 +38,8 @@ class Longest(Scorer):
         return [math.nan if query == self.fails_on else float(len(text)) for text in texts]
 
     def judge(self, query: str, hits: Sequence[Hit]) -> Judgment:
-        return Judgment(self.rerank(query, hits), truncated=1)
+        cut = query == QUERIES["q2"]
+        return Judgment(self.rerank(query, hits), 1, notes=("odd",), query_truncated=cut)
 
 
 @pytest.fixture
@@ -57,6 +59,11 @@ def test_every_stage_of_the_served_search_is_measured(retriever: Retriever) -> N
     assert longest.means == {"MRR@10": 1.0, "HR@1": 1.0}
     assert (len(first.ms), len(result.total_ms)) == (2, 2)
     assert longest.truncated == 2
+    assert (first.truncated_queries, longest.truncated_queries) == (0, 1)
+    cut = "the query is longer than the model reads: only its beginning counts"
+    assert (first.notes, longest.notes) == ({}, {"odd": 2, cut: 1})
+    assert f"longest, in 1 of 2 searches: {cut}." in cautions(result)
+    assert result.to_dict()["stages"][1]["truncated_queries"] == 1
 
 
 def test_a_judged_query_without_a_text_counts_as_zero_and_is_reported(

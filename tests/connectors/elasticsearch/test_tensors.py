@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 
 from retrieve_rerank import Document
-from retrieve_rerank.base import TensorDtype, TensorSettings, TokenTensor
+from retrieve_rerank.base import (
+    MaxSimScores,
+    TensorDtype,
+    TensorSettings,
+    TokenTensor,
+)
 from retrieve_rerank.connectors.elasticsearch import ElasticsearchConnector
 from retrieve_rerank.connectors.tensors import content_hash
 from retrieve_rerank.errors import IndexMismatchError, PartialWriteError
@@ -115,3 +120,13 @@ def test_tensors_that_are_refused_are_named_by_their_documents(server: Server) -
         with pytest.raises(PartialWriteError, match="refused 2 of 2 tensors") as raised:
             index.write_tensors([tensor("d1", "wing"), tensor(LONG_ID, "wing")])
         assert raised.value.failures.keys() == {"d1", LONG_ID}
+
+
+def test_the_time_of_scoring_is_the_stages(fill: Fill) -> None:
+    url = fill(langchain(32), documents(ENCODER))
+    with ElasticsearchConnector.connect(url, encoder=ENCODER) as index:
+        index.create_tensors(settings())
+        index.write_tensors([tensor(f"d{n}", text) for n, text in enumerate(TEXTS)])
+        scores = index.search_max_sim("lift of a wing", top_k=4).scores
+        assert isinstance(scores, MaxSimScores)
+        assert scores.ms > 0
