@@ -177,6 +177,19 @@ class Connector(ABC):
         """
         raise ConfigError(f"{cls.__name__} cannot make an index; make it where the backend runs")
 
+    @classmethod
+    def recreate(
+        cls, url: str, *, encoder: Encoder | None, language: str | None = None, **options: Any
+    ) -> Self:
+        """Make an empty index that replaces the one at `url` when `activate` is called.
+
+        Until then that one stays, and it stays for good if the new one is closed before.
+        """
+        raise ConfigError(f"{cls.__name__} cannot replace an index; do it where the backend runs")
+
+    def activate(self) -> None:  # noqa: B027 - any other index is active from the start
+        """Put an index made by `recreate` in its place; calling it twice is harmless."""
+
     @abstractmethod
     def search(
         self,

@@ -103,15 +103,22 @@ def open_index(settings: Settings) -> Connector:
 
 
 def create_index(
-    settings: Settings, *, encoder: Encoder | None, language: str | None = None
+    settings: Settings,
+    *,
+    encoder: Encoder | None,
+    language: str | None = None,
+    recreate: bool = False,
 ) -> Connector:
     """Make an empty index where `locate` says; None as encoder makes it lexical only.
 
-    `language` is the documents', as `detect_language` names it. Raises IndexExistsError.
+    `language` is the documents', as `detect_language` names it. Raises IndexExistsError, unless
+    told to `recreate` the index: then it takes the place of one that is there once activated.
     """
     where = locate(settings)
     options = {**_options_of(where), "encoder": encoder, "language": language}
-    return connector_class(_scheme(where)).create(where.url, **options)
+    connector = connector_class(_scheme(where))
+    make = connector.recreate if recreate else connector.create
+    return make(where.url, **options)
 
 
 def build_retriever(settings: Settings) -> Retriever:

@@ -26,24 +26,23 @@ from retrieve_rerank.base import (
 from retrieve_rerank.connectors.embedded import requests
 from retrieve_rerank.connectors.embedded.description import describe
 from retrieve_rerank.connectors.embedded.encoding import IndexEncoder
-from retrieve_rerank.connectors.embedded.folder import folder_of, refuse_to_overwrite
-from retrieve_rerank.connectors.embedded.lock import IndexLock
+from retrieve_rerank.connectors.embedded.folder import (
+    IndexFolder,
+    closed_on_error,
+    folder_of,
+    new_folder,
+    open_folder,
+    second_folder,
+)
+from retrieve_rerank.connectors.embedded.manifest import Manifest
 from retrieve_rerank.connectors.embedded.searcher import Searcher, retrieve
-from retrieve_rerank.connectors.embedded.settings import (
-    EmbeddedSettings,
-    Manifest,
-)
-from retrieve_rerank.connectors.embedded.shard import (
-    create_shard,
-    engine_errors,
-    open_shard,
-    require_space,
-)
-from retrieve_rerank.connectors.embedded.shared import SharedShard
+from retrieve_rerank.connectors.embedded.settings import EmbeddedSettings
+from retrieve_rerank.connectors.embedded.shard import create_shard, require_space
+from retrieve_rerank.connectors.embedded.shared import SharedShard, count, open_whole
 from retrieve_rerank.connectors.embedded.writer import Writer
 from retrieve_rerank.connectors.encoder_facts import EncoderFacts
 from retrieve_rerank.connectors.hybrid import Fusion
-from retrieve_rerank.errors import ConfigError
+from retrieve_rerank.errors import ConfigError, IndexNotFoundError
 from retrieve_rerank.types import Document, Hit
 
 LOCK_TIMEOUT_S = 10.0
@@ -61,19 +60,18 @@ class EmbeddedConnector(TensorConnector, VectorSearch):
 
     def __init__(
         self,
-        folder: Path,
+        folder: IndexFolder,
+        shard: edge.EdgeShard,
         *,
-        manifest: Manifest,
-        shard: SharedShard,
         encoder: IndexEncoder,
         fusion: Fusion,
         hnsw_ef: int = requests.HNSW_EF,
     ) -> None:
-        """Use `create` or `connect` instead."""
+        """Use `create`, `recreate` or `connect` instead."""
         self._folder = folder
-        self._shard = shard
-        self._searcher = Searcher(manifest, shard, encoder, fusion, hnsw_ef)
-        self._writer = Writer(folder, manifest, shard, encoder)
+        self._shard = SharedShard(folder, shard)
+        self._searcher = Searcher(folder.manifest, self._shard, encoder, fusion, hnsw_ef)
+        self._writer = Writer(folder, self._shard, encoder)
 
     @classmethod
     def create(
@@ -88,34 +86,40 @@ class EmbeddedConnector(TensorConnector, VectorSearch):
     ) -> Self:
         """Make an empty index in a new or empty folder; None as encoder makes it lexical only.
 
-        Raises IndexExistsError where the folder holds anything else.
+        Raises IndexExistsError where the folder holds anything else, and IndexCorruptError where
+        it holds an index whose manifest is gone.
         """
         _refuse(options)
-        settings = settings or EmbeddedSettings()
-        if language is not None:
-            settings = replace(settings, language=language)
-        folder = folder_of(url)
-        with engine_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-        manifest = Manifest(settings, EncoderFacts.of(encoder) if encoder else None)
-        refuse_to_overwrite(folder)
-        lock = IndexLock(folder, timeout_s=lock_timeout_s)
+        manifest = _new_manifest(encoder, language, settings)
+        folder = new_folder(folder_of(url), manifest, lock_timeout_s=lock_timeout_s)
+        connector = cls._fill(folder, encoder)
+        connector.activate()
+        return connector
+
+    @classmethod
+    def recreate(
+        cls,
+        url: str | Path,
+        *,
+        encoder: Encoder | None,
+        language: str | None = None,
+        settings: EmbeddedSettings | None = None,
+        lock_timeout_s: float = LOCK_TIMEOUT_S,
+        **options: Any,
+    ) -> Self:
+        """Make an empty index that takes the place of one that is there when `activate` is called.
+
+        Closed before that, the new one is gone, and the other as it was; killed before, likewise,
+        as soon as the index is opened again. Until then the disk holds both. Raises
+        IndexExistsError and IndexCorruptError for a folder that does not hold an index of ours.
+        """
+        _refuse(options)
+        manifest, path = _new_manifest(encoder, language, settings), folder_of(url)
         try:
-            refuse_to_overwrite(folder)  # again: two may have waited for the lock
-            require_space(folder)
-            shard = create_shard(folder, manifest)
-            with engine_errors(folder):
-                manifest.save(folder)
-            return cls(
-                folder,
-                manifest=manifest,
-                shard=SharedShard(folder, lock, shard),
-                encoder=IndexEncoder(folder, manifest.encoder, encoder),
-                fusion=manifest.settings.fusion,
-            )
-        except BaseException:
-            lock.release()
-            raise
+            folder = second_folder(path, manifest, lock_timeout_s=lock_timeout_s)
+        except IndexNotFoundError:
+            folder = new_folder(path, manifest, lock_timeout_s=lock_timeout_s)
+        return cls._fill(folder, encoder)
 
     @classmethod
     def connect(
@@ -137,23 +141,31 @@ class EmbeddedConnector(TensorConnector, VectorSearch):
         IndexLockedError, IndexMismatchError or IndexCorruptError.
         """
         _refuse(options)
-        folder = folder_of(url)
-        manifest = Manifest.load(folder)
-        lock = IndexLock(folder, timeout_s=lock_timeout_s)
-        try:
-            manifest = Manifest.load(folder)  # again: the holder may have written to it
-            index_encoder = IndexEncoder(folder, manifest.encoder, encoder)
+        folder = open_folder(folder_of(url), lock_timeout_s=lock_timeout_s)
+        with closed_on_error(folder):
+            index_encoder = IndexEncoder(folder.path, folder.manifest.encoder, encoder)
             return cls(
                 folder,
-                manifest=manifest,
-                shard=SharedShard(folder, lock, open_shard(folder)),
+                open_whole(folder),
                 encoder=index_encoder,
-                fusion=fusion or manifest.settings.fusion,
+                fusion=fusion or folder.manifest.settings.fusion,
                 hnsw_ef=hnsw_ef,
             )
-        except BaseException:
-            lock.release()
-            raise
+
+    @classmethod
+    def _fill(cls, folder: IndexFolder, encoder: Encoder | None) -> Self:
+        with closed_on_error(folder):
+            require_space(folder.path)
+            return cls(
+                folder,
+                create_shard(folder.shard, folder.manifest),
+                encoder=IndexEncoder(folder.path, folder.manifest.encoder, encoder),
+                fusion=folder.manifest.settings.fusion,
+            )
+
+    def activate(self) -> None:
+        """Put an index made by `recreate` in its place, and remove what it replaces."""
+        self._shard.activate()
 
     def search(
         self,
@@ -166,7 +178,7 @@ class EmbeddedConnector(TensorConnector, VectorSearch):
         """Return at most `top_k` hits, best first."""
         found = self._searcher.search(
             query,
-            self._writer.manifest,
+            self._folder.manifest,
             top_k=top_k,
             filter=filter,
             timeout_s=timeout_s,
@@ -185,7 +197,7 @@ class EmbeddedConnector(TensorConnector, VectorSearch):
         """Search, and score the hits by MaxSim, in one request."""
         return self._searcher.search(
             query,
-            self._writer.manifest,
+            self._folder.manifest,
             top_k=top_k,
             filter=filter,
             timeout_s=timeout_s,
@@ -270,19 +282,18 @@ class EmbeddedConnector(TensorConnector, VectorSearch):
     def count(self) -> int:
         """Return the number of documents."""
         with self._shard.use() as shard:
-            return shard.count(edge.CountRequest(exact=True))
+            return count(shard)
 
     def schema(self) -> IndexSchema:
         """Describe the index."""
         with self._shard.use() as shard:
-            info, documents = shard.info(), shard.count(edge.CountRequest(exact=True))
-        manifest, fusion = self._writer.manifest, self._searcher.fusion
-        return describe(self._folder, manifest, info, documents=documents, fusion=fusion)
+            info, documents = shard.info(), count(shard)
+        return describe(self._folder, info, documents=documents, fusion=self._searcher.fusion)
 
     def needs_optimizing(self) -> bool:
         """Tell whether so many vectors are outside the graph that `optimize` would make searches
         faster."""
-        encoder = self._writer.manifest.encoder
+        encoder = self._folder.manifest.encoder
         if encoder is None:
             return False
         with self._shard.use() as shard:
@@ -304,6 +315,15 @@ class EmbeddedConnector(TensorConnector, VectorSearch):
     def close(self) -> None:
         """Flush and close the files, and let other processes in; closing twice is harmless."""
         self._shard.close()
+
+
+def _new_manifest(
+    encoder: Encoder | None, language: str | None, settings: EmbeddedSettings | None
+) -> Manifest:
+    settings = settings or EmbeddedSettings()
+    if language is not None:
+        settings = replace(settings, language=language)
+    return Manifest(settings, EncoderFacts.of(encoder) if encoder else None)
 
 
 def _refuse(options: Mapping[str, Any]) -> None:

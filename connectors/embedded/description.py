@@ -5,26 +5,26 @@ Knows nothing of how any of it came about.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import qdrant_edge as edge
 
 from retrieve_rerank.base import IndexSchema
-from retrieve_rerank.connectors.embedded.settings import Manifest
+from retrieve_rerank.connectors.embedded.folder import IndexFolder
 from retrieve_rerank.connectors.embedded.shard import bytes_on_disk
 from retrieve_rerank.connectors.field_types import field_types
 from retrieve_rerank.connectors.hybrid import BM25, DENSE, Fusion
 
 
 def describe(
-    folder: Path, manifest: Manifest, info: edge.ShardInfo, *, documents: int, fusion: Fusion
+    folder: IndexFolder, info: edge.ShardInfo, *, documents: int, fusion: Fusion
 ) -> IndexSchema:
     """Gather what the manifest, the engine and the disk say."""
+    manifest = folder.manifest
     settings, bm25, encoder = manifest.settings, manifest.bm25, manifest.encoder
     details: dict[str, Any] = {
         "language": bm25.language if bm25 else settings.language,
-        "bytes_on_disk": bytes_on_disk(folder),
+        "bytes_on_disk": bytes_on_disk(folder.shard),
         "segments": info.segments_count,
         "indexed_vectors": info.indexed_vectors_count,
         "template": settings.template,
@@ -43,7 +43,7 @@ def describe(
         }
     return IndexSchema(
         connector="embedded",
-        location=str(folder),
+        location=str(folder.path),
         documents=documents,
         rankings=(DENSE, BM25) if encoder else (BM25,),
         encoder=encoder.name if encoder else None,
@@ -51,4 +51,21 @@ def describe(
         token_tensors=encoder is not None,
         fields=field_types(manifest.fields),
         details=details,
+        notes=_notes(folder, documents),
     )
+
+
+def _notes(folder: IndexFolder, documents: int) -> list[str]:
+    recorded = folder.manifest.inventory
+    if folder.written or not folder.manifest.writing:
+        return []
+    if recorded is None:
+        return [
+            "what its files hold is not recorded (an earlier release made it, or making it was "
+            "interrupted), so that damage may go unnoticed; `rr info --verify` looks at each "
+            "document and records it"
+        ]
+    return [
+        f"writing to it was interrupted: it holds {documents:,} documents, and held "
+        f"{recorded.documents:,} when it was last closed; the same `rr index` goes on from there"
+    ]

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import qdrant_edge as edge
 
 from retrieve_rerank.connectors.embedded.requests import payload_key
+from retrieve_rerank.connectors.embedded.shared import SharedShard
 from retrieve_rerank.connectors.field_types import Fields
 from retrieve_rerank.connectors.filters import Clause, conditions
 
@@ -31,24 +32,25 @@ class FieldIndexes:
     def __init__(self) -> None:
         self._right: set[tuple[str, str]] = set()
 
-    def ensure(self, shard: edge.EdgeShard, wanted: Iterable[Clause], fields: Fields) -> None:
+    def ensure(self, shared: SharedShard, wanted: Iterable[Clause], fields: Fields) -> None:
         """Index what conditions ask for; drop an index that lacks a later type's values."""
         for condition in conditions(wanted):
             for path in condition.wanted:
                 kind = fields[condition.field][path]
-                if (path, kind) not in self._right and self._make(shard, path, kind):
+                if (path, kind) not in self._right and self._make(shared, path, kind):
                     self._right.add((path, kind))
 
     @staticmethod
-    def _make(shard: edge.EdgeShard, path: str, kind: str) -> bool:
+    def _make(shared: SharedShard, path: str, kind: str) -> bool:
         key, index_type = payload_key(path), _TYPES.get(kind)
-        info = shard.info()
+        with shared.use() as shard:
+            info = shard.info()
         existing = info.payload_schema.get(key)
         if existing is not None and existing.data_type != index_type:
-            shard.update(edge.UpdateOperation.delete_field_index(key))
+            shared.update(edge.UpdateOperation.delete_field_index(key))
             existing = None
         if existing is None and index_type is not None:
             if info.points_count < _MANY_POINTS:
                 return False
-            shard.update(edge.UpdateOperation.create_field_index(key, index_type))
+            shared.update(edge.UpdateOperation.create_field_index(key, index_type))
         return True

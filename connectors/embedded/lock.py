@@ -12,6 +12,7 @@ import os
 import socket
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from retrieve_rerank.errors import ConnectorError, IndexLockedError
@@ -33,25 +34,33 @@ class IndexLock:
             self.descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as exc:
             raise ConnectorError(f"cannot lock the index at {folder}: {exc.strerror}") from exc
-        deadline = time.monotonic() + timeout_s
-        while not self._try():
-            if time.monotonic() >= deadline:
-                holder = _holder(self.descriptor)
-                os.close(self.descriptor)
-                raise IndexLockedError(
-                    f"the index at {folder} is in use by {holder}, and was for the {timeout_s:g} s "
-                    "of waiting: one process can have it open at a time"
-                )
-            time.sleep(_POLL_S)
-        os.ftruncate(self.descriptor, 0)
-        os.pwrite(self.descriptor, json.dumps(_myself()).encode(), 0)
+        try:
+            self._wait(folder, timeout_s)
+        except BaseException:
+            os.close(self.descriptor)
+            raise
+        with suppress(OSError):  # of a full disk: it is locked all the same, namelessly
+            os.ftruncate(self.descriptor, 0)
+            os.pwrite(self.descriptor, json.dumps(_myself()).encode(), 0)
 
     def release(self) -> None:
         """Let the next process in; releasing twice is harmless."""
         if self.descriptor >= 0:
-            os.ftruncate(self.descriptor, 0)
+            with suppress(OSError):
+                os.ftruncate(self.descriptor, 0)
+            fcntl.flock(self.descriptor, fcntl.LOCK_UN)  # forked children share the descriptor
             os.close(self.descriptor)
             self.descriptor = -1
+
+    def _wait(self, folder: Path, timeout_s: float) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not self._try():
+            if time.monotonic() >= deadline:
+                raise IndexLockedError(
+                    f"the index at {folder} is in use by {_holder(self.descriptor)}, and was for "
+                    f"the {timeout_s:g} s of waiting: one process can have it open at a time"
+                )
+            time.sleep(_POLL_S)
 
     def _try(self) -> bool:
         try:

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from retrieve_rerank.connectors.embedded.shard import (
-    SHARD,
     bytes_on_disk,
     require_space,
     translated,
@@ -27,16 +26,17 @@ _POLL_S = 0.2
 
 
 def optimize(
-    folder: Path, *, lock_descriptor: int, on_progress: Callable[[float], None] | None
+    shard: Path, *, lock_descriptor: int, on_progress: Callable[[float], None] | None
 ) -> bool:
     """Optimize a shard that nobody has open; return whether there was anything to do.
 
     `on_progress` hears the seconds that have passed, several times a second. Whatever ends the
     wait, Ctrl-C too, ends the process.
     """
-    require_space(folder, bytes_on_disk(folder / SHARD))
+    folder = shard.parent
+    require_space(folder, bytes_on_disk(shard))
     started = time.monotonic()
-    command = [sys.executable, "-P", str(_PROGRAM), str(folder / SHARD), str(os.getpid())]
+    command = [sys.executable, "-P", str(_PROGRAM), str(shard), str(os.getpid())]
     with subprocess.Popen(
         command,
         stdout=subprocess.PIPE,

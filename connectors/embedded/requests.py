@@ -19,6 +19,7 @@ from retrieve_rerank.connectors.filter_values import Wanted, bounds
 from retrieve_rerank.connectors.filters import AllOf, Clause, Condition, Missing, NoneOf
 from retrieve_rerank.connectors.hybrid import BM25, DENSE
 from retrieve_rerank.connectors.records import Record
+from retrieve_rerank.errors import IndexCorruptError
 from retrieve_rerank.types import Document, Hit, rank
 
 HNSW_EF = 256
@@ -61,8 +62,14 @@ def point(
 
 
 def document(payload: Mapping[str, Any]) -> Document:
-    """Read a document back from its point."""
-    return Document(payload["id"], payload["text"], payload["metadata"])
+    """Read a document back from its point; raise IndexCorruptError for what is none."""
+    try:
+        return Document(payload["id"], payload["text"], payload["metadata"])
+    except KeyError as exc:
+        raise IndexCorruptError(
+            f"a document of the index has lost its {exc.args[0]}; make the index anew from its "
+            "sources (rr index SOURCE --recreate), or restore its folder from a backup"
+        ) from exc
 
 
 def search_batch(

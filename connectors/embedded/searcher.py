@@ -13,7 +13,7 @@ from retrieve_rerank.base import Filter, MaxSimScores, TensorSearch, Vectors
 from retrieve_rerank.connectors.embedded import requests
 from retrieve_rerank.connectors.embedded.encoding import IndexEncoder
 from retrieve_rerank.connectors.embedded.field_indexes import FieldIndexes
-from retrieve_rerank.connectors.embedded.settings import Manifest
+from retrieve_rerank.connectors.embedded.manifest import Manifest
 from retrieve_rerank.connectors.embedded.shard import TOKENS
 from retrieve_rerank.connectors.embedded.shared import SharedShard
 from retrieve_rerank.connectors.filters import KnownFields, clauses
@@ -75,7 +75,7 @@ class Searcher:
         if batch is None:
             return TensorSearch(Candidates(notes=notes), {})
         with self._shard.use(timeout_s=timeout_s) as shard:
-            self._field_indexes.ensure(shard, wanted, manifest.fields)
+            self._field_indexes.ensure(self._shard, wanted, manifest.fields)
             answers = dict(zip(names, shard.query_batch(batch), strict=True))
             rankings = {name: requests.ranking(answers.get(name, ())) for name in self._rankings}
             hits = self.fusion.fuse(rankings, top_k=top_k, depth=depth)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import qdrant_edge as edge
 
-from retrieve_rerank.connectors.embedded.settings import Manifest
+from retrieve_rerank.connectors.embedded.manifest import Manifest
 from retrieve_rerank.connectors.hybrid import BM25, DENSE
 from retrieve_rerank.errors import (
     ConnectorError,
@@ -25,13 +25,19 @@ from retrieve_rerank.errors import (
     StorageFullError,
 )
 
-SHARD = "shard"
 TOKENS = "tokens"
+
+REPAIR = (
+    "make it anew from its sources (rr index SOURCE --index {folder} --recreate), or restore the "
+    "folder from a backup"
+)
+"""What to do about damaged files."""
 
 RESERVE_BYTES = 256 << 20
 """Kept free on the disk. The engine maps its files into memory and grows them by touching pages:
 on a full disk that is a SIGBUS, which ends the process without an error anyone could catch."""
 
+_DAMAGE = ("load", "open", "read", "wal", "corrupt", "deserialize", "parse", "out of bounds")
 _STORAGE = {
     "float32": edge.VectorStorageDatatype.Float32,
     "float16": edge.VectorStorageDatatype.Float16,
@@ -42,30 +48,33 @@ _STORAGE = {
 _NO_GRAPH = edge.HnswIndexConfig(m=0, ef_construct=100, full_scan_threshold=10_000)
 
 
-def create_shard(folder: Path, manifest: Manifest) -> edge.EdgeShard:
-    """Make the files of an empty index, over what an interrupted creation may have left."""
-    path = folder / SHARD
-    with engine_errors(folder):
-        shutil.rmtree(path, ignore_errors=True)
-        path.mkdir()
-        return edge.EdgeShard.create(str(path), _config(manifest))
+def create_shard(shard: Path, manifest: Manifest) -> edge.EdgeShard:
+    """Make the files of an empty index."""
+    with engine_errors(shard.parent):
+        shard.mkdir()
+        return edge.EdgeShard.create(str(shard), _config(manifest))
 
 
-def open_shard(folder: Path) -> edge.EdgeShard:
+def open_shard(shard: Path) -> edge.EdgeShard:
     """Open the files of an index, replaying what a killed process had not flushed."""
-    with engine_errors(folder):
-        return edge.EdgeShard.load(str(folder / SHARD))
+    with engine_errors(shard.parent):
+        return edge.EdgeShard.load(str(shard))
 
 
 def require_space(folder: Path, needed: int = 0) -> None:
     """Raise StorageFullError unless `needed` bytes fit beside the reserve."""
-    free = shutil.disk_usage(folder).free
-    if free < needed + RESERVE_BYTES:
+    if not has_space(folder, needed):
+        free = shutil.disk_usage(folder).free
         raise StorageFullError(
             f"{free >> 20} MiB are free at {folder}, {(needed + RESERVE_BYTES) >> 20} MiB are "
             "needed to go on; free some and run the same again: what is written stays, and is "
             "skipped then"
         )
+
+
+def has_space(folder: Path, needed: int = 0) -> bool:
+    """Tell whether `needed` bytes fit beside the reserve."""
+    return shutil.disk_usage(folder).free >= needed + RESERVE_BYTES
 
 
 def bytes_on_disk(folder: Path) -> int:
@@ -82,7 +91,7 @@ def translated(message: str, folder: Path) -> ConnectorError:
         return IndexLockedError(f"another process has the index at {folder} open: {message}")
     if "vector dimension error" in lower or "not existing vector name" in lower:
         return IndexMismatchError(f"the vectors do not fit the index at {folder}: {message}")
-    if any(sign in lower for sign in ("load", "open", "read", "wal", "corrupt", "deserialize")):
+    if any(sign in lower for sign in _DAMAGE):
         return IndexCorruptError(_corrupt(message, folder))
     return ConnectorError(f"the index at {folder} failed: {message}")
 
@@ -110,8 +119,8 @@ def engine_errors(folder: Path) -> Iterator[None]:
 
 def _corrupt(message: str, folder: Path) -> str:
     return (
-        f"the files of the index at {folder} cannot be read ({message}); restore them from a "
-        "backup, or delete the folder and make the index anew"
+        f"the files of the index at {folder} cannot be read ({message}); "
+        f"{REPAIR.format(folder=folder)}"
     )
 
 

@@ -8,68 +8,125 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import qdrant_edge as edge
 
-from retrieve_rerank.connectors.embedded.lock import IndexLock
+from retrieve_rerank.connectors.embedded import forks
+from retrieve_rerank.connectors.embedded.folder import IndexFolder, damaged
 from retrieve_rerank.connectors.embedded.optimizing import optimize
-from retrieve_rerank.connectors.embedded.shard import engine_errors, open_shard
+from retrieve_rerank.connectors.embedded.shard import engine_errors, has_space, open_shard
 from retrieve_rerank.errors import ConnectorError, DeadlineExceededError
 
 
+def open_whole(folder: IndexFolder) -> edge.EdgeShard:
+    """Open the shard of a folder; raise IndexCorruptError where any of it is missing."""
+    folder.require_whole()
+    shard = open_shard(folder.shard)
+    recorded = folder.manifest.inventory
+    if recorded is not None and not folder.manifest.writing:
+        with engine_errors(folder.path):
+            documents = count(shard)
+            if documents != recorded.documents:
+                shard.close()
+                found = f"{documents:,} documents where {recorded.documents:,} were written"
+                raise damaged(folder.path, [found])
+    return shard
+
+
+def count(shard: edge.EdgeShard) -> int:
+    """Count the documents."""
+    return shard.count(edge.CountRequest(exact=True))
+
+
 class SharedShard:
-    """An open shard and the lock that keeps other processes out.
+    """An open shard in a folder that other processes are kept out of.
 
     The engine may be called by several threads, but holds the interpreter's lock meanwhile, so
     that taking turns costs nothing.
     """
 
-    def __init__(self, folder: Path, lock: IndexLock, shard: edge.EdgeShard) -> None:
+    def __init__(self, folder: IndexFolder, shard: edge.EdgeShard) -> None:
         self._folder = folder
-        self._lock = lock
         self._shard: edge.EdgeShard | None = shard
-        self._turn = threading.Lock()
+        self._turn = threading.RLock()
+        self._owner = forks.Owner(folder, shard)
 
     @contextmanager
     def use(self, *, timeout_s: float | None = None) -> Iterator[edge.EdgeShard]:
-        """Take a turn; what the engine raises arrives as our errors.
+        """Take a turn to read; what the engine raises arrives as our errors.
 
-        Raises DeadlineExceededError when the turn does not come within `timeout_s` seconds.
+        Raises DeadlineExceededError when the turn does not come within `timeout_s` seconds, and
+        ConnectorError in a forked child.
         """
+        self._owner.check()
         if not self._turn.acquire(timeout=-1 if timeout_s is None else max(0.0, timeout_s)):
             raise DeadlineExceededError(
-                f"the index at {self._folder} is being optimized or written; no answer within "
+                f"the index at {self._folder.path} is being optimized or written; no answer within "
                 f"{timeout_s:g} s"
             )
         try:
             if self._shard is None:
-                raise ConnectorError(f"the index at {self._folder} is closed; connect anew")
-            with engine_errors(self._folder):
+                raise ConnectorError(f"the index at {self._folder.path} is closed; connect anew")
+            with engine_errors(self._folder.path):
                 yield self._shard
         finally:
             self._turn.release()
 
+    def update(self, operation: edge.UpdateOperation) -> None:
+        """Take a turn to write; within one to read, it is the same."""
+        with self.use() as shard:
+            self._folder.begin_writing()
+            shard.update(operation)
+
+    def flush(self) -> None:
+        """Have what is written survive a kill without being written again."""
+        with self.use() as shard:
+            shard.flush()
+
     def optimize(self, on_progress: Callable[[float], None] | None) -> bool:
         """Have another process optimize the shard; everyone else waits for their turn."""
         with self.use() as shard:
-            self._shard = None
+            self._folder.begin_writing(segments=True)
             shard.flush()
             shard.close()
+            self._shard = None
             try:
                 return optimize(
-                    self._folder, lock_descriptor=self._lock.descriptor, on_progress=on_progress
+                    self._folder.shard,
+                    lock_descriptor=self._folder.lock.descriptor,
+                    on_progress=on_progress,
                 )
             finally:
-                self._shard = open_shard(self._folder)
+                self._shard = self._owner.shard = open_shard(self._folder.shard)
+
+    def activate(self) -> None:
+        """Let the index, made beside another, take its place."""
+        with self.use() as shard:
+            shard.flush()
+            self._folder.activate()
 
     def close(self) -> None:
-        """Flush, close and unlock; closing twice is harmless."""
+        """Flush, close, record what there is and unlock; closing twice is harmless."""
+        if self._owner.forked:
+            return
         with self._turn:
-            if self._shard is not None:
-                try:
-                    with engine_errors(self._folder):
-                        self._shard.close()
-                finally:
-                    self._shard = None
-                    self._lock.release()
+            if self._shard is None:
+                return
+            try:
+                with engine_errors(self._folder.path):
+                    self._shard.close()
+                if self._folder.written and not self._folder.draft:
+                    self._record()
+            finally:
+                self._shard = self._owner.shard = None
+                self._folder.close()
+
+    def _record(self) -> None:
+        if not has_space(self._folder.path):  # it stays marked as being written to
+            return
+        # Opening cleans up after the last writes; later openings find nothing left to change.
+        shard = open_shard(self._folder.shard)
+        with engine_errors(self._folder.path):
+            documents = count(shard)
+            shard.close()
+        self._folder.end_writing(documents)

@@ -11,17 +11,16 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 from dataclasses import replace
-from pathlib import Path
 
 import qdrant_edge as edge
 
 from retrieve_rerank.base import IndexReport
 from retrieve_rerank.connectors.batches import batches, sample
 from retrieve_rerank.connectors.embedded.encoding import IndexEncoder
+from retrieve_rerank.connectors.embedded.folder import IndexFolder
 from retrieve_rerank.connectors.embedded.points import make_points
 from retrieve_rerank.connectors.embedded.requests import HASH_ONLY, point_id
-from retrieve_rerank.connectors.embedded.settings import Manifest
-from retrieve_rerank.connectors.embedded.shard import engine_errors, require_space
+from retrieve_rerank.connectors.embedded.shard import require_space
 from retrieve_rerank.connectors.embedded.shared import SharedShard
 from retrieve_rerank.connectors.field_types import add_fields
 from retrieve_rerank.connectors.lexical import Bm25
@@ -35,10 +34,7 @@ _FLUSH_EVERY_S = 5.0  # opening after a kill writes again what was not flushed
 class Writer:
     """Changes an index and its manifest; one thread at a time, the others wait."""
 
-    def __init__(
-        self, folder: Path, manifest: Manifest, shard: SharedShard, encoder: IndexEncoder
-    ) -> None:
-        self.manifest = manifest
+    def __init__(self, folder: IndexFolder, shard: SharedShard, encoder: IndexEncoder) -> None:
         self._folder = folder
         self._shard = shard
         self._encoder = encoder
@@ -60,12 +56,12 @@ class Writer:
                     indexed += len(new)
                     unchanged += len(records) - len(new)
                     if time.monotonic() - flushed > _FLUSH_EVERY_S:
-                        self._flush()
+                        self._shard.flush()
                         flushed = time.monotonic()
                     if on_progress:
                         on_progress(len(batch))
             finally:
-                self._flush()
+                self._shard.flush()
         return IndexReport(indexed, unchanged, truncated)
 
     def delete(self, ids: Iterable[str]) -> int:
@@ -73,7 +69,7 @@ class Writer:
         points: list[edge.PointId] = list({point_id(id_) for id_ in ids})
         with self._turn, self._shard.use() as shard:
             found = len(shard.retrieve(points, HASH_ONLY, False))
-            shard.update(edge.UpdateOperation.delete_points(points))
+            self._shard.update(edge.UpdateOperation.delete_points(points))
             shard.flush()
         return found
 
@@ -84,9 +80,9 @@ class Writer:
 
     def _fit(self, documents: Iterable[Document]) -> Iterable[Document]:
         """Tell language and average length from the first documents an index ever sees."""
-        if self.manifest.bm25 is not None:
+        if self._folder.manifest.bm25 is not None:
             return documents
-        settings = self.manifest.settings
+        settings = self._folder.manifest.settings
         first, documents = sample(documents)
         if first:
             template = Template(settings.template)
@@ -96,7 +92,7 @@ class Writer:
                 k1=settings.k1,
                 b=settings.b,
             )
-            self._save(replace(self.manifest, bm25=bm25))
+            self._folder.save(replace(self._folder.manifest, bm25=bm25))
         return documents
 
     def _changed(self, records: dict[str, Record]) -> list[Record]:
@@ -110,30 +106,20 @@ class Writer:
 
     def _learn_fields(self, records: Iterable[Record]) -> None:
         # Before their documents are written: a filter may name too many fields, never too few.
-        fields = deepcopy(self.manifest.fields)
+        fields = deepcopy(self._folder.manifest.fields)
         changed = [add_fields(fields, each.metadata) for each in records]
         if any(changed):
-            self._save(replace(self.manifest, fields=fields))
+            self._folder.save(replace(self._folder.manifest, fields=fields))
 
     def _write(self, records: Sequence[Record]) -> int:
-        bm25 = self.manifest.bm25
+        bm25 = self._folder.manifest.bm25
         if not records or bm25 is None:
             return 0
-        require_space(self._folder)
+        require_space(self._folder.path)
         made = make_points(
-            records, settings=self.manifest.settings, bm25=bm25, encoder=self._encoder.get()
+            records, settings=self._folder.manifest.settings, bm25=bm25, encoder=self._encoder.get()
         )
         for step in made.steps:
-            require_space(self._folder, step.size)
-            with self._shard.use() as shard:
-                shard.update(edge.UpdateOperation.upsert_points(step.points))
+            require_space(self._folder.path, step.size)
+            self._shard.update(edge.UpdateOperation.upsert_points(step.points))
         return made.truncated
-
-    def _flush(self) -> None:
-        with self._shard.use() as shard:
-            shard.flush()
-
-    def _save(self, manifest: Manifest) -> None:
-        with engine_errors(self._folder):
-            manifest.save(self._folder)
-        self.manifest = manifest

@@ -9,7 +9,7 @@ import click
 
 from retrieve_rerank.cli.absent import deal_with_absent
 from retrieve_rerank.cli.index_summary import Summary, source_lines
-from retrieve_rerank.cli.new_index import NO_ENCODER, delete, open_or_make
+from retrieve_rerank.cli.new_index import NO_ENCODER, open_or_make, require_embedded
 from retrieve_rerank.cli.options import json_option, setting
 from retrieve_rerank.cli.progress import Flow, show_progress, show_wait
 from retrieve_rerank.cli.results import write_json
@@ -53,7 +53,11 @@ SAMPLE = 1000
     metavar="WORDS",
     help="Split texts into passages of at most so many words.  [default: not split]",
 )
-@click.option("--recreate", is_flag=True, help="Delete the index first, if there is one.")
+@click.option(
+    "--recreate",
+    is_flag=True,
+    help="Make the index anew; the one that is there stays in use until the new one is complete.",
+)
 @click.option(
     "--prune",
     is_flag=True,
@@ -93,6 +97,8 @@ def command(
     settings = load_settings(index=index)
     if settings.index is None:
         raise click.UsageError("name the index to make or to add to: --index NAME")
+    if recreate:
+        require_embedded(settings)
     corpus = Corpus(sources, format=format, fields=Fields(id_field, text_field, title_field))
     broken: list[InputError] = []
     cut = Cut(until_broken(corpus, broken), words=passages)
@@ -103,25 +109,28 @@ def command(
         for line in source_lines(corpus):
             say(line)
         raise broken[0] if broken else InputError("there is no document to index")
-    if recreate:
-        delete(settings)
-
     started = time.monotonic()
     try:
-        with open_or_make(settings, encoder=encoder, sample=sample) as connector:
+        with open_or_make(settings, encoder=encoder, sample=sample, recreate=recreate) as connector:
             with show_progress(flow.share, doing="indexing", quiet=as_json) as advance:
                 parts = chain(sample, documents)
                 report = index_cut(connector, cut, parts, on_progress=advance)
+            if broken and recreate:
+                raise InputError(f"{broken[0]}. The index is as it was") from broken[0]
             absent = deal_with_absent(
                 connector, corpus, cut, whole=not broken, asked_to_prune=prune
             )
             if isinstance(connector, EmbeddedConnector) and connector.needs_optimizing():
                 with show_wait("making the graph for fast search", quiet=as_json):
                     connector.optimize()
+            connector.activate()
             summary = Summary(
                 report, corpus, absent, connector.schema(), seconds=time.monotonic() - started
             )
     except KeyboardInterrupt:
+        if recreate:
+            click.echo("\nThe index is as it was; the same command starts over.", err=True)
+            raise
         kept = f"{cut.written:,} documents of the sources are in the index and stay there"
         click.echo(f"\n{kept}; the same command goes on from there.", err=True)
         raise

@@ -5,24 +5,15 @@ Knows nothing of where the documents come from.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
-from pathlib import Path
 
 import click
 
 from retrieve_rerank.addresses import redacted
 from retrieve_rerank.base import Connector
-from retrieve_rerank.cli.terminal import say
 from retrieve_rerank.config import create_index, locate, open_index
 from retrieve_rerank.connectors.embedded.folder import SCHEME
-from retrieve_rerank.errors import (
-    IndexCorruptError,
-    IndexExistsError,
-    IndexMismatchError,
-    IndexNotFoundError,
-    ModelError,
-)
+from retrieve_rerank.errors import IndexExistsError, IndexMismatchError, IndexNotFoundError
 from retrieve_rerank.language import UNKNOWN, Language, detect_language
 from retrieve_rerank.models.loading import DEFAULT_ENCODER, load_encoder
 from retrieve_rerank.settings import Settings
@@ -34,12 +25,15 @@ MULTILINGUAL = ("bge-m3", "multilingual-e5-small")
 
 
 def open_or_make(
-    settings: Settings, *, encoder: str | None, sample: Sequence[Document]
+    settings: Settings, *, encoder: str | None, sample: Sequence[Document], recreate: bool
 ) -> Connector:
     """Open the index that is set, or make one fit for documents such as `sample`.
 
-    Raises IndexMismatchError where the index has another encoder than the one asked for.
+    With `recreate`, one that takes its place once it is activated. Raises IndexMismatchError where
+    the index has another encoder than the one asked for.
     """
+    if recreate:
+        return _make(settings, encoder=encoder, sample=sample, recreate=True)
     try:
         connector = open_index(settings)
     except IndexNotFoundError:
@@ -58,27 +52,15 @@ def open_or_make(
     return connector
 
 
-def delete(settings: Settings) -> None:
-    """Delete an embedded index, if there is one; raise IndexLockedError where it is in use."""
-    folder = _folder(settings)
-    if folder is None:
+def require_embedded(settings: Settings) -> None:
+    """Raise a usage error unless the index is one that --recreate can replace."""
+    if "://" in locate(settings).url.removeprefix(SCHEME):
         raise click.UsageError("--recreate is for embedded indexes; delete others at their server")
-    try:
-        open_index(settings).close()
-    except IndexNotFoundError:
-        return
-    except (IndexCorruptError, IndexMismatchError, ModelError) as exc:
-        say(f"Note: what is deleted could not be opened: {exc}")
-    shutil.rmtree(folder)
 
 
-def _folder(settings: Settings) -> Path | None:
-    """Return the folder of an embedded index; None for one at a server."""
-    url = locate(settings).url.removeprefix(SCHEME)
-    return None if "://" in url else Path(url)
-
-
-def _make(settings: Settings, *, encoder: str | None, sample: Sequence[Document]) -> Connector:
+def _make(
+    settings: Settings, *, encoder: str | None, sample: Sequence[Document], recreate: bool = False
+) -> Connector:
     language = detect_language(f"{document.title} {document.text}" for document in sample)
     if encoder is None and is_foreign(language):
         name = language.name if language.name != UNKNOWN else language.script
@@ -97,7 +79,7 @@ def _make(settings: Settings, *, encoder: str | None, sample: Sequence[Document]
         )
     model = None if encoder == NO_ENCODER else load_encoder(encoder or DEFAULT_ENCODER)
     known = language.name if language.name != UNKNOWN else None
-    return create_index(settings, encoder=model, language=known)
+    return create_index(settings, encoder=model, language=known, recreate=recreate)
 
 
 def is_foreign(language: Language) -> bool:

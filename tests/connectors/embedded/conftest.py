@@ -36,3 +36,19 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with EmbeddedConnector.create(folder, encoder=ENCODER) as connector:
         connector.index(texts())
     return folder
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 340 MiB in memory, of which 256 are the reserve."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=340m", "tmpfs", str(disk)],
+        capture_output=True,
+        check=False,
+    )
+    if mounted.returncode:
+        pytest.skip(f"may not mount a disk: {mounted.stderr.decode().strip()}")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)

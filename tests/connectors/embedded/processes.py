@@ -5,6 +5,7 @@ Run as a program, does what its first argument says to the index at its second.
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -66,8 +67,59 @@ def _slowly(given: list[Document]) -> Iterator[Document]:
         yield document
 
 
+def _kill_before_change(number: int, folder: str) -> None:
+    """Have this process kill itself before its n-th change to what is in the folder, from 0."""
+    changes = 0
+
+    def hear(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal changes
+        writes = event == "open" and isinstance(arguments[1], str) and arguments[1] != "r"
+        changed = writes or event in {"os.mkdir", "os.rename", "os.remove", "os.rmdir"}
+        if changed and folder in str(arguments[0]):
+            if changes == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+            changes += 1
+
+    sys.addaudithook(hear)
+
+
+def recreate(folder: str, count: int, version: int) -> None:
+    """Make an index anew."""
+    with EmbeddedConnector.recreate(folder, encoder=None) as connector:
+        done = 0
+
+        def report(more: int) -> None:
+            nonlocal done
+            done += more
+            say(f"done {done}")
+
+        connector.index(_slowly(documents(count, version=version)), on_progress=report)
+        connector.activate()
+        say("activated")
+
+
+def recreate_killed(folder: str, count: int, version: int) -> None:
+    """Make copies of an index anew, in a forked process each, killed before one change more."""
+    for changes in range(1000):
+        copy = f"{folder}-{changes}"
+        subprocess.run(["cp", "-a", "--sparse=always", folder, copy], check=True)
+        child = os.fork()
+        if child == 0:
+            _kill_before_change(changes, copy)
+            recreate(copy, count, version)
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        say(f"{copy} {os.waitstatus_to_exitcode(status)}")
+        if status == 0:
+            return
+
+
 def main(task: str, folder: str, *arguments: str) -> None:
     """Do a task."""
+    if task in ("recreate", "recreate_killed"):
+        work = recreate if task == "recreate" else recreate_killed
+        work(folder, *map(int, arguments))
+        return
     with EmbeddedConnector.connect(folder, encoder=ENCODER) as connector:
         match task:
             case "search":

@@ -13,7 +13,7 @@ import pytest
 from retrieve_rerank import Candidates, Document, Encoder, Range
 from retrieve_rerank.base import Encoding
 from retrieve_rerank.connectors.embedded import EmbeddedConnector, EmbeddedSettings
-from retrieve_rerank.connectors.embedded.settings import FORMAT
+from retrieve_rerank.connectors.embedded.manifest import FORMAT
 from retrieve_rerank.connectors.hybrid import Fusion
 from retrieve_rerank.connectors.lexical import LEFT_OUT
 from retrieve_rerank.connectors.memory import MemoryConnector
@@ -79,7 +79,9 @@ def test_an_index_is_not_made_over_another_nor_over_other_files(tmp_path: Path) 
 
 def test_an_interrupted_creation_is_made_anew(tmp_path: Path) -> None:
     folder = made(tmp_path / "index", None, sentences(3))
-    (folder / "manifest.json").rename(folder / "manifest.json.new")
+    (folder / "manifest.json").rename(folder / "manifest.draft.json")
+    with pytest.raises(IndexNotFoundError):
+        EmbeddedConnector.connect(str(folder))
     with EmbeddedConnector.create(folder, encoder=None) as connector:
         assert connector.count() == 0
 
@@ -123,7 +125,7 @@ def test_broken_files_are_an_error_that_says_what_to_do(tmp_path: Path, victim: 
     else:
         shutil.rmtree(folder / victim)
         (folder / victim).touch()
-    with pytest.raises(IndexCorruptError, match=r"cannot be read .*make the index anew"):
+    with pytest.raises(IndexCorruptError, match=r"is damaged: .*make it anew from its sources"):
         EmbeddedConnector.connect(str(folder))
 
 
