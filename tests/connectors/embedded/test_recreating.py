@@ -197,7 +197,7 @@ def test_killed_at_every_step_it_leaves_the_old_index_or_the_new_one(folder: Pat
 
 def test_killed_while_indexing_it_leaves_the_old_index(folder: Path) -> None:
     process = start("recreate", folder, 3000, 2)
-    wait_for(process, "done 256")
+    wait_for(process, "done 224")
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     assert "shard-2" in names(folder)
