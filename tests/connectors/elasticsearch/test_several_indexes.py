@@ -268,6 +268,7 @@ def test_an_id_that_begins_like_an_index_is_looked_up_both_ways(server: Server) 
         ]
 
 
+@pytest.mark.parametrize("twins", ["pattern"], indirect=True)
 def test_judgments_may_leave_out_the_index_where_that_is_plain(
     twins: tuple[str, str, str],
 ) -> None:
