@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from retrieve_rerank.base import Scalar
 from retrieve_rerank.connectors.dates import instant
-from retrieve_rerank.errors import InputError
+from retrieve_rerank.errors import InputError, shown
 from retrieve_rerank.types import Document
 
 MAX_DEPTH = 50  # of nested metadata; Qdrant's own reader gives up at 128
@@ -52,17 +52,19 @@ def record(document: Document) -> Record:
     """Check a document and copy it; raise InputError, naming its id and field, if it is unfit."""
     for name, value in (("id", document.id), ("text", document.text)):
         if not isinstance(value, str):
-            raise InputError(f"document {document.id!r}: expected a text as {name}, got {value!r}")
+            raise InputError(
+                f"document {document.id!r:.80}: expected a text as {name}, got {value!r:.80}"
+            )
     if not document.id:
         raise InputError(f"a document needs an id of at least one character: {document!r:.200}")
-    _check(document.metadata, f"document {document.id!r}: metadata", depth=0)
+    _check(document.metadata, f"document {shown(document.id)}: metadata", depth=0)
     content = json.dumps([document.text, dict(document.metadata)], ensure_ascii=False)
     try:
         document.id.encode()
         digest = hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
     except UnicodeEncodeError as exc:
         raise InputError(
-            f"document {document.id!r}: not valid Unicode ({exc.reason}); "
+            f"document {shown(document.id)}: not valid Unicode ({exc.reason}); "
             "read its source as UTF-8 with errors='replace'"
         ) from exc
     return Record(document.id, document.text, json.loads(content)[1], digest)
@@ -104,8 +106,8 @@ def _check(value: Any, where: str, *, depth: int) -> None:
     if isinstance(value, dict) or (depth == 0 and isinstance(value, Mapping)):
         for key, inner in value.items():
             if not isinstance(key, str):
-                raise InputError(f"{where}: keys must be texts, got {key!r}")
-            _check(inner, f"{where} field {key!r}", depth=depth + 1)
+                raise InputError(f"{where}: keys must be texts, got {key!r:.80}")
+            _check(inner, f"{where} field {shown(key)}", depth=depth + 1)
     elif isinstance(value, list | tuple):
         for inner in value:
             _check(inner, where, depth=depth + 1)
@@ -115,6 +117,6 @@ def _check(value: Any, where: str, *, depth: int) -> None:
         if value not in _INT64:
             raise InputError(f"{where}: {value} does not fit 64 bits; give it as a text")
     elif not isinstance(value, float):
-        raise InputError(f"{where}: {type(value).__name__} is not a JSON type: {value!r}")
+        raise InputError(f"{where}: {type(value).__name__} is not a JSON type: {value!r:.80}")
     elif not math.isfinite(value):
         raise InputError(f"{where}: JSON has no {value}; leave the field out or use null")

@@ -24,6 +24,7 @@ from retrieve_rerank.connectors.elasticsearch.writer import CHUNK_BYTES, Operati
 from retrieve_rerank.connectors.lexical import LEFT_OUT
 from retrieve_rerank.connectors.records import record
 from retrieve_rerank.errors import PartialWriteError
+from retrieve_rerank.indexing import index_documents
 from tests.hashing import HashingEncoder
 from tests.servers import Server, fresh_index
 
@@ -176,6 +177,18 @@ def test_numbers_keep_their_type_in_ranges(index: ElasticsearchConnector) -> Non
     hits = index.search("wing", top_k=9, filter={"v": 2**62 + 1})
     assert [hit.document.id for hit in hits] == ["d0"]
     assert [each.metadata["v"] for each in index.get(["d0", "d1", "d2", "d3"])] == values
+
+
+def test_old_passages_stay_where_the_server_refused_a_new_one(server: Server) -> None:
+    url = server.address(fresh_index(server))
+    with ElasticsearchConnector.create(url, encoder=ZeroForSome()) as connector:
+        long = "One wing flies. Two wings fly. Three wings fly."
+        documents = [Document("a", long), Document("b", long)]
+        assert index_documents(connector, documents, passages=3).indexed == 6
+        documents = [Document("a", "nothing. Two wings fly."), Document("b", "One wing flies.")]
+        with pytest.raises(PartialWriteError):
+            index_documents(connector, documents, passages=3)
+        assert {each.id for each in connector.scan()} == {"a#0", "a#1", "a#2", "b#0"}
 
 
 def test_two_processes_that_begin_one_index_both_go_on(server: Server) -> None:
