@@ -92,10 +92,10 @@ def _value(value: Scalar | date, kind: str) -> Iterator[Wanted]:
         if span is not None:
             yield span
         elif kind != "date" and not isinstance(value, date):
-            yield value
+            yield _text(value)
     elif kind in ("string", KEYWORD):
         if not isinstance(value, date):
-            yield value if isinstance(value, str) else json.dumps(value)
+            yield _text(value)
         if kind == "string" and span is not None and len(str(value)) >= len("2024-01-31"):
             yield span  # a text such as 2024 is no date unless the field holds dates
     elif kind == "boolean":
@@ -121,8 +121,12 @@ def _range(wanted: Range, kind: str) -> Iterator[Wanted]:
                 times[at] = span
         if len(times) == len(ends):
             yield _between(times)
-        elif kind == MAPPED_DATE and not any(isinstance(end, date) for end in ends.values()):
-            yield wanted
+        elif kind == MAPPED_DATE:  # in texts, as numbers are milliseconds whatever the mapping says
+            texts = {
+                at: _text(end) for at, end in ends.items() if isinstance(end, str | float | int)
+            }
+            if len(texts) == len(ends):
+                yield Range(**texts)
 
 
 def _between(times: Mapping[str, Span]) -> Span:
@@ -130,6 +134,10 @@ def _between(times: Mapping[str, Span]) -> Span:
     starts = [span.lt if at == "gt" else span.gte for at, span in times.items() if at[0] == "g"]
     ends = [span.lt if at == "lte" else span.gte for at, span in times.items() if at[0] == "l"]
     return Span(max(starts, default=FIRST), min(ends, default=LAST))
+
+
+def _text(value: Scalar) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _number(value: Any) -> int | float | None:
