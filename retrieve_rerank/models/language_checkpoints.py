@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 
 from retrieve_rerank.errors import ModelError
 from retrieve_rerank.models.folder import DEFAULT_MAX_TOKENS, ModelFolder, read_json
@@ -20,6 +19,7 @@ from retrieve_rerank.models.network_files import (
     missing_network,
     wants_gpu,
 )
+from retrieve_rerank.models.pretrained import load_pretrained
 from retrieve_rerank.models.resolving import resolve
 
 CPU_BUDGET = 2048
@@ -78,19 +78,13 @@ def load_network(
     if threads is not None:
         torch.set_num_threads(threads)
     folder, device = checkpoint.folder.path, checkpoint.device
-    try:
-        network, found = kind.from_pretrained(
-            str(folder),
-            config=config,
-            key_mapping=renamed,
-            output_loading_info=True,
-            dtype=torch.float32 if device == "cpu" else torch.bfloat16,
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-        )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as exc:
-        raise ModelError(f"transformers cannot load {folder}: {exc}") from exc
+    network, found = load_pretrained(
+        kind,
+        folder,
+        config=config,
+        key_mapping=renamed,
+        dtype=torch.float32 if device == "cpu" else torch.bfloat16,
+    )
     if found["missing_keys"]:
         names = sorted(found["missing_keys"])
         raise ModelError(f"{folder} lacks weights of its network: {len(names)}, as {names[0]}")

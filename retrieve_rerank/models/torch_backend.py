@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import SafetensorError
 from transformers import AutoModel, AutoModelForMaskedLM, AutoModelForSequenceClassification
 
 from retrieve_rerank.base import Vectors
 from retrieve_rerank.errors import ModelError, OutOfMemoryError
 from retrieve_rerank.models.batching import TokenBatch
 from retrieve_rerank.models.packed import pack
+from retrieve_rerank.models.pretrained import load_pretrained
 
 Head = Literal["none", "scores", "vocabulary"]
 _KINDS: Mapping[Head, Any] = {
@@ -85,17 +85,7 @@ class TorchBackend:
 
 def load_network(folder: Path, *, head: Head, dtype: torch.dtype | str) -> Any:
     """Load the checkpoint in `folder` for inference, from safetensors and without its code."""
-    try:
-        network, found = _KINDS[head].from_pretrained(
-            str(folder),
-            dtype=dtype,
-            output_loading_info=True,
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-        )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as exc:
-        raise ModelError(f"transformers cannot load {folder}: {exc}") from exc
+    network, found = load_pretrained(_KINDS[head], folder, dtype=dtype)
     # What a checkpoint lacks gets random weights; of a pooler's, encoders make no use.
     lacking = [name for name in found["missing_keys"] if head != "none" or "pooler" not in name]
     if lacking:
