@@ -485,6 +485,13 @@ class Reranker(ABC):
     """Whether hits that it does not return keep their places, those that it does return taking
     the others."""
 
+    @classmethod  # noqa: B027  # most have nothing to check
+    def check(cls, options: Mapping[str, Any]) -> None:
+        """Raise for values of `configure`'s options that are wrong whatever its model is.
+
+        So that all stages can be checked before the model of any is loaded.
+        """
+
     @classmethod
     def configure(cls, connector: Connector, **options: Any) -> Reranker:
         """Make one from configuration; `connector` is where its hits will come from."""

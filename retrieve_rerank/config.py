@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from retrieve_rerank.addresses import redacted
-from retrieve_rerank.base import Connector, Encoder, Scorer
+from retrieve_rerank.base import Connector, Encoder, Reranker, Scorer
 from retrieve_rerank.connectors.hybrid import Fusion
 from retrieve_rerank.errors import ConfigError, IndexNotFoundError
 from retrieve_rerank.models.loading import find_checkpoint, load_encoder
@@ -122,10 +122,15 @@ def create_index(
 
 
 def build_retriever(settings: Settings) -> Retriever:
-    """Open the index and set up the stages; closing the retriever closes the index."""
+    """Open the index and set up the stages; closing the retriever closes the index.
+
+    What is wrong with any stage's options is found before the index is opened or a model loaded.
+    """
+    stages = settings.stages
+    for stage in stages or ():
+        check_stage(stage)
     connector = open_index(settings)
     try:
-        stages = settings.stages
         if stages is None:
             tensors = connector.schema().token_tensors
             stages = [StageSettings(reranker="max-sim")] if tensors else []
@@ -151,16 +156,28 @@ def reranker_of(model: str | None) -> str:
     return "cross-encoder"
 
 
-def build_stage(stage: StageSettings, connector: Connector) -> Stage:
-    """Make the reranker of one stage; `connector` is where its hits will come from."""
+def check_stage(stage: StageSettings) -> type[Reranker]:
+    """Return a stage's class; raise what is wrong with its options that no model need tell."""
     reranker = reranker_class(stage.reranker)
     check_options(stage.reranker, reranker, stage.options)
+    if stage.cache is not False and not issubclass(reranker, Scorer):
+        raise _nothing_to_cache(stage)
+    return reranker
+
+
+def build_stage(stage: StageSettings, connector: Connector) -> Stage:
+    """Make the reranker of one stage; `connector` is where its hits will come from."""
+    reranker = check_stage(stage)
     made = reranker.configure(connector, **stage.options)
     if stage.cache is not False:
         if not isinstance(made, Scorer):
-            raise ConfigError(f"reranker {stage.reranker!r} gives no scores that could be cached")
+            raise _nothing_to_cache(stage)
         made = Cached(made, ScoreCache(None if stage.cache is True else stage.cache))
     return Stage(made, stage.depth, stage.weight, stage.min_probability)
+
+
+def _nothing_to_cache(stage: StageSettings) -> ConfigError:
+    return ConfigError(f"reranker {stage.reranker!r} gives no scores that could be cached")
 
 
 def _scheme(where: IndexSettings) -> str:

@@ -178,11 +178,15 @@ class StageSettings(BaseModel):
     __pydantic_extra__: dict[str, Secret[Any]] = Field(init=False)
 
     reranker: str = Field(description='Its registered name: "max-sim", "cross-encoder".')
+    # Strict, as all options of a stage: a number in quotes is a mistake.
     depth: PositiveInt | None = Field(
-        default=None, description="How many of the incoming hits it judges; all where not set."
+        default=None,
+        strict=True,
+        description="How many of the incoming hits it judges; all where not set.",
     )
     weight: float | None = Field(
         default=None,
+        strict=True,
         ge=0,
         le=1,
         description="Share of its scores in the new order, the rest going to the incoming "
@@ -190,6 +194,7 @@ class StageSettings(BaseModel):
     )
     min_probability: float | None = Field(
         default=None,
+        strict=True,
         ge=0,
         le=1,
         description="Hits less likely to be relevant are dropped; for calibrated models.",

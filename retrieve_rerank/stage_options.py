@@ -19,6 +19,7 @@ from retrieve_rerank.registry import RERANKERS
 from retrieve_rerank.settings import LONGEST_S
 from retrieve_rerank.settings_errors import expected, suggest
 from retrieve_rerank.settings_file import CONFIG_FILE
+from retrieve_rerank.template import Template
 
 _RANGES: Mapping[str, Any] = {
     "threads": Field(ge=1),
@@ -34,7 +35,10 @@ _SCALARS = (str, int, float, bool, NoneType)
 
 
 def check_options(name: str, reranker: type[Reranker], options: Mapping[str, Any]) -> None:
-    """Raise ConfigError for an option that the reranker lacks, needs or cannot use."""
+    """Raise ConfigError for an option that the reranker lacks, needs or cannot use.
+
+    No model is loaded for that.
+    """
     known = _parameters(reranker)
     for option in options:
         if option not in known:
@@ -54,6 +58,9 @@ def check_options(name: str, reranker: type[Reranker], options: Mapping[str, Any
                 f"reranker {name!r} needs the option {option!r}{flag}: set it in {CONFIG_FILE}, "
                 f'below [[stages]] and reranker = "{name}"'
             )
+    if isinstance(options.get("template"), str) and name in RERANKERS:
+        Template(options["template"])
+    reranker.check(options)
 
 
 def _parameters(reranker: type[Reranker]) -> dict[str, inspect.Parameter]:

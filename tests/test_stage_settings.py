@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from retrieve_rerank.base import Reranker
-from retrieve_rerank.config import build_stage, locate
+from retrieve_rerank.config import build_retriever, build_stage, locate
 from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.rerankers.diversify import Diversify
@@ -222,3 +223,38 @@ def test_options_of_plugins_are_checked_only_as_far_as_they_are_understood(
     check_options("plugin", Plugin, {option: value})
     with pytest.raises(ConfigError, match="threads: expected a valid integer; got 'many'"):
         check_options("plugin", Plugin, {option: value, "threads": "many"})
+
+
+@pytest.mark.parametrize(
+    "line", ['depth = "20"', "depth = true", 'weight = "0.5"', 'min_probability = "1"']
+)
+def test_a_number_in_quotes_is_no_number(line: str) -> None:
+    configure(f'[[stages]]\nreranker = "max-sim"\n{line}\n')
+    key = line.partition(" ")[0]
+    with pytest.raises(ConfigError, match=rf"rr\.toml: stages\[0\]\.{key}: expected a valid "):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        ('reranker = "max-sim"\nmodell = "a"', "has no option 'modell'; did you mean model"),
+        ('reranker = "cross-encoder"\nmodel = "a"\nthreads = "2"', "threads: expected"),
+        ('reranker = "recency"', "needs the option"),
+        ('reranker = "nonsense"', "unknown reranker 'nonsense'"),
+        (
+            'reranker = "collapse"\nfield = "a"\ncache = true',
+            "gives no scores that could be cached",
+        ),
+        ('reranker = "llm-listwise"\nmodel = "a"\nprompt = "mine"', "unknown prompt 'mine'"),
+        ('reranker = "llm-yes-no"\nmodel = "a"', "no prompt is known for a; name one of"),
+        ('reranker = "cross-encoder"\nmodel = "a"\ntemplate = "{"', "has a brace without"),
+    ],
+)
+def test_all_stages_are_checked_before_an_index_is_opened_or_a_model_loaded(
+    second: str, message: str
+) -> None:
+    first = 'reranker = "cross-encoder"\nmodel = "./no-such-model"'
+    configure(f'index = "nowhere"\n[[stages]]\n{first}\n[[stages]]\n{second}\n')
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        build_retriever(load_settings())

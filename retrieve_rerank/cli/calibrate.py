@@ -30,6 +30,7 @@ from retrieve_rerank.evaluation.calibrating import (
     calibrate,
     score_candidates,
 )
+from retrieve_rerank.evaluation.files import FITTING_SPLITS, fitting_split
 from retrieve_rerank.evaluation.findings import own_documents
 from retrieve_rerank.models.calibration import (
     CALIBRATION_METHODS,
@@ -53,6 +54,11 @@ _HUB_ID = re.compile(r"\w[\w.-]*/[\w.-]+")
 )
 @index_option
 @judgment_options
+@click.option(
+    "--split",
+    help=f"Which judgments of --data.  [default: {', '.join(FITTING_SPLITS)}, the first that is "
+    "there, else the only one there is]",
+)
 @candidates_option
 @click.option(
     "--method",
@@ -86,7 +92,7 @@ def command(
     label: str | None,
     index: str | None,
     data: Path | None,
-    split: str,
+    split: str | None,
     queries: Path | None,
     qrels: Path | None,
     limit: int | None,
@@ -110,8 +116,11 @@ def command(
     earlier = _earlier(file)
     plots = None if plot is None else _plots(plot)
     settings = load_settings(index=index, candidates=candidates, **fields)
+    if data is not None and split is None:
+        split = fitting_split(data)
+        say(f"Note: fitting on the {split} judgments of {data}")
     judged = read_judgments(
-        data=data, split=split, queries=queries, qrels=qrels, limit=limit, texts_needed=True
+        data=data, split=split or "", queries=queries, qrels=qrels, limit=limit, texts_needed=True
     )
     number = int(label) if label is not None and label.isdecimal() else label
     scorer = CrossEncoder(model, label=number)

@@ -26,6 +26,7 @@ from retrieve_rerank.cli.options import (
 )
 from retrieve_rerank.cli.progress import share_of, show_progress
 from retrieve_rerank.cli.results import write_json
+from retrieve_rerank.cli.stage_messages import no_reranker
 from retrieve_rerank.cli.terminal import say, wide_console
 from retrieve_rerank.config import build_retriever
 from retrieve_rerank.errors import InputError
@@ -48,6 +49,7 @@ from retrieve_rerank.settings import load_settings
 @click.command("eval")
 @index_option
 @judgment_options
+@click.option("--split", default="test", show_default=True, help="Which judgments of --data.")
 @click.option("--run", type=FILE, help="Measure this TREC run file; no index is searched.")
 @click.option(
     "--measure",
@@ -98,6 +100,7 @@ def command(
     candidates: int | None,
     rerank: str | None,
     model: str | None,
+    prompt: str | None,
     depth: int | None,
     weight: float | None,
     deadline_s: float | None,
@@ -133,7 +136,9 @@ def command(
         )
 
     if run is not None:
-        if run_out is not None or any(v is not None for v in (rerank, model, depth, weight)):
+        if run_out is not None or any(
+            v is not None for v in (rerank, model, prompt, depth, weight)
+        ):
             raise click.UsageError("--run measures a file: it takes no reranker and no --run-out")
         title = run.name
         rival = measured(_baseline_file(baseline)) if baseline is not None else None
@@ -142,12 +147,16 @@ def command(
         settings = load_settings(
             index=index, candidates=candidates, deadline_s=deadline_s, **fields
         )
-        settings = with_stage(settings, rerank=rerank, model=model, depth=depth, weight=weight)
+        settings = with_stage(
+            settings, rerank=rerank, model=model, prompt=prompt, depth=depth, weight=weight
+        )
         baseline = baseline or FIRST_STAGE
         with build_retriever(settings) as retriever:
             title = settings.index or retriever.connector.schema().location
             stages = stage_names(retriever)
             rival = None if baseline in stages else measured(_baseline_file(baseline, *stages))
+            for message in no_reranker(settings, retriever):
+                say(message)
             evaluation = _search(
                 retriever,
                 judged,

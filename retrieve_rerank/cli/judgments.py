@@ -35,7 +35,7 @@ class Judged(NamedTuple):
 
 
 def judgment_options(command: Command) -> Command:
-    """Add the options that `read_judgments` takes, but for its own."""
+    """Add the options that `read_judgments` takes, but for its own and the split."""
     for option in (
         click.option(
             "--limit",
@@ -44,9 +44,6 @@ def judgment_options(command: Command) -> Command:
         ),
         click.option("--qrels", type=FILE, help="Judgments, in BEIR's form or TREC's."),
         click.option("--queries", type=FILE, help="Queries: JSON lines, or lines of id<TAB>text."),
-        click.option(
-            "--split", default="test", show_default=True, help="Which judgments of --data."
-        ),
         click.option(
             "--data",
             type=click.Path(exists=True, file_okay=False, path_type=Path),

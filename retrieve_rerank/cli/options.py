@@ -70,7 +70,7 @@ def field_options(command: Command) -> Command:
 
 
 def stage_options(command: Command) -> Command:
-    """Add the options that choose the reranker: rerank, model, depth and weight."""
+    """Add the options that choose the reranker: rerank, model, prompt, depth and weight."""
     for option in (
         click.option(
             "--weight",
@@ -82,6 +82,11 @@ def stage_options(command: Command) -> Command:
             "--depth",
             type=click.IntRange(min=1),
             help="How many of the candidates the reranker judges.  [default: all]",
+        ),
+        click.option(
+            "--prompt",
+            help="What a language model is asked: the name of a published prompt, or a .toml or "
+            ".json file.  [default: what the model was trained with]",
         ),
         click.option(
             "--model",
@@ -104,6 +109,7 @@ def with_stage(
     *,
     rerank: str | None,
     model: str | None,
+    prompt: str | None,
     depth: int | None,
     weight: float | None,
 ) -> Settings:
@@ -112,7 +118,7 @@ def with_stage(
     Without a name, the other options change the one stage that is set; where none is, the model
     says what reranks.
     """
-    changes = {"model": model, "depth": depth, "weight": weight}
+    changes = {"model": model, "prompt": prompt, "depth": depth, "weight": weight}
     changes = {name: value for name, value in changes.items() if value is not None}
     if rerank == NO_RERANKER:
         if changes:

@@ -31,6 +31,11 @@ from retrieve_rerank.sources.records import Reason
     help="max-sim, cross-encoder or remote.  [default: what the model is made for]",
 )
 @click.option(
+    "--prompt",
+    help="What a language model is asked: the name of a published prompt, or a .toml or .json "
+    "file.  [default: what the model was trained with]",
+)
+@click.option(
     "--label",
     help="Which of a model's several labels is the score: its number or name, or expectation.",
 )
@@ -43,20 +48,28 @@ from retrieve_rerank.sources.records import Reason
     help="File to read; gzipped ones end in .gz.  [default: standard input]",
 )
 def command(
-    model: str | None, reranker: str | None, label: str | None, top_k: int | None, path: str
+    model: str | None,
+    reranker: str | None,
+    prompt: str | None,
+    label: str | None,
+    top_k: int | None,
+    path: str,
 ) -> None:
     """Rerank lists of documents, one JSON object a line.
 
-    Reads {"query": "…", "documents": ["text" or {"id", "title", "text", …}, …]} and writes the
-    same with the documents best first, each with its rank, score and original position (from 0),
-    and its probability of relevance where the model is calibrated. What a document had of these
-    before is kept under "previous", so that one `rr rerank` can read another's output. A line
-    that cannot be used, or that a service refuses, is named on standard error and left out, and
-    the exit code is 1. What would go wrong with every line, such as a refused key, ends the run.
+    Reads {"query": "…", "documents": ["text" or {"id", "title", "text", …}, …]}, or what
+    `rr search --json` writes, and writes the same with the documents best first, each with its
+    rank, score and original position (from 0), and its probability of relevance where the model
+    is calibrated. What a document had of these before is kept under "previous", so that one
+    `rr rerank` can read another's output. A line that cannot be used, or that a service refuses,
+    is named on standard error and left out, and the exit code is 1. What would go wrong with
+    every line, such as a refused key, ends the run.
     """
     stage: dict[str, Any] = {"reranker": reranker or reranker_of(model)}
     if model is not None:
         stage["model"] = model
+    if prompt is not None:
+        stage["prompt"] = prompt
     if label is not None:
         stage["label"] = int(label) if label.isdecimal() else label
     scorer = build_stage(StageSettings.model_validate(stage), MemoryConnector()).reranker

@@ -19,7 +19,10 @@ from retrieve_rerank.sources.records import (
 from retrieve_rerank.template import NAMED_DOCUMENTS
 from retrieve_rerank.types import Document, Hit, rank
 
-EXPECTED = 'expected {"query": "…", "documents": ["text" or {"id", "title", "text", …}, …]}'
+EXPECTED = (
+    'expected {"query": "…", "documents": ["text" or {"id", "title", "text", …}, …]}, '
+    "or what rr search --json writes"
+)
 
 _PLACEMENT = ("rank", "score", "position", "probability", "previous")
 
@@ -29,6 +32,8 @@ class Task(NamedTuple):
 
     record: dict[str, Any]
     """The line as it came."""
+    key: str
+    """Where its documents are: "documents", or "hits" as in a search's answer."""
     query: str
     hits: list[Hit]
     """The documents in their order; their ids are their positions, from 0."""
@@ -42,7 +47,7 @@ class Task(NamedTuple):
             return ()
         positions = ", ".join(map(str, self.textless[:NAMED_DOCUMENTS]))
         more = ", …" if len(self.textless) > NAMED_DOCUMENTS else ""
-        there = ", ".join(self.record["documents"][self.textless[0]]) or "none"
+        there = ", ".join(self.record[self.key][self.textless[0]]) or "none"
         return (
             f"{len(self.textless)} of {len(self.hits)} documents without a text, at position "
             f"{positions}{more}: expected a field {', '.join(TEXT_FIELDS[:-1])} or "
@@ -55,11 +60,11 @@ class Task(NamedTuple):
         """Put the documents into the order of `hits`, and leave everything else as it came."""
         likely = [None] * len(hits) if probabilities is None else probabilities
         documents = [self._placed(hit, p) for hit, p in zip(hits, likely, strict=True)]
-        return {**self.record, "documents": documents}
+        return {**self.record, self.key: documents}
 
     def _placed(self, hit: Hit, probability: float | None) -> dict[str, Any]:
         position = int(hit.document.id)
-        fields = _fields(self.record["documents"][position])
+        fields = _fields(self.record[self.key][position])
         previous = {name: fields[name] for name in _PLACEMENT if name in fields}
         placed = {name: value for name, value in fields.items() if name not in previous}
         placed |= {"rank": hit.rank, "score": hit.score, "position": position}
@@ -72,7 +77,8 @@ def read_task(line: bytes | Reason) -> Task | Reason:
     record = line if isinstance(line, Reason) else parse_json(line)
     if isinstance(record, Reason):
         return record
-    query, records = record.get("query"), record.get("documents")
+    key = "hits" if "hits" in record and "documents" not in record else "documents"
+    query, records = record.get("query"), record.get(key)
     if not isinstance(query, str) or not query.strip():
         return Reason("no query", EXPECTED)
     if not isinstance(records, list):
@@ -87,7 +93,7 @@ def read_task(line: bytes | Reason) -> Task | Reason:
         if not content.has_text:
             textless.append(position)
         documents.append(Document(str(position), content.text, content.metadata))
-    return Task(record, query, rank((document, 0.0) for document in documents), textless)
+    return Task(record, key, query, rank((document, 0.0) for document in documents), textless)
 
 
 def _fields(record: str | dict[str, Any]) -> dict[str, Any]:

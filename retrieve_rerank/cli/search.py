@@ -16,7 +16,7 @@ from retrieve_rerank.cli.options import (
     with_stage,
 )
 from retrieve_rerank.cli.results import result_as_json, write_json
-from retrieve_rerank.cli.stage_messages import stage_messages
+from retrieve_rerank.cli.stage_messages import no_reranker, stage_messages
 from retrieve_rerank.cli.terminal import say
 from retrieve_rerank.config import build_retriever
 from retrieve_rerank.language import detect_language
@@ -49,6 +49,7 @@ def command(
     candidates: int | None,
     rerank: str | None,
     model: str | None,
+    prompt: str | None,
     depth: int | None,
     weight: float | None,
     conditions: tuple[str, ...],
@@ -66,18 +67,23 @@ def command(
     settings = load_settings(
         index=index, top_k=top_k, candidates=candidates, deadline_s=deadline_s, **fields
     )
-    settings = with_stage(settings, rerank=rerank, model=model, depth=depth, weight=weight)
+    settings = with_stage(
+        settings, rerank=rerank, model=model, prompt=prompt, depth=depth, weight=weight
+    )
+    filter = parse_filters(conditions)
     with build_retriever(settings) as retriever:
         schema = retriever.connector.schema()
         result = retriever.search(
             query,
             top_k=settings.top_k,
-            filter=parse_filters(conditions),
+            filter=filter,
             deadline_s=settings.deadline_s,
         )
         for note in schema.notes:
             say(f"Note: {note}")
         for message in stage_messages(result, retriever.stages):
+            say(message)
+        for message in no_reranker(settings, retriever):
             say(message)
         if as_json:
             write_json(result_as_json(result, stages=retriever.stages))

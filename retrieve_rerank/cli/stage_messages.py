@@ -5,8 +5,12 @@ Knows nothing of how a stage works.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 
+from retrieve_rerank.base import TensorStore
+from retrieve_rerank.pipeline import Retriever
+from retrieve_rerank.settings import Settings
 from retrieve_rerank.stage import Stage
 from retrieve_rerank.types import SearchResult, StageReport
 
@@ -30,6 +34,21 @@ def stage_messages(result: SearchResult, stages: Sequence[Stage]) -> Iterator[st
                 f" of {report.scored} that it judged, {kept} reach its min_probability of"
                 f" {stage.min_probability:g}"
             )
+
+
+def no_reranker(settings: Settings, retriever: Retriever) -> Iterator[str]:
+    """Yield how to have hits reranked, where nothing does and nobody has asked for that."""
+    if settings.stages is not None or retriever.stages:
+        return
+    model = "--model with a reranker's model, such as ms-marco-MiniLM-L6-v2, does without"
+    if isinstance(retriever.connector, TensorStore):
+        named = f" --index {shlex.quote(settings.index)}" if settings.index else ""
+        yield (
+            f"Note: nothing is reranked, as the index has no token tensors: rr tensors add{named} "
+            f"adds them; {model}"
+        )
+    else:
+        yield f"Note: nothing is reranked, as the index has no token tensors: {model}"
 
 
 def _shortfall(stage: Stage, report: StageReport) -> str:

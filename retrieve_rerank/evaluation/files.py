@@ -161,15 +161,32 @@ def write_text(path: Path, text: str) -> None:
         raise InputError(f"cannot write {path}: {exc.strerror}; name a file elsewhere") from exc
 
 
+FITTING_SPLITS = ("dev", "validation", "valid", "val", "train")
+"""Names of judgments that something may be fitted on, the best first; those of `test` are kept."""
+
+
+def splits_of(folder: Path) -> list[str]:
+    """List the splits of a BEIR folder's judgments, each of them a file in qrels/."""
+    return sorted({file.name.split(".")[0] for file in (folder / "qrels").glob("*.tsv*")})
+
+
+def fitting_split(folder: Path) -> str:
+    """Choose the judgments to fit something on; raise InputError where several are left."""
+    there = splits_of(folder)
+    found = next((split for split in FITTING_SPLITS if split in there), None)
+    if found is None and len(there) > 1:
+        raise InputError(f"{folder} has the splits {', '.join(there)}; choose one with --split")
+    return found or (there[0] if there else "test")
+
+
 def read_folder(folder: Path, *, split: str) -> tuple[dict[str, str], Qrels]:
     """Read queries and judgments of a BEIR folder: queries.jsonl and qrels/<split>.tsv."""
-    qrels = folder / "qrels"
-    splits = sorted({file.name.split(".")[0] for file in qrels.glob("*.tsv*")})
+    splits = splits_of(folder)
     if splits and split not in splits:
         raise InputError(f"{folder} has no split {split!r}; it has: {', '.join(splits)}")
     return (
         read_queries(_plain_or_gzipped(folder / "queries.jsonl")),
-        read_qrels(_plain_or_gzipped(qrels / f"{split}.tsv")),
+        read_qrels(_plain_or_gzipped(folder / "qrels" / f"{split}.tsv")),
     )
 
 

@@ -60,6 +60,7 @@ def test_a_calibration_is_kept_with_the_model_and_searches_tell_probabilities(
     done = rr("calibrate", "--model", str(model), "--index", "docs", "--data", str(judged))
     assert done.exit_code == 0, done.output
     assert "Expected calibration error" in done.stdout
+    assert f"Note: fitting on the test judgments of {judged}\n" in done.stderr
     assert "0.0 to 0.1" in done.stdout
     assert read_json(model / SETTINGS_FILE)["calibration"]["method"] == "platt"
 

@@ -198,3 +198,21 @@ def test_each_line_is_answered_before_the_next_is_needed() -> None:
             assert json.loads(process.stdout.readline())["query"] == query
         process.stdin.close()
         assert process.wait(timeout=30) == 0
+
+
+@pytest.mark.usefixtures("dense")
+def test_what_a_search_writes_is_read_as_it_is(rr: Rr) -> None:
+    found = rr("search", "lift of a wing", "--index", "docs", "--json").stdout
+    done = rr("rerank", "--model", "all-MiniLM-L6-v2", "--top-k", "2", input=found)
+    assert done.exit_code == 0, done.stderr
+    before, after = json.loads(found), json.loads(done.stdout)
+    assert after.keys() == before.keys()
+    assert [hit["rank"] for hit in after["hits"]] == [1, 2]
+    for hit in after["hits"]:
+        was = before["hits"][hit["position"]]
+        assert (hit["id"], hit["previous"]) == (
+            was["id"],
+            {"rank": was["rank"], "score": was["score"]},
+        )
+    empty = rr("rerank", input='{"query": "lift", "hits": "lift"}\n')
+    assert "no list of documents" in empty.stderr

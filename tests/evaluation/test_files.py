@@ -9,6 +9,7 @@ import pytest
 
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.evaluation.files import (
+    fitting_split,
     read_folder,
     read_qrels,
     read_queries,
@@ -160,6 +161,33 @@ def test_a_beir_folder_is_read_gzipped_or_not(tmp_path: Path) -> None:
     (tmp_path / "queries.jsonl.gz").write_bytes(gzip.compress(b'{"_id": "q1", "text": "one"}'))
     (tmp_path / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq1\td1\t1\n")
     assert read_folder(tmp_path, split="test") == ({"q1": "one"}, {"q1": {"d1": 1}})
+
+
+@pytest.mark.parametrize(
+    ("there", "chosen"),
+    [
+        (("dev", "test", "train"), "dev"),
+        (("test", "train"), "train"),
+        (("test", "validation"), "validation"),
+        (("test",), "test"),
+        (("all",), "all"),
+    ],
+)
+def test_what_is_tested_on_is_not_fitted_on_where_there_is_more(
+    tmp_path: Path, there: tuple[str, ...], chosen: str
+) -> None:
+    (tmp_path / "qrels").mkdir()
+    for split in there:
+        (tmp_path / "qrels" / f"{split}.tsv.gz").write_bytes(b"")
+    assert fitting_split(tmp_path) == chosen
+
+
+def test_of_unknown_splits_one_is_to_be_chosen(tmp_path: Path) -> None:
+    (tmp_path / "qrels").mkdir()
+    for split in ("test", "deep-2019"):
+        (tmp_path / "qrels" / f"{split}.tsv").write_text("")
+    with pytest.raises(InputError, match="has the splits deep-2019, test; choose one with --split"):
+        fitting_split(tmp_path)
 
 
 def test_an_unknown_split_is_answered_with_those_there_are(tmp_path: Path) -> None:

@@ -44,13 +44,20 @@ class Comparer(Reranker):
 
     chooses: ClassVar[bool]
     """Whether it asks for the best of some documents, rather than for all in order."""
+    prompts: ClassVar[Mapping[str, ComparisonPrompt]]
+    """Those it knows by name; the first is for any chat model."""
+
+    @classmethod
+    def check(cls, options: Mapping[str, Any]) -> None:
+        """Raise ConfigError for a prompt that cannot be used."""
+        model = str(options["model"])
+        load_prompt(options.get("prompt"), cls.prompts, model=model, choices=cls.chooses)
 
     def __init__(
         self,
         model: LanguageModel | str,
         *,
         prompt: ComparisonPrompt | Mapping[str, Any] | Path | str | None,
-        prompts: Mapping[str, ComparisonPrompt],
         template: Template | str | None,
         device: str,
         max_tokens: int | None,
@@ -58,7 +65,7 @@ class Comparer(Reranker):
         if isinstance(model, str):
             model = load_language_model(model, device=device, max_tokens=max_tokens)
         self.model = model
-        self.prompt = load_prompt(prompt, prompts, model=model.name, choices=self.chooses)
+        self.prompt = load_prompt(prompt, self.prompts, model=model.name, choices=self.chooses)
         self.template = Template(template) if isinstance(template, str) else template or Template()
 
     def rerank(self, query: str, hits: Sequence[Hit], *, top_k: int | None = None) -> list[Hit]:

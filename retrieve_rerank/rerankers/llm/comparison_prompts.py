@@ -15,7 +15,7 @@ from typing import Any
 
 from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.models.language_model import Part, Piece, Prompt, Role
-from retrieve_rerank.rerankers.llm.prompt_files import find_prompt
+from retrieve_rerank.rerankers.llm.prompt_files import find_prompt, published
 
 LETTERS = tuple(string.ascii_uppercase)
 NUMBERS = tuple(str(number) for number in range(1, 101))
@@ -118,8 +118,7 @@ def load_prompt(
     a prompt that cannot be used.
     """
     if prompt is None:
-        trained = (found for found in known.values() if model in found.models)
-        return next(trained, next(iter(known.values())))
+        return published(known, model) or next(iter(known.values()))
     if isinstance(prompt, ComparisonPrompt):
         _check(prompt, "the prompt")
     else:

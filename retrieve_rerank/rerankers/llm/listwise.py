@@ -29,6 +29,7 @@ class Listwise(Comparer):
 
     name = "llm-listwise"
     chooses = False
+    prompts = LISTWISE
 
     def __init__(
         self,
@@ -51,7 +52,6 @@ class Listwise(Comparer):
         super().__init__(
             model,
             prompt=prompt,
-            prompts=LISTWISE,
             template=template,
             device=device,
             max_tokens=max_tokens,

@@ -17,7 +17,7 @@ from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.models.folder import SETTINGS_FILE, read_json
 from retrieve_rerank.models.language_model import Part, Piece, Prompt, Role
 from retrieve_rerank.models.resolving import local_folder
-from retrieve_rerank.rerankers.llm.prompt_files import find_prompt
+from retrieve_rerank.rerankers.llm.prompt_files import find_prompt, published
 
 _FIELD = re.compile(r"\{(query|document|instruction)\}")
 
@@ -108,11 +108,11 @@ def load_prompt(
     known.
     """
     if prompt is None:
-        prompt = _recorded(model) or next((p for p in known.values() if model in p.models), None)
+        prompt = _recorded(model) or published(known, model)
     if prompt is None:
         raise ConfigError(
             f"no prompt is known for {redacted(model)}; name one of {', '.join(known)}, or a .toml"
-            " or .json file"
+            " or .json file: by --prompt, or as the stage's `prompt`"
         )
     if isinstance(prompt, PairPrompt):
         return prompt

@@ -33,6 +33,7 @@ class Pairwise(Comparer):
 
     name = "llm-pairwise"
     chooses = True
+    prompts = PAIRWISE
 
     def __init__(
         self,
@@ -54,7 +55,6 @@ class Pairwise(Comparer):
         super().__init__(
             model,
             prompt=prompt,
-            prompts=PAIRWISE,
             template=template,
             device=device,
             max_tokens=max_tokens,

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, Protocol, TypeVar, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -19,6 +19,26 @@ from retrieve_rerank.models.language_model import Role
 from retrieve_rerank.sources.lines import read_settings_text
 
 T = TypeVar("T")
+
+
+class Published(Protocol):
+    """A prompt that models were trained with."""
+
+    @property
+    def models(self) -> Sequence[str]:
+        """Their hub ids."""
+
+
+P = TypeVar("P", bound=Published)
+
+
+def published(known: Mapping[str, P], model: str) -> P | None:
+    """Return the prompt that a model was trained with, by its hub id; None where none is known.
+
+    Servers call it by that too: `openai:Qwen/Qwen3-Reranker-0.6B?thinking=off`.
+    """
+    hub_id = model.partition(":")[2].partition("?")[0] or model
+    return next((prompt for prompt in known.values() if hub_id in prompt.models), None)
 
 
 def find_prompt(

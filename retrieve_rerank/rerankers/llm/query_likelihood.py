@@ -23,6 +23,13 @@ class QueryLikelihood(Pointwise[LikelihoodPrompt]):
 
     name = "llm-query-likelihood"
 
+    @classmethod
+    def check(cls, options: Mapping[str, Any]) -> None:
+        """Raise ConfigError for a prompt that cannot be used, or where none is known."""
+        load_prompt(
+            options.get("prompt"), LIKELIHOOD, LikelihoodPrompt, model=str(options["model"])
+        )
+
     def __init__(
         self,
         model: LanguageModel | str,

@@ -23,6 +23,11 @@ class ScalarHead(Pointwise[PairPrompt]):
 
     name = "llm-scalar-head"
 
+    @classmethod
+    def check(cls, options: Mapping[str, Any]) -> None:
+        """Raise ConfigError for a prompt that cannot be used, or where none is known."""
+        load_prompt(options.get("prompt"), SCALAR, PairPrompt, model=str(options["model"]))
+
     def __init__(
         self,
         model: ScalarHeadModel | str,

@@ -28,6 +28,7 @@ class Setwise(Comparer):
 
     name = "llm-setwise"
     chooses = True
+    prompts = SETWISE
 
     def __init__(
         self,
@@ -50,7 +51,6 @@ class Setwise(Comparer):
         super().__init__(
             model,
             prompt=prompt,
-            prompts=SETWISE,
             template=template,
             device=device,
             max_tokens=max_tokens,

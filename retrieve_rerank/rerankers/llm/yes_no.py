@@ -25,6 +25,11 @@ class YesNo(Pointwise[YesNoPrompt]):
 
     name = "llm-yes-no"
 
+    @classmethod
+    def check(cls, options: Mapping[str, Any]) -> None:
+        """Raise ConfigError for a prompt that cannot be used, or where none is known."""
+        load_prompt(options.get("prompt"), YES_NO, YesNoPrompt, model=str(options["model"]))
+
     def __init__(
         self,
         model: LanguageModel | str,

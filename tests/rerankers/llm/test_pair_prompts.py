@@ -125,3 +125,13 @@ def test_files_that_cannot_be_read_are_clear_errors(tmp_path: Path) -> None:
 def test_the_query_is_no_part_of_a_prompt_for_its_likelihood() -> None:
     with pytest.raises(ConfigError, match=r"must contain \{document\}, and nothing else"):
         load_prompt({"messages": ["{query}{document}"]}, LIKELIHOOD, LikelihoodPrompt, model="mine")
+
+
+@pytest.mark.parametrize("suffix", ["", "?thinking=off"])
+def test_a_hub_id_behind_a_server_finds_its_published_prompt(suffix: str) -> None:
+    model = f"openai:Qwen/Qwen3-Reranker-4B{suffix}"
+    assert load_prompt(None, YES_NO, YesNoPrompt, model=model) is YES_NO["qwen3-reranker"]
+    with pytest.raises(
+        ConfigError, match=r"no prompt is known for ollama:qwen3:8b; .* by --prompt"
+    ):
+        load_prompt(None, YES_NO, YesNoPrompt, model="ollama:qwen3:8b")
