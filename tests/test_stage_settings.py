@@ -244,7 +244,7 @@ def test_a_number_in_quotes_is_no_number(line: str) -> None:
         ('reranker = "nonsense"', "unknown reranker 'nonsense'"),
         (
             'reranker = "collapse"\nfield = "a"\ncache = true',
-            "gives no scores that could be cached",
+            "no scores that could be cached",
         ),
         ('reranker = "llm-listwise"\nmodel = "a"\nprompt = "mine"', "unknown prompt 'mine'"),
         ('reranker = "llm-yes-no"\nmodel = "a"', "no prompt is known for a; name one of"),

@@ -136,8 +136,10 @@ def test_what_a_service_leaves_uncertain_is_said_once(
         result = rr("rerank", "--model", "jina:m", "--top-k", "1", input=tasks)
 
     assert result.exit_code == 0
-    [note] = result.stderr.splitlines()
-    assert note.startswith("Note: the documents went to jina:m in 2 requests")
+    first, all_of_them = result.stderr.splitlines()
+    said = "the documents went to jina:m in 2 requests"
+    assert first.startswith(f"Note: line 1: {said}")
+    assert all_of_them.startswith(f"Note: the same of 2 lines: {said}")
 
 
 @pytest.mark.usefixtures("lexical")

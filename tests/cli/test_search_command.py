@@ -242,7 +242,7 @@ def test_settings_come_from_the_file_and_the_environment_too(
 @pytest.mark.usefixtures("lexical")
 def test_a_reader_that_goes_away_is_no_error_to_speak_of(home: Path) -> None:
     with subprocess.Popen(
-        [*RR, "search", "wing"],
+        [*RR, "search", "wing", "--rerank", "none"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as process:
@@ -316,3 +316,12 @@ def test_an_index_in_use_by_another_process_is_waited_for_then_named(
     assert (done.returncode, done.stdout) == (1, "")
     [error] = done.stderr.splitlines()
     assert f"in use by process {os.getpid()}" in error
+
+
+@pytest.mark.usefixtures("lexical")
+def test_where_nothing_reranks_it_is_said_what_would(rr: Rr) -> None:
+    said = "Note: nothing is reranked, as the index has no token tensors: --model"
+    assert said in rr("search", "wing", "--index", "docs").stderr
+    assert said in rr("search", "wing", "--index", "docs", "--json").stderr
+    assert rr("search", "wing", "--index", "docs", "--rerank", "none").stderr == ""
+    assert rr("search", "wing", "--index", "docs", "--model", "all-MiniLM-L6-v2").stderr == ""

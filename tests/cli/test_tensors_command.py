@@ -37,7 +37,7 @@ def url(request: pytest.FixtureRequest, home: Path) -> Iterator[str]:
 
 def test_tensors_are_added_searched_with_brought_up_to_date_and_dropped(rr: Rr, url: str) -> None:
     status = rr("tensors", "status", "--index", url)
-    assert "missing     4\n" in status.stdout
+    assert "missing    4\n" in status.stdout
     assert "rr tensors add brings them up to date." in status.stderr
     assert stages(rr, url) == ["first-stage"]
 
@@ -56,7 +56,7 @@ def test_tensors_are_added_searched_with_brought_up_to_date_and_dropped(rr: Rr, 
     assert "drop" in other.stderr
 
     status = rr("tensors", "status", "--index", url)
-    assert "present     4\nmissing     0\n" in status.stdout
+    assert "present    4\nmissing    0\n" in status.stdout
     assert "384 float16 numbers a token, pooled by 1" in status.stdout
     assert "brings them up to date" not in status.stderr
 
@@ -68,6 +68,8 @@ def test_tensors_are_added_searched_with_brought_up_to_date_and_dropped(rr: Rr, 
         "The token tensors are deleted.\n"
     )
     assert stages(rr, url) == ["first-stage"]
+    said = rr("search", "lift of a wing", "--index", url).stderr
+    assert f"no token tensors: rr tensors add --index {url} adds them; --model" in said
 
 
 def stages(rr: Rr, url: str) -> list[str]:
