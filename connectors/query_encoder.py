@@ -25,6 +25,7 @@ class QueryEncoder:
         """Raise IndexMismatchError where an encoder given as an object is not the recorded one."""
         self._location = location
         self._recorded = recorded
+        self._said = given
         self._given = given if isinstance(given, str) else None
         self._loaded = None if isinstance(given, str) else given
         self._loading = threading.Lock()
@@ -49,6 +50,15 @@ class QueryEncoder:
         if self._loaded is not None:
             return self._loaded.dimension
         return self._recorded.dimension if self._recorded else None
+
+    def of_index_with(self, recorded: EncoderFacts | None) -> QueryEncoder:
+        """Return the encoder of an index that takes the place of this one's; raise as it does.
+
+        It is this one, loaded already perhaps, unless another is recorded there.
+        """
+        if recorded == self._recorded:
+            return self
+        return QueryEncoder(self._location, recorded=recorded, given=self._said)
 
     def load(self) -> Embedder:
         """Return the encoder.

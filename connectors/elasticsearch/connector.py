@@ -34,9 +34,11 @@ from retrieve_rerank.connectors.elasticsearch.cluster import (
 from retrieve_rerank.connectors.elasticsearch.description import describe
 from retrieve_rerank.connectors.elasticsearch.detection import Asked
 from retrieve_rerank.connectors.elasticsearch.identity import by_index, fetch
+from retrieve_rerank.connectors.elasticsearch.layout import Layout
 from retrieve_rerank.connectors.elasticsearch.max_sim import MaxSimSearcher
+from retrieve_rerank.connectors.elasticsearch.moving import Standing, require_same
 from retrieve_rerank.connectors.elasticsearch.names import is_plain, sidecar_name
-from retrieve_rerank.connectors.elasticsearch.opening import Opened, open_index, reopened
+from retrieve_rerank.connectors.elasticsearch.opening import Opened, open_index
 from retrieve_rerank.connectors.elasticsearch.requests import KnnSettings, quoted
 from retrieve_rerank.connectors.elasticsearch.scanning import MOST, walk
 from retrieve_rerank.connectors.elasticsearch.searcher import Searcher
@@ -208,10 +210,11 @@ class ElasticsearchConnector(TensorStore, VectorSearch):
         Raises SchemaError for an index that others made, InputError for an unfit document, and
         PartialWriteError at the end where the server refused some.
         """
+        opened = self._cluster.run(self._standing.current())
         try:
-            return Writer(self._cluster, self._opened).index(documents, on_progress)
+            return Writer(self._cluster, opened).index(documents, on_progress)
         finally:
-            self._searcher.opened = self._cluster.run(reopened(self._opened))
+            self._cluster.run(self._standing.reread())
 
     def delete(self, ids: Sequence[str]) -> int:
         """Delete the documents with these ids; return how many there were.
@@ -220,7 +223,7 @@ class ElasticsearchConnector(TensorStore, VectorSearch):
         """
         if len(self._opened.indexes) == 1:
             return writer.delete(self._cluster, self._opened.single_name, map(own.key, ids))
-        there = self._fetch(ids, self._opened.layout.id_source)
+        _, there = self._fetch(ids, lambda layout: layout.id_source)
         return sum(
             writer.delete(self._cluster, index, keys)
             for index, keys in by_index(there.values()).items()
@@ -232,30 +235,37 @@ class ElasticsearchConnector(TensorStore, VectorSearch):
         Of several indexes, an `_id` without its index will do where only one of them has it;
         raises InputError, naming the candidates, where more do.
         """
-        found = self._fetch(ids, self._opened.layout.source)
-        return [self._opened.layout.document(found[id_]) for id_ in ids if id_ in found]
+        layout, found = self._fetch(ids, lambda layout: layout.source)
+        return [layout.document(found[id_]) for id_ in ids if id_ in found]
 
     def resolve_ids(self, ids: Sequence[str]) -> dict[str, str]:
         """Return id -> the id in hits, `index/_id` for several indexes; raise as `get` does."""
-        found = self._fetch(ids, self._opened.layout.id_source)
-        return {id_: self._opened.layout.document(hit).id for id_, hit in found.items()}
+        layout, found = self._fetch(ids, lambda layout: layout.id_source)
+        return {id_: layout.document(hit).id for id_, hit in found.items()}
 
     def scan(self, *, part: int = 0, parts: int = 1) -> Iterator[Document]:
         """Iterate over all documents, each once, in no particular order.
 
         With `parts`, over one of so many slices, for several that read at once. A server that goes
-        away for less than two minutes does not end it.
+        away for less than two minutes does not end it. All are of the indexes that the address
+        stands for when it begins, the slices' when it was opened; raises IndexMismatchError where
+        it stands for others when a lost view is to be replaced.
         """
-        layout = self._opened.layout
+        if parts == 1:
+            opened = self._cluster.run(self._standing.current())
+        else:
+            opened = self._opened
+            self._cluster.run(require_same(opened))
         for page in walk(
             self._cluster,
-            self._opened.name,
-            source=layout.source,
-            most=min(MOST, self._opened.index.max_result_window),
+            opened.name,
+            indexes=opened.indexes,
+            source=opened.layout.source,
+            most=min(MOST, opened.index.max_result_window),
             part=part,
             parts=parts,
         ):
-            yield from map(layout.document, page)
+            yield from map(opened.layout.document, page)
 
     def count(self) -> int:
         """Return the number of documents."""
@@ -263,6 +273,7 @@ class ElasticsearchConnector(TensorStore, VectorSearch):
 
     def schema(self) -> IndexSchema:
         """Describe the index."""
+        self._cluster.run(self._standing.current())
         notes, tensors = [], None
         try:
             tensors = self._sidecar.settings()
@@ -378,8 +389,21 @@ class ElasticsearchConnector(TensorStore, VectorSearch):
             self._last_sidecar = Sidecar(self._cluster, name)
         return self._last_sidecar
 
-    def _fetch(self, ids: Sequence[str], source: Any) -> dict[str, Mapping[str, Any]]:
-        return self._cluster.run(fetch(self._opened, ids, source))
+    @property
+    def _standing(self) -> Standing:
+        return self._searcher.standing
+
+    def _fetch(
+        self, ids: Sequence[str], source: Callable[[Layout], Any]
+    ) -> tuple[Layout, dict[str, Mapping[str, Any]]]:
+        """Fetch documents, id -> raw hit, and return the layout that they have."""
+
+        def work(opened: Opened) -> Steps[tuple[Any, list[list[Mapping[str, Any]]]]]:
+            found = yield from fetch(opened, ids, source(opened.layout))
+            return (opened.layout, found), [list(found.values())] if ids else []
+
+        layout, found = self._cluster.run(self._standing.settled(work))
+        return layout, found
 
 
 def _cluster(address: Address, credentials: Mapping[str, Any]) -> Cluster:

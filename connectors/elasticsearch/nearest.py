@@ -15,6 +15,7 @@ from retrieve_rerank.base import Knob, Vectors
 from retrieve_rerank.connectors.elasticsearch import requests
 from retrieve_rerank.connectors.elasticsearch.cluster import Cluster
 from retrieve_rerank.connectors.elasticsearch.layout import value_at
+from retrieve_rerank.connectors.elasticsearch.moving import require_same
 from retrieve_rerank.connectors.elasticsearch.opening import Opened
 from retrieve_rerank.connectors.elasticsearch.requests import Body, KnnSettings
 from retrieve_rerank.connectors.elasticsearch.responses import hits_of, similarity
@@ -66,10 +67,26 @@ def nearest_exact(
     top_k: int,
     on_progress: Callable[[int], None] | None = None,
 ) -> list[Neighbours]:
-    """Compare with every vector: by a script, by the query for it, else here."""
+    """Compare with every vector: by a script, by the query for it, else here.
+
+    Raises IndexMismatchError where the address stands for something else at the end.
+    """
     field = _field(opened)
     if len(vectors) == 0:
         return []
+    found = _exact(cluster, opened, field, vectors, top_k, on_progress)
+    cluster.run(require_same(opened))
+    return found
+
+
+def _exact(
+    cluster: Cluster,
+    opened: Opened,
+    field: VectorField,
+    vectors: Vectors,
+    top_k: int,
+    on_progress: Callable[[int], None] | None,
+) -> list[Neighbours]:
     for exact in (requests.exact_query, requests.dense_vector_query):
         try:
             return [
@@ -88,6 +105,7 @@ def _send(
 ) -> Neighbours:
     body = requests.search_body(part, size=size, source=opened.layout.id_source)
     hits = hits_of(cluster.send(requests.search(opened.name, [body])), opened.location)
+    cluster.run(require_same(opened, hits))
     return [
         (opened.layout.document(hit).id, similarity(float(hit["_score"]), field.similarity))
         for hit in hits
@@ -107,7 +125,14 @@ def _streamed(
     there = {"exists": {"field": field.name}}
     query = {"nested": {"path": field.nested, "query": there}} if field.nested else there
     source = opened.layout.id_source
-    for page in walk(cluster, opened.name, source=source, fields=[field.name], query=query):
+    for page in walk(
+        cluster,
+        opened.name,
+        indexes=opened.indexes,
+        source=source,
+        fields=[field.name],
+        query=query,
+    ):
         ids: list[str] = []  # of the document that each row is of
         rows: list[Vectors] = []
         for hit in page:

@@ -46,14 +46,15 @@ class Opened:
     layout: Layout
     filters: FilterFields
     encoder: QueryEncoder
+    asked: Asked
+    """What the user said of the fields."""
 
     @property
     def indexes(self) -> Mapping[str, str]:
         """The concrete indexes that the name stood for when it was opened: name -> uuid.
 
         A hit whose `_index` is not among them, or another uuid under one of these names, means
-        that the name stands for something else by now. Whether it stands for one or for several
-        decides what documents are called, so that `reopened` is due when their number changes.
+        that the name stands for something else by now; see `moving`.
         """
         return self.index.indexes
 
@@ -79,9 +80,9 @@ class Opened:
 
 
 def open_index(
-    name: str, location: str, asked: Asked, encoder: str | Embedder | None
+    name: str, location: str, asked: Asked, encoder: str | Embedder | QueryEncoder | None
 ) -> Steps[Opened]:
-    """Find out what an index is.
+    """Find out what an index is; `encoder` may be that of what the name stood for before.
 
     Raises what `detect` does, and IndexNotFoundError, UnsupportedServerError and
     IndexMismatchError.
@@ -89,8 +90,11 @@ def open_index(
     server = yield from ask_server(location)
     index = yield from ask_index(name, location)
     recorded = recorded_encoder(index)
-    query_encoder = QueryEncoder(location, recorded=recorded, given=encoder)
-    layout = own_layout(index)
+    if isinstance(encoder, QueryEncoder):
+        query_encoder = encoder.of_index_with(recorded)
+    else:
+        query_encoder = QueryEncoder(location, recorded=recorded, given=encoder)
+    said, layout = asked, own_layout(index)
     if layout is None:
         several = len({each.dimension for each in index.vectors()}) > 1 and asked.vector is None
         if several and query_encoder.exists:
@@ -110,7 +114,13 @@ def open_index(
         notes=(*layout.notes, *notes_on_differences(index, layout)),
     )
     filters = filter_fields(index, layout)
-    return Opened(name, location, server, index, layout, filters, query_encoder)
+    return Opened(name, location, server, index, layout, filters, query_encoder, said)
+
+
+def opened_anew(opened: Opened) -> Steps[Opened]:
+    """Open what the name stands for now, by what the user said when it was opened before."""
+    anew = open_index(opened.name, opened.location, opened.asked, opened.encoder)
+    return (yield from anew)
 
 
 def reopened(opened: Opened) -> Steps[Opened]:

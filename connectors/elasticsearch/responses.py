@@ -6,7 +6,7 @@ Knows nothing of clients.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from retrieve_rerank.connectors.elasticsearch.layout import Layout
@@ -15,18 +15,13 @@ from retrieve_rerank.types import Hit, rank
 
 
 def ranking(
-    answer: Mapping[str, Any],
+    found: Iterable[Mapping[str, Any]],
     layout: Layout,
     *,
-    location: str,
     convert: Callable[[float], float] | None = None,
 ) -> list[Hit]:
-    """Read one search's hits, best first; `convert` makes similarities of scores.
-
-    Raises DeadlineExceededError where the server ran out of time.
-    """
+    """Read one search's raw hits, best first; `convert` makes similarities of scores."""
     convert = convert or (lambda score: score)
-    found = hits_of(answer, location)
     return rank((layout.document(hit), convert(float(hit["_score"]))) for hit in found)
 
 

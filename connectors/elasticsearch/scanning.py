@@ -20,6 +20,7 @@ from retrieve_rerank.connectors.elasticsearch.cluster import (
     Request,
 )
 from retrieve_rerank.connectors.elasticsearch.errors import PointInTimeLostError
+from retrieve_rerank.connectors.elasticsearch.moving import ask_indexes, moved_meanwhile
 from retrieve_rerank.connectors.elasticsearch.requests import quoted
 from retrieve_rerank.connectors.elasticsearch.responses import hits_of
 from retrieve_rerank.errors import ConnectorError
@@ -39,6 +40,7 @@ def walk(
     cluster: Cluster,
     name: str,
     *,
+    indexes: Mapping[str, str] | None = None,
     source: Any,
     fields: Sequence[str] = (),
     query: Mapping[str, Any] | None = None,
@@ -50,8 +52,11 @@ def walk(
 
     A page has at most `most` documents, which is for the server to say, and fewer of long ones.
     A document that is changed while a lost view is replaced may come twice, old and new.
+    `indexes` are those that the name stands for, name -> uuid, where that is known; raises
+    IndexMismatchError where it stands for others, or does so when a lost view is replaced.
     """
     check_part(part, parts)
+    begun_on = cluster.run(ask_indexes(name)) if indexes is None else indexes
     size, last, seen = min(_FIRST, most), None, set[tuple[str, str]]()
     pit = _open(cluster, name)
 
@@ -79,9 +84,14 @@ def walk(
                 hits = hits_of(answer, cluster.location)
             except PointInTimeLostError:
                 pit = _open(cluster, name)
+                now = cluster.run(ask_indexes(name), patience_s=LONG_PATIENCE_S)
+                if now != begun_on:
+                    raise moved_meanwhile(cluster.location, begun_on, now) from None
                 coming = begin(partial(fetch, None, size))
                 continue
             pit = answer.get("pit_id", pit)
+            if strays := [hit["_index"] for hit in hits if hit["_index"] not in begun_on]:
+                raise moved_meanwhile(cluster.location, begun_on, dict.fromkeys(strays, "new"))
             if not hits:
                 return
             new = hits

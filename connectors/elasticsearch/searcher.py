@@ -15,9 +15,12 @@ from retrieve_rerank.base import Filter, SparseEncoder, Vectors
 from retrieve_rerank.connectors.analysis import analyse
 from retrieve_rerank.connectors.elasticsearch import requests
 from retrieve_rerank.connectors.elasticsearch.cluster import Request, Steps
-from retrieve_rerank.connectors.elasticsearch.opening import Opened, reopened
+from retrieve_rerank.connectors.elasticsearch.layout import Layout
+from retrieve_rerank.connectors.elasticsearch.moving import Hit as RawHit
+from retrieve_rerank.connectors.elasticsearch.moving import Standing
+from retrieve_rerank.connectors.elasticsearch.opening import Opened
 from retrieve_rerank.connectors.elasticsearch.requests import Body, KnnSettings
-from retrieve_rerank.connectors.elasticsearch.responses import ranking, similarity
+from retrieve_rerank.connectors.elasticsearch.responses import hits_of, ranking, similarity
 from retrieve_rerank.connectors.elasticsearch.server import ENTERPRISE_LICENSES, ask_license
 from retrieve_rerank.connectors.hybrid import BM25, DENSE, DEPTH, SPARSE, Fusion, check_search
 from retrieve_rerank.connectors.lexical import LEFT_OUT, NOTHING_TO_FIND
@@ -42,29 +45,39 @@ class Searcher:
         knn: KnnSettings,
         sparse_encoder: str | SparseEncoder | None,
     ) -> None:
-        self.opened = opened
         self.fusion = fusion
         self.knn = knn
         self._sparse_encoder = sparse_encoder
         self._loading = threading.Lock()
         self._may_fuse = False
-        if knn.oversample is not None and not opened.server.has(8, 18):
+        self.standing = Standing(opened, self._check)
+
+    @property
+    def opened(self) -> Opened:
+        """What the address stood for when last looked."""
+        return self.standing.opened
+
+    def rankings(self, *, all_there_are: bool = False) -> list[str]:
+        """Name the rankings that searches use; with `all_there_are`, weightless ones too."""
+        return self._rankings(self.opened, all_there_are=all_there_are)
+
+    def _check(self, opened: Opened) -> None:
+        if self.knn.oversample is not None and not opened.server.has(8, 18):
             raise UnsupportedServerError(
                 "oversample needs Elasticsearch 8.18 or newer; "
                 f"{opened.location} runs {opened.server.version or 'an unknown release'}"
             )
-        there = self.rankings(all_there_are=True)
-        if there and not self.rankings():
+        there = self._rankings(opened, all_there_are=True)
+        if there and not self._rankings(opened):
             raise ConfigError(
-                f"the fusion's weights ({dict(fusion.weights)}) leave no ranking; there are: "
+                f"the fusion's weights ({dict(self.fusion.weights)}) leave no ranking; there are: "
                 f"{', '.join(there)}"
             )
 
-    def rankings(self, *, all_there_are: bool = False) -> list[str]:
-        """Name the rankings that searches use; with `all_there_are`, weightless ones too."""
-        layout, semantic = self.opened.layout, self.opened.layout.semantic
+    def _rankings(self, opened: Opened, *, all_there_are: bool = False) -> list[str]:
+        layout, semantic = opened.layout, opened.layout.semantic
         there = {
-            DENSE: (layout.vector is not None and self.opened.encoder.exists)
+            DENSE: (layout.vector is not None and opened.encoder.exists)
             or (semantic is not None and semantic.ranking == DENSE),
             BM25: bool(layout.lexical),
             SPARSE: (layout.sparse is not None and self._sparse_encoder is not None)
@@ -87,49 +100,66 @@ class Searcher:
     ) -> Steps[Candidates]:
         """Search by the rankings in use; `vector` is the query's, where it is known already."""
         check_search(query, top_k)
+        first = self.opened
+
+        def search(opened: Opened) -> Steps[tuple[Candidates, list[list[RawHit]]]]:
+            # A vector made for what the address stood for before need not fit.
+            known = vector if opened is first else None
+            return (yield from self._search(opened, query, top_k, filter, timeout_s, known))
+
+        return (yield from self.standing.settled(search))
+
+    def _search(
+        self,
+        opened: Opened,
+        query: str,
+        top_k: int,
+        filter: Filter | None,
+        timeout_s: float | None,
+        vector: Vectors | None,
+    ) -> Steps[tuple[Candidates, list[list[RawHit]]]]:
         began = time.monotonic()
-        clauses = yield from self._clauses(filter)
-        names = self.rankings()
-        if DENSE in names and self.opened.layout.vector is not None and vector is None:
-            vector = yield partial(
-                self.opened.encoder.embed, query, self.opened.layout.vector.dimension
-            )
+        clauses, opened = yield from self._clauses(opened, filter)
+        layout, names = opened.layout, self._rankings(opened)
+        if DENSE in names and layout.vector is not None and vector is None:
+            vector = yield partial(opened.encoder.embed, query, layout.vector.dimension)
         weights: Mapping[str, float] = {}
-        if SPARSE in names and self.opened.layout.sparse is not None:
+        if SPARSE in names and layout.sparse is not None:
             weights = yield partial(self._weigh, query)
-        notes = self._notes(query) if BM25 in names else ()
-        cut = yield partial(self._truncates, query, names)
-        depth = min(max(top_k, DEPTH), self.opened.index.max_result_window)
+        notes = self._notes(layout, query) if BM25 in names else ()
+        cut = yield partial(self._truncates, opened, query, names)
+        depth = min(max(top_k, DEPTH), opened.index.max_result_window)
         parts = {
             name: part
             for name in names
-            if (part := self._part(name, query, vector, weights, clauses, depth)) is not None
+            if (part := self._part(layout, name, query, vector, weights, clauses, depth))
+            is not None
         }
         if not parts:
-            return Candidates()
+            return Candidates(), []
         left_s = None if timeout_s is None else timeout_s - (time.monotonic() - began)
         if self.fusion.by_server and len(parts) > 1:
-            fused = yield from self._fused(parts, top_k=top_k, depth=depth, timeout_s=left_s)
-            return Candidates(fused, notes=notes, query_truncated=cut)
-        source = self.opened.layout.source
+            found = yield from self._fused(opened, parts, top_k, depth, left_s)
+            hits = ranking(found, layout)
+            return Candidates(hits, notes=notes, query_truncated=cut), [found]
         bodies = [
-            requests.search_body(part, size=depth, source=source, timeout_s=left_s)
+            requests.search_body(part, size=depth, source=layout.source, timeout_s=left_s)
             for part in parts.values()
         ]
-        answer = yield requests.search(self.opened.name, bodies)
+        answer = yield requests.search(opened.name, bodies)
         answers = answer["responses"] if len(bodies) > 1 else [answer]
+        raw = [hits_of(each, opened.location) for each in answers]
         rankings: dict[str, Sequence[Hit]] = {
-            name: ranking(
-                each, self.opened.layout, location=self.opened.location, convert=self._convert(name)
-            )
-            for name, each in zip(parts, answers, strict=True)
+            name: ranking(hits, layout, convert=self._convert(layout, name))
+            for name, hits in zip(parts, raw, strict=True)
         }
         rankings = {name: rankings.get(name, []) for name in names}
-        hits = self.fusion.fuse(rankings, top_k=top_k, depth=depth)
-        return Candidates(hits, notes=notes, query_truncated=cut)
+        fused = self.fusion.fuse(rankings, top_k=top_k, depth=depth)
+        return Candidates(fused, notes=notes, query_truncated=cut), raw
 
     def _part(
         self,
+        layout: Layout,
         ranking: str,
         query: str,
         vector: Vectors | None,
@@ -138,7 +168,6 @@ class Searcher:
         depth: int,
     ) -> Body | None:
         """Word one ranking's search; None where nothing of the query is left to search for."""
-        layout = self.opened.layout
         if ranking == BM25:
             return {"query": requests.filtered(requests.lexical_query(layout, query), clauses)}
         if ranking == DENSE and layout.vector is not None and vector is not None:
@@ -158,9 +187,8 @@ class Searcher:
             return {"query": requests.filtered(found, clauses)}
         return None
 
-    def _convert(self, ranking: str) -> Callable[[float], float] | None:
+    def _convert(self, layout: Layout, ranking: str) -> Callable[[float], float] | None:
         """Return what makes similarities of a ranking's scores; None where it has none."""
-        layout = self.opened.layout
         if ranking != DENSE:
             return None
         measure = layout.vector.similarity if layout.vector else None
@@ -169,50 +197,54 @@ class Searcher:
         return partial(similarity, measure=measure or "cosine")
 
     def _fused(
-        self, parts: Mapping[str, Body], *, top_k: int, depth: int, timeout_s: float | None
-    ) -> Steps[list[Hit]]:
+        self,
+        opened: Opened,
+        parts: Mapping[str, Body],
+        top_k: int,
+        depth: int,
+        timeout_s: float | None,
+    ) -> Steps[list[RawHit]]:
         """Have the server fuse; raise LicenseError where its licence does not allow that."""
         if not self._may_fuse:
             license = yield from ask_license()
             if license is not None and license not in ENTERPRISE_LICENSES:
                 raise LicenseError(
-                    f"{self.opened.location} has a {license} licence; {self.fusion.method} needs "
+                    f"{opened.location} has a {license} licence; {self.fusion.method} needs "
                     "an Enterprise one. The fusions weighted and rrf work on any"
                 )
             self._may_fuse = True
-        self._require_fusion()
+        self._require_fusion(opened)
         part = requests.fused_by_server(self.fusion, parts, depth=depth)
         body = requests.search_body(
-            part, size=top_k, source=self.opened.layout.source, timeout_s=timeout_s
+            part, size=top_k, source=opened.layout.source, timeout_s=timeout_s
         )
-        answer = yield requests.search(self.opened.name, [body])
-        return ranking(answer, self.opened.layout, location=self.opened.location)
+        answer = yield requests.search(opened.name, [body])
+        return hits_of(answer, opened.location)
 
-    def _require_fusion(self) -> None:
+    def _require_fusion(self, opened: Opened) -> None:
         """Raise UnsupportedServerError where the server is too old for the fusion asked for."""
         linear = self.fusion.method == "server-linear"
         weighs = any(weight not in (0.0, 1.0) for weight in self.fusion.weights.values())
         since = (8, 18) if linear else (9, 3) if weighs else (8, 16)
-        if not self.opened.server.has(*since):
+        if not opened.server.has(*since):
             what = "weights in server-rrf" if weighs and not linear else self.fusion.method
             raise UnsupportedServerError(
-                f"{what} needs Elasticsearch {'.'.join(map(str, since))}; {self.opened.location} "
-                f"runs {self.opened.server.version or 'an unknown release'}"
+                f"{what} needs Elasticsearch {'.'.join(map(str, since))}; {opened.location} "
+                f"runs {opened.server.version or 'an unknown release'}"
             )
 
-    def _clauses(self, filter: Filter | None) -> Steps[list[Body]]:
+    def _clauses(self, opened: Opened, filter: Filter | None) -> Steps[tuple[list[Body], Opened]]:
         """Word a filter; a field that is not known may have come since."""
         if not filter:
-            return []
+            return [], opened
         try:
-            return self.opened.filters.clauses(filter)
+            return opened.filters.clauses(filter), opened
         except UnknownFieldError:
-            self.opened = yield from reopened(self.opened)
-            return self.opened.filters.clauses(filter)
+            opened = yield from self.standing.reread()
+            return opened.filters.clauses(filter), opened
 
-    def _notes(self, query: str) -> tuple[str, ...]:
+    def _notes(self, layout: Layout, query: str) -> tuple[str, ...]:
         """Say why a query has nothing to search our own texts for, where it has not."""
-        layout = self.opened.layout
         terms = analyse(query, layout.language)
         if not layout.own or terms.content or terms.symbols:
             return ()
@@ -220,11 +252,11 @@ class Searcher:
             return (NOTHING_TO_FIND,)
         return () if layout.every_word else (LEFT_OUT,)
 
-    def _truncates(self, query: str, names: Sequence[str]) -> bool:
+    def _truncates(self, opened: Opened, query: str, names: Sequence[str]) -> bool:
         """Tell whether a model that runs here reads only the beginning of a query."""
-        layout = self.opened.layout
+        layout = opened.layout
         models = [
-            self.opened.encoder.load() if DENSE in names and layout.vector else None,
+            opened.encoder.load() if DENSE in names and layout.vector else None,
             self._sparse_encoder if SPARSE in names and layout.sparse else None,
         ]
         return any(truncates(model, query) for model in models)

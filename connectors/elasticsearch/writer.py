@@ -21,6 +21,7 @@ from retrieve_rerank.connectors.elasticsearch.cluster import (
 )
 from retrieve_rerank.connectors.elasticsearch.errors import refusal
 from retrieve_rerank.connectors.elasticsearch.identity import fetch
+from retrieve_rerank.connectors.elasticsearch.moving import require_same
 from retrieve_rerank.connectors.elasticsearch.opening import Opened, reopened
 from retrieve_rerank.connectors.elasticsearch.own import (
     HASH,
@@ -95,6 +96,8 @@ class Writer:
                 Operation(key(each.id), _lines("index", key(each.id), body))
                 for each, body in zip(new, bodies, strict=True)
             ]
+            # An alias that has moved must not be given vectors of another index's encoder.
+            self._cluster.run(require_same(self._opened), patience_s=LONG_PATIENCE_S)
             failed = bulk(self._cluster, name, operations)[1]
             refused |= {each.id: failed[key(each.id)] for each in new if key(each.id) in failed}
             truncated += cut

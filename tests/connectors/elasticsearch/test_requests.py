@@ -255,13 +255,11 @@ def test_an_answer_says_what_went_wrong_within_it() -> None:
 
 
 def test_hits_are_ranked_by_their_similarities() -> None:
-    hits = [
+    hits: list[dict[str, Any]] = [
         {"_id": id_, "_score": score, "_source": {"text": id_}}
         for id_, score in (("a", 0.9), ("b", 0.8))
     ]
-    found = ranking(
-        {"hits": {"hits": hits}}, Layout("x", "text"), location="here", convert=lambda s: 2 * s - 1
-    )
+    found = ranking(hits, Layout("x", "text"), convert=lambda s: 2 * s - 1)
     assert [(hit.rank, hit.document.text, round(hit.score, 3)) for hit in found] == [
         (1, "a", 0.8),
         (2, "b", 0.6),
