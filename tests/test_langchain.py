@@ -8,7 +8,7 @@ from langchain_core.retrievers import BaseRetriever
 from langchain_tests.integration_tests import RetrieversIntegrationTests
 from pydantic import ValidationError
 
-from retrieve_rerank import Document, Retriever
+from retrieve_rerank import Document, Range, Retriever
 from retrieve_rerank.connectors.embedded import EmbeddedConnector
 from retrieve_rerank.langchain import RetrieveRerankRetriever
 from retrieve_rerank.models.loading import load_encoder
@@ -73,6 +73,14 @@ def test_a_filter_can_be_given_to_the_constructor_and_to_a_call(museum: Retrieve
     recent = RetrieveRerankRetriever(retriever=museum, filter={"year": 2021})
     assert [document.id for document in recent.invoke("museum")] == ["price"]
     assert [d.id for d in recent.invoke("museum", filter={"year": 2019})] == ["mondays"]
+
+
+def test_a_filter_can_be_of_any_form(museum: Retriever) -> None:
+    either = {"or": [{"year": Range(gte=2021)}, {"title": "Café"}]}
+    neither = {"not": {"year": None}, "title": ["Hours", "Café"]}
+    search = RetrieveRerankRetriever(retriever=museum, filter=either)
+    assert sorted(str(document.id) for document in search.invoke("museum")) == ["café", "price"]
+    assert [document.id for document in search.invoke("museum", filter=neither)] == ["mondays"]
 
 
 def test_a_failed_stage_is_logged(museum: Retriever, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,124 @@
+"""Filters as a server gets them, and over collections of others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from qdrant_client import models
+
+from retrieve_rerank import Document, Filter, Range
+from retrieve_rerank.connectors.qdrant import QdrantConnector
+from retrieve_rerank.errors import InputError, LimitExceededError, UnknownFieldError
+from tests.connectors.qdrant.collections import collection, vector
+from tests.connectors.qdrant.stub import Stub
+from tests.connectors.qdrant.test_grpc import Service, service
+from tests.connectors.test_filter_conformance import FILTERS, METADATA
+from tests.hashing import HashingEncoder
+
+__all__ = ["service"]
+
+ENCODER = HashingEncoder()
+
+
+def assert_all_filters_find_what_they_should(connector: QdrantConnector) -> None:
+    connector.index(Document(id_, "a film", metadata) for id_, metadata in METADATA.items())
+    for filter, expected in FILTERS:
+        hits = connector.search("film", top_k=9, filter=filter)
+        assert sorted(hit.document.id for hit in hits) == list(expected), filter
+
+
+def test_filters_arrive_by_rest(stub: Stub) -> None:
+    with QdrantConnector.create(stub.url, encoder=None) as connector:
+        assert_all_filters_find_what_they_should(connector)
+        assert stub.indexes["metadata.published"] == "datetime"
+        assert stub.indexes["metadata.note"] == "keyword"  # of texts, of which one is a date
+
+
+def test_filters_arrive_by_grpc(service: Service) -> None:
+    with QdrantConnector.connect(service.url, grpc=True, encoder=ENCODER) as connector:
+        assert_all_filters_find_what_they_should(connector)
+
+
+def test_strict_mode_is_asked_for_nothing_without_an_index(stub: Stub) -> None:
+    with QdrantConnector.create(stub.url, encoder=None) as connector:
+        connector.index(
+            [
+                Document("a", "a film", {"day": "2024-05-01", "note": "2024-05-01"}),
+                Document("b", "a film", {"note": "soon"}),
+            ]
+        )
+    stub.strict = {"unindexed_filtering_retrieve": False}
+    with QdrantConnector.connect(stub.url) as connector:
+        for filter in (
+            {"day": Range(gte="2024-05-01")},
+            {"day": "2024-05"},
+            {"note": "2024-05-01"},
+            {"not": {"day": None}},
+            {"or": [{"day": "2024-05-01"}, {"note": "later"}]},
+        ):
+            hits = connector.search("film", top_k=9, filter=filter)
+            assert [hit.document.id for hit in hits] == ["a"], filter
+        with pytest.raises(LimitExceededError, match=r"index of 'metadata\.note' for dates; make"):
+            connector.search("film", top_k=9, filter={"note": Range(gte="2024")})
+        del stub.indexes["metadata.day"]
+        connector.schema()
+        with pytest.raises(LimitExceededError, match=r"index of 'metadata\.day'"):
+            connector.search("film", top_k=9, filter={"day": None})
+
+
+def others(*payloads: dict[str, Any]) -> QdrantConnector:
+    client = collection(
+        [{"text": "a wing", **each} for each in payloads],
+        [vector("a wing")] * len(payloads),
+        ids=list(range(len(payloads))),
+    )
+    return QdrantConnector.connect("qdrant+local:///docs", client=client, encoder=ENCODER)
+
+
+@pytest.mark.parametrize(
+    ("filter", "expected"),
+    [
+        ({"day": Range(lt="2024-02-01")}, ["0"]),
+        ({"day": "2024"}, ["0", "1"]),
+        ({"day": "2024-01-31"}, ["0"]),
+        ({"day": "unknown"}, ["59"]),  # a text that the sample did not show
+        ({"day": None}, ["60"]),
+        ({"not": {"day": Range(lt="2024-02-01")}}, ["1", "59", "60"]),
+        ({"a b": 1}, ["60"]),
+        ({"c.d e": 2}, ["60"]),
+        ({"f.g": 3}, ["60"]),
+        ({"h.i": 4}, ["60"]),
+    ],
+)
+def test_collections_of_others_are_filtered_by_what_their_points_hold(
+    filter: Filter, expected: list[str]
+) -> None:
+    days = ["2024-01-31T10:00:00Z", "2024-03-01", *["2020-01-01"] * 57, "unknown"]
+    odd = {"a b": 1, "c": {"d e": 2}, "f.g": 3, "h": [{"i": 4}]}
+    with others(*({"day": day} for day in days), odd) as connector:
+        assert connector.schema().fields["day"] == "date"
+        wanted: Filter = {"and": [filter, {"not": {"day": Range(lt="2024-01-01")}}]}
+        hits = connector.search("wing", top_k=99, filter=wanted)
+        assert sorted(hit.document.id for hit in hits) == expected
+
+
+def test_what_is_no_date_and_no_field_is_said_of_others_too() -> None:
+    with others({"day": "2024-01-31"}) as connector:
+        with pytest.raises(InputError, match="filter day: expected dates, such as"):
+            connector.search("wing", top_k=1, filter={"day": Range(gte="soon")})
+        for filter in ({"colour": None}, {"or": [{"day": "2024"}, {"colour": "red"}]}):
+            with pytest.raises(UnknownFieldError, match="no field 'colour'"):
+                connector.search("wing", top_k=1, filter=filter)
+
+
+def test_a_servers_index_tells_that_a_field_holds_dates(stub: Stub) -> None:
+    stub.client.create_collection(
+        "docs", models.VectorParams(size=32, distance=models.Distance.COSINE)
+    )
+    point = models.PointStruct(id=1, vector=vector("a wing"), payload={"text": "a wing"})
+    stub.client.upsert("docs", [point])
+    stub.indexes["sent"] = "datetime"
+    with QdrantConnector.connect(stub.url, encoder=ENCODER) as connector:
+        assert connector.schema().fields == {"sent": "date"}
+        assert connector.search("wing", top_k=1, filter={"sent": Range(gte="2024")}) == []
