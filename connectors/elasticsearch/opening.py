@@ -108,11 +108,7 @@ def open_index(
         raise ConfigError(
             f"{location} says itself what its fields are for; leave out {', '.join(named)}"
         )
-    layout = replace(
-        layout,
-        several=len(index.indexes) > 1,
-        notes=(*layout.notes, *notes_on_differences(index, layout)),
-    )
+    layout = _of_several(index, layout)
     filters = filter_fields(index, layout)
     return Opened(name, location, server, index, layout, filters, query_encoder, said)
 
@@ -126,8 +122,8 @@ def opened_anew(opened: Opened) -> Steps[Opened]:
 def reopened(opened: Opened) -> Steps[Opened]:
     """Read anew what documents that came since may have changed."""
     index = yield from ask_index(opened.name, opened.location)
-    layout = own_layout(index) or opened.layout
-    layout = replace(layout, several=len(index.indexes) > 1)
+    own = own_layout(index)
+    layout = _of_several(index, own) if own else opened.layout
     filters = filter_fields(index, layout)
     return replace(opened, index=index, layout=layout, filters=filters)
 
@@ -138,6 +134,12 @@ def ask_index(name: str, location: str) -> Steps[Index]:
     if not answer:  # a pattern that nothing fits
         raise IndexNotFoundError(f"no index at {location}")
     return Index.parse(answer)
+
+
+def _of_several(index: Index, layout: Layout) -> Layout:
+    """Add to a layout what follows from there being several indexes, or one."""
+    notes = (*layout.notes, *notes_on_differences(index, layout))
+    return replace(layout, several=len(index.indexes) > 1, notes=notes)
 
 
 def _samples(name: str, location: str, index: Index) -> Steps[list[dict[str, Any]]]:
