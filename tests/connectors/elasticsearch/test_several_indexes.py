@@ -331,3 +331,28 @@ def test_a_pattern_does_not_take_in_the_indexes_of_tensors(server: Server) -> No
         found = [each.id for each in index.scan()]
         assert [each.id for each in index.get(found)] == found
         index.drop_tensors()
+
+
+def test_an_alias_may_grow_from_one_index_to_two_while_it_is_open(server: Server) -> None:
+    stem, encoder = fresh_index(server), HashingEncoder()
+    one, two = f"{stem}-1", f"{stem}-2"
+    for name in (one, two):
+        with ElasticsearchConnector.create(server.address(name), encoder=encoder) as index:
+            index.index([Document("d", f"wing {name}")])
+    alias(server, stem, one)
+    with connect(server.address(stem), encoder=encoder) as index:
+        add_tensors(index, encoder, settings())
+        assert index.search_max_sim("wing", top_k=5).scores.keys() == {"d"}
+        alias(server, stem, two)
+        assert {hit.document.id for hit in index.search("wing", top_k=5)} == {
+            f"{one}/d",
+            f"{two}/d",
+        }
+        assert tensor_status(index).missing == 2
+        add_tensors(index, encoder, settings())
+        assert index.search_max_sim("wing", top_k=5).scores.keys() == {f"{one}/d", f"{two}/d"}
+        assert [each.id for each in index.get([f"{two}/d"])] == [f"{two}/d"]
+    with connect(server.address(one)) as index:
+        index.take_alias(stem)
+    with connect(server.address(stem)) as index:  # whose tensors are still there
+        assert tensor_status(index).present == 1
