@@ -50,6 +50,10 @@ class UnavailableError(ConnectionFailedError):
     """Some of an index's shards have no node that serves them at the moment."""
 
 
+class TooManyWordsError(LimitExceededError):
+    """A query, or a filter, has more parts than the server takes."""
+
+
 _BY_TEXT: tuple[tuple[str, type[RetrieveRerankError]], ...] = (
     ("search_timeout_exception", DeadlineExceededError),  # its status is 429
     ("license is non-compliant", LicenseError),
@@ -70,8 +74,8 @@ _BY_TEXT: tuple[tuple[str, type[RetrieveRerankError]], ...] = (
     ("unavailable_shards_exception", UnavailableError),
     ("Result window is too large", LimitExceededError),
     ("cannot exceed [10000]", LimitExceededError),
-    ("too_many_nested_clauses", LimitExceededError),
-    ("too_many_clauses", LimitExceededError),
+    ("too_many_nested_clauses", TooManyWordsError),
+    ("too_many_clauses", TooManyWordsError),
     ("Limit of total fields", LimitExceededError),
     ("content_too_long", LimitExceededError),
 )
@@ -91,6 +95,7 @@ _WHAT_TO_DO: Mapping[type[RetrieveRerankError], str] = {
     AuthenticationError: "check the user and password, or the API key: it may have expired",
     PermissionDeniedError: "ask for the privileges read and view_index_metadata on the index",
     LicenseError: "do without it, or use a licence that has it",
+    TooManyWordsError: "shorten the query, or its filter",
     StorageFullError: "free disk space on the server",
 }
 

@@ -15,7 +15,9 @@ from retrieve_rerank.base import Filter, SparseEncoder, Vectors
 from retrieve_rerank.connectors.analysis import analyse
 from retrieve_rerank.connectors.elasticsearch import requests
 from retrieve_rerank.connectors.elasticsearch.cluster import Request, Steps
+from retrieve_rerank.connectors.elasticsearch.errors import TooManyWordsError
 from retrieve_rerank.connectors.elasticsearch.layout import Layout
+from retrieve_rerank.connectors.elasticsearch.long_queries import Words, shortened
 from retrieve_rerank.connectors.elasticsearch.moving import Hit as RawHit
 from retrieve_rerank.connectors.elasticsearch.moving import Standing
 from retrieve_rerank.connectors.elasticsearch.opening import Opened
@@ -105,7 +107,14 @@ class Searcher:
         def search(opened: Opened) -> Steps[tuple[Candidates, list[list[RawHit]]]]:
             # A vector made for what the address stood for before need not fit.
             known = vector if opened is first else None
-            return (yield from self._search(opened, query, top_k, filter, timeout_s, known))
+            words = Words(query)
+            while True:
+                work = self._search(opened, query, words, top_k, filter, timeout_s, known)
+                try:
+                    return (yield from work)
+                except TooManyWordsError as exc:
+                    fields = max(1, len(opened.layout.lexical))
+                    words = shortened(query, words, exc, fields=fields)
 
         return (yield from self.standing.settled(search))
 
@@ -113,6 +122,7 @@ class Searcher:
         self,
         opened: Opened,
         query: str,
+        words: Words,
         top_k: int,
         filter: Filter | None,
         timeout_s: float | None,
@@ -127,12 +137,15 @@ class Searcher:
         if SPARSE in names and layout.sparse is not None:
             weights = yield partial(self._weigh, query)
         notes = self._notes(layout, query) if BM25 in names else ()
+        notes += (words.note,) if words.note else ()
         cut = yield partial(self._truncates, opened, query, names)
         depth = min(max(top_k, DEPTH), opened.index.max_result_window)
         parts = {
             name: part
             for name in names
-            if (part := self._part(layout, name, query, vector, weights, clauses, depth))
+            if (
+                part := self._part(layout, name, query, words.text, vector, weights, clauses, depth)
+            )
             is not None
         }
         if not parts:
@@ -162,6 +175,7 @@ class Searcher:
         layout: Layout,
         ranking: str,
         query: str,
+        words: str,
         vector: Vectors | None,
         weights: Mapping[str, float],
         clauses: Sequence[Body],
@@ -169,7 +183,7 @@ class Searcher:
     ) -> Body | None:
         """Word one ranking's search; None where nothing of the query is left to search for."""
         if ranking == BM25:
-            return {"query": requests.filtered(requests.lexical_query(layout, query), clauses)}
+            return {"query": requests.filtered(requests.lexical_query(layout, words), clauses)}
         if ranking == DENSE and layout.vector is not None and vector is not None:
             if not layout.vector.searchable:
                 return {"query": requests.exact_query(layout.vector, vector, clauses)}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from retrieve_rerank import Document, Hit, Range
+from retrieve_rerank import Document, Hit, Range, Retriever
 from retrieve_rerank.connectors.elasticsearch import ElasticsearchConnector
 from retrieve_rerank.connectors.hybrid import Fusion
 from retrieve_rerank.errors import (
@@ -386,3 +386,36 @@ async def test_each_loop_has_connections_of_its_own(fill: Fill) -> None:
 
 async def _several(index: ElasticsearchConnector) -> list[list[Hit]]:
     return await asyncio.gather(*(index.asearch("wing", top_k=1) for _ in range(5)))
+
+
+@pytest.mark.parametrize("count", [500, 9000, 20_000])
+def test_a_query_of_thousands_of_words_is_answered_and_says_by_which(
+    fill: Fill, caplog: pytest.LogCaptureFixture, count: int
+) -> None:
+    text = {"type": "text"}
+    documents = [
+        {"_id": "a", "title": "Lease", "content": "The tenant pays the rent each month."},
+        {"_id": "b", "title": "Bees", "content": "Bees swarm in May."},
+    ]
+    url = fill({"properties": {"title": text, "content": text}}, documents)
+    pasted = " ".join(f"w{number:x}q" for number in range(count))
+    with ElasticsearchConnector.connect(url) as index:
+        for query in (f"When is the rent due? {pasted}", f"{pasted} When is the rent due?"):
+            caplog.clear()
+            caplog.set_level("INFO", logger="elastic_transport.transport")
+            result = Retriever(index).search(query)
+            assert result.hits[0].document.id == "a"
+            told = " ".join(result.stages[0].notes)
+            if count == 500:
+                assert not told
+                assert len(caplog.records) == 1
+            else:
+                assert f"the query has {count + 5} different words" in told
+
+
+def test_a_query_without_spaces_may_be_long_too(fill: Fill) -> None:
+    documents = [{"_id": "a", "content": "房租每月第一天支付"}, {"_id": "b", "content": "Bees"}]
+    url = fill({"properties": {"content": {"type": "text", "analyzer": "cjk"}}}, documents)
+    pasted = "".join(chr(0x4E00 + number) for number in range(0, 20_000))
+    with ElasticsearchConnector.connect(url) as index:
+        assert [hit.document.id for hit in index.search(f"房租{pasted}", top_k=3)] == ["a"]
