@@ -73,7 +73,7 @@ def test_the_template_says_what_is_read_of_a_document(folder: Path) -> None:
 
 
 def test_a_template_that_no_document_fills_is_noted(folder: Path) -> None:
-    hits = rank((Document(str(n), text), 0.0) for n, text in enumerate(TEXTS))
+    hits = rank((Document(str(n), text), 0.0) for n, text in enumerate(filter(None, TEXTS)))
     [note] = CrossEncoder(folder, template="{nope}").judge(QUERY, hits).notes
     assert note.startswith("no document has any field of the template '{nope}'")
     assert CrossEncoder(folder).judge(QUERY, hits).notes == ()
