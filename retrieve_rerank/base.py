@@ -289,6 +289,24 @@ class MaxSimScores(dict[str, float]):
         """Milliseconds that scoring took, where that can be told from the search's."""
 
 
+class Verification(NamedTuple):
+    """What a thorough look at an index has found."""
+
+    documents: int
+    """How many could be counted."""
+    damage: Sequence[str]
+    """What is missing or not as it was written; empty where all is well."""
+
+
+class Verifiable(ABC):
+    """A backend whose index can be looked through for damage."""
+
+    @classmethod
+    @abstractmethod
+    def verify(cls, url: str) -> Verification:
+        """Look at everything that the index at `url` holds."""
+
+
 class TensorSearch(NamedTuple):
     """A first stage and the MaxSim scores of its hits, from as few requests as can be."""
 

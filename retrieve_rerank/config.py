@@ -11,7 +11,14 @@ from typing import Any
 from pydantic import SecretStr
 
 from retrieve_rerank.addresses import redacted
-from retrieve_rerank.base import Connector, Encoder, Reranker, Scorer
+from retrieve_rerank.base import (
+    Connector,
+    Encoder,
+    Reranker,
+    Scorer,
+    Verifiable,
+    Verification,
+)
 from retrieve_rerank.connectors.hybrid import Fusion
 from retrieve_rerank.errors import ConfigError, IndexNotFoundError
 from retrieve_rerank.models.loading import find_checkpoint, load_encoder
@@ -119,6 +126,15 @@ def create_index(
     connector = connector_class(_scheme(where))
     make = connector.recreate if recreate else connector.create
     return make(where.url, **options)
+
+
+def verify_index(settings: Settings) -> Verification:
+    """Look at everything in the index that `locate` finds; ConfigError for one at a server."""
+    where = locate(settings)
+    connector = connector_class(_scheme(where))
+    if not issubclass(connector, Verifiable):
+        raise ConfigError("only an embedded index can be verified; a server looks after its own")
+    return connector.verify(where.url)
 
 
 def build_retriever(settings: Settings) -> Retriever:

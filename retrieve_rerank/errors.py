@@ -3,6 +3,7 @@
 RetrieveRerankError
 ├── ConfigError              a setting, name or URL that cannot be used
 ├── InputError               an argument, record or file that cannot be used (a ValueError too)
+├── NotPicklableError        what belongs to the process that opened it (a TypeError too)
 ├── MissingExtraError        an optional package is not installed (an ImportError too)
 ├── ModelError               a model that cannot be loaded or run
 │   ├── ModelNotFoundError
@@ -45,6 +46,17 @@ class ConfigError(RetrieveRerankError):
 
 class InputError(RetrieveRerankError, ValueError):
     """An argument, a record or a file cannot be used."""
+
+
+class NotPicklableError(RetrieveRerankError, TypeError):
+    """An object that belongs to the process that opened it was to be pickled or copied."""
+
+    def __init__(self, it: object) -> None:
+        super().__init__(
+            f"a {type(it).__name__} cannot be pickled or copied: it holds open files, connections "
+            "or loaded models. Pass on what it is made of, such as the index's name, and make it "
+            "anew in the process that uses it"
+        )
 
 
 class MissingExtraError(RetrieveRerankError, ImportError):

@@ -24,6 +24,7 @@ from retrieve_rerank.errors import (
     ConnectorError,
     DeadlineExceededError,
     InputError,
+    NotPicklableError,
     RetrieveRerankError,
 )
 from retrieve_rerank.giving_up import Threads
@@ -111,6 +112,9 @@ class Retriever:
                     work = steps.send(outcome)
         except StopIteration as stop:
             return _result(stop)
+
+    def __getstate__(self) -> object:
+        raise NotPicklableError(self)
 
     def close(self) -> None:
         """Close the connector."""

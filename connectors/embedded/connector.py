@@ -22,6 +22,8 @@ from retrieve_rerank.base import (
     TensorSearch,
     Vectors,
     VectorSearch,
+    Verifiable,
+    Verification,
 )
 from retrieve_rerank.connectors.embedded import requests
 from retrieve_rerank.connectors.embedded.description import describe
@@ -39,10 +41,11 @@ from retrieve_rerank.connectors.embedded.searcher import Searcher, retrieve
 from retrieve_rerank.connectors.embedded.settings import EmbeddedSettings
 from retrieve_rerank.connectors.embedded.shard import create_shard, require_space
 from retrieve_rerank.connectors.embedded.shared import SharedShard, count, open_whole
+from retrieve_rerank.connectors.embedded.verifying import verify
 from retrieve_rerank.connectors.embedded.writer import Writer
 from retrieve_rerank.connectors.encoder_facts import EncoderFacts
 from retrieve_rerank.connectors.hybrid import Fusion
-from retrieve_rerank.errors import ConfigError, IndexNotFoundError
+from retrieve_rerank.errors import ConfigError, IndexNotFoundError, NotPicklableError
 from retrieve_rerank.types import Document, Hit
 
 LOCK_TIMEOUT_S = 10.0
@@ -51,7 +54,7 @@ _PAGE = 256  # points read at once when walking over all
 _GRAPH_FROM_BYTES = 10_000 << 10  # of vectors; the engine makes no graph below
 
 
-class EmbeddedConnector(TensorConnector, VectorSearch):
+class EmbeddedConnector(TensorConnector, VectorSearch, Verifiable):
     """An index in a folder of this machine, ranked by BM25 and, with an encoder, by vectors.
 
     Only one process can have it open; threads of that process share one connector. Documents are
@@ -151,6 +154,14 @@ class EmbeddedConnector(TensorConnector, VectorSearch):
                 fusion=fusion or folder.manifest.settings.fusion,
                 hnsw_ef=hnsw_ef,
             )
+
+    @classmethod
+    def verify(cls, url: str, *, lock_timeout_s: float = LOCK_TIMEOUT_S) -> Verification:
+        """Look at every file and every document, which opening an index has no time for.
+
+        Where nothing is wrong and the files were not recorded, they are from now on.
+        """
+        return verify(url, lock_timeout_s=lock_timeout_s)
 
     @classmethod
     def _fill(cls, folder: IndexFolder, encoder: Encoder | None) -> Self:
@@ -311,6 +322,9 @@ class EmbeddedConnector(TensorConnector, VectorSearch):
         at any moment, by an exception or a kill, it leaves the index usable.
         """
         return self._writer.optimize(on_progress)
+
+    def __getstate__(self) -> object:
+        raise NotPicklableError(self)
 
     def close(self) -> None:
         """Flush and close the files, and let other processes in; closing twice is harmless."""

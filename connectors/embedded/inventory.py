@@ -167,7 +167,9 @@ def _blocks(descriptor: int) -> Iterator[tuple[int, bytes]]:
 
 def _files(shard: Path) -> Iterator[tuple[str, Path]]:
     """Walk over the files that the engine made, other than its log."""
-    yield from ((file.name, file) for file in shard.glob("edge_config.json"))
+    for name in ("edge_config.json", "wal/first-index"):  # which says how far the log is done with
+        if (shard / name).is_file():
+            yield name, shard / name
     segments = shard / "segments"
     for segment in segments.iterdir() if segments.is_dir() else ():
         if _SEGMENT_NAME.fullmatch(segment.name):

@@ -11,8 +11,9 @@ import click
 from retrieve_rerank.cli.installation import extras, versions
 from retrieve_rerank.cli.options import field_options, index_option, json_option
 from retrieve_rerank.cli.results import write_json
-from retrieve_rerank.cli.terminal import write_rows
-from retrieve_rerank.config import index_names, open_index
+from retrieve_rerank.cli.terminal import say, write_rows
+from retrieve_rerank.config import index_names, locate, open_index, verify_index
+from retrieve_rerank.errors import IndexCorruptError
 from retrieve_rerank.models.devices import devices
 from retrieve_rerank.settings import Settings, load_settings
 from retrieve_rerank.settings_file import APP, config_file
@@ -21,13 +22,20 @@ from retrieve_rerank.settings_file import APP, config_file
 @click.command()
 @index_option
 @field_options
+@click.option(
+    "--verify", is_flag=True, help="Look at every file and document of an embedded index first."
+)
 @json_option
-def command(index: str | None, as_json: bool, **fields: str | None) -> None:
+def command(index: str | None, verify: bool, as_json: bool, **fields: str | None) -> None:
     """Show what an index holds, and what is installed.
 
-    Without --index, shows the default index, or the only one there is, or else lists them.
+    Without --index, shows the default index, or the only one there is, or else lists them. Opening
+    an embedded index compares the sizes of its files with those recorded, and the contents of those
+    that have changed since; --verify compares all contents, and looks at each document.
     """
     settings = load_settings(index=index, **fields)
+    if verify:
+        _verify(settings)
     there, installation = _index(settings), _installation(settings)
     if as_json:
         write_json({**installation, "index": there})
@@ -36,6 +44,19 @@ def command(index: str | None, as_json: bool, **fields: str | None) -> None:
         write_rows(_index_rows(there))
         click.echo()
     write_rows(_installation_rows(installation))
+
+
+def _verify(settings: Settings) -> None:
+    documents, damage = verify_index(settings)
+    for finding in damage:
+        say(finding)
+    if damage:
+        where = locate(settings).url
+        raise IndexCorruptError(
+            f"the index at {where} is damaged; make it anew from its sources "
+            f"(rr index SOURCE --index {where} --recreate), or restore it from a backup"
+        )
+    say(f"{documents:,} documents verified: nothing is missing or other than it was written")
 
 
 def _installation(settings: Settings) -> dict[str, Any]:

@@ -127,6 +127,14 @@ def main(task: str, folder: str, *arguments: str) -> None:
             case "hold":
                 say("open")
                 time.sleep(float(arguments[0]))
+            case "fork":
+                child = os.fork()
+                if child == 0:
+                    os.closerange(1, 3)  # whoever reads what is said here waits for no child
+                    time.sleep(60)
+                    os._exit(0)
+                say(child)
+                os.kill(os.getpid(), signal.SIGKILL)
             case "index":
                 count, version = map(int, arguments)
                 say("open")

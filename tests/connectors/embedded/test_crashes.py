@@ -94,7 +94,7 @@ def test_replacing_killed_at_random_moments_leaves_whole_documents(folder: Path)
 
 def test_ctrl_c_while_indexing_keeps_what_was_reported(folder: Path) -> None:
     process = start("index", folder, 100_000, 1)
-    wait_for(process, "done 512")
+    wait_for(process, "done 480")
     os.killpg(process.pid, signal.SIGINT)
     said, _ = process.communicate(timeout=60)
     assert said.splitlines()[-1] == "interrupted"
@@ -102,5 +102,5 @@ def test_ctrl_c_while_indexing_keeps_what_was_reported(folder: Path) -> None:
     assert process.returncode == 130
     with EmbeddedConnector.connect(str(folder), encoder=ENCODER, lock_timeout_s=0) as connector:
         found = stored(connector)
-        assert len(found) >= 512
-        assert all(found[document.id] == document for document in documents(512))
+        assert len(found) >= 480
+        assert all(found[document.id] == document for document in documents(480))
