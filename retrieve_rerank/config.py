@@ -5,6 +5,7 @@ Knows nothing of where the settings came from.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -95,8 +96,11 @@ def open_index(settings: Settings) -> Connector:
     if scheme == "embedded" and "encoder" in options:
         options["encoder"] = load_encoder(options["encoder"])
     try:
-        return connector_class(scheme).connect(where.url, **options)
+        return _connector_of(where).connect(where.url, **options)
     except IndexNotFoundError as exc:
+        if scheme != "embedded":
+            name = settings.index or redacted(where.url)
+            raise IndexNotFoundError(f"{exc}. Make it: rr index SOURCE --index {name}") from exc
         names = ", ".join(index_names(settings)) or "none"
         name = settings.index or redacted(where.url)
         if name in settings.indexes:
@@ -123,7 +127,7 @@ def create_index(
     """
     where = locate(settings)
     options = {**_options_of(where), "encoder": encoder, "language": language}
-    connector = connector_class(_scheme(where))
+    connector = _connector_of(where)
     make = connector.recreate if recreate else connector.create
     return make(where.url, **options)
 
@@ -198,6 +202,23 @@ def _nothing_to_cache(stage: StageSettings) -> ConfigError:
 
 def _scheme(where: IndexSettings) -> str:
     return where.url.partition("://")[0] if "://" in where.url else "embedded"
+
+
+def _connector_of(where: IndexSettings) -> type[Connector]:
+    """Return the class of an index's backend; raise ConfigError where its URL names none."""
+    scheme = _scheme(where)
+    if scheme in ("http", "https"):
+        kinds = ("elasticsearch", "qdrant")
+        if re.search(r":633\d/", where.url):
+            kinds = kinds[::-1]
+        secure = "+https" if scheme == "https" else ""
+        likely, other = (f"{kind}{secure}://" for kind in kinds)
+        rest = redacted(where.url).partition("://")[2]
+        raise ConfigError(
+            f"{scheme}:// does not say which server it is; expected {likely}{rest}, or {other} "
+            "for the other kind"
+        )
+    return connector_class(scheme)
 
 
 def _options_of(where: IndexSettings) -> dict[str, Any]:

@@ -54,6 +54,12 @@ class TooManyWordsError(LimitExceededError):
     """A query, or a filter, has more parts than the server takes."""
 
 
+_NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "record layer failure")
+"""What TLS says of an answer in plain HTTP."""
+
+_HUNG_UP = ("Remote end closed connection", "Server disconnected", "Connection reset", "aborted")
+"""What a client says of a server that hangs up, as those do which expect TLS."""
+
 _BY_TEXT: tuple[tuple[str, type[RetrieveRerankError]], ...] = (
     ("search_timeout_exception", DeadlineExceededError),  # its status is 429
     ("license is non-compliant", LicenseError),
@@ -114,13 +120,21 @@ def _translated(exc: ApiError | TransportError, location: str) -> RetrieveRerank
         return refusal(exc.meta.status, exc.body, location, exc.meta.headers.get("retry-after"))
     if isinstance(exc, ConnectionTimeout):
         return DeadlineExceededError(f"no answer from {location} within the time given")
+    reason = str(exc.message)  # of which str(exc) tells the kind alone
+    if isinstance(exc, TlsError) and any(sign in reason for sign in _NOT_TLS):
+        return ConnectionFailedError(
+            f"{location} does not speak https there; expected elasticsearch://, without +https"
+        )
     if isinstance(exc, TlsError):
         return ConnectionFailedError(
             f"no trust between here and {location}: {exc}; check ca_certs or fingerprint, and "
             "the clocks if the certificate is said to be expired or not yet valid"
         )
     if isinstance(exc, ConnectionError):
-        return ConnectionFailedError(f"cannot reach {location}: {exc}")
+        said = f"cannot reach {location}: {exc}"
+        if any(sign in reason for sign in _HUNG_UP) and "+https" not in location:
+            said += "; if the server speaks https, expected elasticsearch+https://"
+        return ConnectionFailedError(said)
     if isinstance(exc, SerializationError):
         return UnsupportedServerError(f"the answer from {location} is not JSON: {exc}")
     return ConnectorError(f"{location} failed: {exc}")

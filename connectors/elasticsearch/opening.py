@@ -21,7 +21,7 @@ from retrieve_rerank.connectors.elasticsearch.filter_fields import filter_fields
 from retrieve_rerank.connectors.elasticsearch.filtering import FilterFields
 from retrieve_rerank.connectors.elasticsearch.layout import Layout
 from retrieve_rerank.connectors.elasticsearch.mapping import VECTOR_TYPES, Index
-from retrieve_rerank.connectors.elasticsearch.names import is_plain
+from retrieve_rerank.connectors.elasticsearch.names import SIDECAR_PREFIX, is_plain
 from retrieve_rerank.connectors.elasticsearch.own import own_layout, recorded_encoder
 from retrieve_rerank.connectors.elasticsearch.requests import (
     quoted,
@@ -30,8 +30,9 @@ from retrieve_rerank.connectors.elasticsearch.requests import (
 )
 from retrieve_rerank.connectors.elasticsearch.responses import hits_of
 from retrieve_rerank.connectors.elasticsearch.server import Server, ask_server
+from retrieve_rerank.connectors.missing import missing
 from retrieve_rerank.connectors.query_encoder import QueryEncoder
-from retrieve_rerank.errors import ConfigError, IndexNotFoundError
+from retrieve_rerank.errors import ConfigError, IndexNotFoundError, RetrieveRerankError
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +131,12 @@ def reopened(opened: Opened) -> Steps[Opened]:
 
 def ask_index(name: str, location: str) -> Steps[Index]:
     """Read mapping and settings; raise IndexNotFoundError where there are none."""
-    answer = yield Request("GET", f"/{quoted(name)}")
+    try:
+        answer = yield Request("GET", f"/{quoted(name)}")
+    except IndexNotFoundError as exc:
+        raise missing(location, name, (yield from _names())) from exc
     if not answer:  # a pattern that nothing fits
-        raise IndexNotFoundError(f"no index at {location}")
+        raise missing(location, name, (yield from _names()))
     return Index.parse(answer)
 
 
@@ -140,6 +144,17 @@ def _of_several(index: Index, layout: Layout) -> Layout:
     """Add to a layout what follows from there being several indexes, or one."""
     notes = (*layout.notes, *notes_on_differences(index, layout))
     return replace(layout, several=len(index.indexes) > 1, notes=notes)
+
+
+def _names() -> Steps[list[str] | None]:
+    """List the indexes and aliases that are not hidden; None where that is not allowed."""
+    try:
+        answer = yield Request("GET", "/_resolve/index/*")
+    except RetrieveRerankError:
+        return None
+    kinds = [answer.get(kind, ()) for kind in ("indices", "aliases", "data_streams")]
+    names = (str(each["name"]) for kind in kinds for each in kind)
+    return [name for name in names if not name.startswith((".", SIDECAR_PREFIX))]
 
 
 def _samples(name: str, location: str, index: Index) -> Steps[list[dict[str, Any]]]:

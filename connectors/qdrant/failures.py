@@ -118,8 +118,16 @@ def _of_transport(source: Exception, location: str) -> RetrieveRerankError:
             f"{location}: its certificate is not trusted ({text}); name its authority with "
             "ca_certs, and see whether the clock of this machine is right"
         )
+    if any(sign in text for sign in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")):
+        return ConnectionFailedError(
+            f"{location} does not speak https there ({text}); expected qdrant://, without +https"
+        )
     if isinstance(source, httpx.TransportError):
-        return ConnectionFailedError(f"{location} cannot be reached, or broke off: {text}")
+        said = f"{location} cannot be reached, or broke off: {text}"
+        hung_up = isinstance(source, httpx.RemoteProtocolError | httpx.ReadError)
+        if hung_up and "+https" not in location:
+            said += "; if the server speaks https, expected qdrant+https://"
+        return ConnectionFailedError(said)
     return ConnectorError(f"{location}: {text}")
 
 

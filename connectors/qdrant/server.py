@@ -43,7 +43,8 @@ _ATTEMPTS = 5
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 30.0
 
-_UNTIMED = frozenset({"info", "get_collection", "get_aliases"})  # these take no timeout
+# These take no timeout.
+_UNTIMED = frozenset({"info", "get_collection", "get_collections", "get_aliases"})
 _READS = frozenset({*_UNTIMED, "query_batch_points", "retrieve", "scroll", "count"})
 _ONCE = frozenset(
     {

@@ -13,6 +13,7 @@ from qdrant_client import models
 from retrieve_rerank.base import Embedder, SparseEncoder
 from retrieve_rerank.connectors.field_types import Fields, add_fields
 from retrieve_rerank.connectors.hybrid import BM25, DENSE, SPARSE, Fusion
+from retrieve_rerank.connectors.missing import missing
 from retrieve_rerank.connectors.qdrant.detection import (
     Choice,
     detect,
@@ -30,6 +31,8 @@ from retrieve_rerank.errors import (
     ConfigError,
     ConnectorError,
     IndexMismatchError,
+    IndexNotFoundError,
+    RetrieveRerankError,
 )
 
 SAMPLE = 50  # points that tell what the payload's fields are for
@@ -106,7 +109,10 @@ def read_state(server: Server, collection: str, options: Options) -> Steps[State
     if options.fusion.method == "server-linear":
         raise ConfigError("Qdrant has no server-linear; it has server-rrf")
     version = read_version((yield Call("info")), server.location)
-    info: models.CollectionInfo = yield Call("get_collection", {"collection_name": collection})
+    try:
+        info: models.CollectionInfo = yield Call("get_collection", {"collection_name": collection})
+    except IndexNotFoundError as exc:
+        raise missing(server.location, collection, (yield from _names())) from exc
     values = yield from load_record(collection, version, info)
     record = IndexRecord.read(values, server.location)
     ours = record.schema is not None
@@ -158,6 +164,16 @@ def read_state(server: Server, collection: str, options: Options) -> Steps[State
             f"{', '.join(state.rankings)}"
         )
     return state
+
+
+def _names() -> Steps[list[str] | None]:
+    """List the collections and aliases; None where that is not allowed."""
+    try:
+        collections = (yield Call("get_collections")).collections
+        aliases = (yield Call("get_aliases")).aliases
+    except RetrieveRerankError:
+        return None
+    return [*(each.name for each in collections), *(each.alias_name for each in aliases)]
 
 
 def reread(server: Server, state: State) -> Steps[State]:

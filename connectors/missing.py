@@ -1,0 +1,27 @@
+"""What is said where a server has no index of a name: which of those it has are near.
+
+Knows nothing of how a server lists its indexes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+from retrieve_rerank.errors import IndexNotFoundError, shown
+
+_NAMED = 5
+_NEAR = 0.5  # of two names, so that "faq" is near "faqs-2024"
+
+
+def missing(location: str, name: str, there: Sequence[str] | None) -> IndexNotFoundError:
+    """Make the error; `there` are the server's indexes and aliases, None if they are not told."""
+    said = f"there is no index {shown(name)} at {location}"
+    if there is None:
+        return IndexNotFoundError(f"{said}; which there are, the server does not tell this user")
+    near = get_close_matches(name, there, n=_NAMED, cutoff=_NEAR)
+    if near:
+        return IndexNotFoundError(f"{said}; near to it: {', '.join(map(shown, near))}")
+    some = ", ".join(map(shown, sorted(there)[:_NAMED])) or "none"
+    more = f" and {len(there) - _NAMED:,} more" if len(there) > _NAMED else ""
+    return IndexNotFoundError(f"{said}; the server has: {some}{more}")
