@@ -66,6 +66,8 @@ class Stub:
         if path == "/":
             return None
         parts = [unquote(part) for part in path.strip("/").split("/")]
+        if parts == ["collections"]:
+            return self.client.get_collections()
         if parts[0] == "aliases":
             return self.client.get_aliases()
         if parts == ["collections", "aliases"]:
