@@ -51,7 +51,7 @@ def _verify(settings: Settings) -> None:
     for finding in damage:
         say(finding)
     if damage:
-        where = locate(settings).url
+        where = settings.index or locate(settings).url
         raise IndexCorruptError(
             f"the index at {where} is damaged; make it anew from its sources "
             f"(rr index SOURCE --index {where} --recreate), or restore it from a backup"
