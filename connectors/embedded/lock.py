@@ -58,7 +58,8 @@ class IndexLock:
             if time.monotonic() >= deadline:
                 raise IndexLockedError(
                     f"the index at {folder} is in use by {_holder(self.descriptor)}, and was for "
-                    f"the {timeout_s:g} s of waiting: one process can have it open at a time"
+                    f"the {timeout_s:g} s of waiting: one process can have it open at a "
+                    "time; run this again when that has ended"
                 )
             time.sleep(_POLL_S)
 
