@@ -332,7 +332,7 @@ class TensorConnector(Connector):
         filter: Filter | None = None,
         timeout_s: float | None = None,
     ) -> TensorSearch:
-        """Search, and score the hits by MaxSim, in one request."""
+        """Search, and score the hits by MaxSim, in as few requests as can be."""
 
     @abstractmethod
     def max_sim(self, query: str, ids: Sequence[str]) -> dict[str, float]:

@@ -165,7 +165,7 @@ class QdrantConnector(TensorStore, VectorSearch):
         filter: Filter | None = None,
         timeout_s: float | None = None,
     ) -> TensorSearch:
-        """Search, and score the hits by MaxSim, in one request."""
+        """Search, and score the hits by MaxSim, in a second request that brings them."""
         steps = self._searcher.search(query, top_k=top_k, filter=filter, max_sim=True)
         return self._server.run(steps, timeout_s=timeout_s)
 

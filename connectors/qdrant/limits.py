@@ -57,6 +57,8 @@ class Limits:
     oversampling: float = math.inf
     search_batch: float = math.inf
     upsert_batch: float = math.inf
+    condition: float = math.inf
+    """Ids or values of one condition of a filter."""
     indexes: float = math.inf
     """Payload indexes of the collection."""
     exact: bool = True
@@ -77,6 +79,7 @@ class Limits:
             "oversampling": config.search_max_oversampling,
             "search_batch": config.search_max_batchsize,
             "upsert_batch": config.upsert_max_batchsize,
+            "condition": config.condition_max_size,
             "indexes": config.max_payload_index_count,
             "exact": config.search_allow_exact,
             "unindexed": config.unindexed_filtering_retrieve,

@@ -5,7 +5,7 @@ Knows nothing of clients, versions or encoders.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -19,7 +19,7 @@ from retrieve_rerank.connectors.filter_values import Wanted, bounds
 from retrieve_rerank.connectors.filters import AllOf, Clause, Condition, Missing, NoneOf
 from retrieve_rerank.connectors.hybrid import BM25, DENSE, SPARSE
 from retrieve_rerank.connectors.qdrant.layout import TENSORS, Layout
-from retrieve_rerank.types import Hit, rank
+from retrieve_rerank.types import Document, Hit, rank
 
 PointId: TypeAlias = int | str | UUID
 
@@ -44,35 +44,28 @@ class Asked:
     """Whether the tokens are of its beginning alone."""
 
 
-def search_batch(
+def rankings(
     layout: Layout,
     asked: Asked,
     *,
     filter: models.Filter | None,
     depth: int,
+    most: float,
     params: models.SearchParams | None,
-    max_limit: float,
-) -> tuple[list[str], list[models.QueryRequest]]:
-    """Ask for the rankings, and MaxSim over their hits, in one batch.
-
-    Returns the names of what is asked for, in order (`tokens` is MaxSim), and the requests.
-    """
+) -> dict[str, list[models.QueryRequest]]:
+    """Ask for each ranking: name -> the pages of its `depth` hits, at `most` in a request."""
     lone = _prefetches(layout, asked, filter=filter, depth=depth, params=params)
-    requests = [
-        models.QueryRequest(**dict(each), with_payload=layout.selector) for each in lone.values()
-    ]
-    names = list(lone)
-    if asked.tokens is not None and lone:
-        names.append(TENSORS)
-        requests.append(
+    page = int(min(depth, most))
+    return {
+        name: [
             models.QueryRequest(
-                prefetch=list(lone.values()),
-                query=asked.tokens.tolist(),
-                using=TENSORS,
-                limit=int(min(depth * len(lone), max_limit)),
+                **{**dict(each), "limit": min(page, depth - start)},
+                offset=start or None,
             )
-        )
-    return names, requests
+            for start in range(0, depth, page)
+        ]
+        for name, each in lone.items()
+    }
 
 
 def fused_search(
@@ -90,20 +83,33 @@ def fused_search(
         prefetch=list(lone.values()),
         query=models.RrfQuery(rrf=models.Rrf(k=RRF_K, weights=weights)),
         limit=depth,
-        with_payload=layout.selector,
     )
 
 
 def max_sim_request(
-    tokens: Vectors, points: Iterable[models.ExtendedPointId]
+    tokens: Vectors,
+    points: Iterable[models.ExtendedPointId],
+    *,
+    params: models.SearchParams | None,
+    with_payload: models.WithPayloadInterface,
 ) -> models.QueryRequest:
-    """Ask for the MaxSim of these points."""
+    """Ask for the MaxSim of these points.
+
+    As the only candidates of a prefetch, not as a filter: strict mode may forbid to search vectors
+    without a graph, and takes that for it.
+    """
     ids = list(points)
     return models.QueryRequest(
+        prefetch=[
+            models.Prefetch(
+                filter=models.Filter(must=[models.HasIdCondition(has_id=ids)]), limit=len(ids)
+            )
+        ],
         query=tokens.tolist(),
         using=TENSORS,
-        filter=models.Filter(must=[models.HasIdCondition(has_id=ids)]),
+        params=params,
         limit=len(ids),
+        with_payload=with_payload,
     )
 
 
@@ -126,11 +132,14 @@ def nearest_request(
 
 
 def ranking(
-    layout: Layout, points: Sequence[models.ScoredPoint], *, similarity: str = "dot"
+    points: Sequence[models.ScoredPoint],
+    document: Callable[[models.ScoredPoint], Document],
+    *,
+    similarity: str = "dot",
 ) -> list[Hit]:
     """Read a ranking. Equal scores are ordered by the points' ids: the server's order changes."""
     found = sorted(points, key=lambda each: str(each.id))
-    return rank((layout.document(each), higher(each.score, similarity)) for each in found)
+    return rank((document(each), higher(each.score, similarity)) for each in found)
 
 
 def higher(score: float, similarity: str) -> float:
@@ -138,7 +147,7 @@ def higher(score: float, similarity: str) -> float:
     return -score if similarity in ("l2", "l1") else score
 
 
-def max_sims(
+def mean_max_sims(
     points: Sequence[models.ScoredPoint], tokens: Vectors
 ) -> dict[models.ExtendedPointId, float]:
     """Read MaxSim: point id -> mean over the query's tokens, where Qdrant gives the sum."""

@@ -1,4 +1,4 @@
-"""Searching a collection: the query encoded, one request, its rankings fused.
+"""Searching a collection: the query encoded, its rankings asked for and fused.
 
 Knows nothing of writing, nor of whether it runs sync or async.
 """
@@ -6,7 +6,7 @@ Knows nothing of writing, nor of whether it runs sync or async.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,12 +23,13 @@ from retrieve_rerank.base import (
 from retrieve_rerank.connectors.filters import Clause, clauses, field_names
 from retrieve_rerank.connectors.hybrid import BM25, DENSE, DEPTH, SPARSE, check_search
 from retrieve_rerank.connectors.qdrant import requests
+from retrieve_rerank.connectors.qdrant.fetching import ask, bare, complete, max_sims
 from retrieve_rerank.connectors.qdrant.filtering import known_fields, look_for, served
-from retrieve_rerank.connectors.qdrant.layout import TENSORS, Lexical
+from retrieve_rerank.connectors.qdrant.layout import Lexical
 from retrieve_rerank.connectors.qdrant.limits import METADATA, RRF_WEIGHTS
 from retrieve_rerank.connectors.qdrant.qdrant_bm25 import LEFT_OUT, query_terms
 from retrieve_rerank.connectors.qdrant.requests import Asked
-from retrieve_rerank.connectors.qdrant.server import Call, Compute, Server, Steps
+from retrieve_rerank.connectors.qdrant.server import Compute, Server, Steps
 from retrieve_rerank.connectors.qdrant.state import Options, State, read_state, reread
 from retrieve_rerank.connectors.tensor_encoder import TensorEncoder
 from retrieve_rerank.errors import (
@@ -37,11 +38,14 @@ from retrieve_rerank.errors import (
     UnsupportedServerError,
 )
 from retrieve_rerank.truncation import truncates
-from retrieve_rerank.types import Candidates, Hit
+from retrieve_rerank.types import Candidates, Document, Hit
 
 HNSW_EF = 256
 """Candidates that a walk of the graph keeps, as in the embedded index; Qdrant's own 100 lose
 some of the first hundred hits."""
+
+FUSED = "fused"
+"""What the server's own fusion is called."""
 
 OVERSAMPLE = 3.0
 """Candidates from quantised vectors for each hit, compared again at full precision: what Qdrant's
@@ -72,47 +76,35 @@ class Searcher:
         if not used:
             return TensorSearch(Candidates(), {})
         asked: Asked = yield Compute(lambda: self._encode(query, used, max_sim=max_sim))
-        names, batch = self._word(asked, wanted, top_k=top_k)
-        if not batch:
-            return TensorSearch(Candidates(notes=asked.notes, query_truncated=asked.cut), {})
-        answers = dict(zip(names, (yield from self._send(batch)), strict=True))
-        fused = self._fuse(answers, used, top_k=top_k, depth=batch[0].limit or DEPTH)
-        hits = Candidates(fused, notes=asked.notes, query_truncated=asked.cut)
-        if asked.tokens is None:
-            return TensorSearch(hits, {})
-        scores = requests.max_sims(answers.pop(TENSORS), asked.tokens)
-        kept = {hit.document.id for hit in hits}
-        ids = {
-            each.id: state.layout.document_id(each)
-            for points in answers.values()
-            for each in points
-            if each.id in scores
-        }
-        found = {ids[point]: scores[point] for point in ids if ids[point] in kept}
-        return TensorSearch(hits, MaxSimScores(found, query_truncated=asked.tokens_cut))
+        wordings, notes = self._word(asked, wanted, top_k=top_k)
+        # Of one ranking the hits are known at once; of several, when they are fused.
+        late = asked.tokens is not None or len(wordings) > 1
+        found = yield from ask(state, wordings, with_payload=not late)
+        hits = self._fuse(found, used, bare if late else state.layout.document, top_k=top_k)
+        scores: dict[str, float] = {}
+        ms = 0.0
+        if late:
+            hits, scores, ms = yield from complete(state, hits, found, asked.tokens)
+        return TensorSearch(
+            Candidates(hits, notes=(*asked.notes, *notes), query_truncated=asked.cut),
+            MaxSimScores(scores, query_truncated=asked.tokens_cut, ms=ms),
+        )
 
     def max_sim(self, query: str, ids: Sequence[str]) -> Steps[dict[str, float]]:
         """Score these documents; those without token tensors are absent."""
         check_search(query, top_k=1)
         state = self.state
-        points: dict[requests.PointId | None, str] = {
-            state.layout.point_id(each): each for each in ids
-        }
-        points.pop(None, None)
+        named = {state.layout.point_id(each): each for each in ids}
+        points = {point: id_ for point, id_ in named.items() if point is not None}
         settings = state.record.tensors
         if not points or settings is None or not state.has_tensors:
             return {}
         encoding: Encoding = yield Compute(
             lambda: self._tensor_encoder.encode(query, settings, embedder=self._embedder())
         )
-        tokens = encoding.tokens
-        step = int(min(len(points), state.limits.query))
-        chunks = [list(points)[i : i + step] for i in range(0, len(points), step)]
-        batch = [requests.max_sim_request(tokens, chunk) for chunk in chunks]  # type: ignore[arg-type]  # None is out
-        found: dict[str, float] = {}
-        for answer in (yield from self._send(batch)):
-            scores = requests.max_sims(answer, tokens)
-            found |= {points[point]: score for point, score in scores.items()}
+        scored = yield from max_sims(state, encoding.tokens, list(points), with_payload=False)
+        means = requests.mean_max_sims(scored, encoding.tokens)
+        found = {points[point]: score for point, score in means.items()}  # type: ignore[index]  # none is a UUID
         return MaxSimScores(found, query_truncated=encoding.truncated)
 
     def refresh(self) -> Steps[None]:
@@ -209,28 +201,26 @@ class Searcher:
 
     def _word(
         self, asked: Asked, wanted: Sequence[Clause], *, top_k: int
-    ) -> tuple[list[str], list[models.QueryRequest]]:
+    ) -> tuple[dict[str, list[models.QueryRequest]], tuple[str, ...]]:
+        """Word the rankings, or the one that the server makes of them, and say what limits it."""
         state, fusion = self.state, self.options.fusion
-        parts = sum(each is not None for each in (asked.dense, asked.bm25, asked.sparse))
-        # MaxSim is asked for over all hits of all rankings, which counts against the limit too.
-        limit = state.limits.query / (max(1, parts) if asked.tokens is not None else 1)
-        depth = int(min(max(top_k, DEPTH), max(1, limit)))
+        depth, most = max(top_k, DEPTH), state.limits.query
         arguments: dict[str, Any] = {
             "filter": requests.payload_filter(
                 wanted, state.layout, strict=not state.limits.unindexed
             ),
-            "depth": depth,
             "params": self.params(depth=depth),
         }
-        names, batch = requests.search_batch(
-            state.layout, asked, **arguments, max_limit=state.limits.query
-        )
-        if not fusion.by_server or parts < 2:
-            return names, batch
-        weights = self._server_weights([name for name in names if name != TENSORS])
-        fused = requests.fused_search(state.layout, asked, **arguments, weights=weights)
-        rest = [(TENSORS, batch[-1])] if asked.tokens is not None else []
-        return ["fused", *(n for n, _ in rest)], [fused, *(request for _, request in rest)]
+        rankings = requests.rankings(state.layout, asked, depth=depth, most=most, **arguments)
+        notes: tuple[str, ...] = ()
+        if fusion.by_server and len(rankings) > 1:
+            weights = self._server_weights(list(rankings))
+            fewer = int(min(depth, most))
+            arguments |= {"depth": fewer, "weights": weights}
+            rankings = {FUSED: [requests.fused_search(state.layout, asked, **arguments)]}
+            if fewer < top_k:
+                notes = (f"the server's strict mode lets it fuse {fewer} hits; {top_k} are wanted",)
+        return rankings, notes
 
     def _server_weights(self, names: Sequence[str]) -> list[float] | None:
         """Word the fusion's weights; raise where the server is too old to fuse so."""
@@ -243,41 +233,28 @@ class Searcher:
             )
         return [fusion.weights.get(n, 1.0) for n in names] if fusion.weights else None
 
-    def _send(self, batch: Sequence[models.QueryRequest]) -> Steps[list[list[models.ScoredPoint]]]:
-        """Send a batch, in several where strict mode bounds it."""
-        answers: list[list[models.ScoredPoint]] = []
-        step = int(min(len(batch), self.state.limits.search_batch))
-        for start in range(0, len(batch), step):
-            some = list(batch[start : start + step])
-            arguments = {"collection_name": self.state.collection, "requests": some}
-            found = yield Call("query_batch_points", arguments)
-            answers += [each.points for each in found]
-        return answers
-
     def _fuse(
         self,
-        answers: Mapping[str, Sequence[models.ScoredPoint]],
+        found: Mapping[str, Sequence[models.ScoredPoint]],
         used: Sequence[str],
+        document: Callable[[models.ScoredPoint], Document],
         *,
         top_k: int,
-        depth: int,
     ) -> list[Hit]:
-        layout = self.state.layout
-        if "fused" in answers:
-            return requests.ranking(layout, answers["fused"])[:top_k]
-        similarity = layout.dense.similarity if layout.dense else "dot"
+        if FUSED in found:
+            return requests.ranking(found[FUSED], document)[:top_k]
+        dense = self.state.layout.dense
+        similarity = {DENSE: dense.similarity} if dense else {}
         rankings = {
             name: requests.ranking(
-                layout,
-                answers.get(name, ()),
-                similarity=similarity if name == DENSE else "dot",
+                found.get(name, ()), document, similarity=similarity.get(name, "dot")
             )
             for name in used
         }
         fusion = self.options.fusion
         if fusion.by_server:  # of one ranking there is nothing to fuse
             fusion = replace(fusion, method="rrf")
-        return fusion.fuse(rankings, top_k=top_k, depth=depth)
+        return fusion.fuse(rankings, top_k=top_k, depth=max(top_k, DEPTH))
 
     def _clauses(self, filter: Filter | None) -> Steps[list[Clause]]:
         """Check a filter; fields not known yet are looked for before they are called unknown."""

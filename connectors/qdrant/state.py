@@ -94,6 +94,15 @@ class State:
         return self.record.tensors is not None and TENSORS in multivectors(self.info)
 
     @property
+    def tensor_params(self) -> models.SearchParams | None:
+        """How MaxSim is asked for: never of quantised tokens, which collections may have made."""
+        config = self.info.config
+        tokens = multivectors(self.info).get(TENSORS)
+        if config.quantization_config is None and not (tokens and tokens.quantization_config):
+            return None
+        return models.SearchParams(quantization=models.QuantizationSearchParams(ignore=True))
+
+    @property
     def rankings(self) -> list[str]:
         """List the rankings that can be searched."""
         there = {

@@ -48,6 +48,8 @@ class Stub:
         self.api_key: str | None = None
         self.strict: dict[str, Any] = {}
         self.quantization: dict[str, Any] | None = None
+        self.shards = 1
+        """Each answers every prefetch; the limit of the query over them is one for all."""
         self.seen: list[tuple[str, str, Any]] = []
         self.encodings: list[str] = []
         """What each request says that its answer may be compressed by."""
@@ -184,6 +186,16 @@ class Stub:
     def _query(self, query: Any, *, top: bool = True) -> Any:
         self._limit(query.limit)
         self._indexed(query.filter)
+        for each in (query.filter and query.filter.must) or []:
+            ids = each.has_id if isinstance(each, models.HasIdCondition) else []
+            if len(ids) > self.strict.get("condition_max_size", 1e9):
+                raise Refused(400, "Bad request: Condition size exceeded. Help: Reduce it.")
+        exact = self.strict.get("search_allow_exact", True)
+        if query.using == "_rr_tokens" and not query.prefetch and not exact:
+            text = "Request is forbidden on '_rr_tokens' because global vector HNSW is disabled."
+            raise Refused(400, f"Bad request: {text} Help: Enable it.")
+        if not top and self.shards > 1 and query.limit:
+            query.limit *= self.shards
         if query.params is not None:
             if query.params.exact and not self.strict.get("search_allow_exact", True):
                 raise Refused(400, "Bad request: Exact search is forbidden. Help: Set exact=false.")

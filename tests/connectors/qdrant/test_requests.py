@@ -43,50 +43,42 @@ def sent(request: models.QueryRequest) -> dict[str, Any]:
     return request.model_dump(mode="json", exclude_none=True)
 
 
-def test_hybrid_and_max_sim_in_one_batch() -> None:
-    names, batch = requests.search_batch(
-        OWN,
-        Asked(ROW, {7: 1.0, 9: 2.0}, tokens=TOKENS),
-        filter=None,
-        depth=100,
-        params=requests.search_params(hnsw_ef=256, quantized=False, oversample=3.0),
-        max_limit=150,
-    )
-    assert names == ["dense", "bm25", "_rr_tokens"]
+def test_rankings_come_in_pages_that_the_server_allows() -> None:
+    params = requests.search_params(hnsw_ef=256, quantized=False, oversample=3.0)
+    asked = Asked(ROW, {7: 1.0, 9: 2.0}, tokens=TOKENS)
+    found = requests.rankings(OWN, asked, filter=None, depth=100, most=60, params=params)
     dense = {
-        **{"query": [0.5, 0.25], "using": "dense", "limit": 100},
+        **{"query": [0.5, 0.25], "using": "dense"},
         "params": {"hnsw_ef": 256, "indexed_only": False},
     }
-    sparse = {"query": {"indices": [7, 9], "values": [1.0, 2.0]}, "using": "bm25", "limit": 100}
-    payload = {"with_payload": {"include": ["id", "metadata", "text"]}}
-    assert [sent(each) for each in batch] == [
-        {**dense, **payload},
-        {**sparse, **payload},
-        {
-            "prefetch": [dense, sparse],
-            "query": [[1.0, 0.0], [0.0, 1.0]],
-            "using": "_rr_tokens",
-            "limit": 150,
-        },
-    ]
+    sparse = {"query": {"indices": [7, 9], "values": [1.0, 2.0]}, "using": "bm25"}
+    assert {name: [sent(page) for page in pages] for name, pages in found.items()} == {
+        "dense": [{**dense, "limit": 60}, {**dense, "limit": 40, "offset": 60}],
+        "bm25": [
+            {**sparse, "limit": 60},
+            {**sparse, "limit": 40, "offset": 60},
+        ],
+    }
+
+
+def test_max_sim_is_asked_of_points_by_a_prefetch() -> None:
+    request = requests.max_sim_request(TOKENS, [3, 5], params=None, with_payload=["text"])
+    assert sent(request) == {
+        "prefetch": [{"filter": {"must": [{"has_id": [3, 5]}]}, "limit": 2}],
+        **{"query": [[1.0, 0.0], [0.0, 1.0]], "using": "_rr_tokens", "limit": 2},
+        "with_payload": ["text"],
+    }
 
 
 def test_others_vectors_and_text_index() -> None:
-    names, batch = requests.search_batch(
-        OTHERS,
-        Asked(ROW, "a wing", {5: 0.5}),
-        filter=None,
-        depth=10,
-        params=None,
-        max_limit=1000,
-    )
-    assert names == ["dense", "bm25", "sparse"]
-    payload = {"limit": 10, "with_payload": {"exclude": ["_rr_tensor_hash"]}}
-    assert [sent(each) for each in batch] == [
-        {"query": [0.5, 0.25], **payload},
-        {"query": {"text": "a wing"}, "using": "body", **payload},
-        {"query": {"indices": [5], "values": [0.5]}, "using": "splade", **payload},
-    ]
+    asked = Asked(ROW, "a wing", {5: 0.5})
+    found = requests.rankings(OTHERS, asked, filter=None, depth=10, most=1000, params=None)
+    bare = {"limit": 10}
+    assert {name: [sent(page) for page in pages] for name, pages in found.items()} == {
+        "dense": [{"query": [0.5, 0.25], **bare}],
+        "bm25": [{"query": {"text": "a wing"}, "using": "body", **bare}],
+        "sparse": [{"query": {"indices": [5], "values": [0.5]}, "using": "splade", **bare}],
+    }
 
 
 def test_the_server_fuses_with_the_constant_of_the_literature() -> None:
@@ -144,7 +136,7 @@ def test_equal_scores_are_ordered_by_the_points_ids() -> None:
     points = [
         models.ScoredPoint(id=id_, version=0, score=1.0, payload={"body": "x"}) for id_ in (3, 1, 2)
     ]
-    assert [hit.document.id for hit in requests.ranking(OTHERS, points)] == ["1", "2", "3"]
+    assert [hit.document.id for hit in requests.ranking(points, OTHERS.document)] == ["1", "2", "3"]
 
 
 def test_the_knobs_stay_within_strict_mode() -> None:

@@ -39,6 +39,7 @@ DOCUMENTS = [
     Document("both", "lift and drag of a wing", {"year": 1970, "tags": ["a", "b"]}),
 ]
 BATCH = "POST /collections/docs/points/query/batch"
+BY_IDS = "POST /collections/docs/points"
 
 
 def fill(stub: Stub, **options: Any) -> QdrantConnector:
@@ -48,18 +49,72 @@ def fill(stub: Stub, **options: Any) -> QdrantConnector:
     return connector
 
 
-def test_one_request_answers_dense_lexical_and_max_sim_at_once(stub: Stub) -> None:
+def test_documents_are_read_once_of_the_fused_hits_alone(stub: Stub) -> None:
     with fill(stub) as connector:
-        assert connector.search("wing", top_k=3)
-        assert stub.calls == [BATCH]
+        assert connector.search("wing", top_k=2)
+        assert stub.calls == [BATCH, BY_IDS]
+        rankings, documents = stub.seen[0][2]["searches"], stub.seen[1][2]
+        assert [each["with_payload"] for each in rankings] == [False, False]
+        assert len(documents["ids"]) == 2
+        stub.seen.clear()
         found = connector.search_max_sim("wing", top_k=3)
-        assert stub.calls == [BATCH] * 2
+        assert stub.calls == [BATCH] * 2  # MaxSim brings the documents
         assert found.scores.keys() == {hit.document.id for hit in found.hits}
-        assert len(stub.seen[0][2]["searches"]) == 2
-        assert len(stub.seen[1][2]["searches"]) == 3
+        [request] = stub.seen[1][2]["searches"]
+        assert request["with_payload"] and len(request["prefetch"][0]["filter"]["must"]) == 1
 
 
-async def test_async_answers_as_sync_does_in_one_request_each(stub: Stub) -> None:
+def test_one_ranking_alone_takes_one_request(stub: Stub) -> None:
+    with fill(stub, fusion=Fusion(weights={"bm25": 0})) as connector:
+        [first, *_] = connector.search("wing", top_k=3)
+        assert first.document.text
+        assert stub.calls == [BATCH]
+
+
+@pytest.mark.parametrize("shards", [1, 4, 12])
+def test_max_sim_scores_every_hit_on_any_number_of_shards(stub: Stub, shards: int) -> None:
+    stub.shards = shards
+    with QdrantConnector.create(stub.url, encoder=ENCODER) as connector:
+        texts = [f"wing {n % 7} of kind {n}" for n in range(60)]
+        connector.index([Document(f"d{n}", text) for n, text in enumerate(texts)])
+        found = connector.search_max_sim("wing 3 of kind 5", top_k=20)
+        assert found.scores.keys() == {hit.document.id for hit in found.hits}
+        assert found.scores == connector.max_sim("wing 3 of kind 5", list(found.scores))
+
+
+def test_documents_without_tensors_are_found_and_have_no_score(stub: Stub) -> None:
+    with fill(stub) as connector:
+        connector.delete_tensors(["drag"])
+        stub.seen.clear()
+        found = connector.search_max_sim("wing drag", top_k=3)
+        assert {hit.document.id: hit.document.text for hit in found.hits} == {
+            document.id: document.text for document in DOCUMENTS
+        }
+        assert found.scores.keys() == {"lift", "both"}
+        assert stub.calls == [BATCH, BATCH, BY_IDS]
+
+
+def test_tokens_of_a_quantised_collection_are_compared_as_they_are(stub: Stub) -> None:
+    fill(stub).close()
+    stub.quantization = {"scalar": {"type": "int8"}}
+    with QdrantConnector.connect(stub.url, encoder=ENCODER) as connector:
+        stub.seen.clear()
+        connector.search_max_sim("wing", top_k=3)
+        assert stub.seen[1][2]["searches"][0]["params"]["quantization"] == {"ignore": True}
+        connector.max_sim("wing", ["lift"])
+        assert stub.seen[2][2]["searches"][0]["params"]["quantization"] == {"ignore": True}
+
+
+def test_max_sim_keeps_to_strict_mode(stub: Stub) -> None:
+    fill(stub).close()
+    stub.strict = {"search_allow_exact": False, "condition_max_size": 2, "max_query_limit": 2}
+    with QdrantConnector.connect(stub.url, encoder=ENCODER) as connector:
+        found = connector.search_max_sim("wing", top_k=3)
+        assert len(found.hits) == len(found.scores) == 3
+        assert len(connector.max_sim("wing", ["lift", "drag", "both"])) == 3
+
+
+async def test_async_answers_as_sync_does_in_as_many_requests(stub: Stub) -> None:
     connector = fill(stub)
     expected = connector.search("wing", top_k=3, filter={"year": Range(lt=1965)})
     stub.seen.clear()
@@ -69,7 +124,7 @@ async def test_async_answers_as_sync_does_in_one_request_each(stub: Stub) -> Non
     assert [[hit.document for hit in hits] for hits in answers] == [
         [hit.document for hit in expected]
     ] * 4
-    assert stub.calls == [BATCH] * 4
+    assert sorted(stub.calls) == [BY_IDS] * 4 + [BATCH] * 4
     found = await connector.asearch_max_sim("wing", top_k=3)
     assert found.scores
     await connector.aclose()
@@ -221,7 +276,7 @@ def test_what_passes_is_tried_again(stub: Stub) -> None:
             Fault(429, "later", headers={"Retry-After": "0"}),
         ]
         assert connector.search("wing", top_k=3)
-        assert stub.calls == [BATCH] * 3
+        assert stub.calls == [*[BATCH] * 3, BY_IDS]
 
 
 def test_retry_after_is_granted_within_the_time_there_is(stub: Stub) -> None:
@@ -279,9 +334,12 @@ def test_strict_limits_bound_every_request(stub: Stub) -> None:
         found = connector.search_max_sim("wing", top_k=200)
         assert len(found.hits) == 3
         assert found.scores
-        assert stub.calls == [BATCH] * 3
-        limits = [call[2]["searches"][0]["limit"] for call in stub.seen]
-        assert limits == [15, 15, 30]
+        searches = [call[2]["searches"] for call in stub.seen]
+        assert all(len(each) == 1 for each in searches)
+        assert [(each["limit"], each.get("offset", 0)) for [each] in searches[:7]] == [
+            *((30, start) for start in range(0, 180, 30)),
+            (20, 180),
+        ]
         assert {d.id for d in connector.scan()} == {"lift", "drag", "both"}
 
 

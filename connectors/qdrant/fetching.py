@@ -1,0 +1,112 @@
+"""What is asked of points that are known by their ids: their documents, and their MaxSim.
+
+A first stage of several rankings asks for ids and scores alone, and only for what its fusion keeps
+does it ask for more. MaxSim over the rankings' own prefetches would score a part of the hits where
+there are several shards: each answers every prefetch, and all their candidates compete for one
+limit.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from qdrant_client import models
+
+from retrieve_rerank.base import Vectors
+from retrieve_rerank.connectors.qdrant import requests
+from retrieve_rerank.connectors.qdrant.requests import PointId
+from retrieve_rerank.connectors.qdrant.server import Call, Steps
+from retrieve_rerank.connectors.qdrant.state import State
+from retrieve_rerank.types import Document, Hit
+
+
+def bare(point: models.ScoredPoint) -> Document:
+    """Stand for a point's document until it is fetched."""
+    return Document(str(point.id), "")
+
+
+def ask(
+    state: State, wordings: Mapping[str, Sequence[models.QueryRequest]], *, with_payload: bool
+) -> Steps[dict[str, list[models.ScoredPoint]]]:
+    """Ask for rankings: name -> the points of all its pages."""
+    selector = state.layout.selector if with_payload else False
+    batch = [
+        page.model_copy(update={"with_payload": selector})
+        for pages in wordings.values()
+        for page in pages
+    ]
+    answers = iter((yield from send(state, batch)))
+    return {
+        name: [point for _ in pages for point in next(answers)] for name, pages in wordings.items()
+    }
+
+
+def complete(
+    state: State,
+    hits: Sequence[Hit],
+    found: Mapping[str, Sequence[models.ScoredPoint]],
+    tokens: Vectors | None,
+) -> Steps[tuple[list[Hit], dict[str, float], float]]:
+    """Give hits of `bare` points their documents, and, by a query's `tokens`, MaxSim by their ids.
+
+    A document comes with its MaxSim; only those without token tensors take a request of their own.
+    Points that are gone meanwhile are left out. Returns the hits, MaxSim by document id, and the
+    milliseconds that it took.
+    """
+    started = time.perf_counter()
+    ids = {str(point.id): point.id for points in found.values() for point in points}
+    points = [ids[hit.document.id] for hit in hits]
+    scored: list[models.ScoredPoint] = []
+    if tokens is not None and points:
+        scored = yield from max_sims(state, tokens, points, with_payload=True)
+    ms = (time.perf_counter() - started) * 1000
+    documents = {each.id: state.layout.document(each) for each in scored}
+    if rest := [point for point in points if point not in documents]:
+        arguments = {
+            "collection_name": state.collection,
+            "ids": rest,
+            "with_payload": state.layout.selector,
+        }
+        records = yield Call("retrieve", arguments)
+        documents |= {each.id: state.layout.document(each) for each in records}
+    there = [(p, hit) for p, hit in zip(points, hits, strict=True) if p in documents]
+    completed = [
+        replace(hit, document=documents[point], rank=place)
+        for place, (point, hit) in enumerate(there, start=1)
+    ]
+    means = requests.mean_max_sims(scored, tokens) if tokens is not None else {}
+    return completed, {documents[point].id: score for point, score in means.items()}, ms
+
+
+def send(
+    state: State, batch: Sequence[models.QueryRequest]
+) -> Steps[list[list[models.ScoredPoint]]]:
+    """Send a batch of queries, in several where strict mode bounds it."""
+    answers: list[list[models.ScoredPoint]] = []
+    step = int(min(max(1, len(batch)), state.limits.search_batch))
+    for start in range(0, len(batch), step):
+        some = list(batch[start : start + step])
+        arguments = {"collection_name": state.collection, "requests": some}
+        found = yield Call("query_batch_points", arguments)
+        answers += [each.points for each in found]
+    return answers
+
+
+def max_sims(
+    state: State, tokens: Vectors, ids: Sequence[PointId], *, with_payload: bool
+) -> Steps[list[models.ScoredPoint]]:
+    """Ask for the MaxSim of points; those without token tensors do not come back."""
+    step = int(min(len(ids), state.limits.query, state.limits.condition))
+    batch = [
+        requests.max_sim_request(
+            tokens,
+            ids[start : start + step],
+            params=state.tensor_params,
+            with_payload=state.layout.selector if with_payload else False,
+        )
+        for start in range(0, len(ids), step)
+    ]
+    answers = yield from send(state, batch)
+    return [point for points in answers for point in points]
