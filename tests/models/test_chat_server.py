@@ -347,7 +347,7 @@ def test_a_name_without_a_model_is_an_error(name: str) -> None:
 
 def test_a_url_that_is_none_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", "localhost/v1")
-    with pytest.raises(ModelError, match="OPENAI_BASE_URL is no URL like http"):
+    with pytest.raises(ModelError, match="OPENAI_BASE_URL: localhost/v1 is no address"):
         load_language_model("openai:m")
 
 

@@ -342,7 +342,7 @@ def test_an_alias_over_two_indexes_is_searched_and_read(server: Server, fill: Fi
 
 def test_indexes_that_are_not_there_and_those_that_are(server: Server) -> None:
     url = server.address(fresh_index(server))
-    with pytest.raises(IndexNotFoundError, match="no such index"):
+    with pytest.raises(IndexNotFoundError, match="there is no index"):
         connect(url)
     ElasticsearchConnector.create(url, encoder=None).close()
     with pytest.raises(IndexExistsError, match="already exists"):
