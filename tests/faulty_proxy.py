@@ -1,11 +1,13 @@
 """A proxy in front of a real server that spoils answers: by doubling, cutting, resetting, holding.
 
-It passes bytes on and knows nothing of HTTP; an answer is what comes from the server at once.
+It passes bytes on as they come. What is doubled is a whole answer, head and body: twice a piece of
+one would be no answer at all.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -28,6 +30,8 @@ class FaultyProxy:
         self.mode: Mode = "double"
         self.left = 0
         self.connections = 0
+        self.asked_after: dict[int, int] = {}
+        """Requests that came over each connection after it had given a doubled answer."""
 
     @property
     def url(self) -> str:
@@ -43,7 +47,11 @@ class FaultyProxy:
         """Serve a connection."""
         self.connections += 1
         from_server, to_server = await asyncio.open_connection("127.0.0.1", self._target)
-        ways = (self._requests(from_client, to_server), self._answers(from_server, to_client))
+        number = self.connections
+        ways = (
+            self._requests(from_client, to_server, number),
+            self._answers(from_server, to_client, number),
+        )
         tasks = [asyncio.create_task(way) for way in ways]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -53,17 +61,26 @@ class FaultyProxy:
             to_server.close()
             to_client.close()
 
-    async def _requests(self, read: asyncio.StreamReader, write: asyncio.StreamWriter) -> None:
+    async def _requests(
+        self, read: asyncio.StreamReader, write: asyncio.StreamWriter, number: int
+    ) -> None:
         with suppress(OSError):
             while data := await read.read(1 << 16):
+                if number in self.asked_after:
+                    self.asked_after[number] += data.count(b" HTTP/1.1\r\n")
                 write.write(data)
                 await write.drain()
 
-    async def _answers(self, read: asyncio.StreamReader, write: asyncio.StreamWriter) -> None:
+    async def _answers(
+        self, read: asyncio.StreamReader, write: asyncio.StreamWriter, number: int
+    ) -> None:
         with suppress(OSError):
             while data := await read.read(1 << 20):
                 mode = self.mode if self.left > 0 else None
                 self.left -= 1 if mode else 0
+                if mode == "double":
+                    self.asked_after.setdefault(number, 0)
+                    data = await _whole(data, read)
                 if mode == "reset":
                     write.transport.abort()
                     return
@@ -77,6 +94,19 @@ class FaultyProxy:
                     await asyncio.sleep(DELAY_S)
                 write.write(data * 2 if mode == "double" else data)
                 await write.drain()
+
+
+async def _whole(data: bytes, read: asyncio.StreamReader) -> bytes:
+    """Read on until an answer is whole, by its length or, where it comes in chunks, its end."""
+    while True:
+        head, ended, body = data.partition(b"\r\n\r\n")
+        length = re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)
+        if ended and (len(body) >= int(length[1]) if length else body.endswith(b"0\r\n\r\n")):
+            return data
+        more = await read.read(1 << 20)
+        if not more:
+            return data
+        data += more
 
 
 @contextmanager

@@ -63,7 +63,7 @@ async def test_qdrant_answers_each_query_itself() -> None:
         url = proxy.url.replace("http://", "qdrant://") + "/docs"
         with QdrantConnector.create(url, encoder=None) as index:
             index.index([Document(query.replace(" ", ""), query) for query in QUERIES])
-            proxy.spoil("double", times=4)
+            proxy.spoil("double", times=2 * len(QUERIES))
             for query in QUERIES:
                 wanted = query.replace(" ", "")
                 word = query.split()[1]
