@@ -1,0 +1,63 @@
+"""The extension points: what a search backend, a reranker and an embedding model must offer."""
+
+from retrieve_rerank.base.connector import (
+    Connector,
+    FieldFilter,
+    Filter,
+    IndexReport,
+    IndexSchema,
+    Range,
+    Scalar,
+    Verifiable,
+    Verification,
+)
+from retrieve_rerank.base.encoder import (
+    Embedder,
+    Encoder,
+    Encoding,
+    SparseEncoder,
+    TokenEmbedder,
+    Vectors,
+)
+from retrieve_rerank.base.reranker import Judgment, Reranker, Scorer, truncated_ids
+from retrieve_rerank.base.token_tensors import (
+    MaxSimScores,
+    TensorConnector,
+    TensorDtype,
+    TensorSearch,
+    TensorSettings,
+    TensorStore,
+    TokenTensor,
+)
+from retrieve_rerank.base.vector_search import Knob, VectorSearch
+
+__all__ = [
+    "Connector",
+    "Embedder",
+    "Encoder",
+    "Encoding",
+    "FieldFilter",
+    "Filter",
+    "IndexReport",
+    "IndexSchema",
+    "Judgment",
+    "Knob",
+    "MaxSimScores",
+    "Range",
+    "Reranker",
+    "Scalar",
+    "Scorer",
+    "SparseEncoder",
+    "TensorConnector",
+    "TensorDtype",
+    "TensorSearch",
+    "TensorSettings",
+    "TensorStore",
+    "TokenEmbedder",
+    "TokenTensor",
+    "VectorSearch",
+    "Vectors",
+    "Verifiable",
+    "Verification",
+    "truncated_ids",
+]
