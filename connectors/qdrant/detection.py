@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 from qdrant_client import models
 
 from retrieve_rerank.connectors.fields import (
-    TextStatistics,
     VectorField,
     pick_text,
     pick_title,
@@ -28,6 +27,7 @@ from retrieve_rerank.connectors.qdrant.layout import (
     Layout,
     Lexical,
 )
+from retrieve_rerank.connectors.qdrant.paths import paths_of
 from retrieve_rerank.connectors.qdrant.qdrant_bm25 import language_of
 from retrieve_rerank.errors import SchemaError, UnknownFieldError
 
@@ -77,7 +77,6 @@ def detect(
     ]
     layout = _signature(payloads, info, ours=ours) or _by_hand(payloads, choice)
     if choice.text is not None:
-        _require_text(choice.text, payloads)
         layout = replace(layout, text=choice.text)
     layout = replace(
         layout,
@@ -194,15 +193,6 @@ def _title(payloads: Sequence[Mapping[str, Any]], root: str | None) -> str | Non
     return pick_title(sorted(inside)) or pick_title(sorted(n for n in found if "." not in n))
 
 
-def _require_text(path: str, payloads: Sequence[Mapping[str, Any]]) -> None:
-    fields: list[TextStatistics] = text_statistics(payloads)
-    if payloads and path != NODE_CONTENT and path not in {field.name for field in fields}:
-        known = ", ".join(field.name for field in fields) or "none"
-        raise UnknownFieldError(
-            f"no text is in the field {path!r} of the documents; there is text in: {known}"
-        )
-
-
 def _lexical(
     info: models.CollectionInfo,
     sample: Sequence[models.Record],
@@ -225,7 +215,7 @@ def _lexical(
     scored = scored_text_indexes(info)
     if not text_queries or not scored:
         return None
-    return Lexical("text-index", layout.text if layout.text in scored else scored[0])
+    return Lexical("text-index", next((p for p in paths_of(layout.text) if p in scored), scored[0]))
 
 
 def _sparse(info: models.CollectionInfo, lexical: Lexical | None, choice: Choice) -> str | None:

@@ -7,18 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
-
-from qdrant_client import models
 
 from retrieve_rerank.connectors.dates import Span
 from retrieve_rerank.connectors.field_types import LIKELY_DATE, add_fields
 from retrieve_rerank.connectors.filter_values import Wanted
 from retrieve_rerank.connectors.filters import Clause, Condition, KnownFields, Missing
-from retrieve_rerank.connectors.qdrant import requests
-from retrieve_rerank.connectors.qdrant.server import Call, Steps
+from retrieve_rerank.connectors.qdrant.lookup import points_with
+from retrieve_rerank.connectors.qdrant.paths import paths_of
+from retrieve_rerank.connectors.qdrant.server import Steps
 from retrieve_rerank.connectors.qdrant.state import State
-from retrieve_rerank.connectors.records import path_key
 from retrieve_rerank.errors import LimitExceededError
 
 _FOUND = 3  # points that tell the type of a field that the sample lacked
@@ -40,22 +37,14 @@ def look_for(state: State, name: str) -> Steps[State]:
     """Learn a field that the sample lacked from documents that have it, if any have."""
     if not state.limits.unindexed:
         raise _unindexed(name, state.layout.path(name), state)  # nor may we look
-    keys = [path_key(each) for each in name.split(".")]
-    paths = [
-        ".".join(keys),  # or a list in between, or a key with dots in it
-        *(".".join([*keys[:i], f"{keys[i]}[]", *keys[i + 1 :]]) for i in range(len(keys) - 1)),
-        path_key(name),
-    ]
-    present: list[Any] = [
-        models.Filter(must_not=[requests.is_empty(state.layout.path(path))]) for path in paths
-    ]
-    arguments = {
-        "collection_name": state.collection,
-        "scroll_filter": models.Filter(should=present),
-        "limit": _FOUND,
-        "with_payload": state.layout.selector,
-    }
-    points, _ = yield Call("scroll", arguments)
+    paths = map(state.layout.path, paths_of(name))
+    points = yield from points_with(
+        state.collection,
+        paths,
+        limits=state.limits,
+        limit=_FOUND,
+        with_payload=state.layout.selector,
+    )
     fields = {known: dict(at) for known, at in state.fields.items()}
     for each in points:
         add_fields(fields, state.layout.metadata_of(each.payload or {}))

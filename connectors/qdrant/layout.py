@@ -15,6 +15,7 @@ from qdrant_client import models
 
 from retrieve_rerank.connectors.embedded.requests import point_id as own_point_id
 from retrieve_rerank.connectors.fields import VectorField
+from retrieve_rerank.connectors.qdrant.paths import reach, roots_of, writable
 from retrieve_rerank.types import Document
 
 OURS = "retrieve-rerank"
@@ -115,11 +116,11 @@ class Layout:
     @property
     def selector(self) -> models.PayloadSelectorInclude | models.PayloadSelectorExclude:
         """What is fetched of a payload."""
-        if self.metadata is None:
+        named = [self.text, *([self.title] if self.title else [])]
+        if self.metadata is None or not all(map(writable, named)):
             return models.PayloadSelectorExclude(exclude=sorted({*self.hidden, TENSOR_HASH}))
-        wanted = {_first(self.text), self.metadata, *([self.id] if self.id else [])}
-        if self.title:
-            wanted.add(_first(self.title))
+        roots = {root for name in named for root in roots_of(name)}
+        wanted = {*roots, self.metadata, *([self.id] if self.id else [])}
         return models.PayloadSelectorInclude(include=sorted(wanted))
 
     def _text(self, payload: Mapping[str, Any]) -> str:
@@ -132,16 +133,6 @@ class Layout:
         return as_text(node.get("text")) if isinstance(node, dict) else ""
 
 
-def reach(payload: Mapping[str, Any], path: str) -> Any:
-    """Follow a dotted path, unless there is a key of just that name; None where it ends early."""
-    if path in payload:
-        return payload[path]
-    value: Any = payload
-    for key in path.split("."):
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value
-
-
 def as_text(value: Any) -> str:
     """Make a text of what should be one: lists and objects are their texts, one a line."""
     if isinstance(value, str):
@@ -151,7 +142,3 @@ def as_text(value: Any) -> str:
     if isinstance(value, list):
         return "\n".join(filter(None, map(as_text, value)))
     return "" if value is None else str(value)
-
-
-def _first(path: str) -> str:
-    return path.partition(".")[0]

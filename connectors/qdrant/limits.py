@@ -59,6 +59,8 @@ class Limits:
     upsert_batch: float = math.inf
     condition: float = math.inf
     """Ids or values of one condition of a filter."""
+    conditions: float = math.inf
+    """Conditions of a filter."""
     indexes: float = math.inf
     """Payload indexes of the collection."""
     exact: bool = True
@@ -80,6 +82,7 @@ class Limits:
             "search_batch": config.search_max_batchsize,
             "upsert_batch": config.upsert_max_batchsize,
             "condition": config.condition_max_size,
+            "conditions": config.filter_max_conditions,
             "indexes": config.max_payload_index_count,
             "exact": config.search_allow_exact,
             "unindexed": config.unindexed_filtering_retrieve,

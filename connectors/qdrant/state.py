@@ -24,6 +24,7 @@ from retrieve_rerank.connectors.qdrant.detection import (
 )
 from retrieve_rerank.connectors.qdrant.layout import TENSORS, Layout, Lexical
 from retrieve_rerank.connectors.qdrant.limits import TEXT_QUERY, Limits, Version, read_version
+from retrieve_rerank.connectors.qdrant.lookup import confirm
 from retrieve_rerank.connectors.qdrant.record import IndexRecord, load_record
 from retrieve_rerank.connectors.qdrant.server import Call, Compute, Server, Steps
 from retrieve_rerank.connectors.query_encoder import QueryEncoder
@@ -140,6 +141,8 @@ def read_state(server: Server, collection: str, options: Options) -> Steps[State
             "with_vectors": sparse_names(info),
         }
         sample, _ = yield Call("scroll", arguments)
+        for name in filter(None, (options.text_field, options.title_field)):
+            sample = [*sample, *(yield from confirm(collection, info, sample, name))]
     dimension = encoder.dimension
     several = len(vector_fields(info)) > 1 and options.vector_field is None
     if encoder.exists and dimension is None and several:
@@ -215,5 +218,6 @@ def _sampled_fields(
     for path, kind in indexed_paths(info).items():
         inside = path.removeprefix(f"{layout.metadata}.") if layout.metadata else path
         if kind in _TYPES and (layout.metadata is None or inside != path):
-            fields.setdefault(inside.replace("[]", ""), {})[inside] = _TYPES[kind]
+            name = inside.replace("[]", "").replace('"', "")
+            fields.setdefault(name, {})[inside] = _TYPES[kind]
     return fields

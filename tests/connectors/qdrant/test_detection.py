@@ -245,8 +245,9 @@ def test_an_ambiguous_text_is_asked_for() -> None:
         connect(client)
     with connect(client, text_field="summary", encoder=ENCODER) as connector:
         assert "summary" not in connector.get([IDS[0]])[0].metadata
-    with pytest.raises(UnknownFieldError, match="there is text in: notes, summary"):
-        connect(client, text_field="body")
+    for wrong in ({"text_field": "body"}, {"title_field": 'the "name"', "text_field": "notes"}):
+        with pytest.raises(UnknownFieldError, match="there is text in: notes, summary"):
+            connect(client, **wrong)
 
 
 def test_odd_payloads_are_read_as_far_as_they_can_be() -> None:

@@ -89,6 +89,9 @@ def others(*payloads: dict[str, Any]) -> QdrantConnector:
         ({"c.d e": 2}, ["60"]),
         ({"f.g": 3}, ["60"]),
         ({"h.i": 4}, ["60"]),
+        ({"dc:date/x": 5}, ["60"]),
+        ({"k[0]": 6}, ["60"]),
+        ({"l.m.n o": 7}, ["60"]),  # a key with a dot, in an object of a list
     ],
 )
 def test_collections_of_others_are_filtered_by_what_their_points_hold(
@@ -96,6 +99,7 @@ def test_collections_of_others_are_filtered_by_what_their_points_hold(
 ) -> None:
     days = ["2024-01-31T10:00:00Z", "2024-03-01", *["2020-01-01"] * 57, "unknown"]
     odd = {"a b": 1, "c": {"d e": 2}, "f.g": 3, "h": [{"i": 4}]}
+    odd |= {"dc:date/x": 5, "k[0]": 6, "l": [{"m.n o": 7}]}
     with others(*({"day": day} for day in days), odd) as connector:
         assert connector.schema().fields["day"] == "date"
         wanted: Filter = {"and": [filter, {"not": {"day": Range(lt="2024-01-01")}}]}
@@ -110,6 +114,18 @@ def test_what_is_no_date_and_no_field_is_said_of_others_too() -> None:
         for filter in ({"colour": None}, {"or": [{"day": "2024"}, {"colour": "red"}]}):
             with pytest.raises(UnknownFieldError, match="no field 'colour'"):
                 connector.search("wing", top_k=1, filter=filter)
+        for name in (
+            "the colour",
+            "dc:colour",
+            "a/b",
+            "tags[]",
+            "a.b.c.d.e.f.g",
+            'a "b"',
+            "a\\b",
+            "",
+        ):
+            with pytest.raises(UnknownFieldError, match=r"no field '.*; known: day"):
+                connector.search("wing", top_k=1, filter={name: 1})
 
 
 def test_a_servers_index_tells_that_a_field_holds_dates(stub: Stub) -> None:

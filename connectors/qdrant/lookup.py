@@ -1,0 +1,70 @@
+"""Looking in a collection for what a sample of its points lacked.
+
+Knows nothing of what is made of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from qdrant_client import models
+
+from retrieve_rerank.connectors.fields import text_statistics
+from retrieve_rerank.connectors.qdrant.detection import indexed_paths
+from retrieve_rerank.connectors.qdrant.layout import as_text
+from retrieve_rerank.connectors.qdrant.limits import Limits
+from retrieve_rerank.connectors.qdrant.paths import paths_of, reach
+from retrieve_rerank.connectors.qdrant.requests import is_empty
+from retrieve_rerank.connectors.qdrant.server import Call, Steps
+from retrieve_rerank.errors import UnknownFieldError
+
+
+def points_with(
+    collection: str,
+    paths: Iterable[str],
+    *,
+    limits: Limits,
+    limit: int,
+    with_payload: models.WithPayloadInterface = True,
+) -> Steps[list[models.Record]]:
+    """Find points of which a payload has anything at one of these paths."""
+    there: list[Any] = [models.Filter(must_not=[is_empty(path)]) for path in paths]
+    if not there:
+        return []
+    arguments = {
+        "collection_name": collection,
+        "scroll_filter": models.Filter(should=there[: int(min(len(there), limits.conditions))]),
+        "limit": int(min(limit, limits.query)),
+        "with_payload": with_payload,
+    }
+    points, _ = yield Call("scroll", arguments)
+    return list(points)
+
+
+def confirm(
+    collection: str, info: models.CollectionInfo, sample: Sequence[models.Record], name: str
+) -> Steps[list[models.Record]]:
+    """Look for a field with texts of which the user speaks; return the points that it took.
+
+    Raises UnknownFieldError where no point has it. Strict mode may forbid to look: then the user
+    is believed.
+    """
+    limits, indexed = Limits.of(info), indexed_paths(info)
+    if not sample or any(_has_text(each, name) for each in sample):
+        return []
+    paths = list(paths_of(name))
+    if not limits.unindexed and not (paths := [each for each in paths if each in indexed]):
+        return []
+    found = yield from points_with(collection, paths, limits=limits, limit=1)
+    if any(_has_text(each, name) for each in found):
+        return found
+    texts = text_statistics([each.payload or {} for each in sample])
+    raise UnknownFieldError(
+        f"no text is in the field {name!r} of the documents; there is text in: "
+        f"{', '.join(each.name for each in texts) or 'none'}"
+    )
+
+
+def _has_text(point: models.Record, name: str) -> bool:
+    return bool(as_text(reach(point.payload or {}, name)))

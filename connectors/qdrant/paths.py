@@ -1,0 +1,60 @@
+"""A dotted name, and the paths of a payload that it may stand for.
+
+Qdrant's paths quote odd keys; how a user names a field does not. Knows nothing of requests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import islice, product
+from typing import Any
+
+from retrieve_rerank.connectors.records import path_key
+
+_MOST_PATHS = 81  # of a name with four dots, each of which may be read in three ways
+_UNWRITABLE = ('"', "\\")
+
+
+def writable(name: str) -> bool:
+    """Tell whether paths can be written of a name: they cannot of quotes and backslashes."""
+    return not any(each in name for each in _UNWRITABLE)
+
+
+def paths_of(name: str) -> Iterator[str]:
+    """Write a dotted name in every way that a payload may have it, the likeliest first.
+
+    A dot may lead into an object or into a list of them, or belong to a key. Nothing for a name
+    that no path can be written of.
+    """
+    if not writable(name):
+        return
+    first, *rest = name.split(".")
+    for joints in islice(product((".", "[].", None), repeat=len(rest)), _MOST_PATHS):
+        keys, between = [first], []
+        for joint, key in zip(joints, rest, strict=True):
+            if joint is None:
+                keys[-1] += f".{key}"
+            else:
+                keys.append(key)
+                between.append(joint)
+        yield "".join(f"{path_key(k)}{j}" for k, j in zip(keys, [*between, ""], strict=True))
+
+
+def roots_of(name: str) -> set[str]:
+    """Write the keys of a payload that a dotted name may begin with."""
+    return {path_key(name), path_key(name.partition(".")[0])}
+
+
+def reach(value: Any, path: str) -> Any:
+    """Follow a dotted path through objects, keys with dots in them and lists; None where it ends
+    early."""
+    if isinstance(value, list):
+        return [found for each in value if (found := reach(each, path)) is not None] or None
+    if not isinstance(value, Mapping):
+        return None
+    if path in value:
+        return value[path]
+    for dot in (i for i, letter in enumerate(path) if letter == "."):
+        if (found := reach(value.get(path[:dot]), path[dot + 1 :])) is not None:
+            return found
+    return None
