@@ -44,22 +44,22 @@ def main() -> None:
     retriever.search(next(asked))  # loads and compiles
 
     random.seed(13)
-    rows: list[tuple[float, float, int, bool]] = []  # deadline, overrun, judged, unanswered
+    rows: list[tuple[float, float, int, bool]] = []  # deadline, overrun, scored, unanswered
     for query in itertools.islice(asked, arguments.searches):
         deadline = math.exp(random.uniform(math.log(SHORTEST_S), math.log(LONGEST_S)))
         started = time.perf_counter()
         try:
-            judged, unanswered = (
+            scored, unanswered = (
                 retriever.search(query, deadline_s=deadline).stages[-1].scored,
                 False,
             )
         except DeadlineExceededError:
-            judged, unanswered = 0, True
-        rows.append((deadline, time.perf_counter() - started - deadline, judged, unanswered))
+            scored, unanswered = 0, True
+        rows.append((deadline, time.perf_counter() - started - deadline, scored, unanswered))
 
     print(describe("openvino", "torch"))
     print(
-        "\n| deadline | searches | late | worst overrun, ms | judged of 100, median | unanswered |"
+        "\n| deadline | searches | late | worst overrun, ms | scored of 100, median | unanswered |"
     )
     print("|---|---|---|---|---|---|")
     for low, high in itertools.pairwise(BANDS_S):

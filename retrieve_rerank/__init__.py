@@ -9,8 +9,10 @@ from retrieve_rerank.base import (
     IndexSchema,
     Range,
     Reranker,
+    RerankResult,
     Scorer,
     TensorConnector,
+    TextScores,
     TokenEmbedder,
 )
 from retrieve_rerank.errors import RetrieveRerankError
@@ -44,6 +46,7 @@ __all__ = [
     "Placement",
     "Qrels",
     "Range",
+    "RerankResult",
     "Reranker",
     "RetrieveRerankError",
     "Retriever",
@@ -54,6 +57,7 @@ __all__ = [
     "StageReport",
     "Template",
     "TensorConnector",
+    "TextScores",
     "TokenEmbedder",
     "rank",
     "rescore",

@@ -100,7 +100,7 @@ def interpolate(hits: Sequence[Hit], *, name: str, weight: float) -> list[Hit]:
 def descending(scores: Sequence[float]) -> list[float]:
     """Make a ranking's scores, best hit first, fall with the rank.
 
-    Hits that a stage did not judge stand below those it did, with scores on another scale: where
+    Hits that a stage did not score stand below those it did, with scores on another scale: where
     a hit has more than the one above, it and all behind it are moved down by the difference.
     """
     fallen: list[float] = []

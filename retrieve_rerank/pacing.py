@@ -10,7 +10,7 @@ import time
 from retrieve_rerank.errors import DeadlineExceededError, InputError
 
 FIRST_SLICE = 8
-"""Hits judged to learn what one costs."""
+"""Hits scored to learn what one costs."""
 LEAST_SLICE = 4
 """Hits; smaller batches cost almost as much."""
 
@@ -53,7 +53,7 @@ class Pace:
         self._hit_s: float | None = None
 
     def slice(self, left: int, remaining_s: float) -> int:
-        """Say how many of the `left` hits to judge next; 0 when there is no time for any."""
+        """Say how many of the `left` hits to score next; 0 when there is no time for any."""
         if self._hit_s is None:
             return min(left, FIRST_SLICE)
         cost = self._hit_s * _MARGIN

@@ -1,4 +1,4 @@
-"""The pipeline: over-fetch from a connector, then stages, each judging the best of the last.
+"""The pipeline: over-fetch from a connector, then stages, each reranking the best of the last.
 
 Knows nothing of backends or models. Sync and async share one generator, which yields each piece
 of blocking work and is told its outcome.
@@ -14,9 +14,9 @@ from typing import Any, Literal, NamedTuple, Self
 from retrieve_rerank.base import (
     Connector,
     Filter,
-    Judgment,
     MaxSimScores,
     Reranker,
+    RerankResult,
     Scorer,
     TensorConnector,
 )
@@ -150,7 +150,7 @@ class Retriever:
             started = time.perf_counter()
             head, error = hits[: stage.depth], None
             in_database = database_scores if position == 0 else None
-            judgment = Judgment([])
+            reranked = RerankResult([])
             try:
                 if clock.expired:
                     raise clock.exceeded()
@@ -158,30 +158,30 @@ class Retriever:
                     raise in_database
                 if in_database is not None and isinstance(stage.reranker, DatabaseMaxSim):
                     started -= _scoring_ms(in_database) / 1000
-                    judgment = stage.reranker.judged(head, in_database)
+                    reranked = stage.reranker.by_scores(in_database, head)
                 elif head:
-                    judgment = yield from _judge(
+                    reranked = yield from _rerank(
                         stage.reranker, query, head, clock, self._paces[position]
                     )
-                    if isinstance(stage.reranker, Scorer) and len(judgment.hits) < len(head):
-                        error = f"judged {len(judgment.hits)} of {len(head)}: {clock.exceeded()}"
-                hits = place(stage, judgment.hits, hits)
+                    if isinstance(stage.reranker, Scorer) and len(reranked) < len(head):
+                        error = f"scored {len(reranked)} of {len(head)}: {clock.exceeded()}"
+                hits = place(stage, reranked.hits, hits)
             except Exception as exc:
                 if on_error == "raise":
                     raise
-                judgment, error = Judgment([]), _explain(exc)
+                reranked, error = RerankResult([]), _explain(exc)
             reports.append(
                 StageReport(
                     name=stage.reranker.name,
                     ms=(time.perf_counter() - started) * 1000,
                     candidates=len(head),
-                    scored=len(judgment.hits),
-                    truncated=judgment.truncated,
-                    cache_hits=judgment.cache_hits,
+                    scored=len(reranked),
+                    truncated=reranked.truncated,
+                    cache_hits=reranked.cache_hits,
                     error=error,
-                    notes=_notes(judgment),
+                    notes=_notes(reranked),
                     hits=hits,
-                    query_truncated=judgment.query_truncated,
+                    query_truncated=reranked.query_truncated,
                 )
             )
         return SearchResult(query, hits[:top_k], reports)
@@ -258,22 +258,22 @@ class _Work(NamedTuple):
     in_loop: Callable[[], Awaitable[Any]]
 
 
-def _judge(
+def _rerank(
     reranker: Reranker, query: str, hits: Sequence[Hit], clock: Clock, pace: Pace
-) -> Generator[_Work, Any, Judgment]:
-    """Judge all hits; a pointwise reranker under a deadline, as many of the first as fit into it.
+) -> Generator[_Work, Any, RerankResult]:
+    """Rerank all hits; a pointwise reranker under a deadline, as many of the first as fit into it.
 
     Raises DeadlineExceededError where not even one slice did.
     """
     if clock.remaining_s is None or not isinstance(reranker, Scorer):
-        judgment: Judgment = yield _judging(reranker, query, hits)
-        return judgment
-    slices: list[Judgment] = []
+        whole: RerankResult = yield _reranking(reranker, query, hits)
+        return whole
+    slices: list[RerankResult] = []
     done = 0
     while done < len(hits) and (count := pace.slice(len(hits) - done, clock.remaining_s or 0.0)):
         started = time.perf_counter()
         try:
-            slices.append((yield _judging(reranker, query, hits[done : done + count])))
+            slices.append((yield _reranking(reranker, query, hits[done : done + count])))
         except DeadlineExceededError:
             if not (slices and clock.expired):
                 raise
@@ -283,22 +283,21 @@ def _judge(
         done += count
     if not slices:
         raise clock.exceeded()
-    scores = {hit.document.id: hit.score for each in slices for hit in each.hits}
-    return Judgment(
+    scores = {hit.document.id: hit.score for each in slices for hit in each}
+    return RerankResult(
         rescore(hits[:done], [scores[hit.document.id] for hit in hits[:done]]),
         sum(each.truncated for each in slices),
         sum(each.cache_hits for each in slices),
         tuple(dict.fromkeys(note for each in slices for note in each.notes)),
         any(each.query_truncated for each in slices),
-        frozenset().union(*(each.truncated_ids for each in slices)),
     )
 
 
-def _judging(reranker: Reranker, query: str, hits: Sequence[Hit]) -> _Work:
-    return _Work(lambda: reranker.judge(query, hits), lambda: reranker.ajudge(query, hits))
+def _reranking(reranker: Reranker, query: str, hits: Sequence[Hit]) -> _Work:
+    return _Work(lambda: reranker.rerank(query, hits), lambda: reranker.arerank(query, hits))
 
 
-def _notes(told: Candidates | Judgment) -> tuple[str, ...]:
+def _notes(told: Candidates | RerankResult) -> tuple[str, ...]:
     return (*told.notes, QUERY_TRUNCATED) if told.query_truncated else tuple(told.notes)
 
 

@@ -182,7 +182,7 @@ class StageSettings(BaseModel):
     depth: PositiveInt | None = Field(
         default=None,
         strict=True,
-        description="How many of the incoming hits it judges; all where not set.",
+        description="How many of the incoming hits it scores; all where not set.",
     )
     weight: float | None = Field(
         default=None,
@@ -237,7 +237,7 @@ class Settings(BaseSettings, ConnectionSettings):
     )
     top_k: PositiveInt = Field(default=10, description="Hits to return.")
     candidates: PositiveInt = Field(
-        default=100, description="Hits that the first stage fetches for the rerankers to judge."
+        default=100, description="Hits that the first stage fetches for the rerankers to score."
     )
     deadline_s: Seconds | None = Field(
         default=None,

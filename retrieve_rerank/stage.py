@@ -1,4 +1,4 @@
-"""A reranker's place in the pipeline, and where the hits go that it has judged.
+"""A reranker's place in the pipeline, and where the hits go that it has scored.
 
 Knows nothing of time or of backends.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from retrieve_rerank.base import Reranker
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.fusion import interpolate
-from retrieve_rerank.types import Hit, append_unjudged, keep_places
+from retrieve_rerank.types import Hit, append_unscored, keep_places
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +20,12 @@ class Stage:
 
     reranker: Reranker
     depth: int | None = None
-    """How many of the incoming hits it judges, the rest keeping their order below; None is all."""
+    """How many of the incoming hits it scores, the rest keeping their order below; None is all."""
     weight: float | None = None
     """Share of its scores in the new order, the rest going to the incoming scores, both
     standardised within the query; 1 orders by its scores alone, None takes the reranker's own."""
     min_probability: float | None = None
-    """Hits less likely to be relevant are dropped, and with them those that it did not judge;
+    """Hits less likely to be relevant are dropped, and with them those that it did not score;
     for rerankers with a calibration."""
 
     def __post_init__(self) -> None:
@@ -51,22 +51,22 @@ class Stage:
         return self.reranker.default_weight if self.weight is None else self.weight
 
 
-def place(stage: Stage, judged: Sequence[Hit], hits: Sequence[Hit]) -> list[Hit]:
-    """Put what a stage judged above what it did not, or drop what it means to be dropped."""
-    mixed = judged
-    if stage.share < 1.0 and judged:
-        mixed = interpolate(judged, name=stage.reranker.name, weight=stage.share)
+def place(stage: Stage, scored: Sequence[Hit], hits: Sequence[Hit]) -> list[Hit]:
+    """Put what a stage scored above what it did not, or drop what it means to be dropped."""
+    mixed = scored
+    if stage.share < 1.0 and scored:
+        mixed = interpolate(scored, name=stage.reranker.name, weight=stage.share)
     if stage.min_probability is not None:
-        probabilities = stage.reranker.probabilities([hit.score for hit in judged]) or ()
+        probabilities = stage.reranker.probabilities([hit.score for hit in scored]) or ()
         likely = {
             hit.document.id
-            for hit, probability in zip(judged, probabilities, strict=True)
+            for hit, probability in zip(scored, probabilities, strict=True)
             if probability >= stage.min_probability
         }
-        return append_unjudged([], (hit for hit in mixed if hit.document.id in likely))
+        return append_unscored([], (hit for hit in mixed if hit.document.id in likely))
     if stage.reranker.selective:
         return list(mixed)
     if stage.reranker.keeps_places:
         mixed = keep_places(mixed, hits[: stage.depth])
     known = {hit.document.id for hit in mixed}
-    return append_unjudged(mixed, (hit for hit in hits if hit.document.id not in known))
+    return append_unscored(mixed, (hit for hit in hits if hit.document.id not in known))

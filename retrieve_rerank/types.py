@@ -65,7 +65,7 @@ class Hit:
 
     @property
     def first_stage(self) -> Hit:
-        """The hit as the first stage returned it; the hit itself when nothing judged it since."""
+        """The hit as the first stage returned it; the hit itself when nothing reranked it since."""
         hit = self
         while hit.previous is not None:
             hit = hit.previous
@@ -87,7 +87,7 @@ class Candidates(list[Hit]):
 
 @dataclass(frozen=True, slots=True)
 class StageReport:
-    """What one stage did: `ms` milliseconds, hits that came in, hits it judged."""
+    """What one stage did: `ms` milliseconds, hits that came in, hits it scored."""
 
     name: str
     ms: float
@@ -178,28 +178,28 @@ def rescore(hits: Sequence[Hit], scores: Sequence[float], *, top_k: int | None =
     ]
 
 
-def append_unjudged(judged: Sequence[Hit], unjudged: Iterable[Hit]) -> list[Hit]:
-    """Put the hits that a stage did not judge below those it did, in their order.
+def append_unscored(scored: Sequence[Hit], unscored: Iterable[Hit]) -> list[Hit]:
+    """Put the hits that a stage did not score below those it did, in their order.
 
     A hit whose rank changes by that keeps its score, and its old place as `previous`.
     """
-    placed = enumerate(unjudged, start=len(judged) + 1)
+    placed = enumerate(unscored, start=len(scored) + 1)
     return [
-        *judged,
+        *scored,
         *(hit if hit.rank == n else replace(hit, rank=n, previous=hit) for n, hit in placed),
     ]
 
 
-def keep_places(judged: Sequence[Hit], hits: Sequence[Hit]) -> list[Hit]:
-    """Put those of `hits` that a stage had nothing to judge by back to where they were among them.
+def keep_places(scored: Sequence[Hit], hits: Sequence[Hit]) -> list[Hit]:
+    """Put those of `hits` that a stage had nothing to score by back to where they were among them.
 
-    The judged ones take the other places, in their order. A hit that was not judged has the score
+    The scored ones take the other places, in their order. A hit that was not scored has the score
     of the one above it, as its own is on another scale.
     """
-    known = {hit.document.id for hit in judged}
+    known = {hit.document.id for hit in scored}
     if not known:
         return list(hits)
-    ordered = list(judged)
+    ordered = list(scored)
     for place, hit in enumerate(hits):
         if hit.document.id not in known:
             score = ordered[max(0, place - 1)].score

@@ -8,13 +8,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from retrieve_rerank import Document, Hit, Retriever, Stage
-from retrieve_rerank.base import Judgment
+from retrieve_rerank import Document, Hit, Retriever, Stage, TextScores
 from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.pacing import FIRST_SLICE, LEAST_SLICE, Pace
 from retrieve_rerank.rerankers.collapse import Collapse
-from retrieve_rerank.types import rescore
 from tests.overlap import OverlapScorer
 
 COUNT = 60
@@ -56,7 +54,7 @@ def ids(hits: Sequence[Hit]) -> list[str]:
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-def test_under_a_deadline_the_first_hits_are_judged_and_the_rest_follow(
+def test_under_a_deadline_the_first_hits_are_scored_and_the_rest_follow(
     connector: MemoryConnector, asynchronous: bool
 ) -> None:
     scorer = Paced(0.08)
@@ -66,16 +64,16 @@ def test_under_a_deadline_the_first_hits_are_judged_and_the_rest_follow(
     else:
         result = retriever.search(QUERY, top_k=COUNT, deadline_s=2.0)
     first, stage = result.stages
-    judged = stage.scored
-    assert 0 < judged < COUNT
+    scored = stage.scored
+    assert 0 < scored < COUNT
     assert stage.error is not None
-    assert stage.error.startswith(f"judged {judged} of {COUNT}: no time left within the deadline")
+    assert stage.error.startswith(f"scored {scored} of {COUNT}: no time left within the deadline")
     assert result.degraded
     before = ids(first.hits)
-    assert set(ids(result.hits[:judged])) == set(before[:judged])
-    assert ids(result.hits[judged:]) == before[judged:]
+    assert set(ids(result.hits[:scored])) == set(before[:scored])
+    assert ids(result.hits[scored:]) == before[scored:]
     assert [hit.rank for hit in result] == list(range(1, COUNT + 1))
-    scores = [hit.score for hit in result.hits[:judged]]
+    scores = [hit.score for hit in result.hits[:scored]]
     assert scores == sorted(scores, reverse=True)
 
 
@@ -114,9 +112,9 @@ def test_counts_and_notes_of_slices_add_up(connector: MemoryConnector) -> None:
     class Telling(OverlapScorer):
         name = "telling"
 
-        def judge(self, query: str, hits: Sequence[Hit]) -> Judgment:
-            scores = self.score(query, [hit.document.text for hit in hits])
-            return Judgment(rescore(hits, scores), len(hits), 1, ("something odd",))
+        def score_texts(self, query: str, texts: Sequence[str]) -> TextScores:
+            cut = [True] * len(texts)
+            return TextScores(self.score(query, texts), cut, False, ("something odd",), 1)
 
     result = Retriever(connector, Telling()).search(QUERY, deadline_s=30)
     stage = result.stages[-1]

@@ -7,7 +7,7 @@ import pytest
 from retrieve_rerank import Document, Hit, rank, rescore, rrf, weighted
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.fusion import descending, interpolate, standardise
-from retrieve_rerank.types import append_unjudged
+from retrieve_rerank.types import append_unscored
 
 
 def ranking(**scores: float) -> list[Hit]:
@@ -120,10 +120,10 @@ def test_scores_of_another_scale_are_moved_below_those_above_them() -> None:
     assert descending([]) == []
 
 
-def test_interpolation_keeps_unjudged_hits_below_where_the_new_scores_say_nothing() -> None:
-    judged = rescore(ranking(a=9.0, b=8.0), [-1.0, 0.5])
-    first = append_unjudged(
-        judged, [Hit(Document("c", ""), 7.0, 3), Hit(Document("d", ""), 6.0, 4)]
+def test_interpolation_keeps_unscored_hits_below_where_the_new_scores_say_nothing() -> None:
+    scored = rescore(ranking(a=9.0, b=8.0), [-1.0, 0.5])
+    first = append_unscored(
+        scored, [Hit(Document("c", ""), 7.0, 3), Hit(Document("d", ""), 6.0, 4)]
     )
     assert ids(interpolate(rescore(first, [5.0] * 4), name="likes", weight=0.5)) == "bacd"
 

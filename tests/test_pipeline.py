@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,9 +20,10 @@ from retrieve_rerank import (
     Scorer,
     SearchResult,
     Stage,
+    TextScores,
     rescore,
 )
-from retrieve_rerank.base import Judgment, MaxSimScores, Reranker, TensorSearch
+from retrieve_rerank.base import MaxSimScores, Reranker, RerankResult, TensorSearch
 from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.errors import DeadlineExceededError, InputError, ScoreError
 from retrieve_rerank.rerankers.database import DatabaseMaxSim
@@ -75,15 +77,12 @@ class Negative(OverlapScorer):
 
 
 class Forgetful(Reranker):
-    """Judges the last hit only, and says that it cut it."""
+    """Scores the last hit only, and says that it cut it."""
 
     name = "forgetful"
 
-    def rerank(self, query: str, hits: Sequence[Hit], *, top_k: int | None = None) -> list[Hit]:
-        return rescore(hits[-1:], [1.0])
-
-    def judge(self, query: str, hits: Sequence[Hit]) -> Judgment:
-        return Judgment(self.rerank(query, hits), truncated=1)
+    def _rerank(self, query: str, hits: Sequence[Hit]) -> RerankResult:
+        return RerankResult(rescore(hits[-1:], [1.0]), truncated=1)
 
 
 def ids(result: SearchResult) -> list[str]:
@@ -97,18 +96,19 @@ class Terse(MemoryConnector):
         return Candidates(super().search(query, **how), notes=["half of it"], query_truncated=True)
 
 
-@pytest.mark.parametrize("judge", [True, False])
-def test_a_result_carries_what_its_stages_have_to_say(judge: bool) -> None:
+@pytest.mark.parametrize("cut_query", [True, False])
+def test_a_result_carries_what_its_stages_have_to_say(cut_query: bool) -> None:
     class Telling(Forgetful):
-        def judge(self, query: str, hits: Sequence[Hit]) -> Judgment:
-            return Judgment(self.rerank(query, hits), 1, notes=("odd",), query_truncated=judge)
+        def _rerank(self, query: str, hits: Sequence[Hit]) -> RerankResult:
+            told = super()._rerank(query, hits)
+            return replace(told, notes=("odd",), query_truncated=cut_query)
 
     result = Retriever(Terse(WINGS), Telling()).search("wing")
     cut = "the query is longer than the model reads: only its beginning counts"
     of_first = ["first-stage: half of it", f"first-stage: {cut}"]
-    of_second = ["forgetful: odd", *([f"forgetful: {cut}"] if judge else [])]
+    of_second = ["forgetful: odd", *([f"forgetful: {cut}"] if cut_query else [])]
     assert result.notes == of_first + of_second
-    assert [stage.query_truncated for stage in result.stages] == [True, judge]
+    assert [stage.query_truncated for stage in result.stages] == [True, cut_query]
     assert result.query_truncated
     assert result.truncated == 1
 
@@ -276,11 +276,9 @@ async def test_async_answers_as_sync_does(connector: MemoryConnector) -> None:
 
 async def test_an_async_stage_past_the_deadline_is_given_up(connector: MemoryConnector) -> None:
     class AsyncSlow(OverlapScorer):
-        async def arerank(
-            self, query: str, hits: Sequence[Hit], *, top_k: int | None = None
-        ) -> list[Hit]:
+        async def ascore_texts(self, query: str, texts: Sequence[str]) -> TextScores:
             await asyncio.sleep(30.0)
-            return list(hits)
+            return TextScores([0.0] * len(texts))
 
     result = await Retriever(connector, AsyncSlow()).asearch("wing lift", deadline_s=1.0)
     assert result.degraded

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from retrieve_rerank import RerankResult
 from retrieve_rerank.base import Reranker
 from retrieve_rerank.config import build_retriever, build_stage, locate
 from retrieve_rerank.connectors.memory import MemoryConnector
@@ -202,9 +203,9 @@ class Plugin(Reranker):
     ) -> None:
         """Take anything."""
 
-    def rerank(self, query: str, hits: Sequence[Hit], *, top_k: int | None = None) -> list[Hit]:
+    def _rerank(self, query: str, hits: Sequence[Hit]) -> RerankResult:
         """Keep the order."""
-        return list(hits)[:top_k]
+        return RerankResult(hits)
 
 
 @pytest.mark.parametrize(

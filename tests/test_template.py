@@ -70,9 +70,9 @@ def test_the_documents_of_which_nothing_could_be_read_are_named() -> None:
     texts = {"a": "x", "gap": "", "b": "y"}
     hits = rank((Document(id_, "", {"nope": text}), 0.0) for id_, text in texts.items())
     cached = Cached(Misspelt(), ScoreCache())
-    assert cached.judge("wing", hits[:1]).notes == ()
+    assert cached.rerank("wing", hits[:1]).notes == ()
     for _ in range(2):  # the second time from the cache
-        [note] = cached.judge("wing", hits).notes
+        [note] = cached.rerank("wing", hits).notes
         assert note.startswith("1 of 3 documents have no field of the template 'about {nope}")
         assert note.endswith("were scored as empty: 'gap'")
-    assert cached.judge("wing", []).notes == ()
+    assert cached.rerank("wing", []).notes == ()

@@ -6,7 +6,7 @@ import pytest
 
 from retrieve_rerank import Document, Hit, SearchResult, StageReport, rank, rescore
 from retrieve_rerank.errors import ScoreError
-from retrieve_rerank.types import append_unjudged
+from retrieve_rerank.types import append_unscored
 
 
 def documents(ids: str) -> list[Document]:
@@ -58,17 +58,17 @@ def test_a_missing_score_is_an_error() -> None:
         rescore(hits, [1.0])
 
 
-def test_unjudged_hits_follow_in_their_order() -> None:
+def test_unscored_hits_follow_in_their_order() -> None:
     hits = rank(zip(documents("abcd"), [4.0, 3.0, 2.0, 1.0], strict=True))
-    merged = append_unjudged(rescore(hits[:2], [0.0, 9.0]), hits[2:])
+    merged = append_unscored(rescore(hits[:2], [0.0, 9.0]), hits[2:])
     assert ids(merged) == "bacd"
     assert [hit.rank for hit in merged] == [1, 2, 3, 4]
     assert merged[3].score == 1.0
 
 
-def test_an_unjudged_hit_that_moves_remembers_where_it_was() -> None:
+def test_an_unscored_hit_that_moves_remembers_where_it_was() -> None:
     hits = rank(zip(documents("abc"), [3.0, 2.0, 1.0], strict=True))
-    merged = append_unjudged(rescore(hits[2:], [9.0]), hits[:2])
+    merged = append_unscored(rescore(hits[2:], [9.0]), hits[:2])
     assert ids(merged) == "cab"
     assert [hit.rank for hit in merged] == [1, 2, 3]
     assert [hit.first_stage.rank for hit in merged] == [3, 1, 2]

@@ -19,7 +19,7 @@ from retrieve_rerank.base.encoder import (
     TokenEmbedder,
     Vectors,
 )
-from retrieve_rerank.base.reranker import Judgment, Reranker, Scorer, truncated_ids
+from retrieve_rerank.base.reranker import Reranker, RerankResult, Scorer, TextScores
 from retrieve_rerank.base.token_tensors import (
     MaxSimScores,
     TensorConnector,
@@ -40,10 +40,10 @@ __all__ = [
     "Filter",
     "IndexReport",
     "IndexSchema",
-    "Judgment",
     "Knob",
     "MaxSimScores",
     "Range",
+    "RerankResult",
     "Reranker",
     "Scalar",
     "Scorer",
@@ -53,11 +53,11 @@ __all__ = [
     "TensorSearch",
     "TensorSettings",
     "TensorStore",
+    "TextScores",
     "TokenEmbedder",
     "TokenTensor",
     "VectorSearch",
     "Vectors",
     "Verifiable",
     "Verification",
-    "truncated_ids",
 ]

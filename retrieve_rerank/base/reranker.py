@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from retrieve_rerank.base.connector import Connector
+from retrieve_rerank.errors import InputError, ScoreError
 from retrieve_rerank.template import Template
 from retrieve_rerank.types import Hit, rescore
 
 
-class Judgment(NamedTuple):
-    """A reranker's answer with what the stage's report says of it."""
+@dataclass(frozen=True, slots=True)
+class RerankResult:
+    """What a reranker answers: hits, best first, and what the stage's report says of them."""
 
-    hits: list[Hit]
+    hits: Sequence[Hit]
     truncated: int = 0
     """Texts of which the model read only the beginning."""
     cache_hits: int = 0
@@ -23,17 +27,20 @@ class Judgment(NamedTuple):
     """What else the report should say: answers that could not be read, a sentence each."""
     query_truncated: bool = False
     """Whether the model read only the beginning of the query."""
-    truncated_ids: frozenset[str] = frozenset()
-    """The documents that `truncated` counts, for the score cache; empty where that is not told."""
 
+    def __iter__(self) -> Iterator[Hit]:
+        return iter(self.hits)
 
-def truncated_ids(hits: Sequence[Hit], truncated: Sequence[bool]) -> frozenset[str]:
-    """Name the documents whose texts, one for each hit, a model read the beginning of only."""
-    return frozenset(hit.document.id for hit, cut in zip(hits, truncated, strict=True) if cut)
+    def __len__(self) -> int:
+        return len(self.hits)
 
 
 class Reranker(ABC):
-    """Puts hits into a better order."""
+    """Puts hits into a better order.
+
+    Implement `_rerank`, or subclass `Scorer`, where a text can be scored by itself. Callers use
+    `rerank` and `arerank`.
+    """
 
     name: str
     """What reports call it."""
@@ -60,30 +67,54 @@ class Reranker(ABC):
         """Make one from configuration; `connector` is where its hits will come from."""
         return cls(**options)
 
-    @abstractmethod
-    def rerank(self, query: str, hits: Sequence[Hit], *, top_k: int | None = None) -> list[Hit]:
-        """Return the best `top_k` hits, all of them when None, best first.
+    def rerank(self, query: str, hits: Sequence[Hit], *, top_k: int | None = None) -> RerankResult:
+        """Return the best `top_k` hits, all of them where None, best first, ranked from 1.
 
-        Each has the hit it was made from as `previous`; `rescore` does that.
+        Each has the hit it was made from as `previous`. Raises ScoreError on a NaN.
         """
+        _check_top_k(top_k)
+        return self._checked(self._rerank(query, hits), top_k)
 
     async def arerank(
         self, query: str, hits: Sequence[Hit], *, top_k: int | None = None
-    ) -> list[Hit]:
+    ) -> RerankResult:
         """Async twin of `rerank`; in a thread unless the reranker is async."""
-        return await asyncio.to_thread(self.rerank, query, hits, top_k=top_k)
+        _check_top_k(top_k)
+        return self._checked(await self._arerank(query, hits), top_k)
 
-    def judge(self, query: str, hits: Sequence[Hit]) -> Judgment:
-        """Order all of `hits`; overridden by rerankers that have something to report."""
-        return Judgment(self.rerank(query, hits))
+    @abstractmethod
+    def _rerank(self, query: str, hits: Sequence[Hit]) -> RerankResult:
+        """Order all of `hits`, equal ones as they came; `rescore` does that by given scores.
 
-    async def ajudge(self, query: str, hits: Sequence[Hit]) -> Judgment:
-        """Async twin of `judge`."""
-        return Judgment(await self.arerank(query, hits))
+        `hits` stays as it is.
+        """
+
+    async def _arerank(self, query: str, hits: Sequence[Hit]) -> RerankResult:
+        """Async twin of `_rerank`, for rerankers that need no thread."""
+        return await asyncio.to_thread(self._rerank, query, hits)
 
     def probabilities(self, scores: Sequence[float]) -> list[float] | None:
         """Turn its scores into probabilities of relevance; None where nothing is calibrated."""
         return None
+
+    def _checked(self, result: RerankResult, top_k: int | None) -> RerankResult:
+        for hit in result.hits:
+            if math.isnan(hit.score):
+                raise ScoreError(
+                    f"{self.name} gave document {hit.document.id!r} NaN; expected a number"
+                )
+        return result if top_k is None else replace(result, hits=result.hits[:top_k])
+
+
+class TextScores(NamedTuple):
+    """The scores of texts, in the order given, and what the report says of them."""
+
+    scores: Sequence[float]
+    truncated: Sequence[bool] = ()
+    """For each text, whether the model read only its beginning; empty where that is not told."""
+    query_truncated: bool = False
+    notes: tuple[str, ...] = ()
+    cache_hits: int = 0
 
 
 class Scorer(Reranker):
@@ -101,6 +132,14 @@ class Scorer(Reranker):
     def score(self, query: str, texts: Sequence[str]) -> list[float]:
         """Score each text against the query, higher is better, in the order given."""
 
+    def score_texts(self, query: str, texts: Sequence[str]) -> TextScores:
+        """Score each text as `score` does; overridden by scorers that have more to tell."""
+        return TextScores(self.score(query, texts))
+
+    async def ascore_texts(self, query: str, texts: Sequence[str]) -> TextScores:
+        """Async twin of `score_texts`; in a thread unless the scorer is async."""
+        return await asyncio.to_thread(self.score_texts, query, texts)
+
     def score_pairs(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """Score each (query, text) as `score` does, in the order given."""
         places: dict[str, list[int]] = {}
@@ -113,19 +152,30 @@ class Scorer(Reranker):
                 scores[place] = score
         return scores
 
-    def rerank(self, query: str, hits: Sequence[Hit], *, top_k: int | None = None) -> list[Hit]:
-        """Return the best `top_k` hits by the scores of their rendered documents."""
-        texts = [self.template.render(hit.document) for hit in hits]
-        scores = self.score(query, texts) if hits else []
-        return rescore(hits, scores, top_k=top_k)
+    def _rerank(self, query: str, hits: Sequence[Hit]) -> RerankResult:
+        """Order hits by the scores of their rendered documents."""
+        texts = self._texts(hits)
+        return self._by(self.score_texts(query, texts) if texts else TextScores([]), hits)
 
-    def judge(self, query: str, hits: Sequence[Hit]) -> Judgment:
-        """Order all of `hits`, and say of which nothing could be read."""
-        return Judgment(self.rerank(query, hits), notes=self._unread(hits))
+    async def _arerank(self, query: str, hits: Sequence[Hit]) -> RerankResult:
+        """Async twin of `_rerank`."""
+        texts = self._texts(hits)
+        return self._by(await self.ascore_texts(query, texts) if texts else TextScores([]), hits)
 
-    async def ajudge(self, query: str, hits: Sequence[Hit]) -> Judgment:
-        """Async twin of `judge`."""
-        return Judgment(await self.arerank(query, hits), notes=self._unread(hits))
+    def _texts(self, hits: Sequence[Hit]) -> list[str]:
+        return [self.template.render(hit.document) for hit in hits]
 
-    def _unread(self, hits: Sequence[Hit]) -> tuple[str, ...]:
-        return self.template.notes(hit.document for hit in hits)
+    def _by(self, told: TextScores, hits: Sequence[Hit]) -> RerankResult:
+        unread = self.template.notes(hit.document for hit in hits)
+        return RerankResult(
+            rescore(hits, told.scores),
+            sum(told.truncated),
+            told.cache_hits,
+            (*unread, *told.notes),
+            told.query_truncated,
+        )
+
+
+def _check_top_k(top_k: int | None) -> None:
+    if top_k is not None and top_k < 1:
+        raise InputError(f"top_k must be at least 1; got {top_k}")

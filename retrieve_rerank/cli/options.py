@@ -81,7 +81,7 @@ def stage_options(command: Command) -> Command:
         click.option(
             "--depth",
             type=click.IntRange(min=1),
-            help="How many of the candidates the reranker judges.  [default: all]",
+            help="How many of the candidates the reranker scores.  [default: all]",
         ),
         click.option(
             "--prompt",

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from retrieve_rerank.base import Judgment
+from retrieve_rerank.base import RerankResult
 from retrieve_rerank.cli.rerank_lines import read_task
 from retrieve_rerank.cli.results import write_json
 from retrieve_rerank.cli.terminal import say
@@ -80,26 +80,26 @@ def command(
             continue
         task = read_task(line)
         try:
-            judgment = task if isinstance(task, Reason) else scorer.judge(task.query, task.hits)
+            told = task if isinstance(task, Reason) else scorer.rerank(task.query, task.hits)
         except (InputError, RequestError, ScoreError) as exc:
-            judgment = Reason("no scores", str(exc))
+            told = Reason("no scores", str(exc))
         except RetrieveRerankError as exc:
             raise RetrieveRerankError(
                 f"stopped at line {number}, with {done} done and {failed} left out: {exc}"
             ) from exc
-        if isinstance(task, Reason) or not isinstance(judgment, Judgment):
-            say(f"Error: line {number}: {judgment}")
+        if isinstance(task, Reason) or not isinstance(told, RerankResult):
+            say(f"Error: line {number}: {told}")
             failed += 1
             continue
-        for note in (*task.notes, *judgment.notes):
+        for note in (*task.notes, *told.notes):
             if note not in notes:
                 say(f"Note: line {number}: {note}")
-        notes.update((*task.notes, *judgment.notes))
+        notes.update((*task.notes, *told.notes))
         done += 1
         texts += len(task.hits)
-        truncated += judgment.truncated
-        truncated_queries += judgment.query_truncated
-        hits = judgment.hits[:top_k]
+        truncated += told.truncated
+        truncated_queries += told.query_truncated
+        hits = told.hits[:top_k]
         write_json(task.answer(hits, scorer.probabilities([hit.score for hit in hits])))
     for note, lines in notes.items():
         if lines > 1:

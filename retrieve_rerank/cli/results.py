@@ -73,12 +73,12 @@ def _probabilities(result: SearchResult, stages: Sequence[Stage]) -> dict[str, f
     for report, stage in reversed(list(zip(result.stages[1:], stages, strict=False))):
         if stage.reranker.probabilities([]) is None:
             continue
-        judged = report.hits[: report.scored]
+        scored = report.hits[: report.scored]
         mixed = stage.share < 1.0
-        scores = [hit.sources[stage.reranker.name].score if mixed else hit.score for hit in judged]
-        found = stage.reranker.probabilities(scores) if judged else None
+        scores = [hit.sources[stage.reranker.name].score if mixed else hit.score for hit in scored]
+        found = stage.reranker.probabilities(scores) if scored else None
         if found is not None:
-            return {hit.document.id: p for hit, p in zip(judged, found, strict=True)}
+            return {hit.document.id: p for hit, p in zip(scored, found, strict=True)}
     return {}
 
 

@@ -62,7 +62,7 @@ def command(
 
     Shows for each hit its rank after reranking, its rank before, its score, and the part of its
     text that matches best. Scores compare within one search, and among the hits that the same
-    stage judged last.
+    stage scored last.
     """
     settings = load_settings(
         index=index, top_k=top_k, candidates=candidates, deadline_s=deadline_s, **fields

@@ -31,7 +31,7 @@ def stage_messages(result: SearchResult, stages: Sequence[Stage]) -> Iterator[st
         if not result.hits and stage.min_probability is not None and kept < len(before.hits):
             yield (
                 f"Note: {report.name} dropped {len(before.hits) - kept} of {len(before.hits)} hits:"
-                f" of {report.scored} that it judged, {kept} reach its min_probability of"
+                f" of {report.scored} that it scored, {kept} reach its min_probability of"
                 f" {stage.min_probability:g}"
             )
 
@@ -55,4 +55,4 @@ def _shortfall(stage: Stage, report: StageReport) -> str:
     if not report.scored:
         return f"left the order as it was: {report.error}"
     others = "follow as they were" if stage.min_probability is None else "are dropped"
-    return f"{report.error}; the others {others}"  # "judged 44 of 100: …"
+    return f"{report.error}; the others {others}"  # "scored 44 of 100: …"

@@ -49,7 +49,7 @@ class StageEvaluation:
     ms: Sequence[float] = field(default=(), repr=False)
     """Milliseconds that the stage took in each search; empty for a run file."""
     scored: int = 0
-    """Texts that the stage judged, over all searches."""
+    """Texts that the stage scored, over all searches."""
     truncated: int = 0
     """Texts of which its model read only the beginning."""
     errors: Mapping[str, str] = field(default_factory=dict)

@@ -83,7 +83,7 @@ def cautions(evaluation: Evaluation, *, baseline: StageEvaluation | None = None)
         if stage.truncated:
             found.append(
                 f"{stage.name} read only the beginning of {stage.truncated:,} of the "
-                f"{stage.scored:,} texts it judged."
+                f"{stage.scored:,} texts it scored."
             )
         found += [
             f"{stage.name}, in {count:,} of {len(stage.ms):,} searches: {note}."

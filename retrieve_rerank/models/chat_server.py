@@ -25,7 +25,7 @@ T = TypeVar("T")
 DEFAULT_MAX_TOKENS = 8192
 """For a server whose context is not given."""
 
-_LEAST_DOCUMENT = 48  # bytes; one of which less could be read is not judged at all
+_LEAST_DOCUMENT = 48  # bytes; one of which less could be read is not scored at all
 _BYTES_A_TOKEN = 3.0  # English has 4 to 5, Chinese about 3: an estimate that errs on the safe side
 
 

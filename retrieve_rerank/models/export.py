@@ -172,7 +172,7 @@ def _check(
     """Compare with the original's scores; say also what the exported model was computed in."""
     checkpoint = find_checkpoint(str(folder), device="cpu")
     model = _load(checkpoint)
-    # Judged as it computes where the CPU has int8 instructions, whether or not this one has.
+    # Compared as it computes where the CPU has int8 instructions, whether or not this one has.
     model.backend = OpenVINOBackend(
         folder / _NETWORK,
         precision=checkpoint.precision,
@@ -197,7 +197,7 @@ def _save(network: ov.Model, folder: Path, *, precision: str) -> None:
 def _scores(model: TextEncoder | PairModel, samples: Sequence[Sample]) -> list[Vectors]:
     """Score what each query is compared with, one array (documents,) a query.
 
-    A pair model judges the query's own documents: logits. An encoder searches the documents of
+    A pair model scores the query's own documents: logits. An encoder searches the documents of
     all queries together: cosines, or MaxSim for late interaction.
     """
     if isinstance(model, PairModel):

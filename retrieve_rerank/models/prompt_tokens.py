@@ -21,7 +21,7 @@ from retrieve_rerank.models.language_model import Part, Piece, Prompt
 from retrieve_rerank.models.pretrained import silent
 
 MIN_DOCUMENT_TOKENS = 16
-"""A document of which less could be read is not judged at all."""
+"""A document of which less could be read is not scored at all."""
 
 _MARKER = re.compile("\ue000(\\d+)\ue001")  # of characters that no template writes
 

@@ -25,7 +25,7 @@ _DOCUMENTS = 40
 
 
 class Sample(NamedTuple):
-    """A query and documents to judge for it."""
+    """A query and documents to score for it."""
 
     query: str
     documents: Sequence[str]

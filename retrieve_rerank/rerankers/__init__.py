@@ -1,1 +1,1 @@
-"""Ways to judge hits."""
+"""Ways to put hits into a better order."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import sqlite3
 import threading
 import weakref
@@ -16,10 +17,9 @@ from typing import NamedTuple
 
 from cachetools import LRUCache
 
-from retrieve_rerank.base import Judgment, Scorer, truncated_ids
-from retrieve_rerank.errors import ConfigError, InputError
+from retrieve_rerank.base import Scorer, TextScores
+from retrieve_rerank.errors import ConfigError, InputError, ScoreError
 from retrieve_rerank.template import readable
-from retrieve_rerank.types import Hit, rescore
 
 logger = logging.getLogger(__name__)
 
@@ -126,8 +126,8 @@ class ScoreCache:
 class Cached(Scorer):
     """A scorer that computes each score once.
 
-    What was truncated is kept with the scores that `judge` computes, and reported with them; it
-    computes those again of which that is not known.
+    What was truncated is kept with the scores, and reported with them; those of which that is not
+    known are computed again.
     """
 
     def __init__(self, scorer: Scorer, cache: ScoreCache) -> None:
@@ -154,74 +154,61 @@ class Cached(Scorer):
 
     def score(self, query: str, texts: Sequence[str]) -> list[float]:
         """Score each text, asking the scorer for those whose score is not known."""
+        return list(self.score_texts(query, texts).scores)
+
+    def score_texts(self, query: str, texts: Sequence[str]) -> TextScores:
+        """Score each text as `score` does, and tell which were not read to the end."""
+        keys, known, new = self._look_up(query, texts)
+        told = self.scorer.score_texts(query, list(new.values())) if new else TextScores([])
+        return self._put_together(keys, known, list(new), told)
+
+    async def ascore_texts(self, query: str, texts: Sequence[str]) -> TextScores:
+        """Async twin of `score_texts`."""
+        keys, known, new = self._look_up(query, texts)
+        asked = list(new.values())
+        told = await self.scorer.ascore_texts(query, asked) if new else TextScores([])
+        return self._put_together(keys, known, list(new), told)
+
+    def _look_up(
+        self, query: str, texts: Sequence[str]
+    ) -> tuple[list[bytes], dict[bytes, Known], dict[bytes, str]]:
+        """Return the key of each text, the scores that are known, and the texts without one."""
         keys = [self._key(query, text) for text in texts]
-        known = self.cache.find(keys)
-        new = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
-        if new:
-            scores = self.scorer.score(query, list(new.values()))
-            fresh = dict(zip(new, map(Known, scores), strict=True))
-            self.cache.keep(fresh)
-            known.update(fresh)
-        return [known[key].score for key in keys]
-
-    def judge(self, query: str, hits: Sequence[Hit]) -> Judgment:
-        """Order the hits; the scorer judges those whose score is not known."""
-        known, unknown = self._sort_out(query, hits)
-        return self._put_together(
-            query, hits, known, self.scorer.judge(query, unknown) if unknown else Judgment([])
-        )
-
-    async def ajudge(self, query: str, hits: Sequence[Hit]) -> Judgment:
-        """Async twin of `judge`."""
-        known, unknown = self._sort_out(query, hits)
-        fresh = await self.scorer.ajudge(query, unknown) if unknown else Judgment([])
-        return self._put_together(query, hits, known, fresh)
-
-    def _sort_out(self, query: str, hits: Sequence[Hit]) -> tuple[dict[bytes, Known], list[Hit]]:
-        """Return the known scores, and one hit for each text without one."""
-        keys = [self._key_of(query, hit) for hit in hits]
         found = self.cache.find(keys)
         known = {key: each for key, each in found.items() if each.text_cut is not None}
-        unknown = {key: hit for key, hit in zip(keys, hits, strict=True) if key not in known}
-        return known, list(unknown.values())
+        new = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
+        return keys, known, new
 
     def _put_together(
-        self, query: str, hits: Sequence[Hit], known: dict[bytes, Known], fresh: Judgment
-    ) -> Judgment:
-        found = {self._key_of(query, hit): _known(hit, fresh) for hit in fresh.hits}
-        self.cache.keep(found)
-        scored = [{**known, **found}[self._key_of(query, hit)] for hit in hits]
-        cut = [bool(each.text_cut) for each in scored]
-        # Of what could be read all hits tell, not only those that were new.
-        own = self._unread(fresh.hits)
-        notes = [*self._unread(hits), *(note for note in fresh.notes if note not in own)]
-        if self.cache.problem:
-            notes.append(self.cache.problem)
-        return Judgment(
-            rescore(hits, [each.score for each in scored]),
-            sum(cut) if all(each.text_cut is not None for each in scored) else fresh.truncated,
-            len(hits) - len(found),
-            tuple(notes),
-            fresh.query_truncated or any(each.query_cut for each in scored),
-            truncated_ids(hits, cut),
+        self,
+        keys: Sequence[bytes],
+        known: Mapping[bytes, Known],
+        new: Sequence[bytes],
+        told: TextScores,
+    ) -> TextScores:
+        if any(map(math.isnan, told.scores)):  # which is nothing to keep
+            raise ScoreError(f"{self.name} gave NaN for a text; expected a number")
+        cuts = told.truncated or [False] * len(new)
+        fresh = {
+            key: Known(score, cut, told.query_truncated)
+            for key, score, cut in zip(new, told.scores, cuts, strict=True)
+        }
+        self.cache.keep(fresh)
+        every = {**known, **fresh}
+        scored = [every[key] for key in keys]
+        return TextScores(
+            [each.score for each in scored],
+            [bool(each.text_cut) for each in scored],
+            any(each.query_cut for each in scored),
+            (*told.notes, *([self.cache.problem] if self.cache.problem else ())),
+            len(keys) - len(new),
         )
-
-    def _key_of(self, query: str, hit: Hit) -> bytes:
-        return self._key(query, self.template.render(hit.document))
 
     def _key(self, query: str, text: str) -> bytes:
         # Lengths first, so that no two pairs of query and text run together to the same bytes.
         parts = [readable(part).encode() for part in (self.fingerprint, query, text)]
         head = b"".join(len(part).to_bytes(8, "little") for part in parts)
         return hashlib.blake2b(head + b"".join(parts), digest_size=16).digest()
-
-
-def _known(hit: Hit, judgment: Judgment) -> Known:
-    """Say what a judgment tells of one hit; a scorer may only count what it has cut."""
-    if judgment.truncated_ids or judgment.truncated in (0, len(judgment.hits)):
-        cut = hit.document.id in judgment.truncated_ids or judgment.truncated == len(judgment.hits)
-        return Known(hit.score, cut, judgment.query_truncated)
-    return Known(hit.score)
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from retrieve_rerank.base import Reranker
+from retrieve_rerank.base import Reranker, RerankResult
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.rerankers.metadata import value_at
 from retrieve_rerank.types import Hit
@@ -17,7 +17,7 @@ from retrieve_rerank.types import Hit
 class Collapse(Reranker):
     """Keep the best hit of each group of hits with the same value in a metadata field.
 
-    Before a reranker it saves judging several chunks of one document, after it the reranker
+    Before a reranker it saves scoring several chunks of one document, after it the reranker
     chooses the chunk that stands for it. Hits without the field are groups of their own, where
     others have it.
     """
@@ -29,7 +29,7 @@ class Collapse(Reranker):
         """`field` is a metadata field; `source.id` reaches into nested metadata."""
         self.field = field
 
-    def rerank(self, query: str, hits: Sequence[Hit], *, top_k: int | None = None) -> list[Hit]:
+    def _rerank(self, query: str, hits: Sequence[Hit]) -> RerankResult:
         """Return the first hit of each group, with the score that it had.
 
         Raises InputError where no hit has the field.
@@ -40,6 +40,10 @@ class Collapse(Reranker):
         groups: dict[str, Hit] = {}
         for hit, value in zip(hits, values, strict=True):
             groups.setdefault(f"id {hit.document.id}" if value is None else f"value {value!r}", hit)
-        # Not by score: hits that the stage before did not judge have theirs on another scale.
-        kept = list(groups.values())[:top_k]
-        return [replace(hit, rank=place, previous=hit) for place, hit in enumerate(kept, start=1)]
+        # Not by score: hits that the stage before did not score have theirs on another scale.
+        return RerankResult(
+            [
+                replace(hit, rank=place, previous=hit)
+                for place, hit in enumerate(groups.values(), start=1)
+            ]
+        )

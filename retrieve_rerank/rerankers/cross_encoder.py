@@ -5,14 +5,13 @@ Knows nothing of how the model is run; `models` does.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from retrieve_rerank.base import Judgment, truncated_ids
+from retrieve_rerank.base import TextScores
 from retrieve_rerank.errors import InputError, ModelError
 from retrieve_rerank.models.calibration import Calibration, read_calibration
 from retrieve_rerank.models.folder import SETTINGS_FILE, read_json
@@ -21,7 +20,6 @@ from retrieve_rerank.models.loading import load_pair_model
 from retrieve_rerank.models.pair_model import PairModel, PairScores
 from retrieve_rerank.rerankers.drop_in import DropIn, readable_pairs
 from retrieve_rerank.template import Template
-from retrieve_rerank.types import Hit, rescore
 
 DEFAULT_MODEL = "ms-marco-MiniLM-L6-v2"
 """Small and English; fetched from the hub when it is first used."""
@@ -102,21 +100,10 @@ class CrossEncoder(DropIn):
         scores: list[float] = self._score(pairs).scores.tolist()
         return scores
 
-    def judge(self, query: str, hits: Sequence[Hit]) -> Judgment:
-        """Order the hits, and count those of which the model read only the beginning."""
-        texts = [self.template.render(hit.document) for hit in hits]
+    def score_texts(self, query: str, texts: Sequence[str]) -> TextScores:
+        """Score each text as `score` does, and tell which were not read to the end."""
         read = self._score([(query, text) for text in texts])
-        return Judgment(
-            rescore(hits, read.scores.tolist()),
-            read.truncated,
-            notes=self._unread(hits),
-            query_truncated=read.query_truncated,
-            truncated_ids=truncated_ids(hits, read.pairs_truncated),
-        )
-
-    async def ajudge(self, query: str, hits: Sequence[Hit]) -> Judgment:
-        """Async twin of `judge`, in a thread."""
-        return await asyncio.to_thread(self.judge, query, hits)
+        return TextScores(read.scores.tolist(), read.pairs_truncated, read.query_truncated)
 
     def _find_calibration(self, where: Path | str | None) -> Calibration | None:
         """Read what was fitted for this label's scores; raise ModelError if it is not there."""

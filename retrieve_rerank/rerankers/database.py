@@ -5,10 +5,15 @@ Knows no model: the connector encodes the query.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 
-from retrieve_rerank.base import Judgment, MaxSimScores, Reranker, TensorConnector, TensorStore
+from retrieve_rerank.base import (
+    MaxSimScores,
+    Reranker,
+    RerankResult,
+    TensorConnector,
+    TensorStore,
+)
 from retrieve_rerank.types import Hit, rescore
 
 MAX_SIM_WEIGHT = 0.7
@@ -18,7 +23,7 @@ MAX_SIM_WEIGHT = 0.7
 class DatabaseMaxSim(Reranker):
     """Order hits by the MaxSim that their own database computes over stored token tensors.
 
-    Hits without tensors are left out of the judged ones; a stage leaves them where they were. As
+    Hits without tensors are left out of the answer; a stage leaves them where they were. As
     the first stage of a Retriever over the same connector it shares that search's work.
     """
 
@@ -29,18 +34,15 @@ class DatabaseMaxSim(Reranker):
     def __init__(self, connector: TensorConnector) -> None:
         self.connector = connector
 
-    def rerank(self, query: str, hits: Sequence[Hit], *, top_k: int | None = None) -> list[Hit]:
-        """Return the best `top_k` of the hits that have token tensors."""
-        return self.judge(query, hits).hits[:top_k]
-
-    def judge(self, query: str, hits: Sequence[Hit]) -> Judgment:
+    def _rerank(self, query: str, hits: Sequence[Hit]) -> RerankResult:
         """Order those hits that have token tensors, and say if some have none."""
-        return self.judged(hits, self.connector.max_sim(query, [hit.document.id for hit in hits]))
+        ids = [hit.document.id for hit in hits]
+        return self.by_scores(self.connector.max_sim(query, ids) if ids else {}, hits)
 
-    def judged(self, hits: Sequence[Hit], scores: Mapping[str, float]) -> Judgment:
-        """Order those hits that have a score."""
+    def by_scores(self, scores: Mapping[str, float], hits: Sequence[Hit]) -> RerankResult:
+        """Order those hits that have a score, as `rerank` does with the scores it asks for."""
         scored = [hit for hit in hits if hit.document.id in scores]
-        return Judgment(
+        return RerankResult(
             rescore(scored, [scores[hit.document.id] for hit in scored]),
             notes=() if len(scored) == len(hits) else (self._lack(some=bool(scored)),),
             query_truncated=isinstance(scores, MaxSimScores) and scores.query_truncated,
@@ -51,7 +53,3 @@ class DatabaseMaxSim(Reranker):
         place = "they keep their places" if some else "the order is as it was"
         makes = "; rr tensors add makes them" if isinstance(self.connector, TensorStore) else ""
         return f"{hits}: {place}{makes}"
-
-    async def ajudge(self, query: str, hits: Sequence[Hit]) -> Judgment:
-        """Async twin of `judge`, in a thread."""
-        return await asyncio.to_thread(self.judge, query, hits)

@@ -5,13 +5,12 @@ Knows no model: an embedder says how alike two texts are.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from retrieve_rerank.base import Connector, Embedder, Judgment, Reranker
+from retrieve_rerank.base import Connector, Embedder, Reranker, RerankResult
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.fusion import descending
 from retrieve_rerank.models.embedders import load_embedder
@@ -52,10 +51,10 @@ class Diversify(Reranker):
         """Make one that compares by `model`, the bundled encoder where none is named."""
         return cls(load_embedder(model or DEFAULT_ENCODER), **options)
 
-    def rerank(self, query: str, hits: Sequence[Hit], *, top_k: int | None = None) -> list[Hit]:
-        """Return `top_k` hits in the order in which they are taken; scores are the criterion."""
+    def _rerank(self, query: str, hits: Sequence[Hit]) -> RerankResult:
+        """Put hits into the order in which they are taken; scores are the criterion."""
         if not hits:
-            return []
+            return RerankResult([])
         texts = [self.template.render(hit.document) for hit in hits]
         vectors = self.embedder.embed_documents(texts)
         vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
@@ -73,13 +72,5 @@ class Diversify(Reranker):
             scores[taken] = marginal[taken]
             left[taken] = False
             closest = np.maximum(closest, vectors @ vectors[taken])
-        return rescore(hits, scores.tolist(), top_k=top_k)
-
-    def judge(self, query: str, hits: Sequence[Hit]) -> Judgment:
-        """Order the hits, and say of which nothing could be read."""
-        notes = self.template.notes(hit.document for hit in hits)
-        return Judgment(self.rerank(query, hits), notes=notes)
-
-    async def ajudge(self, query: str, hits: Sequence[Hit]) -> Judgment:
-        """Async twin of `judge`, in a thread."""
-        return await asyncio.to_thread(self.judge, query, hits)
+        unread = self.template.notes(hit.document for hit in hits)
+        return RerankResult(rescore(hits, scores.tolist()), notes=unread)

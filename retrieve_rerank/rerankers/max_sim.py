@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from retrieve_rerank.base import (
     Connector,
-    Judgment,
     Reranker,
     Scorer,
     TensorConnector,
+    TextScores,
     TokenEmbedder,
-    truncated_ids,
 )
 from retrieve_rerank.models.loading import load_encoder
 from retrieve_rerank.models.max_sim import max_sim
 from retrieve_rerank.rerankers.database import MAX_SIM_WEIGHT, DatabaseMaxSim
 from retrieve_rerank.template import Template, readable
-from retrieve_rerank.types import Hit, rescore
 
 BLOCK = 256  # texts whose token vectors are held at once: 100 MB at 256 tokens of 384 dimensions
 
@@ -56,26 +53,12 @@ class MaxSim(Scorer):
 
     def score(self, query: str, texts: Sequence[str]) -> list[float]:
         """Score each text: the mean over query tokens of the best cosine, within -1 and 1."""
-        return self._score(query, texts).scores
+        return list(self.score_texts(query, texts).scores)
 
-    def judge(self, query: str, hits: Sequence[Hit]) -> Judgment:
-        """Order the hits, and count those of which the model read only the beginning."""
-        read = self._score(query, [self.template.render(hit.document) for hit in hits])
-        return Judgment(
-            rescore(hits, read.scores),
-            sum(read.truncated),
-            notes=self._unread(hits),
-            query_truncated=read.query_truncated,
-            truncated_ids=truncated_ids(hits, read.truncated),
-        )
-
-    async def ajudge(self, query: str, hits: Sequence[Hit]) -> Judgment:
-        """Async twin of `judge`, in a thread."""
-        return await asyncio.to_thread(self.judge, query, hits)
-
-    def _score(self, query: str, texts: Sequence[str]) -> _Read:
+    def score_texts(self, query: str, texts: Sequence[str]) -> TextScores:
+        """Score each text as `score` does, and tell which were not read to the end."""
         if not texts:
-            return _Read([], [], query_truncated=False)
+            return TextScores([])
         texts = [readable(text) for text in texts]
         [asked] = self.embedder.encode_queries([query])
         scores: list[float] = []
@@ -84,12 +67,4 @@ class MaxSim(Scorer):
             encodings = self.embedder.encode_documents(texts[start : start + BLOCK])
             scores += max_sim(asked.tokens, [encoding.tokens for encoding in encodings]).tolist()
             truncated += (encoding.truncated for encoding in encodings)
-        return _Read(scores, truncated, asked.truncated)
-
-
-class _Read(NamedTuple):
-    """Scores, and what the model did not read to the end."""
-
-    scores: list[float]
-    truncated: list[bool]
-    query_truncated: bool
+        return TextScores(scores, truncated, asked.truncated)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from retrieve_rerank.base import Reranker
+from retrieve_rerank.base import Reranker, RerankResult
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.types import Hit, rescore
 
@@ -37,8 +37,8 @@ class Boost(Reranker):
     def worth(self, value: Any) -> float | None:
         """Turn the field's value into a score, higher is better; None where it cannot be read."""
 
-    def rerank(self, query: str, hits: Sequence[Hit], *, top_k: int | None = None) -> list[Hit]:
-        """Return the best `top_k` hits by the field's worth.
+    def _rerank(self, query: str, hits: Sequence[Hit]) -> RerankResult:
+        """Order hits by the field's worth.
 
         Raises InputError where no hit has a value that can be read.
         """
@@ -53,7 +53,7 @@ class Boost(Reranker):
             raise InputError(f"no hit has {self.unit} in {self.field!r}; {found}")
         average = math.fsum(known) / len(known) if known else 0.0
         scores = [average if worth is None else worth for worth in worths]
-        return rescore(hits, scores, top_k=top_k)
+        return RerankResult(rescore(hits, scores))
 
 
 class Recency(Boost):

@@ -14,14 +14,13 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
-from retrieve_rerank.base import Judgment
+from retrieve_rerank.base import TextScores
 from retrieve_rerank.errors import ModelError, RequestError, ScoreError
 from retrieve_rerank.models.http import JsonServer, read_url
 from retrieve_rerank.models.rerank_apis import RERANK_APIS
 from retrieve_rerank.models.resolving import check_served_model
 from retrieve_rerank.rerankers.drop_in import DropIn
 from retrieve_rerank.template import Template, readable
-from retrieve_rerank.types import Hit, rescore
 
 _EXAMPLES = "cohere:rerank-v3.5, jina:MODEL, voyage:rerank-2.5, tei:http://host:8080, vllm:URL"
 _EMPTY = "."  # in place of a document without text, which a service may refuse
@@ -122,33 +121,23 @@ class Remote(DropIn):
         found = {text: score for answer in answers for text, score in answer.items()}
         return [found[_sent(text)] for text in texts]
 
-    async def arerank(
-        self, query: str, hits: Sequence[Hit], *, top_k: int | None = None
-    ) -> list[Hit]:
-        """Async twin of `rerank`, without a thread."""
-        texts = [self.template.render(hit.document) for hit in hits]
-        return rescore(hits, await self.ascore(query, texts), top_k=top_k)
+    def score_texts(self, query: str, texts: Sequence[str]) -> TextScores:
+        """Score each text, and say where scores of several requests may not compare."""
+        return TextScores(self.score(query, texts), notes=self._notes(query, texts))
 
-    def judge(self, query: str, hits: Sequence[Hit]) -> Judgment:
-        """Order the hits, and say where scores of several requests may not compare."""
-        return Judgment(self.rerank(query, hits), notes=self._notes(query, hits))
-
-    async def ajudge(self, query: str, hits: Sequence[Hit]) -> Judgment:
-        """Async twin of `judge`."""
-        return Judgment(await self.arerank(query, hits), notes=self._notes(query, hits))
+    async def ascore_texts(self, query: str, texts: Sequence[str]) -> TextScores:
+        """Async twin of `score_texts`, without a thread."""
+        return TextScores(await self.ascore(query, texts), notes=self._notes(query, texts))
 
     async def aclose(self) -> None:
         """Close the connections of this event loop; else they close with it."""
         await self._server.aclose()
 
-    def _notes(self, query: str, hits: Sequence[Hit]) -> tuple[str, ...]:
-        unread = self._unread(hits)
-        texts = [self.template.render(hit.document) for hit in hits]
+    def _notes(self, query: str, texts: Sequence[str]) -> tuple[str, ...]:
         requests = sum(1 for _ in self._batches(query, texts))
         if self._api.pointwise or requests < 2:
-            return unread
+            return ()
         return (
-            *unread,
             f"the documents went to {self.model} in {requests} requests, and its scores may"
             " depend on which are asked together",
         )

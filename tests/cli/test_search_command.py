@@ -212,7 +212,7 @@ def test_a_search_whose_hits_a_threshold_dropped_says_so(
     result = rr("search", "wing")
     assert (result.exit_code, result.stdout) == (0, "Nothing found.\n")
     assert result.stderr == (
-        "Note: unlikely dropped 3 of 3 hits: of 2 that it judged, 0 reach its min_probability of"
+        "Note: unlikely dropped 3 of 3 hits: of 2 that it scored, 0 reach its min_probability of"
         " 0.5\n"
     )
     (home / "rr.toml").write_text(f"{stage}min_probability = 0.05")

@@ -39,19 +39,19 @@ def test_a_stage_that_did_nothing_left_the_order() -> None:
         (Stage(Even(), min_probability=0.1), 2, "are dropped"),
     ],
 )
-def test_a_stage_that_judged_some_has_changed_the_order(
+def test_a_stage_that_scored_some_has_changed_the_order(
     stage: Stage, left: int, others: str
 ) -> None:
-    error = "judged 2 of 5: no answer within 0.2 s"
+    error = "scored 2 of 5: no answer within 0.2 s"
     assert messages(stage, scored=2, left=left, error=error)[0] == (
-        f"Warning: overlap judged 2 of 5: no answer within 0.2 s; the others {others}"
+        f"Warning: overlap scored 2 of 5: no answer within 0.2 s; the others {others}"
     )
 
 
 def test_a_stage_that_dropped_everything_tells_its_threshold() -> None:
     assert messages(Stage(Even(), min_probability=0.9), scored=4, left=0) == [
         "Note: overlap: a note",
-        "Note: overlap dropped 5 of 5 hits: of 4 that it judged, 0 reach its min_probability of"
+        "Note: overlap dropped 5 of 5 hits: of 4 that it scored, 0 reach its min_probability of"
         " 0.9",
     ]
 

@@ -8,14 +8,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from retrieve_rerank import Document, Retriever, Scorer
-from retrieve_rerank.base import Judgment
+from retrieve_rerank import Document, Retriever, Scorer, TextScores
 from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.evaluation.evaluate import evaluate, evaluate_rankings, latency, stage_names
 from retrieve_rerank.evaluation.findings import cautions
 from retrieve_rerank.sources.passages import Cut
-from retrieve_rerank.types import Hit
 
 DOCUMENTS = [
     Document("wing", "wing wing wing"),
@@ -37,9 +35,10 @@ class Longest(Scorer):
     def score(self, query: str, texts: Sequence[str]) -> list[float]:
         return [math.nan if query == self.fails_on else float(len(text)) for text in texts]
 
-    def judge(self, query: str, hits: Sequence[Hit]) -> Judgment:
-        cut = query == QUERIES["q2"]
-        return Judgment(self.rerank(query, hits), 1, notes=("odd",), query_truncated=cut)
+    def score_texts(self, query: str, texts: Sequence[str]) -> TextScores:
+        one = [True] + [False] * (len(texts) - 1)
+        cut_query = query == QUERIES["q2"]
+        return TextScores(self.score(query, texts), one, cut_query, ("odd",))
 
 
 @pytest.fixture

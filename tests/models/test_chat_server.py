@@ -351,7 +351,7 @@ def test_a_url_that_is_none_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None
         load_language_model("openai:m")
 
 
-def _judge(path: str, body: Any) -> Reply:
+def _choose(path: str, body: Any) -> Reply:
     """Rank passages by their numbers, as a chat model writes it."""
     text = body["messages"][-1]["content"]
     if "Passage A" in text:
@@ -369,12 +369,12 @@ def _judge(path: str, body: Any) -> Reply:
 @pytest.mark.parametrize("kind", [Pairwise, Listwise])
 def test_rerankers_order_by_a_served_model(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     hits = rank((Document(str(n), f"item {n}"), 0.0) for n in (2, 5, 1, 4, 3))
-    with serve(_judge) as running:
+    with serve(_choose) as running:
         monkeypatch.setenv("OPENAI_BASE_URL", f"{running.url}/v1")
         monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-        judgment = kind("openai:served").judge("largest", hits)
-    assert [hit.document.id for hit in judgment.hits] == ["5", "4", "3", "2", "1"]
-    assert judgment.notes == ()
+        found = kind("openai:served").rerank("largest", hits)
+    assert [hit.document.id for hit in found.hits] == ["5", "4", "3", "2", "1"]
+    assert found.notes == ()
 
 
 def test_yes_or_no_is_asked_of_a_served_model(server: EmbeddingServer) -> None:

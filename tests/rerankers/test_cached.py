@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import multiprocessing
 import sqlite3
 import threading
@@ -11,12 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from retrieve_rerank import Document, Hit, Retriever, rank
-from retrieve_rerank.base import Judgment
+from retrieve_rerank import Document, Hit, Retriever, TextScores, rank
 from retrieve_rerank.connectors.memory import MemoryConnector
-from retrieve_rerank.errors import ConfigError, InputError
+from retrieve_rerank.errors import ConfigError, InputError, ScoreError
 from retrieve_rerank.rerankers.cached import Cached, Known, ScoreCache
-from retrieve_rerank.types import rescore
 from tests.overlap import OverlapScorer
 
 
@@ -35,9 +34,8 @@ class Counting(OverlapScorer):
         self.scored += len(texts)
         return super().score(query, texts)
 
-    def judge(self, query: str, hits: Sequence[Hit]) -> Judgment:
-        scores = self.score(query, [self.template.render(hit.document) for hit in hits])
-        return Judgment(rescore(hits, scores), truncated=len(hits))
+    def score_texts(self, query: str, texts: Sequence[str]) -> TextScores:
+        return TextScores(self.score(query, texts), [True] * len(texts))
 
 
 @pytest.fixture(params=["memory", "file"])
@@ -60,46 +58,58 @@ def test_each_text_is_scored_once_for_each_query(cache: ScoreCache) -> None:
     assert scorer.scored == 4
 
 
-def test_judgments_say_what_came_from_the_cache(cache: ScoreCache) -> None:
+def test_results_say_what_came_from_the_cache(cache: ScoreCache) -> None:
     cached = Cached(Counting(), cache)
     given = hits("wing", "lift wing")
-    first = cached.judge("wing lift", given)
+    first = cached.rerank("wing lift", given)
     assert (first.cache_hits, first.truncated) == (0, 2)
     more = hits("drag", "wing", "lift wing", "lift wing")
-    second = cached.judge("wing lift", more)
+    second = cached.rerank("wing lift", more)
     assert (second.cache_hits, second.truncated) == (3, 4)
     assert [hit.score for hit in second.hits] == [2.0, 2.0, 1.0, 0.0]
     assert [hit.previous for hit in second.hits] == [more[2], more[3], more[1], more[0]]
-    assert cached.judge("wing lift", []).hits == []
 
 
 class CutsLong(Counting):
     """Reads one word of a text, and two of a query."""
 
-    def judge(self, query: str, hits: Sequence[Hit]) -> Judgment:
-        cut = frozenset(hit.document.id for hit in hits if " " in hit.document.text)
-        scored = rescore(hits, self.score(query, [hit.document.text for hit in hits]))
-        return Judgment(scored, len(cut), 0, (), len(query.split()) > 2, cut)
+    def score_texts(self, query: str, texts: Sequence[str]) -> TextScores:
+        cuts = [" " in text for text in texts]
+        return TextScores(self.score(query, texts), cuts, len(query.split()) > 2)
 
 
 def test_what_was_cut_is_kept_with_the_score(cache: ScoreCache) -> None:
     cached = Cached(CutsLong(), cache)
-    given = hits("wing", "lift wing", "drag wing")
-    told = [
-        (judgment.truncated, judgment.truncated_ids, judgment.query_truncated)
-        for judgment in (cached.judge("wing lift drag", given) for _ in range(2))
-    ]
-    assert told[0] == (2, frozenset({"1 lift wing", "2 drag wing"}), True)
-    assert told[1] == told[0]
-    assert not cached.judge("wing", given).query_truncated
+    texts = ["wing", "lift wing", "drag wing"]
+    for _ in range(2):
+        told = cached.score_texts("wing lift drag", texts)
+        assert (told.truncated, told.query_truncated) == ([False, True, True], True)
+    assert not cached.score_texts("wing", texts).query_truncated
 
 
-def test_scores_of_which_that_is_not_known_are_computed_again(cache: ScoreCache) -> None:
+def test_scores_of_which_that_is_not_known_are_computed_again(tmp_path: Path) -> None:
+    path = tmp_path / "scores.db"
+    Cached(CutsLong(), ScoreCache(path)).score("wing", ["lift wing"])
+    with contextlib.closing(sqlite3.connect(path)) as file:
+        file.execute("UPDATE scores SET text_cut = NULL")  # as earlier versions wrote them
+        file.commit()
     scorer = CutsLong()
-    cached = Cached(scorer, cache)
-    cached.score("wing", ["lift wing"])
-    assert cached.judge("wing", hits("lift wing")).truncated == 1
-    assert scorer.scored == 2
+    cached = Cached(scorer, ScoreCache(path))
+    assert [cached.rerank("wing", hits("lift wing")).truncated for _ in range(2)] == [1, 1]
+    assert scorer.scored == 1
+
+
+def test_a_score_that_is_no_number_is_not_kept(cache: ScoreCache) -> None:
+    class Wavering(Counting):
+        def score(self, query: str, texts: Sequence[str]) -> list[float]:
+            scores = super().score(query, texts)
+            return scores if self.scored > len(texts) else [math.nan] * len(texts)
+
+    cached = Cached(Wavering(), cache)
+    with pytest.raises(ScoreError, match="overlap gave NaN for a text"):
+        cached.score("wing", ["lift wing"])
+    assert cached.score("wing", ["lift wing"]) == [1.0]
+    assert cache.problem is None
 
 
 def test_a_file_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
@@ -110,16 +120,14 @@ def test_a_file_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
         file.commit()
     assert ScoreCache(path).find([b"old"]) == {b"old": Known(0.5)}
     cached = Cached(CutsLong(), ScoreCache(path))
-    assert [cached.judge("wing", hits("lift wing")).truncated for _ in range(2)] == [1, 1]
+    assert [cached.rerank("wing", hits("lift wing")).truncated for _ in range(2)] == [1, 1]
 
 
-async def test_async_judgments_are_the_same(cache: ScoreCache) -> None:
-    given = hits("wing", "lift wing", "wing")
+async def test_async_calls_use_the_cache_too(cache: ScoreCache) -> None:
     cached = Cached(Counting(), cache)
-    assert (await cached.ajudge("wing lift", given)).hits == Counting().judge(
-        "wing lift", given
-    ).hits
-    assert (await cached.ajudge("wing lift", given)).cache_hits == 3
+    found = [await cached.arerank("wing lift", hits("wing", "lift wing")) for _ in range(2)]
+    assert [each.cache_hits for each in found] == [0, 2]
+    assert found[0].hits == found[1].hits
 
 
 def test_a_changed_model_is_asked_anew(cache: ScoreCache) -> None:
@@ -246,10 +254,10 @@ def test_a_file_that_another_process_locks_is_done_without(
 def assert_serves(cached: Cached, *, note: str) -> None:
     """Scores, remembers in memory, and says what is amiss."""
     assert cached.score("wing lift", ["wing", "lift wing"]) == [1.0, 2.0]
-    cached.judge("wing lift", hits("wing", "lift wing"))
-    judgment = cached.judge("wing lift", hits("wing", "lift wing"))
-    assert judgment.cache_hits == 2
-    assert len([each for each in judgment.notes if note in each]) == 1
+    cached.rerank("wing lift", hits("wing", "lift wing"))
+    found = cached.rerank("wing lift", hits("wing", "lift wing"))
+    assert found.cache_hits == 2
+    assert len([each for each in found.notes if note in each]) == 1
 
 
 def test_what_cannot_be_cached_is_an_error() -> None:

@@ -58,30 +58,30 @@ def test_threads_get_the_scores_that_one_gets_alone(reranker: CrossEncoder) -> N
 
 async def test_tasks_get_the_scores_that_one_gets_alone(reranker: CrossEncoder) -> None:
     hits = rank((Document(str(n), text), 0.0) for n, text in enumerate(TEXTS))
-    expected = reranker.judge(QUERY, hits).hits
-    for judgment in await asyncio.gather(*(reranker.ajudge(QUERY, hits) for _ in range(16))):
-        assert judgment.hits == expected
+    expected = reranker.rerank(QUERY, hits).hits
+    for found in await asyncio.gather(*(reranker.arerank(QUERY, hits) for _ in range(16))):
+        assert found.hits == expected
 
 
 def test_the_template_says_what_is_read_of_a_document(folder: Path) -> None:
     hits = rank([(Document("a", "short", {"title": "The cat", "lang": "en"}), 0.0)])
-    whole = CrossEncoder(str(folder)).rerank(QUERY, hits)[0].score
+    whole = CrossEncoder(str(folder)).rerank(QUERY, hits).hits[0].score
     assert whole == pytest.approx(CrossEncoder(str(folder)).score(QUERY, ["The cat short"])[0])
-    text = CrossEncoder(str(folder), template="{text}").rerank(QUERY, hits)[0].score
-    other = CrossEncoder(str(folder), template=Template("{text}")).rerank(QUERY, hits)[0].score
+    text = CrossEncoder(str(folder), template="{text}").rerank(QUERY, hits).hits[0].score
+    other = CrossEncoder(str(folder), template=Template("{text}")).rerank(QUERY, hits).hits[0].score
     assert text == other != whole
 
 
 def test_a_template_that_no_document_fills_is_noted(folder: Path) -> None:
     hits = rank((Document(str(n), text), 0.0) for n, text in enumerate(filter(None, TEXTS)))
-    [note] = CrossEncoder(folder, template="{nope}").judge(QUERY, hits).notes
+    [note] = CrossEncoder(folder, template="{nope}").rerank(QUERY, hits).notes
     assert note.startswith("no document has any field of the template '{nope}'")
-    assert CrossEncoder(folder).judge(QUERY, hits).notes == ()
+    assert CrossEncoder(folder).rerank(QUERY, hits).notes == ()
 
 
 def test_truncated_texts_are_counted(reranker: CrossEncoder) -> None:
     hits = rank((Document(str(n), text), 0.0) for n, text in enumerate(["short", LONG]))
-    assert reranker.judge(QUERY, hits).truncated == 1
+    assert reranker.rerank(QUERY, hits).truncated == 1
 
 
 def test_a_long_document_scores_as_its_best_passage(folder: Path, reranker: CrossEncoder) -> None:
@@ -89,11 +89,11 @@ def test_a_long_document_scores_as_its_best_passage(folder: Path, reranker: Cros
     passages = reranker.model.passages(QUERY, LONG)
     assert len(passages) > 1
     hits = rank((Document(str(n), text), 0.0) for n, text in enumerate([LONG, "short"]))
-    judgment = by_passages.judge(QUERY, hits)
-    scores = {hit.document.id: hit.score for hit in judgment.hits}
+    found = by_passages.rerank(QUERY, hits)
+    scores = {hit.document.id: hit.score for hit in found.hits}
     assert scores["0"] == pytest.approx(max(reranker.score(QUERY, passages)), abs=1e-5)
     assert scores["1"] == pytest.approx(reranker.score(QUERY, ["short"])[0], abs=1e-5)
-    assert judgment.truncated == 0, f"every passage fits into {MAX_TOKENS} tokens"
+    assert found.truncated == 0, f"every passage fits into {MAX_TOKENS} tokens"
 
 
 def test_an_unknown_way_with_long_documents_is_an_error(folder: Path) -> None:
@@ -105,7 +105,7 @@ def test_half_a_surrogate_pair_does_not_stop_a_search(reranker: CrossEncoder) ->
     halved = "wing \ud83d flutter"
     assert reranker.score(halved, [halved]) == reranker.score("wing ? flutter", ["wing ? flutter"])
     hits = rank((Document(str(n), text), 0.0) for n, text in enumerate([halved, "short"]))
-    assert len(reranker.judge(QUERY, hits).hits) == 2
+    assert len(reranker.rerank(QUERY, hits).hits) == 2
 
 
 @pytest.mark.parametrize("threads", [0, -1])
@@ -116,7 +116,7 @@ def test_a_number_of_threads_that_cannot_be_is_an_error(folder: Path, threads: i
 
 def test_nothing_to_score_gives_nothing(reranker: CrossEncoder) -> None:
     assert reranker.score(QUERY, []) == []
-    assert reranker.judge(QUERY, []).hits == []
+    assert reranker.rerank(QUERY, []).hits == []
 
 
 async def test_it_serves_as_a_stage_sync_and_async(reranker: CrossEncoder) -> None:

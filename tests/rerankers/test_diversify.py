@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from retrieve_rerank import Document, Hit, rank, rescore
 from retrieve_rerank.base import Vectors
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.rerankers.diversify import Diversify
-from retrieve_rerank.types import append_unjudged
+from retrieve_rerank.types import append_unscored
 
 VECTORS = {"a": [1.0, 0.0], "a2": [2.0, 0.0], "b": [0.6, 0.8], "c": [-1.0, 0.0], "zero": [0.0, 0.0]}
 
@@ -31,7 +31,7 @@ def hits(**scores: float) -> list[Hit]:
     return rank((Document(text, text), score) for text, score in scores.items())
 
 
-def order(found: Sequence[Hit]) -> list[tuple[str, float]]:
+def order(found: Iterable[Hit]) -> list[tuple[str, float]]:
     return [(hit.document.id, round(hit.score, 6)) for hit in found]
 
 
@@ -49,10 +49,10 @@ def test_a_share_of_one_keeps_the_order() -> None:
     assert [hit.previous for hit in found] == given
 
 
-def test_hits_that_the_stage_before_did_not_judge_are_worth_least() -> None:
+def test_hits_that_the_stage_before_did_not_score_are_worth_least() -> None:
     """Their scores are on another scale, and here higher."""
-    judged = rescore(hits(a=0.9, a2=0.8), [-2.0, -3.0])
-    given = append_unjudged(judged, rank([(Document("b", "b"), 0.7), (Document("c", "c"), 0.6)]))
+    scored = rescore(hits(a=0.9, a2=0.8), [-2.0, -3.0])
+    given = append_unscored(scored, rank([(Document("b", "b"), 0.7), (Document("c", "c"), 0.6)]))
     found = Diversify(Table(), relevance_share=1.0).rerank("q", given)
     assert [hit.document.id for hit in found] == ["a", "a2", "b", "c"]
 
@@ -62,13 +62,6 @@ def test_near_copies_are_moved_down() -> None:
         "q", hits(a=1.0, a2=0.99, b=0.7, zero=0.0)
     )
     assert [hit.document.id for hit in found][:2] == ["a", "b"]
-
-
-def test_lists_without_a_choice_are_left_alone() -> None:
-    diversify = Diversify(Table())
-    assert diversify.rerank("q", []) == []
-    assert [hit.document.id for hit in diversify.rerank("q", hits(a=3))] == ["a"]
-    assert len(diversify.rerank("q", hits(a=1, b=1, c=1), top_k=2)) == 2
 
 
 def test_scores_never_rise() -> None:
@@ -88,12 +81,7 @@ def test_an_impossible_share_is_an_error() -> None:
         Diversify(Table(), relevance_share=2)
 
 
-async def test_a_template_that_no_document_fills_is_noted() -> None:
-    diversify = Diversify(Table(), template="zero{nope}")
-    for judgment in (
-        diversify.judge("q", hits(a=2.0, b=1.0)),
-        await diversify.ajudge("q", hits(a=2.0, b=1.0)),
-    ):
-        [note] = judgment.notes
-        assert note.startswith("no document has any field of the template 'zero{nope}'")
-    assert Diversify(Table()).judge("q", hits(a=2.0, b=1.0)).notes == ()
+def test_a_template_that_no_document_fills_is_noted() -> None:
+    [note] = Diversify(Table(), template="zero{nope}").rerank("q", hits(a=2.0, b=1.0)).notes
+    assert note.startswith("no document has any field of the template 'zero{nope}'")
+    assert Diversify(Table()).rerank("q", hits(a=2.0, b=1.0)).notes == ()

@@ -36,14 +36,14 @@ def test_a_texts_score_does_not_depend_on_the_others() -> None:
 
 def test_truncated_texts_are_counted() -> None:
     hits = rank((Document(text, text), 0.0) for text in ("ab", "abcde", "bcdefg"))
-    judgment = MaxSim(Letters()).judge("ab", hits)
-    assert judgment.truncated == 2
-    assert [hit.document.id for hit in judgment.hits] == ["ab", "abcde", "bcdefg"]
+    found = MaxSim(Letters()).rerank("ab", hits)
+    assert found.truncated == 2
+    assert [hit.document.id for hit in found.hits] == ["ab", "abcde", "bcdefg"]
 
 
 def test_a_template_that_no_document_fills_is_noted() -> None:
     hits = rank((Document(text, text), 0.0) for text in ("ab", "abcde"))
-    [note] = MaxSim(Letters(), template=Template("x{nope}")).judge("ab", hits).notes
+    [note] = MaxSim(Letters(), template=Template("x{nope}")).rerank("ab", hits).notes
     assert note.startswith("no document has any field of the template 'x{nope}'")
     with pytest.raises(ConfigError, match="the template '' has no field"):
         MaxSim.configure(MemoryConnector(), template="")
@@ -56,7 +56,7 @@ def test_what_is_no_text_is_an_error() -> None:
 
 def test_nothing_to_score_gives_nothing() -> None:
     assert MaxSim(Letters()).score("ab", []) == []
-    assert MaxSim(Letters()).judge("ab", []).hits == []
+    assert MaxSim(Letters()).rerank("ab", []).hits == []
 
 
 def test_the_bundled_encoder_prefers_the_passage_that_answers() -> None:

@@ -156,7 +156,7 @@ async def test_texts_that_utf_8_cannot_write_are_sent_all_the_same(server: Embed
 async def test_nothing_to_score_asks_nobody(server: EmbeddingServer) -> None:
     assert cohere().score(QUERY, []) == []
     assert await cohere().ascore(QUERY, []) == []
-    assert (await cohere().ajudge(QUERY, [])).hits == []
+    assert (await cohere().arerank(QUERY, [])).hits == []
     assert not server.requests
 
 
@@ -422,15 +422,15 @@ async def test_it_serves_as_a_stage_and_a_failing_service_leaves_the_order(
 
 def test_scores_that_depend_on_what_is_asked_together_are_noted(server: EmbeddingServer) -> None:
     hits = rank((Document(str(n), f"text {n}"), 0.0) for n in range(1001))
-    assert cohere().judge(QUERY, hits).notes == ()
-    assert Remote("jina:jina-reranker-v3").judge(QUERY, hits[:1000]).notes == ()
-    [note] = Remote("jina:jina-reranker-v3").judge(QUERY, hits).notes
+    assert cohere().rerank(QUERY, hits).notes == ()
+    assert Remote("jina:jina-reranker-v3").rerank(QUERY, hits[:1000]).notes == ()
+    [note] = Remote("jina:jina-reranker-v3").rerank(QUERY, hits).notes
     assert "in 2 requests, and its scores may depend on which are asked together" in note
 
 
 def test_a_template_that_no_document_fills_is_noted(server: EmbeddingServer) -> None:
     hits = rank((Document(str(n), f"text {n}"), 0.0) for n in range(3))
-    [note] = Remote("cohere:rerank-v3.5", template="{nope}").judge(QUERY, hits).notes
+    [note] = Remote("cohere:rerank-v3.5", template="{nope}").rerank(QUERY, hits).notes
     assert note.startswith("no document has any field of the template '{nope}'")
 
 

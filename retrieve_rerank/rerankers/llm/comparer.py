@@ -5,7 +5,6 @@ Knows nothing of how a model is run.
 
 from __future__ import annotations
 
-import asyncio
 import math
 from abc import abstractmethod
 from collections import Counter
@@ -13,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar, get_args
 
-from retrieve_rerank.base import Judgment, Reranker
+from retrieve_rerank.base import Reranker, RerankResult
 from retrieve_rerank.errors import InputError, ScoreError
 from retrieve_rerank.models.language_model import Answers, LanguageModel, Prompt
 from retrieve_rerank.models.language_models import load_language_model
@@ -68,27 +67,16 @@ class Comparer(Reranker):
         self.prompt = load_prompt(prompt, self.prompts, model=model.name, choices=self.chooses)
         self.template = Template(template) if isinstance(template, str) else template or Template()
 
-    def rerank(self, query: str, hits: Sequence[Hit], *, top_k: int | None = None) -> list[Hit]:
-        """Return the best `top_k` hits; a sort that need not order more stops after these."""
-        return self._judge(query, hits, top_k).hits[:top_k]
-
-    def judge(self, query: str, hits: Sequence[Hit]) -> Judgment:
+    def _rerank(self, query: str, hits: Sequence[Hit]) -> RerankResult:
         """Order the hits; report texts that were not read whole, and answers that misled."""
-        return self._judge(query, hits, None)
-
-    async def ajudge(self, query: str, hits: Sequence[Hit]) -> Judgment:
-        """Async twin of `judge`, in a thread."""
-        return await asyncio.to_thread(self.judge, query, hits)
-
-    def _judge(self, query: str, hits: Sequence[Hit], top_k: int | None) -> Judgment:
         texts = [self.template.render(hit.document) for hit in hits]
         questions = Questions(self.model, self.prompt, query, texts)
-        scores = self._scores(questions, top_k) if len(hits) > 1 else [0.0] * len(hits)
+        scores = self._scores(questions) if len(hits) > 1 else [0.0] * len(hits)
         notes = (*self.template.notes(hit.document for hit in hits), *questions.notes)
-        return Judgment(rescore(hits, scores), len(questions.truncated), notes=notes)
+        return RerankResult(rescore(hits, scores), len(questions.truncated), notes=notes)
 
     @abstractmethod
-    def _scores(self, questions: Questions, top_k: int | None) -> list[float]:
+    def _scores(self, questions: Questions) -> list[float]:
         """Score the documents, of which there are two at least."""
 
     def _scoring(self, wanted: Scoring | None) -> Scoring:

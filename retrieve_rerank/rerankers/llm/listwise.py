@@ -67,7 +67,7 @@ class Listwise(Comparer):
         self.step = step
         self.passes = passes
 
-    def _scores(self, questions: Questions, top_k: int | None) -> list[float]:
+    def _scores(self, questions: Questions) -> list[float]:
         order = list(range(questions.count))
         for _ in range(self.passes):
             before = list(order)

@@ -68,7 +68,7 @@ class Pairwise(Comparer):
         self.top_k = top_k
         self.scoring = self._scoring(scoring)
 
-    def _scores(self, questions: Questions, top_k: int | None) -> list[float]:
+    def _scores(self, questions: Questions) -> list[float]:
         votes: dict[tuple[int, int], float] = {}  # for the first of a pair, standing first
 
         def ask(pairs: Sequence[tuple[int, int]]) -> None:
@@ -95,5 +95,5 @@ class Pairwise(Comparer):
             return AGGREGATIONS[self.method](table)
         # A node of the heap is compared with its two children; neighbours, with each other.
         set_size = 3 if self.method == "heap" else 2
-        taken = SORTS[self.method](count, top_k or self.top_k, choose, set_size=set_size)
+        taken = SORTS[self.method](count, self.top_k, choose, set_size=set_size)
         return above_the_rest(taken, count)

@@ -5,20 +5,18 @@ Knows nothing of how a model is run, or of what it is asked.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Generic, TypeVar
 
-from retrieve_rerank.base import Judgment, truncated_ids
+from retrieve_rerank.base import TextScores
 from retrieve_rerank.errors import ScoreError
 from retrieve_rerank.models.language_model import Answers
 from retrieve_rerank.rerankers.drop_in import DropIn
 from retrieve_rerank.rerankers.llm.pair_prompts import PairPrompt
 from retrieve_rerank.template import Template, readable
-from retrieve_rerank.types import Hit, rescore
 
 P = TypeVar("P", bound=PairPrompt)
 
@@ -57,22 +55,11 @@ class Pointwise(DropIn, Generic[P]):
         Raises InputError for a query that leaves no room for the texts, and ScoreError where the
         model gives no number.
         """
-        return self._score(query, texts, instruction)[0]
+        return list(self._score(query, texts, instruction).scores)
 
-    def judge(self, query: str, hits: Sequence[Hit]) -> Judgment:
-        """Order the hits, and count those of which the model read only the beginning."""
-        texts = [self.template.render(hit.document) for hit in hits]
-        scores, truncated = self._score(query, texts, None)
-        return Judgment(
-            rescore(hits, scores),
-            sum(truncated),
-            notes=self._unread(hits),
-            truncated_ids=truncated_ids(hits, truncated),
-        )
-
-    async def ajudge(self, query: str, hits: Sequence[Hit]) -> Judgment:
-        """Async twin of `judge`, in a thread."""
-        return await asyncio.to_thread(self.judge, query, hits)
+    def score_texts(self, query: str, texts: Sequence[str]) -> TextScores:
+        """Score each text as `score` does, and tell which were not read to the end."""
+        return self._score(query, texts, None)
 
     @abstractmethod
     def _ask(
@@ -80,11 +67,9 @@ class Pointwise(DropIn, Generic[P]):
     ) -> Answers[Sequence[float]]:
         """Score texts, one at least, each different from the others."""
 
-    def _score(
-        self, query: str, texts: Sequence[str], instruction: str | None
-    ) -> tuple[list[float], list[bool]]:
+    def _score(self, query: str, texts: Sequence[str], instruction: str | None) -> TextScores:
         if not texts:
-            return [], []
+            return TextScores([])
         query, texts = readable(query), [readable(text) for text in texts]
         different = list(dict.fromkeys(texts))
         told = self.instruction if instruction is None else instruction
@@ -93,4 +78,4 @@ class Pointwise(DropIn, Generic[P]):
             raise ScoreError(f"{self.name} gave NaN for a text; expected a number")
         places = {text: place for place, text in enumerate(different)}
         scores = [float(answers.values[places[text]]) for text in texts]
-        return scores, [bool(answers.truncated[places[text]]) for text in texts]
+        return TextScores(scores, [bool(answers.truncated[places[text]]) for text in texts])

@@ -67,7 +67,7 @@ class Setwise(Comparer):
         self.top_k = top_k
         self.scoring = self._scoring(scoring)
 
-    def _scores(self, questions: Questions, top_k: int | None) -> list[float]:
+    def _scores(self, questions: Questions) -> list[float]:
         known: dict[tuple[int, ...], int] = {}
 
         def choose(groups: Sequence[Sequence[int]]) -> list[int]:
@@ -78,6 +78,5 @@ class Setwise(Comparer):
                     known[items] = items[vote.index(max(vote))]
             return [known[items] for items in sets]
 
-        k = top_k or self.top_k
-        taken = SORTS[self.method](questions.count, k, choose, set_size=self.set_size)
+        taken = SORTS[self.method](questions.count, self.top_k, choose, set_size=self.set_size)
         return above_the_rest(taken, questions.count)

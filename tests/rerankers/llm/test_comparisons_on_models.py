@@ -97,7 +97,7 @@ def test_duo_t5_adds_up_the_probabilities_of_true(t5: Path) -> None:
     reranker = Pairwise(
         load_language_model(str(t5), device="cpu", threads=1), prompt="duo-t5", method="sym-sum"
     )
-    found = {hit.document.id: hit.score for hit in reranker.judge(QUERY, HITS).hits}
+    found = {hit.document.id: hit.score for hit in reranker.rerank(QUERY, HITS).hits}
     assert found == {str(n): pytest.approx(s, abs=1e-4) for n, s in enumerate(expected)}
 
 
@@ -111,7 +111,7 @@ def test_prp_compares_the_likelihoods_of_both_answers(
         margin = reference.likelihood(text, "Passage A") - reference.likelihood(text, "Passage B")
         expected[i] += 1 / (1 + math.exp(-margin))
     reranker = Pairwise(model, method="sum")
-    found = {hit.document.id: hit.score for hit in reranker.judge(QUERY, HITS).hits}
+    found = {hit.document.id: hit.score for hit in reranker.rerank(QUERY, HITS).hits}
     assert found == {str(n): pytest.approx(s, abs=1e-4) for n, s in enumerate(expected)}
 
 
@@ -122,7 +122,7 @@ def test_prp_sorts_as_all_its_agreeing_answers_say(qwen: Path, model: TorchLangu
             reference.likelihood(text, "Passage A") > reference.likelihood(text, "Passage B")
             for text in (prp(TEXTS[i], TEXTS[j]), prp(TEXTS[j], TEXTS[i]))
         )
-        found = Pairwise(model).judge(QUERY, [HITS[i], HITS[j]]).hits
+        found = Pairwise(model).rerank(QUERY, [HITS[i], HITS[j]]).hits
         expected = [j, i] if back and not forth else [i, j]
         assert [int(hit.document.id) for hit in found] == expected
 
@@ -140,7 +140,7 @@ def test_setwise_takes_the_likeliest_label(qwen: Path, model: TorchLanguageModel
         )
         likelihoods = [reference.likelihood(text, f"Passage {label}") for label in "ABC"]
         best = items[likelihoods.index(max(likelihoods))]
-        found = Setwise(model, top_k=1).judge(QUERY, [HITS[item] for item in items]).hits
+        found = Setwise(model, top_k=1).rerank(QUERY, [HITS[item] for item in items]).hits
         assert int(found[0].document.id) == best
 
 
@@ -167,7 +167,7 @@ def test_first_orders_by_the_logits_of_the_names(qwen: Path, model: TorchLanguag
     logits = reference.next_token(chat(listed(TEXTS), system=SYSTEM, begun="["))
     names = [reference.tokenizer(name)["input_ids"][0] for name in "ABCD"]
     expected = sorted(range(4), key=lambda place: -float(logits[names[place]]))
-    found = Listwise(model, prompt="first").judge(QUERY, HITS).hits
+    found = Listwise(model, prompt="first").rerank(QUERY, HITS).hits
     assert [int(hit.document.id) for hit in found] == expected
 
 
@@ -190,4 +190,4 @@ def test_texts_that_were_not_read_whole_are_counted_once(qwen: Path) -> None:
     texts = ["wing flutter " * 200, "short", "cat mat " * 300, "attack"]
     hits = rank((Document(str(n), text), 0.0) for n, text in enumerate(texts))
     for reranker in (Pairwise(short, method="wins"), Setwise(short)):
-        assert reranker.judge(QUERY, hits).truncated == 2
+        assert reranker.rerank(QUERY, hits).truncated == 2

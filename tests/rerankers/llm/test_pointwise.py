@@ -295,13 +295,13 @@ def test_a_template_that_no_document_fills_is_noted(folders: Folders) -> None:
     scorer = QueryLikelihood(
         str(folders("qwen3")), prompt="rankinggpt", device="cpu", template="{nope}"
     )
-    [note] = scorer.judge(QUERY, rank([(Document("a", "The cat."), 0.0)])).notes
+    [note] = scorer.rerank(QUERY, rank([(Document("a", "The cat."), 0.0)])).notes
     assert note.startswith("no document has any field of the template '{nope}'")
 
 
 def test_nothing_to_score_gives_nothing(scorer: Scorer) -> None:
     assert scorer.score(QUERY, []) == []
-    assert scorer.judge(QUERY, []).hits == []
+    assert scorer.rerank(QUERY, []).hits == []
 
 
 def test_one_document_keeps_its_id(scorer: Scorer) -> None:
@@ -311,17 +311,17 @@ def test_one_document_keeps_its_id(scorer: Scorer) -> None:
 
 def test_empty_documents_and_duplicates_keep_their_ids(scorer: Scorer) -> None:
     hits = rank((Document(str(n), text), 0.0) for n, text in enumerate(DOCUMENTS))
-    judgment = scorer.judge(QUERY, hits)
-    assert sorted(hit.document.id for hit in judgment.hits) == ["0", "1", "2", "3", "4", "5"]
-    assert judgment.truncated == 0
-    order = [hit.document.id for hit in judgment.hits]
+    found = scorer.rerank(QUERY, hits)
+    assert sorted(hit.document.id for hit in found.hits) == ["0", "1", "2", "3", "4", "5"]
+    assert found.truncated == 0
+    order = [hit.document.id for hit in found.hits]
     assert order.index("1") + 1 == order.index("4"), "equal scores keep the incoming order"
 
 
 def test_documents_are_shortened_and_counted_and_the_suffix_survives(scorer: Scorer) -> None:
     long = " ".join(DOCUMENTS * 20)
     hits = rank((Document(str(n), text), 0.0) for n, text in enumerate(["short", long]))
-    assert scorer.judge(QUERY, hits).truncated == 1
+    assert scorer.rerank(QUERY, hits).truncated == 1
     # What comes after the cut is not read.
     assert scorer.score(QUERY, [long]) == pytest.approx(
         scorer.score(QUERY, [long + " and more"]), abs=1e-5

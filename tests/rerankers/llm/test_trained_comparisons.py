@@ -155,8 +155,8 @@ def test_a_trained_model_orders(
     for _ in range(6):
         values = shuffle.sample(range(len(WORDS)), 8)
         hits = rank((Document(str(value), WORDS[value]), 0.0) for value in values)
-        judgment = reranker.judge("largest", hits)
-        found = [int(hit.document.id) for hit in judgment.hits]
+        reranked = reranker.rerank("largest", hits)
+        found = [int(hit.document.id) for hit in reranked]
         assert sorted(found) == sorted(values)
         right += sum(found[i] > found[j] for i in range(8) for j in range(i + 1, 8))
         total += 28
