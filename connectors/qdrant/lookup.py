@@ -15,7 +15,7 @@ from retrieve_rerank.connectors.qdrant.detection import indexed_paths
 from retrieve_rerank.connectors.qdrant.layout import as_text
 from retrieve_rerank.connectors.qdrant.limits import Limits
 from retrieve_rerank.connectors.qdrant.paths import paths_of, reach
-from retrieve_rerank.connectors.qdrant.requests import is_empty
+from retrieve_rerank.connectors.qdrant.payload_filter import is_empty
 from retrieve_rerank.connectors.qdrant.server import Call, Steps
 from retrieve_rerank.errors import UnknownFieldError
 

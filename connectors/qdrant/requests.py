@@ -12,11 +12,8 @@ from uuid import UUID
 
 from qdrant_client import models
 
-from retrieve_rerank.base import Range, Vectors
-from retrieve_rerank.connectors.dates import MICROSECOND, Span
+from retrieve_rerank.base import Vectors
 from retrieve_rerank.connectors.fields import VectorField
-from retrieve_rerank.connectors.filter_values import Wanted, bounds
-from retrieve_rerank.connectors.filters import AllOf, Clause, Condition, Missing, NoneOf
 from retrieve_rerank.connectors.hybrid import BM25, DENSE, SPARSE
 from retrieve_rerank.connectors.qdrant.layout import TENSORS, Layout
 from retrieve_rerank.types import Document, Hit, rank
@@ -168,23 +165,6 @@ def search_params(
     return models.SearchParams(hnsw_ef=hnsw_ef, exact=exact or None, quantization=quantization)
 
 
-def payload_filter(
-    clauses: Sequence[Clause], layout: Layout, *, strict: bool = False
-) -> models.Filter | None:
-    """Translate clauses, all of which must hold; a condition at any of its field's paths.
-
-    `strict` asks for nothing but paths that can have an index: a list of nulls is then not empty.
-    """
-    if not clauses:
-        return None
-    return models.Filter(must=[_clause(each, layout, strict=strict) for each in clauses])
-
-
-def is_empty(key: str) -> models.IsEmptyCondition:
-    """Ask for the points that have nothing at a payload's key: no value, null, or an empty list."""
-    return models.IsEmptyCondition(is_empty=models.PayloadField(key=key))
-
-
 def sparse_vector(weights: Mapping[int, float]) -> models.SparseVector:
     """Word a sparse vector."""
     return models.SparseVector(indices=list(weights), values=list(weights.values()))
@@ -218,53 +198,3 @@ def _prefetches(
         )
         for name, (query, using) in queries.items()
     }
-
-
-def _clause(clause: Clause, layout: Layout, *, strict: bool) -> models.Filter:
-    if isinstance(clause, Condition):
-        at = {layout.path(path): wanted for path, wanted in clause.wanted.items()}
-        return models.Filter(should=[each for key in at for each in _alternatives(key, at[key])])
-    if isinstance(clause, Missing):
-        return models.Filter(
-            must=[
-                is_empty(key) if strict else _missing(key) for key in map(layout.path, clause.paths)
-            ]
-        )
-    inner: list[Any] = [_clause(each, layout, strict=strict) for each in clause.clauses]
-    if isinstance(clause, NoneOf):
-        return models.Filter(must_not=inner)
-    return models.Filter(must=inner) if isinstance(clause, AllOf) else models.Filter(should=inner)
-
-
-def _missing(key: str) -> models.Condition:
-    """Ask for nothing there; Qdrant does not say that a list of nulls is empty."""
-    if "[]" in key:  # of several values: it does
-        return is_empty(key)
-    null = models.IsNullCondition(is_null=models.PayloadField(key=key))
-    nulls = models.Filter(must=[null, is_empty(f"{key}[]")])
-    return models.Filter(should=[is_empty(key), nulls])
-
-
-def _alternatives(key: str, wanted: Sequence[Wanted]) -> list[models.FieldCondition]:
-    ranges: list[Any] = [
-        models.Range(**bounds(each))
-        if isinstance(each, Range)
-        else models.DatetimeRange.model_validate(each.rounded(MICROSECOND).texts())
-        for each in wanted
-        if isinstance(each, Range | Span)
-    ]
-    # Qdrant matches texts, integers and booleans only, several at once if of one type.
-    texts = [value for value in wanted if isinstance(value, str)]
-    integers = [value for value in wanted if type(value) is int]
-    booleans = [value for value in wanted if isinstance(value, bool)]
-    floats = [value for value in wanted if isinstance(value, float)]
-    ranges += [models.Range(gte=x, lte=x) for x in floats]
-    return [
-        *(
-            models.FieldCondition(key=key, match=models.MatchAny(any=values))
-            for values in (texts, integers)
-            if values
-        ),
-        *(models.FieldCondition(key=key, match=models.MatchValue(value=b)) for b in booleans),
-        *(models.FieldCondition(key=key, range=each) for each in ranges),
-    ]

@@ -24,9 +24,16 @@ from retrieve_rerank.connectors.filters import Clause, clauses, field_names
 from retrieve_rerank.connectors.hybrid import BM25, DENSE, DEPTH, SPARSE, check_search
 from retrieve_rerank.connectors.qdrant import requests
 from retrieve_rerank.connectors.qdrant.fetching import ask, bare, complete, max_sims
-from retrieve_rerank.connectors.qdrant.filtering import known_fields, look_for, served
+from retrieve_rerank.connectors.qdrant.filtering import (
+    equal_alone,
+    known_fields,
+    look_for,
+    served,
+    worded,
+)
 from retrieve_rerank.connectors.qdrant.layout import Lexical
 from retrieve_rerank.connectors.qdrant.limits import METADATA, RRF_WEIGHTS
+from retrieve_rerank.connectors.qdrant.payload_filter import payload_filter
 from retrieve_rerank.connectors.qdrant.qdrant_bm25 import LEFT_OUT, query_terms
 from retrieve_rerank.connectors.qdrant.requests import Asked
 from retrieve_rerank.connectors.qdrant.server import Compute, Server, Steps
@@ -76,15 +83,20 @@ class Searcher:
         if not used:
             return TensorSearch(Candidates(), {})
         asked: Asked = yield Compute(lambda: self._encode(query, used, max_sim=max_sim))
-        wordings, notes = self._word(asked, wanted, top_k=top_k)
+        by_words = worded(wanted, state)
+        fetched = max(top_k, DEPTH) if by_words else top_k
+        wordings, notes = self._word(asked, served(wanted, state), top_k=fetched)
         # Of one ranking the hits are known at once; of several, when they are fused.
         late = asked.tokens is not None or len(wordings) > 1
         found = yield from ask(state, wordings, with_payload=not late)
-        hits = self._fuse(found, used, bare if late else state.layout.document, top_k=top_k)
+        hits = self._fuse(found, used, bare if late else state.layout.document, top_k=fetched)
         scores: dict[str, float] = {}
         ms = 0.0
         if late:
             hits, scores, ms = yield from complete(state, hits, found, asked.tokens)
+        if by_words:
+            hits, left_out = equal_alone(hits, wanted, by_words, top_k=top_k)
+            notes += left_out
         return TensorSearch(
             Candidates(hits, notes=(*asked.notes, *notes), query_truncated=asked.cut),
             MaxSimScores(scores, query_truncated=asked.tokens_cut, ms=ms),
@@ -206,8 +218,10 @@ class Searcher:
         state, fusion = self.state, self.options.fusion
         depth, most = max(top_k, DEPTH), state.limits.query
         arguments: dict[str, Any] = {
-            "filter": requests.payload_filter(
-                wanted, state.layout, strict=not state.limits.unindexed
+            "filter": payload_filter(
+                wanted,
+                state.layout,
+                indexes=None if state.limits.unindexed else state.info.payload_schema,
             ),
             "params": self.params(depth=depth),
         }
@@ -268,4 +282,4 @@ class Searcher:
                     if name not in self.state.fields:
                         self.state = yield from look_for(self.state, name)
             wanted = clauses(filter, known_fields(self.state))
-        return served(wanted, self.state)
+        return wanted

@@ -20,6 +20,8 @@ from urllib.parse import unquote, urlsplit
 from pydantic import BaseModel, ValidationError
 from qdrant_client import QdrantClient, models
 
+from tests.connectors.qdrant.payload_indexes import payload_schema, unindexed
+
 MAX_BODY = 32 << 20
 
 
@@ -55,7 +57,8 @@ class Stub:
         """What each request says that its answer may be compressed by."""
         self.faults: list[Fault] = []
         self.delay_s = 0.0
-        self.indexes: dict[str, str] = {}
+        self.indexes: dict[str, Any] = {}
+        """Path -> type, or parameters with their type among them."""
         self.client = QdrantClient(":memory:")
         self.lock = threading.Lock()
         self.url = ""
@@ -178,9 +181,7 @@ class Stub:
             info["config"]["quantization_config"] = self.quantization
         if self.version < "1.16":
             info["config"].pop("metadata", None)
-        info["payload_schema"] = {
-            path: {"data_type": kind, "points": 1} for path, kind in self.indexes.items()
-        }
+        info["payload_schema"] = payload_schema(self.indexes)
         return info
 
     def _query(self, query: Any, *, top: bool = True) -> Any:
@@ -217,14 +218,15 @@ class Stub:
     def _indexed(self, filter: models.Filter | None) -> None:
         if filter is None or self.strict.get("unindexed_filtering_retrieve", True):
             return
-        for key in re.findall(r"'key': '([^']+)'", str(filter.model_dump(exclude_none=True))):
-            if key not in self.indexes:
-                raise Refused(
-                    400,
-                    f'Bad request: Index required but not found for "{key}" of one of the '
-                    "following types: [keyword]. Help: Create an index for this key or use a "
-                    "different filter.",
-                )
+        refused = unindexed(filter, self.indexes)
+        if refused is not None:
+            key, kinds = refused
+            raise Refused(
+                400,
+                f'Bad request: Index required but not found for "{key}" of one of the following '
+                f"types: [{', '.join(kinds)}]. Help: Create an index for this key or use a "
+                "different filter.",
+            )
 
 
 @contextmanager

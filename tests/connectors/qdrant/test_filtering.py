@@ -138,3 +138,85 @@ def test_a_servers_index_tells_that_a_field_holds_dates(stub: Stub) -> None:
     with QdrantConnector.connect(stub.url, encoder=ENCODER) as connector:
         assert connector.schema().fields == {"sent": "date"}
         assert connector.search("wing", top_k=1, filter={"sent": Range(gte="2024")}) == []
+
+
+UUID = "6f7a3c1e-2b4d-4e5f-8a9b-0c1d2e3f4a5b"
+
+
+@pytest.mark.parametrize(
+    ("filter", "expected"),
+    [
+        ({"code": 7}, ["a"]),  # of which the index finds ranges alone
+        ({"code": [7, 9]}, ["a", "b"]),
+        ({"grade": 2}, ["a"]),  # integers in an index of floats
+        ({"not": {"grade": [2]}}, ["b"]),
+        ({"count": 3}, ["a"]),
+        ({"sent": "2024-05-01T10:00:00Z"}, ["a"]),
+        ({"key": UUID}, ["a"]),
+        ({"tags": "x"}, ["a"]),
+        ({"open": True}, ["a"]),
+        ({"subject": "Thin wings"}, ["a"]),  # and not "Of thin wings"
+        ({"or": [{"subject": "wings"}, {"code": 9}]}, ["b"]),
+    ],
+)
+def test_strict_mode_is_asked_as_each_type_of_index_answers(
+    stub: Stub, filter: Filter, expected: list[str]
+) -> None:
+    with strict(stub) as connector:
+        for found in (
+            connector.search("wing", top_k=9, filter=filter),
+            connector.search_max_sim("wing", top_k=9, filter=filter).hits,
+        ):
+            assert sorted(hit.document.metadata["name"] for hit in found) == expected
+            assert [hit.rank for hit in found] == list(range(1, len(expected) + 1))
+
+
+@pytest.mark.parametrize(
+    ("filter", "wanted"),
+    [
+        ({"count": Range(gte=1)}, "of 'count' for ranges of numbers"),  # made without
+        ({"not": {"subject": "wings"}}, "of 'subject' for texts"),
+        ({"key": "none"}, "of 'key' for strings"),
+        ({"name": "a"}, "of 'name' for strings"),
+    ],
+)
+def test_what_no_index_answers_is_said_with_the_indexes_there(
+    stub: Stub, filter: Filter, wanted: str
+) -> None:
+    with (
+        strict(stub) as connector,
+        pytest.raises(LimitExceededError, match=rf"{wanted}; .* by: code \(integer\), count"),
+    ):
+        connector.search("wing", top_k=9, filter=filter)
+
+
+def test_hits_that_words_alone_found_are_left_out_and_said(stub: Stub) -> None:
+    with strict(stub) as connector:
+        [note] = connector.search("wing", top_k=9, filter={"subject": "thin wings"}).notes  # type: ignore[attr-defined]  # Candidates
+        assert "finds subject by words alone" in note
+        assert "2 of 2 hits are left out" in note
+
+
+def strict(stub: Stub) -> QdrantConnector:
+    """Make others' collection with an index of each type, of which strict mode asks alone."""
+    client = stub.client
+    client.create_collection("docs", models.VectorParams(size=32, distance=models.Distance.COSINE))
+    payloads: list[dict[str, Any]] = [
+        {"name": "a", "code": 7, "grade": 2, "count": 3, "sent": "2024-05-01T10:00:00Z"}
+        | {"key": UUID, "tags": ["x", "y"], "open": True, "subject": "Thin wings"},
+        {"name": "b", "code": 9, "grade": 2.5, "count": 4, "sent": "2024-05-02T10:00:00Z"}
+        | {"key": UUID[::-1], "tags": [], "open": False, "subject": "Of thin wings"},
+    ]
+    points = [
+        models.PointStruct(id=i, vector=vector("wing"), payload={"text": "a wing " * 9, **each})
+        for i, each in enumerate(payloads)
+    ]
+    client.upsert("docs", points)
+    stub.strict = {"unindexed_filtering_retrieve": False}
+    stub.indexes = {
+        "code": {"type": "integer", "lookup": False, "range": True},
+        "count": {"type": "integer", "lookup": True, "range": False},
+        **{"grade": "float", "sent": "datetime", "key": "uuid", "tags[]": "keyword"},
+        **{"open": "bool", "subject": {"type": "text", "tokenizer": "word", "lowercase": True}},
+    }
+    return QdrantConnector.connect(stub.url, encoder=ENCODER)

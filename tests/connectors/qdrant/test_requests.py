@@ -16,6 +16,7 @@ from retrieve_rerank.connectors.qdrant import requests
 from retrieve_rerank.connectors.qdrant.audit import knobs, similarities
 from retrieve_rerank.connectors.qdrant.layout import OURS, Layout, Lexical
 from retrieve_rerank.connectors.qdrant.limits import Limits
+from retrieve_rerank.connectors.qdrant.payload_filter import payload_filter
 from retrieve_rerank.connectors.qdrant.requests import Asked
 from retrieve_rerank.connectors.qdrant.state import Options
 
@@ -117,7 +118,7 @@ def test_filters_match_values_by_their_type_at_any_of_a_fields_paths() -> None:
     }
     filter: Filter = {"year": Range(gte=1950), "tags": "1", "price": 2.5, "open": True}
     wanted = clauses(filter, KnownFields(fields))
-    found = requests.payload_filter(wanted, OWN)
+    found = payload_filter(wanted, OWN)
     assert found is not None
     assert [each["should"] for each in found.model_dump(exclude_none=True)["must"]] == [
         [{"key": "metadata.year", "range": {"gte": 1950.0}}],
@@ -129,7 +130,7 @@ def test_filters_match_values_by_their_type_at_any_of_a_fields_paths() -> None:
         [{"key": "metadata.price", "range": {"gte": 2.5, "lte": 2.5}}],
         [{"key": "metadata.open", "match": {"value": True}}],
     ]
-    assert requests.payload_filter([], OWN) is None
+    assert payload_filter([], OWN) is None
 
 
 def test_equal_scores_are_ordered_by_the_points_ids() -> None:
