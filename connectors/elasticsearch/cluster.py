@@ -7,10 +7,8 @@ drive it. Knows nothing of what requests mean.
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import orjson
@@ -20,25 +18,13 @@ from elasticsearch.serializer import JsonSerializer
 
 from retrieve_rerank.connectors.elasticsearch.errors import may_pass, refused_within, translated
 from retrieve_rerank.connectors.elasticsearch.nodes import AsyncNode, SyncNode
-from retrieve_rerank.errors import (
-    ConfigError,
-    DeadlineExceededError,
-    RateLimitedError,
-    RetrieveRerankError,
-)
+from retrieve_rerank.connectors.retrying import PATIENCE_S, Attempts
+from retrieve_rerank.errors import ConfigError, DeadlineExceededError, RetrieveRerankError
 from retrieve_rerank.per_loop import PerLoop
 from retrieve_rerank.proxies import through
 
 TIMEOUT_S = 30.0
 """For one request; the client's own 10 s are too short for bulk requests that build graphs."""
-
-PATIENCE_S = 1.5
-"""For which a search goes on trying; long enough to find another node."""
-
-LONG_PATIENCE_S = 120.0
-"""For which a scan or a bulk load goes on trying: a node restarts within it."""
-
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 5.0
 
 # Both releases of the server understand it from both releases of the client; the client's own
 # `compatible-with=9` is refused by 8.x, https://github.com/elastic/elasticsearch-py/issues/2923.
@@ -104,7 +90,7 @@ class Cluster:
             while True:
                 try:
                     if isinstance(step, Request):
-                        answer = self._send(step, _Attempts(self, step, ends, patience_s))
+                        answer = self._send(step, ends, patience_s)
                     else:
                         answer = step()
                 except RetrieveRerankError as exc:
@@ -117,7 +103,7 @@ class Cluster:
 
     def send(self, request: Request, *, patience_s: float = PATIENCE_S) -> Any:
         """Carry out an operation of one request; return the answer."""
-        return self._send(request, _Attempts(self, request, None, patience_s))
+        return self._send(request, None, patience_s)
 
     async def arun(
         self, steps: Steps[T], *, timeout_s: float | None = None, patience_s: float = PATIENCE_S
@@ -129,9 +115,7 @@ class Cluster:
             while True:
                 try:
                     if isinstance(step, Request):
-                        answer = await self._send_in_loop(
-                            step, _Attempts(self, step, ends, patience_s)
-                        )
+                        answer = await self._send_in_loop(step, ends, patience_s)
                     else:
                         answer = await asyncio.to_thread(step)
                 except RetrieveRerankError as exc:
@@ -151,10 +135,11 @@ class Cluster:
         await self._async_clients.aclose()
         self.close()
 
-    def _send(self, request: Request, attempts: _Attempts) -> Any:
+    def _send(self, request: Request, ends: float | None, patience_s: float) -> Any:
+        attempts = self._attempts(ends, patience_s)
         while True:
             try:
-                client = attempts.bounded(self._client)
+                client = self._bounded(self._client, ends)
                 answer = client.perform_request(**_arguments(request)).body
             except (ApiError, TransportError) as exc:
                 error = translated(exc, self._reached)
@@ -163,13 +148,14 @@ class Cluster:
                 if refused is None:
                     return answer
                 error = refused
-            time.sleep(attempts.wait_s(error))
+            time.sleep(_wait_s(request, error, attempts))
 
-    async def _send_in_loop(self, request: Request, attempts: _Attempts) -> Any:
+    async def _send_in_loop(self, request: Request, ends: float | None, patience_s: float) -> Any:
         held = await self._async_clients.get()
+        attempts = self._attempts(ends, patience_s)
         while True:
             try:
-                client = attempts.bounded(held)
+                client = self._bounded(held, ends)
                 answer = (await client.perform_request(**_arguments(request))).body
             except (ApiError, TransportError) as exc:
                 error = translated(exc, self._reached)
@@ -178,7 +164,23 @@ class Cluster:
                 if refused is None:
                     return answer
                 error = refused
-            await asyncio.sleep(attempts.wait_s(error))
+            await asyncio.sleep(_wait_s(request, error, attempts))
+
+    def _attempts(self, ends: float | None, patience_s: float) -> Attempts:
+        if ends is not None:
+            patience_s = max(patience_s, ends - time.monotonic())
+        return Attempts(
+            self.location, ends=ends, patience_s=patience_s, wish_s=patience_s, nodes=self.nodes
+        )
+
+    def _bounded(self, client: Client, ends: float | None) -> Client:
+        """Return the client for the next attempt, which may take as long as is left."""
+        if ends is None:
+            return client  # the same as ever: making another takes a fifth of a millisecond
+        left = ends - time.monotonic()
+        if left <= 0:
+            raise DeadlineExceededError(f"no answer from {self.location} within the time given")
+        return client.options(request_timeout=min(left, self.timeout_s))
 
     def _make_async(self) -> AsyncElasticsearch:
         # httpx asks for compressed answers by itself, which cost more than they save on a network
@@ -198,49 +200,12 @@ class _Json(JsonSerializer):
             return super().json_loads(data)
 
 
-@dataclass(slots=True)
-class _Attempts:
-    """How often and how long one request is tried."""
-
-    cluster: Cluster
-    request: Request
-    ends: float | None
-    patience_s: float
-    failed: int = 0
-    began: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.began = time.monotonic()
-
-    def bounded(self, client: Client) -> Client:
-        """Return the client for the next attempt, which may take as long as is left."""
-        if self.ends is None:
-            return client  # the same as ever: making another takes a fifth of a millisecond
-        left = self.ends - time.monotonic()
-        if left <= 0:
-            raise DeadlineExceededError(
-                f"no answer from {self.cluster.location} within the time given"
-            )
-        return client.options(request_timeout=min(left, self.cluster.timeout_s))
-
-    def wait_s(self, error: RetrieveRerankError) -> float:
-        """Say how long to wait before trying again; raise the error where that is of no use."""
-        self.failed += 1
-        patient = self.patience_s >= LONG_PATIENCE_S
-        again = may_pass(error) or (patient and isinstance(error, DeadlineExceededError))
-        if not (again and self.request.safe):
-            raise error
-        if self.failed < self.cluster.nodes:
-            return 0.0  # the next node at once
-        longest = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2 ** (self.failed - self.cluster.nodes))
-        wait = random.uniform(longest / 2, longest)
-        if isinstance(error, RateLimitedError) and error.retry_after_s is not None:
-            wait = max(wait, error.retry_after_s)
-        now = time.monotonic()
-        out_of_patience = now + wait - self.began > self.patience_s
-        if out_of_patience or (self.ends is not None and now + wait >= self.ends):
-            raise error
-        return wait
+def _wait_s(request: Request, error: RetrieveRerankError, attempts: Attempts) -> float:
+    """Say how long to wait before trying again; raise the error where that is of no use."""
+    late = isinstance(error, DeadlineExceededError) and attempts.patient
+    if not (request.safe and (late or may_pass(error))):
+        raise error
+    return attempts.wait_s(error)
 
 
 def _arguments(request: Request) -> dict[str, Any]:

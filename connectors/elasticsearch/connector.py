@@ -47,6 +47,7 @@ from retrieve_rerank.connectors.elasticsearch.sidecar import Sidecar
 from retrieve_rerank.connectors.elasticsearch.writer import Writer
 from retrieve_rerank.connectors.encoder_facts import EncoderFacts
 from retrieve_rerank.connectors.hybrid import Fusion
+from retrieve_rerank.connectors.retrying import LONG_PATIENCE_S
 from retrieve_rerank.errors import ConfigError, PermissionDeniedError
 from retrieve_rerank.truncation import truncates
 from retrieve_rerank.types import Document, Hit
@@ -210,11 +211,11 @@ class ElasticsearchConnector(TensorStore, VectorSearch):
         Raises SchemaError for an index that others made, InputError for an unfit document, and
         PartialWriteError at the end where the server refused some.
         """
-        opened = self._cluster.run(self._standing.current())
+        opened = self._cluster.run(self._standing.current(), patience_s=LONG_PATIENCE_S)
         try:
             return Writer(self._cluster, opened).index(documents, on_progress)
         finally:
-            self._cluster.run(self._standing.reread())
+            self._cluster.run(self._standing.reread(), patience_s=LONG_PATIENCE_S)
 
     def delete(self, ids: Sequence[str]) -> int:
         """Delete the documents with these ids; return how many there were.
@@ -252,7 +253,7 @@ class ElasticsearchConnector(TensorStore, VectorSearch):
         it stands for others when a lost view is to be replaced.
         """
         if parts == 1:
-            opened = self._cluster.run(self._standing.current())
+            opened = self._cluster.run(self._standing.current(), patience_s=LONG_PATIENCE_S)
         else:
             opened = self._opened
             self._cluster.run(require_same(opened))

@@ -14,15 +14,12 @@ from itertools import takewhile
 from typing import Any
 
 from retrieve_rerank.connectors.batches import check_part
-from retrieve_rerank.connectors.elasticsearch.cluster import (
-    LONG_PATIENCE_S,
-    Cluster,
-    Request,
-)
+from retrieve_rerank.connectors.elasticsearch.cluster import Cluster, Request
 from retrieve_rerank.connectors.elasticsearch.errors import PointInTimeLostError
 from retrieve_rerank.connectors.elasticsearch.moving import ask_indexes, moved_meanwhile
 from retrieve_rerank.connectors.elasticsearch.requests import quoted
 from retrieve_rerank.connectors.elasticsearch.responses import hits_of
+from retrieve_rerank.connectors.retrying import LONG_PATIENCE_S
 from retrieve_rerank.errors import ConnectorError
 from retrieve_rerank.giving_up import begin
 

@@ -23,6 +23,7 @@ from retrieve_rerank.connectors.elasticsearch.identity import found
 from retrieve_rerank.connectors.elasticsearch.requests import quoted, search
 from retrieve_rerank.connectors.elasticsearch.scanning import walk
 from retrieve_rerank.connectors.elasticsearch.writer import Operation, bulk, delete, refresh
+from retrieve_rerank.connectors.retrying import LONG_PATIENCE_S
 from retrieve_rerank.errors import (
     IndexExistsError,
     IndexMismatchError,
@@ -49,7 +50,7 @@ class Sidecar:
 
     def settings(self) -> TensorSettings | None:
         """Tell how the tensors were made; None where there are none."""
-        return self._cluster.run(self.ask())
+        return self._cluster.run(self.ask(), patience_s=LONG_PATIENCE_S)
 
     def ask(self) -> Steps[TensorSettings | None]:
         """Read the settings from the index, unless they are known; raise as `_find` does."""
@@ -81,7 +82,7 @@ class Sidecar:
         hashes: dict[str, str] = {}
         for start in range(0, len(keys), _AT_ONCE):
             request = self._fetch(keys[start : start + _AT_ONCE], _HASH)
-            docs = found(self._cluster.send(request))
+            docs = found(self._cluster.send(request, patience_s=LONG_PATIENCE_S))
             hashes |= {each["_id"]: each["_source"][_HASH] for each in docs}
         return hashes
 
@@ -119,10 +120,11 @@ class Sidecar:
         splits a name at its commas, however they are quoted.
         """
         self._settings = None
-        index, mappings = self._cluster.run(self._find())
+        index, mappings = self._cluster.run(self._find(), patience_s=LONG_PATIENCE_S)
         if mappings is not None:
             with suppress(IndexNotFoundError):  # another process was faster
-                self._cluster.send(Request("DELETE", f"/{quoted(index)}"))
+                request = Request("DELETE", f"/{quoted(index)}")
+                self._cluster.send(request, patience_s=LONG_PATIENCE_S)
 
     def delete(self, keys: Iterable[str]) -> None:
         """Delete the tensors of these documents."""

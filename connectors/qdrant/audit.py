@@ -6,7 +6,6 @@ Knows nothing of texts, nor of what is made of the comparison.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from qdrant_client import models
@@ -14,12 +13,13 @@ from qdrant_client import models
 from retrieve_rerank.base import Knob, Vectors
 from retrieve_rerank.connectors.fields import VectorField
 from retrieve_rerank.connectors.qdrant import requests
+from retrieve_rerank.connectors.qdrant.fetching import send
 from retrieve_rerank.connectors.qdrant.layout import Layout
 from retrieve_rerank.connectors.qdrant.limits import Limits
 from retrieve_rerank.connectors.qdrant.searcher import HNSW_EF, OVERSAMPLE, Searcher
-from retrieve_rerank.connectors.qdrant.server import WRITE_TIMEOUT_S, Call, Server, Steps
+from retrieve_rerank.connectors.qdrant.server import WRITE_TIMEOUT_S, Server, Steps
 from retrieve_rerank.connectors.qdrant.state import Options
-from retrieve_rerank.errors import LimitExceededError, SchemaError
+from retrieve_rerank.errors import SchemaError
 
 _QUERIES_AT_ONCE = 16
 
@@ -69,7 +69,7 @@ def nearest_exact(
 ) -> list[Neighbours]:
     """Find the true neighbours: by the engine, or by reading all vectors where it may not."""
     state, field = searcher.state, dense_field(searcher)
-    if not state.limits.exact or top_k > state.limits.query:
+    if not state.limits.exact:
         return _by_reading(field, state.layout, vectors, pages, top_k=top_k, heard=on_progress)
     params = None
     if not server.local:  # which is exact anyway, and warns of params
@@ -78,9 +78,8 @@ def nearest_exact(
             hnsw_ef=None, quantized=quantized, oversample=None, exact=True
         )
     found: list[Neighbours] = []
-    step = int(min(_QUERIES_AT_ONCE, state.limits.search_batch))
-    for start in range(0, len(vectors), step):
-        some = vectors[start : start + step]
+    for start in range(0, len(vectors), _QUERIES_AT_ONCE):
+        some = vectors[start : start + _QUERIES_AT_ONCE]
         found += server.run(
             _ask(searcher, some, top_k=top_k, params=params, timeout=int(WRITE_TIMEOUT_S))
         )
@@ -97,22 +96,19 @@ def _ask(
     **timeout: int,
 ) -> Steps[list[Neighbours]]:
     state, field = searcher.state, dense_field(searcher)
-    if top_k > state.limits.query:
-        raise LimitExceededError(
-            f"the server's strict mode allows {state.limits.query:g} hits; got top_k={top_k}"
-        )
-    batch = [
+    wordings = [
         requests.nearest_request(field, vector, top_k=top_k, params=params, layout=state.layout)
         for vector in vectors
     ]
-    arguments: dict[str, Any] = {"collection_name": state.collection, "requests": batch, **timeout}
-    answers = yield Call("query_batch_points", arguments)
+    pages = [requests.pages(each, most=state.limits.query) for each in wordings]
+    answers = iter((yield from send(state, [page for each in pages for page in each], **timeout)))
     return [
         [
-            (state.layout.document_id(each), requests.higher(each.score, field.similarity))
-            for each in answer.points
+            (state.layout.document_id(point), requests.higher(point.score, field.similarity))
+            for _ in each
+            for point in next(answers)
         ]
-        for answer in answers
+        for each in pages
     ]
 
 

@@ -113,7 +113,7 @@ class QdrantConnector(TensorStore, VectorSearch):
         server, collection = _open(url, timeout_s, client, access, new=True)
         options = Options(encoder=encoder, hnsw_ef=hnsw_ef, fusion=fusion or Fusion())
         try:
-            server.run(
+            server.search(
                 creation.create(
                     server, collection, encoder=encoder, language=language, tensors=tensors
                 )
@@ -126,7 +126,7 @@ class QdrantConnector(TensorStore, VectorSearch):
     @classmethod
     def _on(cls, server: Server, collection: str, options: Options) -> Self:
         try:
-            state = server.run(read_state(server, collection, options))
+            state = server.search(read_state(server, collection, options))
         except BaseException:
             server.close()
             raise
@@ -143,7 +143,7 @@ class QdrantConnector(TensorStore, VectorSearch):
         """Return at most `top_k` hits, best first; `timeout_s` goes to the server in whole
         seconds, rounded up."""
         steps = self._searcher.search(query, top_k=top_k, filter=filter, max_sim=False)
-        return self._server.run(steps, timeout_s=timeout_s).hits
+        return self._server.search(steps, timeout_s=timeout_s).hits
 
     async def asearch(
         self,
@@ -155,7 +155,7 @@ class QdrantConnector(TensorStore, VectorSearch):
     ) -> list[Hit]:
         """Async twin of `search`."""
         steps = self._searcher.search(query, top_k=top_k, filter=filter, max_sim=False)
-        return (await self._server.arun(steps, timeout_s=timeout_s)).hits
+        return (await self._server.asearch(steps, timeout_s=timeout_s)).hits
 
     def search_max_sim(
         self,
@@ -167,7 +167,7 @@ class QdrantConnector(TensorStore, VectorSearch):
     ) -> TensorSearch:
         """Search, and score the hits by MaxSim, in a second request that brings them."""
         steps = self._searcher.search(query, top_k=top_k, filter=filter, max_sim=True)
-        return self._server.run(steps, timeout_s=timeout_s)
+        return self._server.search(steps, timeout_s=timeout_s)
 
     async def asearch_max_sim(
         self,
@@ -179,11 +179,11 @@ class QdrantConnector(TensorStore, VectorSearch):
     ) -> TensorSearch:
         """Async twin of `search_max_sim`."""
         steps = self._searcher.search(query, top_k=top_k, filter=filter, max_sim=True)
-        return await self._server.arun(steps, timeout_s=timeout_s)
+        return await self._server.asearch(steps, timeout_s=timeout_s)
 
     def max_sim(self, query: str, ids: Sequence[str]) -> dict[str, float]:
         """Score these documents; those without token tensors are absent from the answer."""
-        return self._server.run(self._searcher.max_sim(query, ids))
+        return self._server.search(self._searcher.max_sim(query, ids))
 
     def index(
         self,
@@ -227,7 +227,7 @@ class QdrantConnector(TensorStore, VectorSearch):
             self._searcher.state,
             self._searcher.options,
             location=self._server.location,
-            documents=self.count(),
+            documents=self._reader.estimate(),
         )
 
     def take_alias(self, alias: str) -> None:

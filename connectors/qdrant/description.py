@@ -64,6 +64,8 @@ def describe(state: State, options: Options, *, location: str, documents: int) -
         details["fingerprint"] = record.encoder.fingerprint
     strict = info.config.strict_mode_config
     if strict is not None and strict.enabled:
+        if not state.limits.exact:
+            details["document_count"] = "the server's estimate, as it counts nothing exactly"
         details["strict_mode"] = strict.model_dump(exclude_none=True)
     return IndexSchema(
         connector=location.partition("://")[0],

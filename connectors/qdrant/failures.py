@@ -76,6 +76,7 @@ _BY_TEXT: tuple[tuple[str, type[RetrieveRerankError]], ...] = (
     ("total size of all vectors", LimitExceededError),
     ("larger than allowed", LimitExceededError),
     ("larger than max", LimitExceededError),
+    ("larger than rate limiter capacity", LimitExceededError),
     (". help: ", LimitExceededError),  # how each refusal of strict mode ends
 )
 
@@ -83,7 +84,9 @@ _BY_TEXT: tuple[tuple[str, type[RetrieveRerankError]], ...] = (
 def translated(exc: Exception, location: str) -> RetrieveRerankError | None:
     """Turn what the client raised into the error that it means; None for an error in our code."""
     if isinstance(exc, ResourceExhaustedResponse):
-        return RateLimitedError(f"{location}: {exc.message[:_SHOWN]}", float(exc.retry_after_s))
+        return _worded(exc.message, location) or RateLimitedError(
+            f"{location}: {exc.message[:_SHOWN]}", float(exc.retry_after_s)
+        )
     if isinstance(exc, QdrantException):  # a Retry-After that is not a number of seconds
         return RateLimitedError(f"{location}: too many requests")
     if isinstance(exc, ResponseHandlingException):

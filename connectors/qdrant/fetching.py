@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from qdrant_client import models
 
@@ -81,14 +82,14 @@ def complete(
 
 
 def send(
-    state: State, batch: Sequence[models.QueryRequest]
+    state: State, batch: Sequence[models.QueryRequest], **options: Any
 ) -> Steps[list[list[models.ScoredPoint]]]:
-    """Send a batch of queries, in several where strict mode bounds it."""
+    """Send a batch of queries, in several where strict mode bounds it; options are the call's."""
     answers: list[list[models.ScoredPoint]] = []
     step = int(min(max(1, len(batch)), state.limits.search_batch))
     for start in range(0, len(batch), step):
         some = list(batch[start : start + step])
-        arguments = {"collection_name": state.collection, "requests": some}
+        arguments = {"collection_name": state.collection, "requests": some, **options}
         found = yield Call("query_batch_points", arguments)
         answers += [each.points for each in found]
     return answers

@@ -18,6 +18,7 @@ from retrieve_rerank.errors import UnsupportedServerError
 from retrieve_rerank.types import Document
 
 PAGE = 256  # points read at once when walking over all
+COUNTED_AT_ONCE = 10_000
 FETCHED_AT_ONCE = 1000  # documents asked for by their ids
 
 
@@ -41,12 +42,14 @@ class Reader:
                 found[document.id] = document
         return [found[id_] for id_ in ids if id_ in found]
 
-    def pages(self, *, part: int = 0, parts: int = 1, **what: Any) -> Iterator[list[models.Record]]:
+    def pages(
+        self, *, part: int = 0, parts: int = 1, size: int | None = None, **what: Any
+    ) -> Iterator[list[models.Record]]:
         """Walk over all points, or those of a part; a page that fails is asked for again."""
         check_part(part, parts)
         if parts > 1:
             what["scroll_filter"] = self._slice(part, parts)
-        limit = int(min(PAGE, self._searcher.state.limits.query))
+        limit = int(min(size or PAGE, self._searcher.state.limits.query))
         offset = None
         while True:
             points, offset = self._ask("scroll", limit=limit, offset=offset, **what)
@@ -55,8 +58,18 @@ class Reader:
                 return
 
     def count(self) -> int:
-        """Return the number of documents."""
-        return int(self._ask("count", exact=True).count)
+        """Return the number of documents; by reading their ids where strict mode counts none."""
+        if self._searcher.state.limits.exact:
+            return int(self._ask("count", exact=True).count)
+        return sum(map(len, self.pages(size=COUNTED_AT_ONCE, with_payload=False)))
+
+    def estimate(self) -> int:
+        """Return about how many documents there are, where strict mode counts none; else exactly.
+
+        Points that the server is moving from one segment to another may count twice.
+        """
+        exact = self._searcher.state.limits.exact
+        return int(self._ask("count", exact=exact).count)
 
     def _slice(self, part: int, parts: int) -> models.Filter:
         version = self._searcher.state.version

@@ -28,6 +28,8 @@ def write_what_can_be(
 
     Errors that are not about what the items hold are raised.
     """
+    if not items:
+        return {}
     try:
         write(items)
     except RetrieveRerankError as exc:

@@ -52,17 +52,19 @@ def rankings(
 ) -> dict[str, list[models.QueryRequest]]:
     """Ask for each ranking: name -> the pages of its `depth` hits, at `most` in a request."""
     lone = _prefetches(layout, asked, filter=filter, depth=depth, params=params)
-    page = int(min(depth, most))
     return {
-        name: [
-            models.QueryRequest(
-                **{**dict(each), "limit": min(page, depth - start)},
-                offset=start or None,
-            )
-            for start in range(0, depth, page)
-        ]
-        for name, each in lone.items()
+        name: pages(models.QueryRequest(**dict(each)), most=most) for name, each in lone.items()
     }
+
+
+def pages(request: models.QueryRequest, *, most: float) -> list[models.QueryRequest]:
+    """Cut a request into such as ask for `most` hits each."""
+    depth = request.limit or 0
+    page = int(min(depth, most))
+    return [
+        request.model_copy(update={"limit": min(page, depth - start), "offset": start or None})
+        for start in range(0, depth, page)
+    ]
 
 
 def fused_search(

@@ -8,25 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import math
-import random
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import count
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from qdrant_client import AsyncQdrantClient, QdrantClient
 
 from retrieve_rerank.connectors.qdrant.address import Address
 from retrieve_rerank.connectors.qdrant.failures import is_transient, translated
-from retrieve_rerank.errors import (
-    ConnectorError,
-    DeadlineExceededError,
-    RateLimitedError,
-    RetrieveRerankError,
-)
+from retrieve_rerank.connectors.retrying import LONG_PATIENCE_S, PATIENCE_S, Attempts
+from retrieve_rerank.errors import ConnectorError, DeadlineExceededError, RetrieveRerankError
+from retrieve_rerank.giving_up import begin
 from retrieve_rerank.per_loop import PerLoop
 from retrieve_rerank.proxies import through
 
@@ -38,10 +33,6 @@ collection that has just been loaded."""
 
 WRITE_TIMEOUT_S = 60.0
 """That one batch may take: servers stall while they index."""
-
-_ATTEMPTS = 5
-_FIRST_PAUSE_S = 0.1
-_LONGEST_PAUSE_S = 30.0
 
 # These take no timeout.
 _UNTIMED = frozenset({"info", "get_collection", "get_collections", "get_aliases"})
@@ -68,16 +59,34 @@ class Compute(NamedTuple):
     function: Callable[[], Any]
 
 
-Steps: TypeAlias = Generator[Call | Compute, Any, T]
+class Waits(NamedTuple):
+    """Answered with what the operation has waited for so far, a sentence each."""
+
+
+Step: TypeAlias = Call | Compute | Waits
+Steps: TypeAlias = Generator[Step, Any, T]
 """An operation: yields calls, is sent their answers or thrown our errors, returns its result."""
 
 
 @dataclass
-class Deadline:
-    """The end of the time that an operation has, by the monotonic clock; None is none."""
+class Terms:
+    """The time that an operation has, by the monotonic clock, and how it has been spent."""
 
     timeout_s: float | None
+    """For all of it; None is no end."""
+    patience_s: float
+    """For trying each call again."""
     started: float = field(default_factory=time.monotonic)
+    waited: list[str] = field(default_factory=list)
+
+    @property
+    def ends(self) -> float | None:
+        """When it is over."""
+        return None if self.timeout_s is None else self.started + self.timeout_s
+
+    def attempts(self, location: str) -> Attempts:
+        """Begin to try a call."""
+        return Attempts(location, ends=self.ends, patience_s=self.patience_s, waited=self.waited)
 
     @property
     def left_s(self) -> float:
@@ -115,40 +124,56 @@ class Server:
         with self._errors():
             self._client: QdrantClient | None = client or address.open(timeout_s=self._global_s)
 
-    def run(self, steps: Steps[T], *, timeout_s: float | None = None) -> T:
-        """Run an operation; `timeout_s` bounds it as a whole."""
-        deadline = Deadline(timeout_s)
+    def run(
+        self,
+        steps: Steps[T],
+        *,
+        timeout_s: float | None = None,
+        patience_s: float = LONG_PATIENCE_S,
+    ) -> T:
+        """Run an operation; `timeout_s` bounds it as a whole.
+
+        A call that may do better later is tried again: until that end, or for `patience_s`.
+        """
+        terms = Terms(timeout_s, patience_s)
         try:
-            call = next(steps)
+            step = next(steps)
             while True:
                 try:
-                    answer = self._send(call, deadline)
+                    answer = self._send(step, terms)
                 except RetrieveRerankError as exc:
-                    call = steps.throw(exc)
+                    step = steps.throw(exc)
                 else:
-                    call = steps.send(answer)
+                    step = steps.send(answer)
         except StopIteration as stop:
             result: T = stop.value
             return result
 
+    def search(self, steps: Steps[T], *, timeout_s: float | None = None) -> T:
+        """Run an operation that someone waits for, and so tries again for a moment only.
+
+        `timeout_s` bounds it as a whole, and is then how long it is tried.
+        """
+        return self.run(steps, timeout_s=timeout_s, patience_s=timeout_s or PATIENCE_S)
+
     def ask(self, method: str, **arguments: Any) -> Any:
         """Make a single call."""
-        return self._send(Call(method, arguments), Deadline(None))
+        return self._send(Call(method, arguments), Terms(None, LONG_PATIENCE_S))
 
-    async def arun(self, steps: Steps[T], *, timeout_s: float | None = None) -> T:
-        """Run an operation without blocking the event loop; local mode does so in a thread."""
+    async def asearch(self, steps: Steps[T], *, timeout_s: float | None = None) -> T:
+        """Do as `search` without blocking the event loop; local mode does so in a thread."""
         if self.local:
-            return await asyncio.to_thread(self.run, steps, timeout_s=timeout_s)
-        deadline = Deadline(timeout_s)
+            return await asyncio.to_thread(self.search, steps, timeout_s=timeout_s)
+        terms = Terms(timeout_s, timeout_s or PATIENCE_S)
         try:
-            call = next(steps)
+            step = next(steps)
             while True:
                 try:
-                    answer = await self._send_async(call, deadline)
+                    answer = await self._send_async(step, terms)
                 except RetrieveRerankError as exc:
-                    call = steps.throw(exc)
+                    step = steps.throw(exc)
                 else:
-                    call = steps.send(answer)
+                    step = steps.send(answer)
         except StopIteration as stop:
             result: T = stop.value
             return result
@@ -170,49 +195,57 @@ class Server:
         # By gRPC the client times writes by its own setting alone.
         return self._write_timeout_s if self._address.grpc else self._timeout_s
 
-    def _send(self, call: Call | Compute, deadline: Deadline) -> Any:
-        if isinstance(call, Compute):
-            return call.function()
-        for attempt in count(1):
+    def _send(self, step: Step, terms: Terms) -> Any:
+        if isinstance(step, Compute):
+            return step.function()
+        if isinstance(step, Waits):
+            return tuple(terms.waited)
+        attempts = terms.attempts(self.location)
+        while True:
             try:
-                return self._once(call, deadline)
+                return self._once(step, terms)
             except RetrieveRerankError as exc:
-                time.sleep(_pause(call, exc, attempt, deadline))
+                time.sleep(_wait_s(step, exc, attempts))
 
-    def _once(self, call: Call, deadline: Deadline) -> Any:
+    def _once(self, call: Call, terms: Terms) -> Any:
         client = self._client
         if client is None:
             raise ConnectorError(f"{self.location} is closed; connect anew")
-        method, arguments = getattr(client, call.method), self._timed(call, deadline)
+        method, arguments = getattr(client, call.method), self._timed(call, terms)
         with self._errors():
-            if not self.local:
-                return method(**arguments)
-            with self._turn:
-                return method(**arguments)
+            if self.local:
+                with self._turn:
+                    return method(**arguments)
+            if terms.ends is not None and call.method in _UNTIMED:
+                return begin(lambda: method(**arguments)).result(terms.left_s)
+            return method(**arguments)
 
-    async def _send_async(self, call: Call | Compute, deadline: Deadline) -> Any:
-        if isinstance(call, Compute):
-            return await asyncio.to_thread(call.function)
-        method = getattr(await self._loops.get(), call.method)
-        for attempt in count(1):
-            arguments = self._timed(call, deadline)
-            limit = asyncio.timeout(None if deadline.timeout_s is None else deadline.left_s)
+    async def _send_async(self, step: Step, terms: Terms) -> Any:
+        if isinstance(step, Compute):
+            return await asyncio.to_thread(step.function)
+        if isinstance(step, Waits):
+            return tuple(terms.waited)
+        method = getattr(await self._loops.get(), step.method)
+        attempts = terms.attempts(self.location)
+        while True:
+            arguments = self._timed(step, terms)
+            limit = asyncio.timeout(None if terms.ends is None else terms.left_s)
             try:
                 with self._errors():
                     async with limit:
                         return await method(**arguments)
             except RetrieveRerankError as exc:
-                await asyncio.sleep(_pause(call, exc, attempt, deadline))
+                await asyncio.sleep(_wait_s(step, exc, attempts))
 
     def _open_async(self) -> AsyncQdrantClient:
         if self._client is None:
             raise ConnectorError(f"{self.location} is closed; connect anew")
         return self._address.open_async(timeout_s=self._global_s)
 
-    def _timed(self, call: Call, deadline: Deadline) -> dict[str, Any]:
+    def _timed(self, call: Call, terms: Terms) -> dict[str, Any]:
         """Add the time that the call may take, in whole seconds as server and client want it."""
         arguments = dict(call.arguments)
-        left_s = deadline.left_s
+        left_s = terms.left_s
         if call.method not in _UNTIMED and not self.local:
             own_s = self._timeout_s if call.method in _READS else self._write_timeout_s
             own_s = arguments.get("timeout", own_s)
@@ -225,7 +258,7 @@ class Server:
             yield
         except RetrieveRerankError:
             raise
-        except TimeoutError as exc:  # of the event loop: this library's own are among the above
+        except TimeoutError as exc:  # of a thread or an event loop; our own are among the above
             raise DeadlineExceededError(f"{self.location} gave no answer in time") from exc
         except Exception as exc:
             error = translated(exc, self._reached)
@@ -234,17 +267,9 @@ class Server:
             raise error from exc
 
 
-def _pause(call: Call, error: RetrieveRerankError, attempt: int, deadline: Deadline) -> float:
-    """Tell how many seconds to wait before the next attempt; raise `error` where there is none.
-
-    A server's own wish (Retry-After) is granted up to half a minute, and never beyond the
-    deadline: the caller learns of it instead.
-    """
-    if not is_transient(error) or call.method in _ONCE or attempt == _ATTEMPTS:
+def _wait_s(call: Call, error: RetrieveRerankError, attempts: Attempts) -> float:
+    """Say how many seconds to wait before the next attempt; raise `error` where there is none."""
+    late = isinstance(error, DeadlineExceededError) and attempts.patient
+    if call.method in _ONCE or not (late or is_transient(error)):
         raise error
-    wished = error.retry_after_s if isinstance(error, RateLimitedError) else None
-    # Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
-    pause_s = random.uniform(0, _FIRST_PAUSE_S * 2**attempt) + (wished or 0.0)
-    if pause_s > _LONGEST_PAUSE_S or pause_s >= deadline.left_s:
-        raise error
-    return pause_s
+    return attempts.wait_s(error)

@@ -123,6 +123,7 @@ def read_state(server: Server, collection: str, options: Options) -> Steps[State
         info: models.CollectionInfo = yield Call("get_collection", {"collection_name": collection})
     except IndexNotFoundError as exc:
         raise missing(server.location, collection, (yield from _names())) from exc
+    server.max_timeout_s = Limits.of(info).timeout_s
     values = yield from load_record(collection, version, info)
     record = IndexRecord.read(values, server.location)
     ours = record.schema is not None
@@ -169,7 +170,6 @@ def read_state(server: Server, collection: str, options: Options) -> Steps[State
         encoder,
         empty=not ours and not sample,
     )
-    server.max_timeout_s = state.limits.timeout_s
     if state.rankings and not any(map(options.fusion.uses, state.rankings)):
         raise ConfigError(
             f"the fusion's weights ({options.fusion.weights}) leave no ranking; there are: "
@@ -191,6 +191,7 @@ def _names() -> Steps[list[str] | None]:
 def reread(server: Server, state: State) -> Steps[State]:
     """Read again what writers change: the description, and an own index's record."""
     info = yield Call("get_collection", {"collection_name": state.collection})
+    server.max_timeout_s = Limits.of(info).timeout_s
     values = yield from load_record(state.collection, state.version, info)
     record = IndexRecord.read(values, server.location)
     fields = record.fields if record.schema is not None else state.fields

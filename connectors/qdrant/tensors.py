@@ -22,7 +22,9 @@ from retrieve_rerank.connectors.qdrant.points import fit_tensor, wire_size
 from retrieve_rerank.connectors.qdrant.refusals import partial, write_what_can_be
 from retrieve_rerank.connectors.qdrant.server import Call, Steps
 from retrieve_rerank.connectors.qdrant.writer import BATCH_BYTES, Writer
-from retrieve_rerank.errors import IndexMismatchError, UnsupportedServerError
+from retrieve_rerank.errors import IndexMismatchError, LimitExceededError, UnsupportedServerError
+
+_PAGE = 256  # points walked over at once
 
 
 class Tensors:
@@ -92,7 +94,9 @@ class Tensors:
 
     def delete(self, ids: Sequence[str]) -> None:
         """Delete the tensors of these documents."""
-        self._server.run(self._delete(ids))
+        refused = write_what_can_be(ids, lambda some: self._server.run(self._delete(some)), str)
+        if refused:
+            raise partial(refused)
 
     def drop(self) -> None:
         """Delete all tensors and the room made for them."""
@@ -104,7 +108,7 @@ class Tensors:
                     f"Qdrant {state.version[0]}.{state.version[1]} cannot take vectors out of a "
                     "collection; 1.18 can"
                 )
-            self._server.run(self._drop())
+            self._drop()
         if state.record.tensors is not None:
             self._writer.save(replace(state.record, tensors=None))
             self._server.run(self._searcher.refresh())
@@ -175,12 +179,30 @@ class Tensors:
             yield Call("delete_payload", {**selector, "keys": [TENSOR_HASH]})
             yield Call("delete_vectors", {**selector, "vectors": [TENSORS]})
 
-    def _drop(self) -> Steps[None]:
+    def _drop(self) -> None:
         # The hashes first: without them a tensor that is left counts as missing, never as right.
         everything = models.FilterSelector(filter=models.Filter())
-        keys = {**self._collection, "keys": [TENSOR_HASH], "points": everything}
-        yield Call("delete_payload", keys)
-        yield Call("delete_vector_name", {**self._collection, "vector_name": TENSORS})
+        try:
+            self._forget(everything)
+        except LimitExceededError:  # to a rate limit, a filter is as many writes as it finds points
+            for ids in self._with_hash():
+                if refused := write_what_can_be(ids, self._forget, str):
+                    raise partial(refused) from None
+        self._server.ask("delete_vector_name", **self._collection, vector_name=TENSORS)
+
+    def _forget(self, points: Any) -> None:
+        self._server.ask("delete_payload", **self._collection, keys=[TENSOR_HASH], points=points)
+
+    def _with_hash(self) -> Iterator[list[models.ExtendedPointId]]:
+        """Walk over the points that have a hash; strict mode may forbid to filter by it."""
+        arguments = {**self._collection, "with_payload": [TENSOR_HASH]}
+        arguments["limit"] = int(min(_PAGE, self._searcher.state.limits.query))
+        offset = None
+        while True:
+            points, offset = self._server.ask("scroll", **arguments, offset=offset)
+            yield [each.id for each in points if each.payload]
+            if offset is None:
+                return
 
 
 def _cut(tensors: Sequence[TokenTensor]) -> Iterator[list[TokenTensor]]:

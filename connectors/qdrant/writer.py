@@ -90,11 +90,18 @@ class Writer:
         layout = self.searcher.state.layout
         unique = dict.fromkeys(map(layout.point_id, ids))
         points = [point for point in unique if point is not None]
-        found = 0
+        found: list[int] = []
+        refused: dict[str, str] = {}
         with self._turn:
             for start in range(0, len(points), _DELETED_AT_ONCE):
-                found += self.server.run(self._delete(points[start : start + _DELETED_AT_ONCE]))
-        return found
+                refused |= write_what_can_be(
+                    points[start : start + _DELETED_AT_ONCE],
+                    lambda some: found.append(self.server.run(self._delete(some))),
+                    str,
+                )
+        if refused:
+            raise partial(refused)
+        return sum(found)
 
     def save(self, record: IndexRecord) -> None:
         """Write the collection's record."""

@@ -11,13 +11,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from retrieve_rerank.connectors.elasticsearch.cluster import (
-    PATIENCE_S,
-    Cluster,
-    Request,
-    Steps,
-)
+from retrieve_rerank.connectors.elasticsearch.cluster import Cluster, Request, Steps
 from retrieve_rerank.connectors.elasticsearch.writer import Operation, bulk
+from retrieve_rerank.connectors.retrying import PATIENCE_S
 from retrieve_rerank.errors import (
     ConnectionFailedError,
     ConnectorError,

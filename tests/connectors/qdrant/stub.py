@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from pydantic import BaseModel, ValidationError
 from qdrant_client import QdrantClient, models
@@ -93,6 +93,14 @@ class Stub:
                 raise Refused(409, f"Wrong input: {exc}!") from exc
             raise Refused(400, f"Wrong input: {exc}") from exc
 
+    def check_timeout(self, path: str, query: dict[str, list[str]]) -> None:
+        """Refuse a request that may take longer than strict mode allows, made with its own time."""
+        most = self.strict.get("max_timeout", 1e9)
+        own = int(query.get("timeout", ["0"])[0])
+        if own > most and path.startswith("/collections/") and path.count("/") > 2:
+            text = f'Limit exceeded {own} > {most} for "timeout"'
+            raise Refused(400, f'Bad request: {text}. Help: Reduce the "timeout" parameter.')
+
     def _collection(self, method: str, name: str, rest: str, body: Any) -> Any:
         client = self.client
         match method, *rest.split("/"):
@@ -134,6 +142,7 @@ class Stub:
                 )
                 return {"points": points, "next_page_offset": offset}
             case "POST", "points", "count":
+                self._exact(models.CountRequest(**body).exact)
                 return client.count(name)
             case "POST", "points":
                 wanted = models.PointRequest(**body)
@@ -145,14 +154,18 @@ class Stub:
                 new = models.PointsList(**body).points
                 if len(new) > self.strict.get("upsert_max_batchsize", 1e9):
                     raise Refused(400, "Bad request: Upsert batch size exceeded. Help: Reduce it.")
+                self._rate(len(new))
                 return client.upsert(name, new)
             case "POST", "points", "delete":
+                self._rate(len(body["points"]))
                 return client.delete(name, models.PointIdsList(**body))
             case "POST", "points", "batch":
                 operations = models.UpdateOperations(**body).operations
+                self._rate(len(operations))
                 return client.batch_update_points(name, operations)[0:1]
             case "POST", "points", "payload", "delete":
                 keys = models.DeletePayload(**body)
+                self._rate(client.count(name).count if keys.points is None else len(keys.points))
                 selector: Any = keys.points or models.FilterSelector(
                     filter=keys.filter or models.Filter()
                 )
@@ -198,14 +211,23 @@ class Stub:
         if not top and self.shards > 1 and query.limit:
             query.limit *= self.shards
         if query.params is not None:
-            if query.params.exact and not self.strict.get("search_allow_exact", True):
-                raise Refused(400, "Bad request: Exact search is forbidden. Help: Set exact=false.")
+            self._exact(query.params.exact)
             if (query.params.hnsw_ef or 0) > self.strict.get("search_max_hnsw_ef", 1e9):
                 raise Refused(400, "Bad request: Limit exceeded for hnsw_ef. Help: Reduce it.")
         query.params = None  # which local mode would warn of
         for each in query.prefetch if isinstance(query.prefetch, list) else []:
             self._query(each, top=False)
         return query
+
+    def _exact(self, exact: bool | None) -> None:
+        if exact and not self.strict.get("search_allow_exact", True):
+            raise Refused(400, "Bad request: Exact search disabled. Help: Set exact=false.")
+
+    def _rate(self, points: int) -> None:
+        """Refuse what is more than a minute's writes; the pace of smaller ones is not looked at."""
+        if points > self.strict.get("write_rate_limit", 1e9):
+            text = "request larger than rate limiter capacity, please try to split your request"
+            raise Refused(429, f"Rate limiting exceeded: Write rate limit exceeded, {text}")
 
     def _limit(self, limit: int | None) -> None:
         most = self.strict.get("max_query_limit", 1e9)
@@ -238,10 +260,10 @@ def serving(stub: Stub, *, tls: ssl.SSLContext | None = None) -> Iterator[Stub]:
 
         def answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            path = urlsplit(self.path).path
+            _, _, path, query, _ = urlsplit(self.path)
             time.sleep(stub.delay_s)
             with stub.lock:
-                status, content, headers = self.result(path, body)
+                status, content, headers = self.result(path, body, query)
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)
@@ -252,7 +274,7 @@ def serving(stub: Stub, *, tls: ssl.SSLContext | None = None) -> Iterator[Stub]:
 
         do_GET = do_PUT = do_POST = do_PATCH = do_DELETE = answer
 
-        def result(self, path: str, body: bytes) -> tuple[int, bytes, dict[str, str]]:
+        def result(self, path: str, body: bytes, query: str) -> tuple[int, bytes, dict[str, str]]:
             stub.seen.append((self.command, path, json.loads(body) if body else None))
             stub.encodings.append(self.headers.get("accept-encoding", ""))
             if stub.api_key is not None and self.headers.get("api-key") != stub.api_key:
@@ -268,6 +290,7 @@ def serving(stub: Stub, *, tls: ssl.SSLContext | None = None) -> Iterator[Stub]:
             if path == "/":
                 return 200, json.dumps({"title": stub.title, "version": stub.version}).encode(), {}
             try:
+                stub.check_timeout(path, parse_qs(query))
                 result = stub.handle(self.command, path, stub.seen[-1][2])
             except Refused as exc:
                 error = {"status": {"error": str(exc)}, "time": 0.0}
