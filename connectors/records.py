@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 import re
+import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -68,6 +69,16 @@ def record(document: Document) -> Record:
             "read its source as UTF-8 with errors='replace'"
         ) from exc
     return Record(document.id, document.text, json.loads(content)[1], digest)
+
+
+def uuid_of(namespace: uuid.UUID, name: str) -> uuid.UUID:
+    """Make a UUID of a name, as `uuid.uuid5` does, and of a text that is not valid Unicode.
+
+    No document has such an id; asked for, it is to be unknown rather than an error.
+    """
+    named = namespace.bytes + name.encode(errors="surrogatepass")
+    digest = hashlib.sha1(named, usedforsecurity=False).digest()  # as RFC 9562 has version 5
+    return uuid.UUID(bytes=digest[:16], version=5)
 
 
 def leaves(metadata: Mapping[str, Any]) -> Iterator[Leaf]:

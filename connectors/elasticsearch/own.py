@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -190,10 +191,14 @@ def _records(index: Index) -> dict[str, Mapping[str, Any]]:
 
 
 def key(id_: str) -> str:
-    """Return the `_id` of a document: its id, or a hash of one that is too long."""
-    encoded = id_.encode()
-    if len(encoded) <= _MAX_ID_BYTES:
-        return id_
+    """Return the `_id` of a document: its id, or a hash of one that is too long.
+
+    Of what no document can be called, nothing and half surrogate pairs, too: it is to be unknown.
+    """
+    with suppress(UnicodeEncodeError):
+        if 0 < len(id_.encode()) <= _MAX_ID_BYTES:
+            return id_
+    encoded = id_.encode(errors="surrogatepass")
     return f"blake2b:{hashlib.blake2b(encoded, digest_size=32).hexdigest()}"
 
 

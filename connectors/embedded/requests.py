@@ -18,7 +18,7 @@ from retrieve_rerank.connectors.embedded.shard import TOKENS
 from retrieve_rerank.connectors.filter_values import Wanted, bounds
 from retrieve_rerank.connectors.filters import AllOf, Clause, Condition, Missing, NoneOf
 from retrieve_rerank.connectors.hybrid import BM25, DENSE
-from retrieve_rerank.connectors.records import Record
+from retrieve_rerank.connectors.records import Record, uuid_of
 from retrieve_rerank.errors import IndexCorruptError
 from retrieve_rerank.types import Document, Hit, rank
 
@@ -34,7 +34,7 @@ _NAMESPACE = uuid.UUID("6e0c4c6a-8f0e-5f3e-9a53-0f2b5c1d7a11")
 
 def point_id(id: str) -> str:
     """Map a document's id to a point's: the engine takes numbers and UUIDs only."""
-    return str(uuid.uuid5(_NAMESPACE, id))
+    return str(uuid_of(_NAMESPACE, id))
 
 
 def point(

@@ -16,6 +16,7 @@ from qdrant_client import models
 from retrieve_rerank.connectors.embedded.requests import point_id as own_point_id
 from retrieve_rerank.connectors.fields import VectorField
 from retrieve_rerank.connectors.qdrant.paths import reach, roots_of, writable
+from retrieve_rerank.connectors.records import uuid_of
 from retrieve_rerank.types import Document
 
 OURS = "retrieve-rerank"
@@ -32,6 +33,8 @@ NODE_CONTENT = "_node_content"
 
 HAYSTACK_NAMESPACE = uuid.UUID("3896d314-1e95-4a3a-b45a-945f9f0b541d")
 """From which its QdrantDocumentStore makes a point's id."""
+
+_LARGEST = 2**64 - 1  # of the ids that are numbers
 
 LexicalKind = Literal["own", "qdrant-bm25", "text-index"]
 
@@ -69,17 +72,16 @@ class Layout:
     """Name of learned sparse vectors, if there is an encoder for them."""
 
     def point_id(self, document_id: str) -> str | int | None:
-        """Tell the point's id from the document's; None for what cannot be one."""
+        """Tell the point's id from the document's; None for what cannot be one.
+
+        A document's id is a point's as Qdrant writes it: other spellings of a UUID are unknown.
+        """
         if self.writer == OURS:
             return own_point_id(document_id)
         if self.id is not None:  # Haystack's
-            return str(uuid.uuid5(HAYSTACK_NAMESPACE, document_id))
-        if document_id.isascii() and document_id.isdecimal():
-            return int(document_id)
-        try:
-            return str(uuid.UUID(document_id))
-        except ValueError:
-            return None
+            return str(uuid_of(HAYSTACK_NAMESPACE, document_id))
+        point = _read_point_id(document_id)
+        return point if str(point) == document_id else None
 
     def document_id(self, point: models.Record | models.ScoredPoint) -> str:
         """Read a point's document id."""
@@ -142,3 +144,12 @@ def as_text(value: Any) -> str:
     if isinstance(value, list):
         return "\n".join(filter(None, map(as_text, value)))
     return "" if value is None else str(value)
+
+
+def _read_point_id(text: str) -> str | int | None:
+    if text.isascii() and text.isdecimal():
+        return int(text) if len(text) <= len(str(_LARGEST)) and int(text) <= _LARGEST else None
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        return None

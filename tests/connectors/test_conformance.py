@@ -270,6 +270,17 @@ def test_get_keeps_the_order_asked_for_and_leaves_unknown_ids_out(connector: Con
     assert [document.id for document in found] == ["heat", "lift", "heat"]
 
 
+def test_any_text_can_be_asked_for_as_an_id(connector: Connector) -> None:
+    uuid = "6F7A3C1E-2B4D-4E5F-8A9B-0C1D2E3F4A5B"
+    spellings = [uuid, uuid.lower(), f"{{{uuid}}}", f"urn:uuid:{uuid}", uuid.replace("-", "")]
+    named = [*spellings, str(2**64), "-1", "007", "a/b#c?d e%20f", "x" * 600]
+    connector.index(Document(id_, "a wing") for id_ in named[1:])
+    never = ["", "\ud800", "9" * 5000]
+    found = connector.get([*never, *reversed(named)])
+    assert [document.id for document in found] == named[:0:-1]  # the first was not indexed
+    assert connector.delete([named[0], *never, named[1]]) == 1
+
+
 def test_delete_counts_what_was_there(connector: Connector) -> None:
     connector.index(WINGS)
     assert connector.delete(["heat", "nobody", "lift", "heat"]) == 2

@@ -265,8 +265,17 @@ def test_odd_payloads_are_read_as_far_as_they_can_be() -> None:
 
 def test_ids_that_no_point_can_have_are_unknown() -> None:
     with connect(by_hand(), encoder=ENCODER) as connector:
-        assert [d.id for d in connector.get(["2", "not-a-uuid", IDS[0], "٣"])] == ["2"]
-        assert connector.delete(["not-a-uuid"]) == 0
+        never = ["not-a-uuid", IDS[0], "٣", "-1", "02", str(2**64), "9" * 5000, "\ud800", ""]
+        assert [d.id for d in connector.get(["2", *never])] == ["2"]
+        assert connector.delete(never) == 0
+
+
+def test_another_spelling_of_a_points_id_is_unknown() -> None:
+    with connect(langchain(), encoder=ENCODER) as connector:
+        one = IDS[0]
+        others = [one.upper(), f"{{{one}}}", f"urn:uuid:{one}", one.replace("-", "")]
+        assert [d.id for d in connector.get([*others, one])] == [one]
+        assert connector.delete(others) == 0
 
 
 def test_nested_metadata_is_filtered_and_unknown_fields_refused() -> None:
