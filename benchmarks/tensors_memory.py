@@ -23,7 +23,7 @@ from benchmarks.machine import describe
 from retrieve_rerank import Document
 from retrieve_rerank.connectors.elasticsearch import ElasticsearchConnector
 from retrieve_rerank.tensors import add_tensors, tensor_settings, tensor_status
-from tests.hashing import HashingEncoder
+from retrieve_rerank.testing import HashingEncoder
 from tests.servers import own_elasticsearch
 
 SIZES = (2_000, 8_000, 32_000)

@@ -13,7 +13,7 @@ from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.pacing import FIRST_SLICE, LEAST_SLICE, Pace
 from retrieve_rerank.rerankers.collapse import Collapse
-from tests.overlap import OverlapScorer
+from retrieve_rerank.testing import OverlapScorer
 
 COUNT = 60
 DOCUMENTS = [

@@ -27,7 +27,7 @@ from retrieve_rerank.base import MaxSimScores, Reranker, RerankResult, TensorSea
 from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.errors import DeadlineExceededError, InputError, ScoreError
 from retrieve_rerank.rerankers.database import DatabaseMaxSim
-from tests.overlap import OverlapScorer
+from retrieve_rerank.testing import OverlapScorer
 
 WINGS = [
     Document("short", "wing"),

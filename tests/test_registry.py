@@ -50,7 +50,7 @@ def test_another_packages_reranker_is_found_by_its_entry_point(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "plugin.py").write_text(
-        "from tests.overlap import OverlapScorer\nNOT_ONE = 3\n", encoding="utf-8"
+        "from retrieve_rerank.testing import OverlapScorer\nNOT_ONE = 3\n", encoding="utf-8"
     )
     info = tmp_path / "plugin-1.0.dist-info"
     info.mkdir()

@@ -6,7 +6,7 @@ from retrieve_rerank import Document, Retriever, Template, rank
 from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.rerankers.cached import Cached, ScoreCache
-from tests.overlap import OverlapScorer
+from retrieve_rerank.testing import OverlapScorer
 
 WINGS = Document("d1", "Lift grows {text}.", {"title": "Wings", "author": {"name": "Ludwig"}})
 

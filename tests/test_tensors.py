@@ -16,7 +16,7 @@ from retrieve_rerank.connectors.tensors import content_hash
 from retrieve_rerank.errors import IndexMismatchError, InputError, ModelError, PartialWriteError
 from retrieve_rerank.models.token_pooling import pool_tokens
 from retrieve_rerank.tensors import TensorReport, add_tensors, tensor_settings, tensor_status
-from tests.hashing import HashingEncoder
+from retrieve_rerank.testing import HashingEncoder
 
 TOLERANCES: dict[TensorDtype, float] = {"float32": 1e-6, "float16": 5e-4, "int8": 5e-3}
 QUERY = "word3 word14 word159"

@@ -120,6 +120,14 @@ class CrossEncoder(DropIn):
         pairs = readable_pairs(given)
         if not pairs:
             return PairScores(np.empty(0, dtype=np.float32), [], query_truncated=False)
+        # Each once: in another row of a batch equal pairs would differ by rounding, and not tie.
+        different = {pair: place for place, pair in enumerate(dict.fromkeys(pairs))}
+        read = self._read(list(different))
+        places = [different[pair] for pair in pairs]
+        cut = [read.pairs_truncated[place] for place in places]
+        return PairScores(read.scores[places], cut, read.query_truncated)
+
+    def _read(self, pairs: Sequence[tuple[str, str]]) -> PairScores:
         if self.long_documents == "truncate":
             return self.model.score(pairs)
         passages = [self.model.passages(query, text, overlap=OVERLAP) for query, text in pairs]

@@ -60,11 +60,19 @@ class MaxSim(Scorer):
         if not texts:
             return TextScores([])
         texts = [readable(text) for text in texts]
+        # Each once: in another row of a batch equal texts would differ by rounding, and not tie.
+        different = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+        each = list(different)
         [asked] = self.embedder.encode_queries([query])
         scores: list[float] = []
         truncated: list[bool] = []
-        for start in range(0, len(texts), BLOCK):
-            encodings = self.embedder.encode_documents(texts[start : start + BLOCK])
+        for start in range(0, len(each), BLOCK):
+            encodings = self.embedder.encode_documents(each[start : start + BLOCK])
             scores += max_sim(asked.tokens, [encoding.tokens for encoding in encodings]).tolist()
             truncated += (encoding.truncated for encoding in encodings)
-        return TextScores(scores, truncated, asked.truncated)
+        places = [different[text] for text in texts]
+        return TextScores(
+            [scores[place] for place in places],
+            [truncated[place] for place in places],
+            asked.truncated,
+        )

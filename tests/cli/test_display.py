@@ -12,8 +12,8 @@ from retrieve_rerank.cli.results import result_as_json, stage_hits
 from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.pipeline import Retriever
 from retrieve_rerank.stage import Stage
+from retrieve_rerank.testing import OverlapScorer
 from retrieve_rerank.types import Document, SearchResult, StageReport
-from tests.overlap import OverlapScorer
 
 DOCUMENTS = [
     Document("short", "wing", {"title": "Short"}),

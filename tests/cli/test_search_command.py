@@ -14,9 +14,9 @@ from click.testing import Result
 from retrieve_rerank import registry
 from retrieve_rerank.connectors.embedded import EmbeddedConnector
 from retrieve_rerank.errors import ModelError
+from retrieve_rerank.testing import OverlapScorer
 from tests.cli.conftest import Rr
 from tests.commands import RR
-from tests.overlap import OverlapScorer
 
 
 class Failing(OverlapScorer):

@@ -8,7 +8,7 @@ import pytest
 
 from retrieve_rerank import Document, SearchResult, Stage, StageReport, rank
 from retrieve_rerank.cli.stage_messages import stage_messages
-from tests.overlap import OverlapScorer
+from retrieve_rerank.testing import OverlapScorer
 
 HITS = rank((Document(str(n), "wing"), 0.0) for n in range(5))
 

@@ -13,7 +13,7 @@ from retrieve_rerank.connectors.elasticsearch import ElasticsearchConnector
 from retrieve_rerank.connectors.embedded import EmbeddedConnector
 from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.connectors.qdrant import QdrantConnector
-from tests.hashing import HashingEncoder
+from retrieve_rerank.testing import HashingEncoder
 from tests.servers import delete_indexes, elasticsearch, fresh_index
 
 MAKERS: dict[str, Callable[[Path, Encoder | None], Connector]] = {

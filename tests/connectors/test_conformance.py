@@ -18,8 +18,8 @@ from retrieve_rerank.connectors.lexical import NOTHING_TO_FIND
 from retrieve_rerank.errors import InputError, UnknownFieldError
 from retrieve_rerank.registry import CONNECTORS
 from retrieve_rerank.tensors import add_tensors, tensor_settings
+from retrieve_rerank.testing import HashingEncoder
 from tests.connectors.conftest import MAKERS
-from tests.hashing import HashingEncoder
 from tests.servers import delete_indexes
 
 WINGS = [

@@ -7,7 +7,7 @@ import pytest
 from retrieve_rerank import Document, Hit, Placement, rank, rrf, weighted
 from retrieve_rerank.connectors.hybrid import Fusion
 from retrieve_rerank.connectors.memory import MemoryConnector
-from tests.hashing import HashingEncoder
+from retrieve_rerank.testing import HashingEncoder
 
 
 def ranking(*ids: str) -> Sequence[Hit]:

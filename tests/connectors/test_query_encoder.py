@@ -8,7 +8,7 @@ import pytest
 from retrieve_rerank.connectors.encoder_facts import EncoderFacts
 from retrieve_rerank.connectors.query_encoder import QueryEncoder
 from retrieve_rerank.errors import ConnectorError, IndexMismatchError
-from tests.hashing import HashingEncoder
+from retrieve_rerank.testing import HashingEncoder
 
 RECORDED = EncoderFacts.of(HashingEncoder())
 

@@ -9,7 +9,7 @@ from retrieve_rerank.connectors.tensor_encoder import TensorEncoder
 from retrieve_rerank.errors import IndexMismatchError
 from retrieve_rerank.models.loading import load_encoder
 from retrieve_rerank.tensors import tensor_settings
-from tests.hashing import HashingEncoder
+from retrieve_rerank.testing import HashingEncoder
 
 
 def test_the_first_stages_encoder_is_used_where_the_tensors_are_its_own() -> None:

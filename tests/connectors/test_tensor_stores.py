@@ -18,8 +18,8 @@ from retrieve_rerank.errors import IndexMismatchError
 from retrieve_rerank.models.token_pooling import pool_tokens
 from retrieve_rerank.rerankers.database import DatabaseMaxSim
 from retrieve_rerank.tensors import TensorReport, add_tensors, tensor_settings, tensor_status
+from retrieve_rerank.testing import HashingEncoder
 from tests.connectors.test_conformance import ODD_IDS
-from tests.hashing import HashingEncoder
 from tests.servers import NEWEST, OLDEST, delete_indexes, elasticsearch, fresh_index
 
 ENCODER = HashingEncoder()

@@ -16,7 +16,7 @@ from retrieve_rerank.connectors.embedded import EmbeddedConnector
 from retrieve_rerank.connectors.qdrant import QdrantConnector
 from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.evaluation.audit import audit
-from tests.hashing import HashingEncoder
+from retrieve_rerank.testing import HashingEncoder
 from tests.servers import NEWEST, OLDEST, delete_indexes, elasticsearch, fresh_index
 
 ENCODER = HashingEncoder(64)

@@ -25,7 +25,7 @@ from retrieve_rerank.evaluation.audit_grid import grid, recall, widths
 from retrieve_rerank.evaluation.audit_report import render_audit
 from retrieve_rerank.evaluation.evaluate import Latency
 from retrieve_rerank.evaluation.plots import recall_by_latency, save_recall_by_latency
-from tests.hashing import HashingEncoder
+from retrieve_rerank.testing import HashingEncoder
 
 ENCODER = HashingEncoder()
 EF = Knob("hnsw_ef", (4, 10, 20), 10)

@@ -23,7 +23,7 @@ from retrieve_rerank.evaluation.calibrating import (
     score_candidates,
 )
 from retrieve_rerank.models.calibration import CALIBRATION_METHODS, CalibrationMethod
-from tests.overlap import OverlapScorer
+from retrieve_rerank.testing import OverlapScorer
 
 
 def repeated(counts: Sequence[tuple[float, int, int]]) -> tuple[np.ndarray, np.ndarray]:

@@ -19,8 +19,7 @@ from retrieve_rerank.evaluation.calibrating import score_candidates
 from retrieve_rerank.evaluation.evaluate import evaluate, evaluate_rankings
 from retrieve_rerank.evaluation.findings import cautions
 from retrieve_rerank.sources.passages import Cut
-from tests.hashing import HashingEncoder
-from tests.overlap import OverlapScorer
+from retrieve_rerank.testing import HashingEncoder, OverlapScorer
 
 TEXTS = {
     "bus": "free buses bring people out of their cars",

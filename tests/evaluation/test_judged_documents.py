@@ -9,7 +9,7 @@ from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.evaluation.calibrating import score_candidates
 from retrieve_rerank.evaluation.judged_documents import JudgedDocuments
-from tests.overlap import OverlapScorer
+from retrieve_rerank.testing import OverlapScorer
 
 PASSAGES = [
     Document("guide#0", "pipe wing", {"parent": "guide", "passage": 0}),

@@ -16,7 +16,7 @@ from retrieve_rerank import Document, Hit, Retriever, TextScores, rank
 from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.errors import ConfigError, InputError, ScoreError
 from retrieve_rerank.rerankers.cached import Cached, Known, ScoreCache
-from tests.overlap import OverlapScorer
+from retrieve_rerank.testing import OverlapScorer
 
 
 class Counting(OverlapScorer):

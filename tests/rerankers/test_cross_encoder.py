@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from retrieve_rerank import Document, Retriever, Template, rank
-from retrieve_rerank.connectors.memory import MemoryConnector
+from retrieve_rerank import Document, Template, rank
 from retrieve_rerank.errors import ConfigError, InputError
 from retrieve_rerank.rerankers.cross_encoder import CrossEncoder
 from tests.models.tiny import MAX_TOKENS, QUERY, TEXTS, make_model
@@ -32,13 +31,6 @@ def test_scores_are_raw_logits_as_sentence_transformers_gives_them(folder: Path)
     peer = Peer(str(folder), activation_fn=Identity())
     expected = peer.predict([(QUERY, text) for text in TEXTS]).tolist()
     assert CrossEncoder(str(folder)).score(QUERY, TEXTS) == pytest.approx(expected, abs=1e-4)
-
-
-def test_a_texts_score_does_not_depend_on_the_others(reranker: CrossEncoder) -> None:
-    together = reranker.score(QUERY, TEXTS)
-    alone = [reranker.score(QUERY, [text])[0] for text in TEXTS]
-    assert together == pytest.approx(alone, abs=1e-5)
-    assert reranker.score(QUERY, TEXTS[::-1]) == pytest.approx(together[::-1], abs=1e-5)
 
 
 def test_threads_get_the_scores_that_one_gets_alone(reranker: CrossEncoder) -> None:
@@ -112,20 +104,3 @@ def test_half_a_surrogate_pair_does_not_stop_a_search(reranker: CrossEncoder) ->
 def test_a_number_of_threads_that_cannot_be_is_an_error(folder: Path, threads: int) -> None:
     with pytest.raises(ConfigError, match=f"threads must be at least 1; got {threads}"):
         CrossEncoder(folder, threads=threads)
-
-
-def test_nothing_to_score_gives_nothing(reranker: CrossEncoder) -> None:
-    assert reranker.score(QUERY, []) == []
-    assert reranker.rerank(QUERY, []).hits == []
-
-
-async def test_it_serves_as_a_stage_sync_and_async(reranker: CrossEncoder) -> None:
-    connector = MemoryConnector(Document(str(n), text) for n, text in enumerate(TEXTS))
-    retriever = Retriever(connector, reranker)
-    here, there = (
-        retriever.search("wing flutter passage"),
-        await retriever.asearch("wing flutter passage"),
-    )
-    assert [hit.document.id for hit in here] == [hit.document.id for hit in there]
-    assert here.stages[1].name == "cross-encoder"
-    assert here.stages[1].scored == len(here.hits) > 1

@@ -17,8 +17,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.rerankers.cross_encoder import CrossEncoder
 from retrieve_rerank.rerankers.drop_in import DropIn, sigmoid
+from retrieve_rerank.testing import OverlapScorer
 from tests.models.tiny import FAMILIES, QUERY, TEXTS, make_model
-from tests.overlap import OverlapScorer
 
 OTHER = "short mats"
 PAIRS = [(QUERY, TEXTS[0]), (OTHER, TEXTS[2]), (QUERY, TEXTS[3]), (OTHER, TEXTS[4])]

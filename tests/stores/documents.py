@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tests.hashing import HashingEncoder
+from retrieve_rerank.testing import HashingEncoder
 
 
 class StoreDocument(NamedTuple):

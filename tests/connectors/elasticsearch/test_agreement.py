@@ -10,8 +10,8 @@ import pytest
 from retrieve_rerank import Document
 from retrieve_rerank.connectors.elasticsearch import ElasticsearchConnector
 from retrieve_rerank.errors import IndexMismatchError, SchemaError, UnknownFieldError
+from retrieve_rerank.testing import HashingEncoder
 from tests.connectors.elasticsearch.conftest import write
-from tests.hashing import HashingEncoder
 from tests.servers import Server, fresh_index
 
 connect = ElasticsearchConnector.connect

@@ -11,8 +11,8 @@ import pytest
 from retrieve_rerank import Document
 from retrieve_rerank.connectors.elasticsearch import ElasticsearchConnector, moving
 from retrieve_rerank.errors import IndexMismatchError
+from retrieve_rerank.testing import HashingEncoder
 from tests.connectors.elasticsearch.conftest import Fill, write
-from tests.hashing import HashingEncoder
 from tests.servers import Server, fresh_index
 
 WIDE, NARROW = HashingEncoder(64), HashingEncoder(32)

@@ -10,9 +10,9 @@ from retrieve_rerank.base import Knob
 from retrieve_rerank.connectors.elasticsearch import ElasticsearchConnector
 from retrieve_rerank.connectors.elasticsearch.nearest import compare
 from retrieve_rerank.errors import ConnectorError
+from retrieve_rerank.testing import HashingEncoder
 from tests.connectors.elasticsearch.conftest import Fill
 from tests.connectors.elasticsearch.test_search import TEXTS, documents, langchain
-from tests.hashing import HashingEncoder
 from tests.servers import Server, fresh_index
 
 

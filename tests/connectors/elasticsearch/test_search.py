@@ -23,8 +23,8 @@ from retrieve_rerank.errors import (
     SchemaError,
     UnknownFieldError,
 )
+from retrieve_rerank.testing import HashingEncoder
 from tests.connectors.elasticsearch.conftest import Fill
-from tests.hashing import HashingEncoder
 from tests.servers import Server, fresh_index
 
 TEXTS = [

@@ -23,7 +23,7 @@ from retrieve_rerank.errors import (
     PermissionDeniedError,
     RetrieveRerankError,
 )
-from tests.hashing import HashingEncoder
+from retrieve_rerank.testing import HashingEncoder
 from tests.servers import Server, own_elasticsearch
 
 READING: dict[str, Any] = {

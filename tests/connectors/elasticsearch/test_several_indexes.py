@@ -16,9 +16,8 @@ from retrieve_rerank.evaluation.audit import audit
 from retrieve_rerank.evaluation.calibrating import score_candidates
 from retrieve_rerank.evaluation.evaluate import evaluate
 from retrieve_rerank.tensors import add_tensors, tensor_status
+from retrieve_rerank.testing import HashingEncoder, OverlapScorer
 from tests.connectors.elasticsearch.test_tensors import settings, tensor
-from tests.hashing import HashingEncoder
-from tests.overlap import OverlapScorer
 from tests.servers import Server, fresh_index
 
 connect = ElasticsearchConnector.connect

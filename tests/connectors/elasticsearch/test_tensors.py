@@ -18,9 +18,9 @@ from retrieve_rerank.base import (
 from retrieve_rerank.connectors.elasticsearch import ElasticsearchConnector
 from retrieve_rerank.connectors.tensors import content_hash
 from retrieve_rerank.errors import IndexMismatchError, PartialWriteError
+from retrieve_rerank.testing import HashingEncoder
 from tests.connectors.elasticsearch.conftest import Fill
 from tests.connectors.elasticsearch.test_search import TEXTS, documents, langchain
-from tests.hashing import HashingEncoder
 from tests.servers import Server, fresh_index
 
 ENCODER = HashingEncoder()

@@ -16,7 +16,7 @@ from pathlib import Path
 from retrieve_rerank import Document
 from retrieve_rerank.connectors.embedded import EmbeddedConnector
 from retrieve_rerank.errors import RetrieveRerankError
-from tests.hashing import HashingEncoder
+from retrieve_rerank.testing import HashingEncoder
 
 ROOT = Path(__file__).parents[3]
 ENCODER = HashingEncoder(384, max_tokens=8)

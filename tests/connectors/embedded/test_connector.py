@@ -29,7 +29,7 @@ from retrieve_rerank.errors import (
 )
 from retrieve_rerank.models.loading import load_encoder
 from retrieve_rerank.models.token_pooling import pool_tokens
-from tests.hashing import HashingEncoder
+from retrieve_rerank.testing import HashingEncoder
 
 WORDS = ["lift", "drag", "wing", "body", "heat", "pipe", "flow", "shock", "layer", "cone", "jet"]
 

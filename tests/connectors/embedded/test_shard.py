@@ -18,7 +18,7 @@ from retrieve_rerank.errors import (
     InputError,
     StorageFullError,
 )
-from tests.hashing import HashingEncoder
+from retrieve_rerank.testing import HashingEncoder
 
 
 def long_texts(count: int) -> list[Document]:

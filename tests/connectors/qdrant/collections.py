@@ -11,7 +11,7 @@ import qdrant_edge as edge
 from qdrant_client import QdrantClient, models
 
 from retrieve_rerank.connectors.qdrant.layout import HAYSTACK_NAMESPACE
-from tests.hashing import HashingEncoder
+from retrieve_rerank.testing import HashingEncoder
 
 TEXTS = {
     "lift": "the lift of a thin wing",

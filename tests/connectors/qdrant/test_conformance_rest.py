@@ -13,9 +13,9 @@ import pytest
 
 from retrieve_rerank.connectors.qdrant import QdrantConnector
 from retrieve_rerank.connectors.qdrant.address import Address
+from retrieve_rerank.testing import HashingEncoder
 from tests.connectors.qdrant.stub import Stub, serving
 from tests.connectors.test_conformance import *  # noqa: F403 - the tests themselves
-from tests.hashing import HashingEncoder
 
 del test_every_registered_connector_is_tested_here  # noqa: F821 - it is about all connectors
 

@@ -26,8 +26,8 @@ from retrieve_rerank.errors import (
 from retrieve_rerank.models.max_sim import max_sim
 from retrieve_rerank.models.token_pooling import pool_tokens
 from retrieve_rerank.tensors import add_tensors, tensor_status
+from retrieve_rerank.testing import HashingEncoder
 from tests.connectors.qdrant.collections import ENCODER, IDS, TEXTS, haystack, langchain
-from tests.hashing import HashingEncoder
 
 SETTINGS = TensorSettings("hashing", ENCODER.fingerprint, 32, "float32", 1)
 DOCUMENTS = [Document(name, text, {"year": 1950}) for name, text in TEXTS.items()]

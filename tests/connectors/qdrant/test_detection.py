@@ -15,6 +15,7 @@ from retrieve_rerank.errors import (
     SchemaError,
     UnknownFieldError,
 )
+from retrieve_rerank.testing import HashingEncoder
 from retrieve_rerank.types import Document
 from tests.connectors.qdrant.collections import (
     DENSE,
@@ -31,7 +32,6 @@ from tests.connectors.qdrant.collections import (
     qdrant_bm25,
     vector,
 )
-from tests.hashing import HashingEncoder
 
 
 def connect(client: QdrantClient, **options: Any) -> QdrantConnector:

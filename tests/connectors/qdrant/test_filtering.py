@@ -10,11 +10,11 @@ from qdrant_client import models
 from retrieve_rerank import Document, Filter, Range
 from retrieve_rerank.connectors.qdrant import QdrantConnector
 from retrieve_rerank.errors import InputError, LimitExceededError, UnknownFieldError
+from retrieve_rerank.testing import HashingEncoder
 from tests.connectors.qdrant.collections import collection, vector
 from tests.connectors.qdrant.stub import Stub
 from tests.connectors.qdrant.test_grpc import Service, service
 from tests.connectors.test_filter_conformance import FILTERS, METADATA
-from tests.hashing import HashingEncoder
 
 __all__ = ["service"]
 

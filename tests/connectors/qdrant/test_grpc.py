@@ -21,7 +21,7 @@ from retrieve_rerank.errors import (
     IndexNotFoundError,
     RateLimitedError,
 )
-from tests.hashing import HashingEncoder
+from retrieve_rerank.testing import HashingEncoder
 
 ENCODER = HashingEncoder()
 DOCUMENTS = [

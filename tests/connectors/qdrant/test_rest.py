@@ -28,9 +28,9 @@ from retrieve_rerank.errors import (
     UnsupportedServerError,
 )
 from retrieve_rerank.tensors import add_tensors
+from retrieve_rerank.testing import HashingEncoder
 from tests.connectors.qdrant.collections import langchain
 from tests.connectors.qdrant.stub import Fault, Stub
-from tests.hashing import HashingEncoder
 
 ENCODER = HashingEncoder()
 DOCUMENTS = [

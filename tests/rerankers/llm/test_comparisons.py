@@ -10,7 +10,7 @@ import pytest
 
 from retrieve_rerank import Document, Hit, Retriever, rank
 from retrieve_rerank.connectors.memory import MemoryConnector
-from retrieve_rerank.errors import ConfigError, InputError, ScoreError
+from retrieve_rerank.errors import ConfigError, InputError
 from retrieve_rerank.rerankers.llm.comparer import Comparer
 from retrieve_rerank.rerankers.llm.listwise import Listwise
 from retrieve_rerank.rerankers.llm.pairwise import Pairwise
@@ -54,10 +54,6 @@ def order(found: Sequence[Hit]) -> list[int]:
 def test_the_better_come_first(way: Callable[[Any], Comparer]) -> None:
     found = way(Oracle()).rerank("q", numbered())
     assert order(found.hits) == sorted(NUMBERS, reverse=True)
-    assert [hit.rank for hit in found.hits] == list(range(1, 13))
-    scores = [hit.score for hit in found.hits]
-    assert scores == sorted(scores, reverse=True)
-    assert all(hit.previous is not None for hit in found.hits)
     assert found.notes == ()
     assert found.truncated == 0
 
@@ -84,27 +80,12 @@ def test_duplicates_and_empty_documents_keep_their_ids_and_their_order(
     assert [hit.document.id for hit in found] == ["2", "5", "0", "3", "1", "4"]
 
 
-@every_way
-def test_equal_documents_keep_the_incoming_order(way: Callable[[Any], Comparer]) -> None:
-    found = way(Oracle()).rerank("q", hits(["same"] * 9)).hits
-    assert [hit.document.id for hit in found] == [str(n) for n in range(9)]
-
-
 @pytest.mark.parametrize("method", ["heap", "bubble", "wins"])
 @pytest.mark.parametrize("favourite", [0, 1])
 def test_a_model_that_prefers_a_place_changes_nothing(method: Any, favourite: int) -> None:
     model = Oracle(values=lambda texts: [float(n == favourite) for n in range(len(texts))])
     found = Pairwise(model, method=method).rerank("q", numbered()).hits
     assert order(found) == NUMBERS
-
-
-@every_way
-async def test_asked_again_or_from_a_loop_it_answers_the_same(
-    way: Callable[[Any], Comparer],
-) -> None:
-    reranker = way(Oracle())
-    first = reranker.rerank("q", numbered())
-    assert reranker.rerank("q", numbered()) == first == await reranker.arerank("q", numbered())
 
 
 @pytest.mark.parametrize(
@@ -235,12 +216,6 @@ def test_the_prompt_that_a_model_was_trained_with_is_its_own() -> None:
     assert Setwise(Oracle()).prompt is SETWISE["setwise-chat"]
     own = replace(SETWISE["setwise"], separator="\n")
     assert Setwise(Oracle(), prompt=own).prompt is own
-
-
-def test_nan_likelihoods_are_an_error() -> None:
-    model = Oracle(values=lambda texts: [float("nan")] * len(texts))
-    with pytest.raises(ScoreError, match="oracle gives NaN"):
-        Setwise(model).rerank("q", numbered())
 
 
 def test_flaws_reach_the_report_of_a_search() -> None:

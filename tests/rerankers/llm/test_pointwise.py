@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from transformers import (
@@ -18,17 +17,16 @@ from transformers import (
     AutoTokenizer,
 )
 
-from retrieve_rerank import Document, Retriever, rank
-from retrieve_rerank.base import Scorer, Vectors
-from retrieve_rerank.connectors.memory import MemoryConnector
-from retrieve_rerank.errors import ConfigError, InputError, ModelError, ScoreError
-from retrieve_rerank.models.language_model import Answers, Prompt
+from retrieve_rerank import Document, rank
+from retrieve_rerank.base import Scorer
+from retrieve_rerank.errors import ConfigError, InputError, ModelError
 from retrieve_rerank.models.torch_language_model import TorchLanguageModel, load_language_model
 from retrieve_rerank.rerankers.llm.published_prompts import YES_NO, rag_retrieval
 from retrieve_rerank.rerankers.llm.query_likelihood import QueryLikelihood
 from retrieve_rerank.rerankers.llm.scalar_head import ScalarHead
 from retrieve_rerank.rerankers.llm.yes_no import YesNo
 from tests.models.tiny_language_models import DOCUMENTS, QUERY, make_language_model
+from tests.rerankers.llm.oracle import Oracle
 
 BEFORE = YES_NO["qwen3-reranker"].messages[0][1]
 AFTER = YES_NO["qwen3-reranker"].messages[2][1]
@@ -272,16 +270,6 @@ def scorer(request: pytest.FixtureRequest, folders: Folders) -> Any:
     return QueryLikelihood(str(folders("qwen3")), prompt="rankinggpt", device="cpu", max_tokens=200)
 
 
-def test_a_texts_score_does_not_depend_on_the_others(scorer: Scorer) -> None:
-    together = scorer.score(QUERY, DOCUMENTS)
-    assert scorer.score(QUERY, DOCUMENTS[::-1]) == pytest.approx(together[::-1], abs=1e-5)
-    alone = [scorer.score(QUERY, [text])[0] for text in DOCUMENTS]
-    assert alone == pytest.approx(together, abs=1e-5)
-    assert together[1] == together[4], "equal texts have equal scores"
-    pairs = scorer.score_pairs([(QUERY, text) for text in DOCUMENTS])
-    assert pairs == pytest.approx(together, abs=1e-5)
-
-
 def test_half_a_surrogate_pair_does_not_stop_a_search(scorer: Scorer) -> None:
     halved = "\ud83d wing"
     assert scorer.score(halved, [halved, "b"]) == pytest.approx(
@@ -297,25 +285,6 @@ def test_a_template_that_no_document_fills_is_noted(folders: Folders) -> None:
     )
     [note] = scorer.rerank(QUERY, rank([(Document("a", "The cat."), 0.0)])).notes
     assert note.startswith("no document has any field of the template '{nope}'")
-
-
-def test_nothing_to_score_gives_nothing(scorer: Scorer) -> None:
-    assert scorer.score(QUERY, []) == []
-    assert scorer.rerank(QUERY, []).hits == []
-
-
-def test_one_document_keeps_its_id(scorer: Scorer) -> None:
-    [hit] = scorer.rerank(QUERY, rank([(Document("only", "The cat."), 0.0)]))
-    assert (hit.document.id, hit.rank) == ("only", 1)
-
-
-def test_empty_documents_and_duplicates_keep_their_ids(scorer: Scorer) -> None:
-    hits = rank((Document(str(n), text), 0.0) for n, text in enumerate(DOCUMENTS))
-    found = scorer.rerank(QUERY, hits)
-    assert sorted(hit.document.id for hit in found.hits) == ["0", "1", "2", "3", "4", "5"]
-    assert found.truncated == 0
-    order = [hit.document.id for hit in found.hits]
-    assert order.index("1") + 1 == order.index("4"), "equal scores keep the incoming order"
 
 
 def test_documents_are_shortened_and_counted_and_the_suffix_survives(scorer: Scorer) -> None:
@@ -348,15 +317,6 @@ def test_threads_get_the_scores_that_one_gets_alone(scorer: Scorer) -> None:
     assert all(scores == pytest.approx(expected, abs=1e-5) for scores in found)
 
 
-async def test_it_serves_as_a_stage_sync_and_async(scorer: Scorer) -> None:
-    connector = MemoryConnector(Document(str(n), text) for n, text in enumerate(DOCUMENTS))
-    retriever = Retriever(connector, scorer)
-    here, there = retriever.search("wing cat short"), await retriever.asearch("wing cat short")
-    assert [hit.document.id for hit in here] == [hit.document.id for hit in there]
-    assert here.stages[1].name == scorer.name
-    assert here.stages[1].error is None
-
-
 def test_the_fingerprint_tells_prompts_and_instructions_apart(qwen: TorchLanguageModel) -> None:
     scorers = [
         YesNo(qwen, prompt="qwen3-reranker"),
@@ -376,40 +336,6 @@ def test_each_query_can_have_its_own_instruction(qwen: TorchLanguageModel) -> No
     assert scorer.score(QUERY, DOCUMENTS) != pytest.approx(told.score(QUERY, DOCUMENTS))
 
 
-class Server:
-    """A model behind a server: it tells probabilities, and here they are not even numbers."""
-
-    name = "served"
-    fingerprint = "f"
-    max_tokens = 100
-    tells_logits = False
-
-    def next_token_logits(
-        self, prompts: Sequence[Prompt], words: Sequence[str]
-    ) -> Answers[Vectors]:
-        return Answers(np.full((len(prompts), len(words)), np.nan, np.float32), [()] * len(prompts))
-
-    def next_token_log_probabilities(
-        self, prompts: Sequence[Prompt], words: Sequence[str]
-    ) -> Answers[Vectors]:
-        return self.next_token_logits(prompts, words)
-
-    def generate(self, prompts: Sequence[Prompt], *, max_new_tokens: int) -> Answers[list[str]]:
-        return Answers(["no"] * len(prompts), [()] * len(prompts))
-
-    def log_likelihoods(
-        self, prompts: Sequence[Prompt], continuations: Sequence[str]
-    ) -> Answers[list[Vectors]]:
-        return Answers([np.full(2, np.nan, np.float32)] * len(prompts), [()] * len(prompts))
-
-
-def test_nan_is_a_score_error() -> None:
-    with pytest.raises(ScoreError, match="llm-yes-no gave NaN"):
-        YesNo(Server(), prompt="qwen3-reranker").score(QUERY, DOCUMENTS)
-    with pytest.raises(ScoreError, match="llm-query-likelihood gave NaN"):
-        QueryLikelihood(Server(), prompt="rankinggpt").score(QUERY, DOCUMENTS)
-
-
 def test_a_server_that_tells_no_logits_cannot_give_their_raw_values() -> None:
     with pytest.raises(ConfigError, match="tells probabilities, not logits"):
-        YesNo(Server(), prompt="bge-reranker-gemma")
+        YesNo(Oracle(tells_logits=False), prompt="bge-reranker-gemma")

@@ -27,22 +27,28 @@ class HashingEncoder:
 
     @property
     def fingerprint(self) -> str:
+        """Of the settings, which are all there is."""
         return f"hashing-{self.dimension}-{self.max_tokens}"
 
     def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        """Embed texts; (n, dim)."""
         return np.stack([self._encode(text).vector for text in texts])
 
     def embed_documents(self, texts: Sequence[str]) -> Vectors:
+        """Embed texts, and count them; (n, dim)."""
         self.encoded += len(texts)
         return self.embed_queries(texts)
 
     def truncates(self, query: str) -> bool:
+        """Whether the query has more words than are read."""
         return self._encode(query).truncated
 
     def encode_queries(self, texts: Sequence[str]) -> list[Encoding]:
+        """Encode texts, a token for each word."""
         return [self._encode(text) for text in texts]
 
     def encode_documents(self, texts: Sequence[str]) -> list[Encoding]:
+        """Encode texts, and count them."""
         self.encoded += len(texts)
         return self.encode_queries(texts)
 
