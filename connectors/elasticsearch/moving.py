@@ -14,21 +14,18 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
+from retrieve_rerank.connectors import moving
 from retrieve_rerank.connectors.elasticsearch.cluster import Request, Steps
 from retrieve_rerank.connectors.elasticsearch.opening import Opened, opened_anew, reopened
 from retrieve_rerank.connectors.elasticsearch.requests import quoted
+from retrieve_rerank.connectors.moving import CHECK_EVERY_S, may_be_of_a_move, unfit, unsteady
 from retrieve_rerank.errors import (
     ConfigError,
     ConnectorError,
     IndexMismatchError,
-    IndexNotFoundError,
     SchemaError,
     UnknownFieldError,
 )
-
-CHECK_EVERY_S = 10.0
-
-_TIMES = 3  # that an address may move during one search
 
 T = TypeVar("T")
 Hit = Mapping[str, Any]
@@ -50,12 +47,12 @@ class Standing:
         `work` returns its result and the hits that it saw, of each of its searches. Raises
         IndexMismatchError where what the address stands for now cannot be searched like before.
         """
-        for _ in range(_TIMES):
+        for _ in range(moving.TIMES):
             opened = self.opened
             try:
                 result, hits = yield from work(opened)
             except ConnectorError as exc:
-                if not _may_be_of_a_move(exc) or not (yield from self._moved(opened)):
+                if not may_be_of_a_move(exc) or not (yield from self._moved(opened)):
                     raise
                 continue
             strays = any(hit["_index"] not in opened.indexes for some in hits for hit in some)
@@ -66,10 +63,7 @@ class Standing:
                 return result
             if strays:
                 yield from self._moved(opened)
-        raise IndexMismatchError(
-            f"{self.opened.location} stands for other indexes at every look; try again once it "
-            "stays"
-        )
+        raise unsteady(self.opened.location)
 
     def current(self) -> Steps[Opened]:
         """Look what the address stands for, and return it opened."""
@@ -98,11 +92,7 @@ class Standing:
             anew = yield from opened_anew(opened)
             self._check(anew)
         except (ConfigError, IndexMismatchError, SchemaError, UnknownFieldError) as exc:
-            raise IndexMismatchError(
-                f"{opened.location} stands for {_named(there)} now, no longer for "
-                f"{_named(opened.indexes)}, and cannot be searched by the same settings: {exc}. "
-                "Connect anew, with settings that fit"
-            ) from exc
+            raise unfit(opened.location, _named(opened.indexes), _named(there), exc) from exc
         self.opened = anew
         return True
 
@@ -130,19 +120,10 @@ def moved_meanwhile(
     location: str, before: Mapping[str, str], now: Mapping[str, str]
 ) -> IndexMismatchError:
     """Make the error for work that was under way when an address moved."""
-    return IndexMismatchError(
-        f"{location} stood for {_named(before)} when this began, and stands for {_named(now)} "
-        "now; run it again"
-    )
+    return moving.moved_meanwhile(location, _named(before), _named(now))
 
 
 def _named(indexes: Mapping[str, str]) -> str:
     names = ", ".join(f"{name} ({uuid})" for name, uuid in list(indexes.items())[:5])
     more = len(indexes) - 5
     return f"{names or 'nothing'}{f' and {more} more' if more > 0 else ''}"
-
-
-def _may_be_of_a_move(exc: ConnectorError) -> bool:
-    # What the server says of fields that are not there, or are of another kind, comes as these.
-    kinds = (IndexMismatchError, SchemaError, IndexNotFoundError)
-    return isinstance(exc, kinds) or type(exc) is ConnectorError

@@ -14,11 +14,10 @@ from retrieve_rerank.base import Knob, Vectors
 from retrieve_rerank.connectors.fields import VectorField
 from retrieve_rerank.connectors.qdrant import requests
 from retrieve_rerank.connectors.qdrant.fetching import send
-from retrieve_rerank.connectors.qdrant.layout import Layout
 from retrieve_rerank.connectors.qdrant.limits import Limits
 from retrieve_rerank.connectors.qdrant.searcher import HNSW_EF, OVERSAMPLE, Searcher
 from retrieve_rerank.connectors.qdrant.server import WRITE_TIMEOUT_S, Server, Steps
-from retrieve_rerank.connectors.qdrant.state import Options
+from retrieve_rerank.connectors.qdrant.state import Options, State
 from retrieve_rerank.errors import SchemaError
 
 _QUERIES_AT_ONCE = 16
@@ -52,7 +51,10 @@ def nearest(
 ) -> Steps[Neighbours]:
     """Find neighbours through the graph."""
     params = searcher.params(
-        depth=1, hnsw_ef=settings.get("hnsw_ef"), oversample=settings.get("oversample")
+        searcher.state,
+        depth=1,
+        hnsw_ef=settings.get("hnsw_ef"),
+        oversample=settings.get("oversample"),
     )
     [found] = yield from _ask(searcher, [vector], top_k=top_k, params=params)
     return found
@@ -70,7 +72,7 @@ def nearest_exact(
     """Find the true neighbours: by the engine, or by reading all vectors where it may not."""
     state, field = searcher.state, dense_field(searcher)
     if not state.limits.exact:
-        return _by_reading(field, state.layout, vectors, pages, top_k=top_k, heard=on_progress)
+        return _by_reading(field, state, vectors, pages, top_k=top_k, heard=on_progress)
     params = None
     if not server.local:  # which is exact anyway, and warns of params
         quantized = field.quantization is not None
@@ -114,7 +116,7 @@ def _ask(
 
 def _by_reading(
     field: VectorField,
-    layout: Layout,
+    state: State,
     vectors: Vectors,
     pages: Callable[..., Iterator[list[models.Record]]],
     *,
@@ -123,7 +125,8 @@ def _by_reading(
 ) -> list[Neighbours]:
     """Read all vectors once, keeping the best of each query; memory does not grow with them."""
     best: list[Neighbours] = [[] for _ in vectors]
-    for points in pages(with_vectors=[field.name], with_payload=layout.id_selector):
+    layout = state.layout
+    for points in pages(state, with_vectors=[field.name], with_payload=layout.id_selector):
         rows = [(layout.document_id(each), _vector(each, field)) for each in points]
         there = [(id_, row) for id_, row in rows if row is not None]
         if there:

@@ -209,11 +209,16 @@ class QdrantConnector(TensorStore, VectorSearch):
     def scan(self, *, part: int = 0, parts: int = 1) -> Iterator[Document]:
         """Iterate over all documents, each once, in no particular order.
 
-        With `parts`, over one of so many slices, for several that read at once; by a server since
-        1.19, else raises UnsupportedServerError.
+        All are of the collection that the name stood for when it began, or, of a slice, when it
+        was opened. Raises IndexMismatchError where that is made anew meanwhile. With `parts`, over
+        one of so many slices, for several that read at once; by a server since 1.19, else raises
+        UnsupportedServerError.
         """
-        layout = self._searcher.state.layout
-        for points in self._reader.pages(part=part, parts=parts, with_payload=layout.selector):
+        # Of one collection are the slices of what was opened, whoever reads the others.
+        state = self._server.run(self._searcher.refresh()) if parts == 1 else self._searcher.state
+        layout = state.layout
+        pages = self._reader.pages(state, part=part, parts=parts, with_payload=layout.selector)
+        for points in pages:
             yield from map(layout.document, points)
 
     def count(self) -> int:
@@ -222,9 +227,8 @@ class QdrantConnector(TensorStore, VectorSearch):
 
     def schema(self) -> IndexSchema:
         """Describe the collection."""
-        self._server.run(self._searcher.refresh())
         return describe(
-            self._searcher.state,
+            self._server.run(self._searcher.refresh()),
             self._searcher.options,
             location=self._server.location,
             documents=self._reader.estimate(),
@@ -270,9 +274,10 @@ class QdrantConnector(TensorStore, VectorSearch):
 
     def tensor_ids(self) -> Iterator[str]:
         """Iterate over the ids that have a tensor; deleting a document deletes its tensor."""
-        layout = self._searcher.state.layout
+        state = self._searcher.state
+        layout = state.layout
         for points in self._reader.pages(
-            with_payload=[TENSOR_HASH, *([layout.id] if layout.id else [])]
+            state, with_payload=[TENSOR_HASH, *([layout.id] if layout.id else [])]
         ):
             yield from (layout.document_id(p) for p in points if TENSOR_HASH in (p.payload or {}))
 

@@ -14,7 +14,7 @@ from qdrant_client import models
 from retrieve_rerank.connectors.qdrant.creation import take_alias, tensor_vectors
 from retrieve_rerank.connectors.qdrant.layout import TENSORS
 from retrieve_rerank.connectors.qdrant.limits import METADATA
-from retrieve_rerank.connectors.qdrant.record import KEY, IndexRecord, real_name, save_record
+from retrieve_rerank.connectors.qdrant.record import KEY, IndexRecord, save_record
 from retrieve_rerank.connectors.qdrant.server import Call, Steps
 from retrieve_rerank.connectors.qdrant.state import State
 from retrieve_rerank.errors import IndexExistsError, UnsupportedServerError
@@ -33,8 +33,8 @@ def copy_with_tensors(
     What is written meanwhile is lost. The old collection stays. Raises UnsupportedServerError
     where the name is not an alias, and IndexExistsError where a copy was begun before.
     """
-    real = yield from real_name(state.collection)
-    if real == state.collection:
+    real = state.collection
+    if real == state.name:
         raise UnsupportedServerError(
             f"Qdrant {state.version[0]}.{state.version[1]} cannot add vectors to a collection; "
             f"1.18 can. Upgrade it, or search {real} through an alias: then it is copied, and the "
@@ -54,7 +54,7 @@ def copy_with_tensors(
         arguments = {"collection_name": copy, "field_name": path, "field_schema": schema}
         yield Call("create_payload_index", arguments)
     yield from _copy_points(real, copy, page=int(min(_PAGE, state.limits.query)))
-    yield from take_alias(copy, state.collection)
+    yield from take_alias(copy, state.name)
 
 
 def _like(

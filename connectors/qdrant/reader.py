@@ -5,15 +5,18 @@ Knows nothing of searching.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from qdrant_client import models
 
 from retrieve_rerank.connectors.batches import check_part
+from retrieve_rerank.connectors.moving import CHECK_EVERY_S
 from retrieve_rerank.connectors.qdrant.limits import SLICES
 from retrieve_rerank.connectors.qdrant.searcher import Searcher
-from retrieve_rerank.connectors.qdrant.server import Server
+from retrieve_rerank.connectors.qdrant.server import Call, Server, Steps
+from retrieve_rerank.connectors.qdrant.state import State
 from retrieve_rerank.errors import UnsupportedServerError
 from retrieve_rerank.types import Document
 
@@ -31,48 +34,73 @@ class Reader:
 
     def get(self, ids: Sequence[str]) -> list[Document]:
         """Return the documents with these ids, in that order, leaving out unknown ones."""
-        layout = self._searcher.state.layout
-        points = [layout.point_id(id_) for id_ in dict.fromkeys(ids)]
-        known = [point for point in points if point is not None]
-        found: dict[str, Document] = {}
-        for start in range(0, len(known), FETCHED_AT_ONCE):
-            some = known[start : start + FETCHED_AT_ONCE]
-            for record in self._ask("retrieve", ids=some, with_payload=layout.selector):
-                document = layout.document(record)
-                found[document.id] = document
+
+        def fetch(state: State) -> Steps[tuple[dict[str, Document], list[Document]]]:
+            layout = state.layout
+            points = [layout.point_id(id_) for id_ in dict.fromkeys(ids)]
+            known = [point for point in points if point is not None]
+            found: dict[str, Document] = {}
+            for start in range(0, len(known), FETCHED_AT_ONCE):
+                arguments = {
+                    "collection_name": state.collection,
+                    "ids": known[start : start + FETCHED_AT_ONCE],
+                    "with_payload": layout.selector,
+                }
+                for record in (yield Call("retrieve", arguments)):
+                    document = layout.document(record)
+                    found[document.id] = document
+            return found, list(found.values())
+
+        found = self._server.run(self._searcher.standing.settled(fetch))
         return [found[id_] for id_ in ids if id_ in found]
 
     def pages(
-        self, *, part: int = 0, parts: int = 1, size: int | None = None, **what: Any
+        self, state: State, *, part: int = 0, parts: int = 1, size: int | None = None, **what: Any
     ) -> Iterator[list[models.Record]]:
-        """Walk over all points, or those of a part; a page that fails is asked for again."""
+        """Walk over all points, or those of a part; a page that fails is asked for again.
+
+        All are of the collection in `state`, wherever its alias goes meanwhile; raises
+        IndexMismatchError where that was made anew.
+        """
         check_part(part, parts)
         if parts > 1:
-            what["scroll_filter"] = self._slice(part, parts)
-        limit = int(min(size or PAGE, self._searcher.state.limits.query))
-        offset = None
+            what["scroll_filter"] = self._slice(state, part, parts)
+        what |= {"collection_name": state.collection}
+        what |= {"limit": int(min(size or PAGE, state.limits.query))}
+        standing, offset, looked_at = self._searcher.standing, None, time.monotonic()
         while True:
-            points, offset = self._ask("scroll", limit=limit, offset=offset, **what)
+            points, offset = self._server.ask("scroll", offset=offset, **what)
+            if offset is None or time.monotonic() - looked_at > CHECK_EVERY_S:
+                self._server.run(standing.require_there(state))
+                looked_at = time.monotonic()
             yield points
             if offset is None:
                 return
 
     def count(self) -> int:
         """Return the number of documents; by reading their ids where strict mode counts none."""
-        if self._searcher.state.limits.exact:
-            return int(self._ask("count", exact=True).count)
-        return sum(map(len, self.pages(size=COUNTED_AT_ONCE, with_payload=False)))
+        state = self._searcher.state
+        if state.limits.exact:
+            return self._count(exact=True)
+        return sum(map(len, self.pages(state, size=COUNTED_AT_ONCE, with_payload=False)))
 
     def estimate(self) -> int:
         """Return about how many documents there are, where strict mode counts none; else exactly.
 
         Points that the server is moving from one segment to another may count twice.
         """
-        exact = self._searcher.state.limits.exact
-        return int(self._ask("count", exact=exact).count)
+        return self._count(exact=self._searcher.state.limits.exact)
 
-    def _slice(self, part: int, parts: int) -> models.Filter:
-        version = self._searcher.state.version
+    def _count(self, *, exact: bool) -> int:
+
+        def count(state: State) -> Steps[tuple[int, None]]:
+            arguments = {"collection_name": state.collection, "exact": exact}
+            return int((yield Call("count", arguments)).count), None
+
+        return self._server.run(self._searcher.standing.settled(count))
+
+    def _slice(self, state: State, part: int, parts: int) -> models.Filter:
+        version = state.version
         if version < SLICES:
             raise UnsupportedServerError(
                 f"reading in parts needs Qdrant {SLICES[0]}.{SLICES[1]}; this is "
@@ -80,7 +108,3 @@ class Reader:
             )
         one = models.SliceCondition(slice=models.Slice(total=parts, index=part))
         return models.Filter(must=[one])
-
-    def _ask(self, method: str, **arguments: Any) -> Any:
-        collection = self._searcher.state.collection
-        return self._server.ask(method, collection_name=collection, **arguments)

@@ -25,6 +25,8 @@ from retrieve_rerank.errors import (
     IndexExistsError,
     IndexMismatchError,
     IndexNotFoundError,
+    PermissionDeniedError,
+    UnsupportedServerError,
 )
 from retrieve_rerank.template import Template
 
@@ -82,7 +84,6 @@ def load_record(collection: str, version: Version, info: models.CollectionInfo) 
     """Fetch the values of a collection's record; None where there is none."""
     if version >= METADATA:
         return (info.config.metadata or {}).get(KEY)
-    collection = yield from real_name(collection)
     arguments = {"collection_name": companion(collection), "ids": [_POINT]}
     try:
         points = yield Call("retrieve", arguments)
@@ -98,7 +99,6 @@ def save_record(collection: str, version: Version, record: IndexRecord) -> Steps
         arguments = {"collection_name": collection, "metadata": {KEY: values}}
         yield Call("update_collection", arguments)
         return
-    collection = yield from real_name(collection)
     arguments = {"collection_name": companion(collection), "vectors_config": {}}
     with suppress(IndexExistsError):  # from the last time
         yield Call("create_collection", arguments)
@@ -107,8 +107,14 @@ def save_record(collection: str, version: Version, record: IndexRecord) -> Steps
 
 
 def real_name(collection: str) -> Steps[str]:
-    """Say which collection a name stands for, be it an alias."""
-    known = (yield Call("get_aliases")).aliases
+    """Say which collection a name stands for, be it an alias.
+
+    It is itself where aliases may not be listed: then the name alone is allowed.
+    """
+    try:
+        known = (yield Call("get_aliases")).aliases
+    except (PermissionDeniedError, UnsupportedServerError):
+        return collection
     found = (each.collection_name for each in known if each.alias_name == collection)
     return next(found, collection)
 

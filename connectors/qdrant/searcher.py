@@ -33,11 +33,12 @@ from retrieve_rerank.connectors.qdrant.filtering import (
 )
 from retrieve_rerank.connectors.qdrant.layout import Lexical
 from retrieve_rerank.connectors.qdrant.limits import METADATA, RRF_WEIGHTS
+from retrieve_rerank.connectors.qdrant.moving import Standing
 from retrieve_rerank.connectors.qdrant.payload_filter import payload_filter
 from retrieve_rerank.connectors.qdrant.qdrant_bm25 import LEFT_OUT, query_terms
 from retrieve_rerank.connectors.qdrant.requests import Asked
 from retrieve_rerank.connectors.qdrant.server import Compute, Server, Steps, Waits
-from retrieve_rerank.connectors.qdrant.state import Options, State, read_state, reread
+from retrieve_rerank.connectors.qdrant.state import Options, State
 from retrieve_rerank.connectors.tensor_encoder import TensorEncoder
 from retrieve_rerank.errors import (
     SchemaError,
@@ -63,33 +64,46 @@ class Searcher:
     """Answers queries; safe to share between threads and tasks."""
 
     def __init__(self, server: Server, options: Options, state: State) -> None:
-        self.state = state
+        self.standing = Standing(server, options, state)
         self.options = options
         self._server = server
         self._tensor_encoder = TensorEncoder()
         self._sparse_encoder: SparseEncoder | None = None
         self._loading = threading.Lock()
 
+    @property
+    def state(self) -> State:
+        """The collection as it was last seen; another at every look, so take it once."""
+        return self.standing.state
+
     def search(
         self, query: str, *, top_k: int, filter: Filter | None, max_sim: bool
     ) -> Steps[TensorSearch]:
         """Search by the rankings in use; with `max_sim`, score the hits by it too."""
         check_search(query, top_k)
-        if self.state.ours and self.state.record.bm25 is None:  # others may have filled it since
-            yield from self.refresh()
-        wanted = yield from self._clauses(filter)
-        state = self.state
-        used = self._used()
+
+        def search(state: State) -> Steps[tuple[TensorSearch, list[Document]]]:
+            found = yield from self._search(state, query, top_k, filter, max_sim=max_sim)
+            return found, [hit.document for hit in found.hits]
+
+        return (yield from self.standing.settled(search))
+
+    def _search(
+        self, state: State, query: str, top_k: int, filter: Filter | None, *, max_sim: bool
+    ) -> Steps[TensorSearch]:
+        wanted, state = yield from self._clauses(state, filter)
+        used = self._used(state)
         if not used:
             return TensorSearch(Candidates(), {})
-        asked: Asked = yield Compute(lambda: self._encode(query, used, max_sim=max_sim))
+        asked: Asked = yield Compute(lambda: self._encode(state, query, used, max_sim=max_sim))
         by_words = worded(wanted, state)
         fetched = max(top_k, DEPTH) if by_words else top_k
-        wordings, notes = self._word(asked, served(wanted, state), top_k=fetched)
+        wordings, notes = self._word(state, asked, served(wanted, state), top_k=fetched)
         # Of one ranking the hits are known at once; of several, when they are fused.
         late = asked.tokens is not None or len(wordings) > 1
         found = yield from ask(state, wordings, with_payload=not late)
-        hits = self._fuse(found, used, bare if late else state.layout.document, top_k=fetched)
+        document = bare if late else state.layout.document
+        hits = self._fuse(state, found, used, document, top_k=fetched)
         scores: dict[str, float] = {}
         ms = 0.0
         if late:
@@ -106,32 +120,40 @@ class Searcher:
     def max_sim(self, query: str, ids: Sequence[str]) -> Steps[dict[str, float]]:
         """Score these documents; those without token tensors are absent."""
         check_search(query, top_k=1)
-        state = self.state
+
+        def score(state: State) -> Steps[tuple[dict[str, float], None]]:
+            return (yield from self._max_sim(state, query, ids)), None
+
+        return (yield from self.standing.settled(score))
+
+    def _max_sim(self, state: State, query: str, ids: Sequence[str]) -> Steps[dict[str, float]]:
         named = {state.layout.point_id(each): each for each in ids}
         points = {point: id_ for point, id_ in named.items() if point is not None}
         settings = state.record.tensors
         if not points or settings is None or not state.has_tensors:
             return {}
         encoding: Encoding = yield Compute(
-            lambda: self._tensor_encoder.encode(query, settings, embedder=self._embedder())
+            lambda: self._tensor_encoder.encode(query, settings, embedder=_embedder(state))
         )
         scored = yield from max_sims(state, encoding.tokens, list(points), with_payload=False)
         means = requests.mean_max_sims(scored, encoding.tokens)
         found = {points[point]: score for point, score in means.items()}  # type: ignore[index]  # none is a UUID
         return MaxSimScores(found, query_truncated=encoding.truncated)
 
-    def refresh(self) -> Steps[None]:
-        """See what others have changed; an empty collection of others is looked at anew."""
-        if self.state.empty:
-            self.state = yield from read_state(self._server, self.state.collection, self.options)
-        else:
-            self.state = yield from reread(self._server, self.state)
+    def refresh(self) -> Steps[State]:
+        """See what others have changed, and what the collection's name stands for."""
+        return (yield from self.standing.current())
 
     def params(
-        self, *, depth: int, hnsw_ef: float | None = None, oversample: float | None = None
+        self,
+        state: State,
+        *,
+        depth: int,
+        hnsw_ef: float | None = None,
+        oversample: float | None = None,
     ) -> models.SearchParams | None:
         """Word how the graph is walked; None in local mode, which compares with every vector."""
-        field, limits = self.state.layout.dense, self.state.limits
+        field, limits = state.layout.dense, state.limits
         if self._server.local or field is None:
             return None
         ef = hnsw_ef or self.options.hnsw_ef or HNSW_EF
@@ -143,9 +165,8 @@ class Searcher:
             oversample=min(factor, limits.oversampling),
         )
 
-    def _used(self) -> list[str]:
+    def _used(self, state: State) -> list[str]:
         """List the rankings to search by; raise SchemaError where nothing can be searched."""
-        state = self.state
         if not state.rankings and not state.empty:
             raise SchemaError(
                 f"nothing in {self._server.location} can be searched by a text: name the encoder "
@@ -154,12 +175,9 @@ class Searcher:
             )
         return [name for name in state.rankings if self.options.fusion.uses(name)]
 
-    def _embedder(self) -> Any:
-        return self.state.encoder.load() if self.state.encoder.exists else None
-
-    def _encode(self, query: str, used: Sequence[str], *, max_sim: bool) -> Asked:
+    def _encode(self, state: State, query: str, used: Sequence[str], *, max_sim: bool) -> Asked:
         """Encode a query as far as is needed."""
-        state, layout = self.state, self.state.layout
+        layout = state.layout
         dense: Vectors | None = None
         tokens: Vectors | None = None
         bm25: Mapping[int, float] | str | None = None
@@ -168,7 +186,7 @@ class Searcher:
         notes: tuple[str, ...] = ()
         settings = state.record.tensors if max_sim and state.has_tensors else None
         if settings is not None:
-            embedder = self._embedder() if DENSE in used else None
+            embedder = _embedder(state) if DENSE in used else None
             encoding = self._tensor_encoder.encode(query, settings, embedder=embedder)
             tokens = encoding.tokens
             tokens_cut = encoding.truncated
@@ -179,7 +197,7 @@ class Searcher:
         if dense is not None:
             cut = truncates(state.encoder.load(), query)
         if BM25 in used and layout.lexical is not None:
-            bm25 = self._words(query, layout.lexical)
+            bm25 = _words(state, query, layout.lexical)
             ours = layout.lexical.kind not in ("text-index", "qdrant-bm25") and state.record.bm25
             if ours:
                 notes = ours.notes(query)
@@ -190,15 +208,6 @@ class Searcher:
             sparse = weights or None
             cut = cut or truncates(encoder, query)
         return Asked(dense, bm25, sparse, tokens, notes, cut, tokens_cut)
-
-    def _words(self, query: str, lexical: Lexical) -> Mapping[int, float] | str | None:
-        """Word a query for the lexical ranking; None where none of its words count."""
-        if lexical.kind == "text-index":
-            return query
-        if lexical.kind == "qdrant-bm25":
-            return query_terms(query, lexical.language) or None
-        bm25 = self.state.record.bm25
-        return (bm25.query(query) or None) if bm25 else None
 
     def _sparse(self) -> SparseEncoder | None:
         given = self.options.sparse_encoder
@@ -213,10 +222,10 @@ class Searcher:
             return self._sparse_encoder
 
     def _word(
-        self, asked: Asked, wanted: Sequence[Clause], *, top_k: int
+        self, state: State, asked: Asked, wanted: Sequence[Clause], *, top_k: int
     ) -> tuple[dict[str, list[models.QueryRequest]], tuple[str, ...]]:
         """Word the rankings, or the one that the server makes of them, and say what limits it."""
-        state, fusion = self.state, self.options.fusion
+        fusion = self.options.fusion
         depth, most = max(top_k, DEPTH), state.limits.query
         arguments: dict[str, Any] = {
             "filter": payload_filter(
@@ -224,12 +233,12 @@ class Searcher:
                 state.layout,
                 indexes=None if state.limits.unindexed else state.info.payload_schema,
             ),
-            "params": self.params(depth=depth),
+            "params": self.params(state, depth=depth),
         }
         rankings = requests.rankings(state.layout, asked, depth=depth, most=most, **arguments)
         notes: tuple[str, ...] = ()
         if fusion.by_server and len(rankings) > 1:
-            weights = self._server_weights(list(rankings))
+            weights = self._server_weights(state, list(rankings))
             fewer = int(min(depth, most))
             arguments |= {"depth": fewer, "weights": weights}
             rankings = {FUSED: [requests.fused_search(state.layout, asked, **arguments)]}
@@ -237,9 +246,9 @@ class Searcher:
                 notes = (f"the server's strict mode lets it fuse {fewer} hits; {top_k} are wanted",)
         return rankings, notes
 
-    def _server_weights(self, names: Sequence[str]) -> list[float] | None:
+    def _server_weights(self, state: State, names: Sequence[str]) -> list[float] | None:
         """Word the fusion's weights; raise where the server is too old to fuse so."""
-        fusion, version = self.options.fusion, self.state.version
+        fusion, version = self.options.fusion, state.version
         needed = RRF_WEIGHTS if fusion.weights else METADATA
         if version < needed:
             raise UnsupportedServerError(
@@ -250,6 +259,7 @@ class Searcher:
 
     def _fuse(
         self,
+        state: State,
         found: Mapping[str, Sequence[models.ScoredPoint]],
         used: Sequence[str],
         document: Callable[[models.ScoredPoint], Document],
@@ -258,7 +268,7 @@ class Searcher:
     ) -> list[Hit]:
         if FUSED in found:
             return requests.ranking(found[FUSED], document)[:top_k]
-        dense = self.state.layout.dense
+        dense = state.layout.dense
         similarity = {DENSE: dense.similarity} if dense else {}
         rankings = {
             name: requests.ranking(
@@ -271,16 +281,32 @@ class Searcher:
             fusion = replace(fusion, method="rrf")
         return fusion.fuse(rankings, top_k=top_k, depth=max(top_k, DEPTH))
 
-    def _clauses(self, filter: Filter | None) -> Steps[list[Clause]]:
+    def _clauses(self, state: State, filter: Filter | None) -> Steps[tuple[list[Clause], State]]:
         """Check a filter; fields not known yet are looked for before they are called unknown."""
         try:
-            wanted = clauses(filter, known_fields(self.state))
+            wanted = clauses(filter, known_fields(state))
         except UnknownFieldError:
-            if self.state.ours:
-                yield from self.refresh()
+            if state.ours:
+                state = yield from self.refresh()
             else:
                 for name in field_names(filter or {}):
-                    if name not in self.state.fields:
-                        self.state = yield from look_for(self.state, name)
-            wanted = clauses(filter, known_fields(self.state))
-        return wanted
+                    if name not in state.fields:
+                        learned = yield from look_for(state, name)
+                        self.standing.put(state, learned)
+                        state = learned
+            wanted = clauses(filter, known_fields(state))
+        return wanted, state
+
+
+def _embedder(state: State) -> Any:
+    return state.encoder.load() if state.encoder.exists else None
+
+
+def _words(state: State, query: str, lexical: Lexical) -> Mapping[int, float] | str | None:
+    """Word a query for the lexical ranking; None where none of its words count."""
+    if lexical.kind == "text-index":
+        return query
+    if lexical.kind == "qdrant-bm25":
+        return query_terms(query, lexical.language) or None
+    bm25 = state.record.bm25
+    return (bm25.query(query) or None) if bm25 else None

@@ -25,7 +25,7 @@ from retrieve_rerank.connectors.qdrant.detection import (
 from retrieve_rerank.connectors.qdrant.layout import TENSORS, Layout, Lexical
 from retrieve_rerank.connectors.qdrant.limits import TEXT_QUERY, Limits, Version, read_version
 from retrieve_rerank.connectors.qdrant.lookup import confirm
-from retrieve_rerank.connectors.qdrant.record import IndexRecord, load_record
+from retrieve_rerank.connectors.qdrant.record import IndexRecord, load_record, real_name
 from retrieve_rerank.connectors.qdrant.server import Call, Compute, Server, Steps
 from retrieve_rerank.connectors.query_encoder import QueryEncoder
 from retrieve_rerank.errors import (
@@ -64,7 +64,10 @@ class Options:
 class State:
     """A collection as it was last seen."""
 
+    name: str
+    """What the address calls it: a collection, or an alias, which may move."""
     collection: str
+    """What requests go to: the collection that an alias stood for, so that none mixes two."""
     version: Version
     info: models.CollectionInfo
     record: IndexRecord
@@ -78,6 +81,21 @@ class State:
     def ours(self) -> bool:
         """Whether the collection is an index of our own schema."""
         return self.record.schema is not None
+
+    @property
+    def described(self) -> tuple[object, ...]:
+        """What differs where the collection is another one, as far as its description tells."""
+        params = self.info.config.params
+        return (
+            *(self.collection, self.info.created_at, params.vectors, params.sparse_vectors),
+            *(self.record.schema, self.record.encoder),
+        )
+
+    @property
+    def searched_by(self) -> tuple[object, ...]:
+        """What a search goes by; where it differs, so may what was found."""
+        record = self.record
+        return (*self.described, self.layout, record.bm25, record.tensors, self.has_tensors)
 
     @property
     def limits(self) -> Limits:
@@ -114,15 +132,21 @@ class State:
         return [name for name, is_there in there.items() if is_there]
 
 
-def read_state(server: Server, collection: str, options: Options) -> Steps[State]:
-    """Read all that is to be known; raises SchemaError where it cannot be told."""
+def read_state(
+    server: Server, name: str, options: Options, *, encoder: QueryEncoder | None = None
+) -> Steps[State]:
+    """Read all that is to be known; raises SchemaError where it cannot be told.
+
+    `encoder` is that of what the name stood for before, which may be loaded already.
+    """
     if options.fusion.method == "server-linear":
         raise ConfigError("Qdrant has no server-linear; it has server-rrf")
     version = read_version((yield Call("info")), server.location)
+    collection = yield from real_name(name)
     try:
         info: models.CollectionInfo = yield Call("get_collection", {"collection_name": collection})
     except IndexNotFoundError as exc:
-        raise missing(server.location, collection, (yield from _names())) from exc
+        raise missing(server.location, name, (yield from _names())) from exc
     server.max_timeout_s = Limits.of(info).timeout_s
     values = yield from load_record(collection, version, info)
     record = IndexRecord.read(values, server.location)
@@ -132,7 +156,10 @@ def read_state(server: Server, collection: str, options: Options) -> Steps[State
             f"{server.location} was made without an encoder, for BM25 alone; search it without "
             "one, or make a new one with it"
         )
-    encoder = QueryEncoder(server.location, recorded=record.encoder, given=options.encoder)
+    if encoder is not None:
+        encoder = encoder.of_index_with(record.encoder)
+    else:
+        encoder = QueryEncoder(server.location, recorded=record.encoder, given=options.encoder)
     sample: Sequence[models.Record] = []
     if not ours:
         arguments = {
@@ -142,8 +169,8 @@ def read_state(server: Server, collection: str, options: Options) -> Steps[State
             "with_vectors": sparse_names(info),
         }
         sample, _ = yield Call("scroll", arguments)
-        for name in filter(None, (options.text_field, options.title_field)):
-            sample = [*sample, *(yield from confirm(collection, info, sample, name))]
+        for said in filter(None, (options.text_field, options.title_field)):
+            sample = [*sample, *(yield from confirm(collection, info, sample, said))]
     dimension = encoder.dimension
     several = len(vector_fields(info)) > 1 and options.vector_field is None
     if encoder.exists and dimension is None and several:
@@ -161,6 +188,7 @@ def read_state(server: Server, collection: str, options: Options) -> Steps[State
     if server.local and layout.lexical is None and sample:
         layout = yield from _probe_text_index(collection, layout)
     state = State(
+        name,
         collection,
         version,
         info,
@@ -188,14 +216,26 @@ def _names() -> Steps[list[str] | None]:
     return [*(each.name for each in collections), *(each.alias_name for each in aliases)]
 
 
-def reread(server: Server, state: State) -> Steps[State]:
-    """Read again what writers change: the description, and an own index's record."""
-    info = yield Call("get_collection", {"collection_name": state.collection})
-    server.max_timeout_s = Limits.of(info).timeout_s
-    values = yield from load_record(state.collection, state.version, info)
-    record = IndexRecord.read(values, server.location)
-    fields = record.fields if record.schema is not None else state.fields
-    return replace(state, info=info, record=record, fields=fields)
+def reread(server: Server, state: State, options: Options, *, fully: bool = False) -> Steps[State]:
+    """Read again what may have changed; all of it where the name stands for something else.
+
+    With `fully`, looks at a sample of the documents too. Raises as `read_state` does.
+    """
+    collection = yield from real_name(state.name)
+    if collection == state.collection and not state.empty and not fully:
+        try:
+            info = yield Call("get_collection", {"collection_name": collection})
+        except IndexNotFoundError:  # which reading all of it says in more words
+            return (yield from read_state(server, state.name, options, encoder=state.encoder))
+        server.max_timeout_s = Limits.of(info).timeout_s
+        record = IndexRecord.read(
+            (yield from load_record(collection, state.version, info)), server.location
+        )
+        fields = record.fields if record.schema is not None else state.fields
+        again = replace(state, info=info, record=record, fields=fields)
+        if again.described == state.described:
+            return again
+    return (yield from read_state(server, state.name, options, encoder=state.encoder))
 
 
 def _probe_text_index(collection: str, layout: Layout) -> Steps[Layout]:

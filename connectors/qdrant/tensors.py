@@ -21,6 +21,7 @@ from retrieve_rerank.connectors.qdrant.limits import TEXT_QUERY, VECTOR_NAMES
 from retrieve_rerank.connectors.qdrant.points import fit_tensor, wire_size
 from retrieve_rerank.connectors.qdrant.refusals import partial, write_what_can_be
 from retrieve_rerank.connectors.qdrant.server import Call, Steps
+from retrieve_rerank.connectors.qdrant.state import State
 from retrieve_rerank.connectors.qdrant.writer import BATCH_BYTES, Writer
 from retrieve_rerank.errors import IndexMismatchError, LimitExceededError, UnsupportedServerError
 
@@ -34,6 +35,7 @@ class Tensors:
         self._writer = writer
         self._server = writer.server
         self._searcher = writer.searcher
+        self._begun = self._searcher.state
 
     @property
     def dtype(self) -> TensorDtype:
@@ -42,8 +44,7 @@ class Tensors:
 
     def settings(self) -> TensorSettings | None:
         """Tell how the tensors that are there were made; None where there are none."""
-        self._server.run(self._searcher.refresh())
-        state = self._searcher.state
+        state = self._begun = self._server.run(self._searcher.refresh())
         return state.record.tensors if state.has_tensors else None
 
     def create(self, settings: TensorSettings) -> None:
@@ -52,8 +53,7 @@ class Tensors:
         Where the server cannot add vectors to a collection, one that an alias names is copied.
         Raises IndexMismatchError where tensors of other settings are, and UnsupportedServerError.
         """
-        self._server.run(self._searcher.refresh())
-        state = self._searcher.state
+        state = self._begun = self._server.run(self._searcher.refresh())
         recorded, there = state.record.tensors, TENSORS in multivectors(state.info)
         if there and recorded != settings:
             raise IndexMismatchError(
@@ -66,7 +66,7 @@ class Tensors:
         record = replace(state.record, tensors=settings)
         if state.version < VECTOR_NAMES:
             self._server.run(copy_with_tensors(state, record, datatype=datatype))
-            self._server.run(self._searcher.refresh())
+            self._begun = self._server.run(self._searcher.refresh())
             return
         self._writer.save(record)
         self._server.run(self._make_room(settings.dimension, datatype))
@@ -100,8 +100,7 @@ class Tensors:
 
     def drop(self) -> None:
         """Delete all tensors and the room made for them."""
-        self._server.run(self._searcher.refresh())
-        state = self._searcher.state
+        state = self._begun = self._server.run(self._searcher.refresh())
         if TENSORS in multivectors(state.info):
             if state.version < VECTOR_NAMES:
                 raise UnsupportedServerError(
@@ -115,10 +114,15 @@ class Tensors:
 
     @property
     def _collection(self) -> dict[str, Any]:
-        return {"collection_name": self._searcher.state.collection}
+        return {"collection_name": self._state.collection}
+
+    @property
+    def _state(self) -> State:
+        """The collection as it was last seen, which is the one that this work began on."""
+        return self._searcher.standing.same_as(self._begun)
 
     def _points(self, ids: Sequence[str]) -> dict[models.ExtendedPointId, str]:
-        layout = self._searcher.state.layout
+        layout = self._state.layout
         points = {layout.point_id(id_): id_ for id_ in ids}
         return {point: id_ for point, id_ in points.items() if point is not None}
 

@@ -22,6 +22,7 @@ from retrieve_rerank.connectors.qdrant.record import IndexRecord, save_record
 from retrieve_rerank.connectors.qdrant.refusals import MAX_REFUSED, partial, write_what_can_be
 from retrieve_rerank.connectors.qdrant.searcher import Searcher
 from retrieve_rerank.connectors.qdrant.server import Call, Server, Steps
+from retrieve_rerank.connectors.qdrant.state import State
 from retrieve_rerank.connectors.records import Record, record
 from retrieve_rerank.errors import SchemaError
 from retrieve_rerank.template import Template
@@ -51,28 +52,25 @@ class Writer:
     def __init__(self, server: Server, searcher: Searcher) -> None:
         self.server = server
         self.searcher = searcher  # whose view of the collection is kept up to date
+        self._begun = searcher.state
         self._turn = threading.RLock()  # `on_progress` may write too
 
     def index(
         self, documents: Iterable[Document], on_progress: Callable[[int], None] | None
     ) -> IndexReport:
         """Add the documents; raise PartialWriteError at the end for those that were refused."""
-        state = self.searcher.state
-        if not state.ours:
-            raise SchemaError(
-                f"{self.server.location} was made by others ({state.layout.writer}), who alone "
-                "write to it; make an index of your own: rr index SOURCE --index URL, with the "
-                "name of a new collection"
-            )
         indexed = unchanged = truncated = 0
         refused: dict[str, str] = {}
         with self._turn:
+            self._begun = self.server.run(self.searcher.refresh())
+            _require_ours(self._begun, self.server.location)
             for batch in batches(self._fit(documents)):
+                self.server.run(self.searcher.standing.look_if_due())
                 records = {each.id: each for each in map(record, batch)}  # the last one counts
                 new = self._changed(records)
                 self._learn_fields(new)
-                made = make_points(new, self.searcher.state.record, self._encoder())
-                for points in _cut(made.points, self.searcher.state.limits.upsert_batch):
+                made = make_points(new, self._state.record, self._encoder())
+                for points in _cut(made.points, self._state.limits.upsert_batch):
                     refused |= write_what_can_be(points, self._upsert, _id_of)
                     if len(refused) > MAX_REFUSED:
                         raise partial(refused)
@@ -81,14 +79,15 @@ class Writer:
                 truncated += made.truncated
                 if on_progress:
                     on_progress(len(batch))
+            self._refresh()
         if refused:
             raise partial(refused)
         return IndexReport(indexed, unchanged, truncated)
 
     def delete(self, ids: Sequence[str]) -> int:
         """Delete documents; return how many there were."""
-        layout = self.searcher.state.layout
-        unique = dict.fromkeys(map(layout.point_id, ids))
+        state = self.server.run(self.searcher.refresh())
+        unique = dict.fromkeys(map(state.layout.point_id, ids))
         points = [point for point in unique if point is not None]
         found: list[int] = []
         refused: dict[str, str] = {}
@@ -96,7 +95,7 @@ class Writer:
             for start in range(0, len(points), _DELETED_AT_ONCE):
                 refused |= write_what_can_be(
                     points[start : start + _DELETED_AT_ONCE],
-                    lambda some: found.append(self.server.run(self._delete(some))),
+                    lambda some: found.append(self.server.run(_delete(state.collection, some))),
                     str,
                 )
         if refused:
@@ -108,30 +107,28 @@ class Writer:
         state = self.searcher.state
         self.server.run(save_record(state.collection, state.version, record))
         fields = record.fields if state.ours else state.fields
-        self.searcher.state = replace(state, record=record, fields=fields)
+        self.searcher.standing.put(state, replace(state, record=record, fields=fields))
+
+    @property
+    def _state(self) -> State:
+        """The collection as it was last seen, which is the one that writing began on."""
+        return self.searcher.standing.same_as(self._begun)
+
+    def _refresh(self) -> State:
+        self.server.run(self.searcher.refresh())
+        return self._state
 
     def _upsert(self, points: Sequence[models.PointStruct]) -> None:
-        collection = self.searcher.state.collection
+        collection = self._state.collection
         self.server.ask("upsert", collection_name=collection, points=list(points))
 
     def _encoder(self) -> Encoder | None:
-        encoder = self.searcher.state.encoder
+        encoder = self._state.encoder
         return encoder.load() if encoder.exists else None  # type: ignore[return-value]  # of an own index: `create` takes no other
-
-    def _delete(self, points: Sequence[int | str]) -> Steps[int]:
-        collection = self.searcher.state.collection
-        there = yield Call(
-            "retrieve",
-            {"collection_name": collection, "ids": list(points), "with_payload": False},
-        )
-        selector = models.PointIdsList(points=list(points))
-        yield Call("delete", {"collection_name": collection, "points_selector": selector})
-        return len(there)
 
     def _fit(self, documents: Iterable[Document]) -> Iterable[Document]:
         """Tell language and average length from the first documents an index ever sees."""
-        self.server.run(self.searcher.refresh())  # another process may have begun
-        known = self.searcher.state.record
+        known = self._state.record
         if known.bm25 is not None:
             return documents
         first, documents = sample(documents)
@@ -139,17 +136,17 @@ class Writer:
             template = Template(known.template)
             texts = [template.render(document) for document in first]
             bm25 = Bm25.fit(texts, language=known.language)
-            self.server.run(self.searcher.refresh())  # or in the meantime
-            if self.searcher.state.record.bm25 is None:
-                self.save(replace(self.searcher.state.record, bm25=bm25))
+            known = self._refresh().record  # which another process may have learned
+            if known.bm25 is None:
+                self.save(replace(known, bm25=bm25))
         return documents
 
     def _changed(self, records: Mapping[str, Record]) -> list[Record]:
-        layout = self.searcher.state.layout
+        layout = self._state.layout
         points = {layout.point_id(id_): each for id_, each in records.items()}
         stored = self.server.ask(
             "retrieve",
-            collection_name=self.searcher.state.collection,
+            collection_name=self._state.collection,
             ids=list(points),
             with_payload=["hash"],
         )
@@ -160,13 +157,12 @@ class Writer:
 
     def _learn_fields(self, records: Iterable[Record]) -> None:
         # Before their documents are written: a filter may name too many fields, never too few.
-        known = self.searcher.state.record
+        known = self._state.record
         fields = deepcopy(known.fields)
         changed = [add_fields(fields, each.metadata) for each in records]
         if not any(changed):
             return
-        self.server.run(self.searcher.refresh())  # another process may have learned others
-        known = self.searcher.state.record
+        known = self._refresh().record  # another process may have learned others
         fields = deepcopy(known.fields)
         for each in records:
             add_fields(fields, each.metadata)
@@ -180,7 +176,7 @@ class Writer:
 
         Odd keys, which must be quoted in paths, go without.
         """
-        state = self.searcher.state
+        state = self._state
         wanted = {
             state.layout.path(path): _KINDS.get(kind)
             for paths in state.fields.values()
@@ -197,6 +193,24 @@ class Writer:
             if kind is not None:
                 yield Call("create_payload_index", {**name, "field_schema": kind})
         yield from self.searcher.refresh()
+
+
+def _require_ours(state: State, location: str) -> None:
+    if not state.ours:
+        raise SchemaError(
+            f"{location} was made by others ({state.layout.writer}), who alone write to it; make "
+            "an index of your own: rr index SOURCE --index URL, with the name of a new collection"
+        )
+
+
+def _delete(collection: str, points: Sequence[int | str]) -> Steps[int]:
+    there = yield Call(
+        "retrieve",
+        {"collection_name": collection, "ids": list(points), "with_payload": False},
+    )
+    selector = models.PointIdsList(points=list(points))
+    yield Call("delete", {"collection_name": collection, "points_selector": selector})
+    return len(there)
 
 
 def _id_of(point: models.PointStruct) -> str:

@@ -59,6 +59,10 @@ class Stub:
         self.delay_s = 0.0
         self.indexes: dict[str, Any] = {}
         """Path -> type, or parameters with their type among them."""
+        self.created: dict[str, str] = {}
+        """When each collection was made, as servers tell since 1.20."""
+        self.forbidden: set[str] = set()
+        """Paths that the key has no right to."""
         self.client = QdrantClient(":memory:")
         self.lock = threading.Lock()
         self.url = ""
@@ -70,6 +74,8 @@ class Stub:
     def handle(self, method: str, path: str, body: Any) -> Any:
         if path == "/":
             return None
+        if path in self.forbidden:
+            raise Refused(403, "Forbidden: Global access is required")
         parts = [unquote(part) for part in path.strip("/").split("/")]
         if parts == ["collections"]:
             return self.client.get_collections()
@@ -188,6 +194,8 @@ class Stub:
 
     def _info(self, name: str) -> Any:
         info = self.client.get_collection(name).model_dump(mode="json", exclude_none=True)
+        if name in self.created:
+            info["created_at"] = self.created[name]
         if self.strict:
             info["config"]["strict_mode_config"] = {"enabled": True, **self.strict}
         if self.quantization:
