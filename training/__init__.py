@@ -1,1 +1,7 @@
-"""Data, mining, losses and trainers for rerankers; empty until fine-tuning is built."""
+"""Training rerankers: the data, so far. Losses are in `retrieve_rerank.training.losses`."""
+
+from retrieve_rerank.training.groups import Group, GroupText
+from retrieve_rerank.training.opening import read_groups
+from retrieve_rerank.training.reading import GroupSource
+
+__all__ = ["Group", "GroupSource", "GroupText", "read_groups"]

@@ -1,0 +1,122 @@
+"""Relevance judgments as groups: a BEIR folder, or qrels with queries and a corpus.
+
+Knows nothing of the files' forms. The judgments and the judged texts are held in memory; the
+corpus is passed through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from retrieve_rerank.errors import shown
+from retrieve_rerank.evaluation.files import read_folder, read_qrels, read_queries
+from retrieve_rerank.sources.corpus import Corpus
+from retrieve_rerank.sources.records import Reason
+from retrieve_rerank.template import Template
+from retrieve_rerank.training.groups import Group, GroupText
+from retrieve_rerank.training.reading import Found, GroupSource, LabelRange, group_problem
+from retrieve_rerank.types import Qrels
+
+TRAIN_SPLIT = "train"
+
+
+class JudgedGroups(GroupSource):
+    """A group for each judged query, with the judged documents and their grades as labels."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        queries: Mapping[str, str],
+        qrels: Qrels,
+        corpus: str,
+        template: Template,
+        label_range: LabelRange | None,
+        skip_bad: bool,
+    ) -> None:
+        super().__init__(name, skip_bad=skip_bad, label_range=label_range)
+        self._queries = queries
+        self._qrels = qrels
+        self._corpus = corpus
+        self._template = template
+        self._reading = Corpus([corpus])
+        self.size = self._reading.size
+
+    @property
+    def format(self) -> str:
+        """Name of the format."""
+        return "judgments"
+
+    @property
+    def position(self) -> int:
+        """Bytes read of the corpus."""
+        return self._reading.position
+
+    def _read(self) -> Iterator[tuple[str, Found]]:
+        judged = {id_ for grades in self._qrels.values() for id_ in grades}
+        self._reading = Corpus([self._corpus])
+        texts = {
+            document.id: self._template.render(document)
+            for document in self._reading
+            if document.id in judged
+        }
+        for query, grades in self._qrels.items():
+            place = f"{self.name}: query {shown(query)}"
+            if query not in self._queries:
+                yield place, Reason("judged query without a text", shown(query))
+                continue
+            for missing in (id_ for id_ in grades if id_ not in texts):
+                yield place, Reason("judged document that the corpus lacks", shown(missing))
+            group = Group(
+                self._queries[query],
+                tuple(
+                    GroupText(texts[id_], float(grade), id_, "qrels")
+                    for id_, grade in grades.items()
+                    if id_ in texts
+                ),
+                query,
+            )
+            yield place, group_problem(group) or group
+
+
+def folder_groups(
+    folder: Path,
+    *,
+    split: str,
+    template: Template,
+    label_range: LabelRange | None,
+    skip_bad: bool,
+) -> JudgedGroups:
+    """Open a BEIR folder; raise InputError where it lacks the split, queries or a corpus."""
+    queries, qrels = read_folder(folder, split=split)
+    return JudgedGroups(
+        f"{folder} ({split})",
+        queries=queries,
+        qrels=qrels,
+        corpus=str(folder),
+        template=template,
+        label_range=label_range,
+        skip_bad=skip_bad,
+    )
+
+
+def qrels_groups(
+    path: Path,
+    *,
+    queries: Path,
+    corpus: str,
+    template: Template,
+    label_range: LabelRange | None,
+    skip_bad: bool,
+) -> JudgedGroups:
+    """Open judgments in BEIR's form or TREC's; raise InputError where they cannot be read."""
+    return JudgedGroups(
+        str(path),
+        queries=read_queries(queries),
+        qrels=read_qrels(path),
+        corpus=corpus,
+        template=template,
+        label_range=label_range,
+        skip_bad=skip_bad,
+    )
