@@ -1,4 +1,4 @@
-"""Training rerankers: the data, so far. Losses are in `retrieve_rerank.training.losses`."""
+"""Training rerankers: the data, so far; losses are in `.losses`, mined negatives in `.mining`."""
 
 from retrieve_rerank.training.groups import Group, GroupText
 from retrieve_rerank.training.opening import read_groups
