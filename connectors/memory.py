@@ -176,8 +176,10 @@ class MemoryConnector(TensorStore):
         """Tell how the tensors that are there were made; None where there are none."""
         return self._tensor_settings
 
-    def create_tensors(self, settings: TensorSettings) -> None:
+    def create_tensors(self, settings: TensorSettings, *, companion: bool | None = None) -> None:
         """Make room for tensors; raise IndexMismatchError where tensors of other settings are."""
+        if companion:
+            raise ConfigError("an index in memory keeps token tensors itself, not beside it")
         check_same_settings(self._tensor_settings, settings)
         self._tensor_settings = settings
 

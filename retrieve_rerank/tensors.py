@@ -109,18 +109,20 @@ def add_tensors(
     *,
     template: Template | None = None,
     documents_per_s: float | None = None,
+    companion: bool | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> TensorReport:
     """Bring the tensors of an index up to date: write what is missing or stale, delete orphans.
 
     Stopped at any moment, it has kept what it wrote, and goes on when run again.
-    `documents_per_s` bounds how many are encoded and written in a second. `on_progress` hears how
-    many documents have been dealt with since it was last called. Raises IndexMismatchError where
-    tensors of other settings are there.
+    `documents_per_s` bounds how many are encoded and written in a second. `companion` keeps new
+    ones in an index beside the documents' own (True) or in it (False); None leaves it to the
+    backend. `on_progress` hears how many documents have been dealt with since it was last called.
+    Raises IndexMismatchError where tensors of other settings are there.
     """
     if documents_per_s is not None and documents_per_s <= 0:
         raise InputError(f"documents_per_s must be above 0; got {documents_per_s}")
-    store.create_tensors(settings)
+    store.create_tensors(settings, companion=companion)
     writer = _Writer(store, encoder, settings, _Pace(documents_per_s))
     documents = added = replaced = 0
     for page in _pages(store, template or Template()):

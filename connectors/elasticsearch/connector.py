@@ -309,11 +309,14 @@ class ElasticsearchConnector(TensorStore, VectorSearch):
         """Tell how the tensors that are there were made; None where there are none."""
         return self._sidecar.settings()
 
-    def create_tensors(self, settings: TensorSettings) -> None:
+    def create_tensors(self, settings: TensorSettings, *, companion: bool | None = None) -> None:
         """Make room for tensors, in an index beside this one.
 
-        Raises IndexMismatchError where tensors of other settings are.
+        Raises IndexMismatchError where tensors of other settings are, and ConfigError where they
+        are wanted in this one.
         """
+        if companion is False:
+            raise ConfigError("at Elasticsearch token tensors are kept beside an index, not in it")
         self._sidecar.create(settings)
 
     def tensor_hashes(self, ids: Sequence[str]) -> dict[str, str]:

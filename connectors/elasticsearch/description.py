@@ -6,6 +6,7 @@ Knows nothing of how any of it came about.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from retrieve_rerank.base import IndexSchema, TensorSettings
@@ -55,7 +56,7 @@ def describe(
         ],
         "sparse_fields": [each.path for each in opened.index.of_type("sparse_vector")],
         "semantic_field": layout.semantic.field if layout.semantic else None,
-        "tensors": sidecar if tensors else None,
+        "tensors": {"kept_in": sidecar, **asdict(tensors)} if tensors else None,
         "fusion": {
             "method": searcher.fusion.method,
             "weights": dict(searcher.fusion.weights),

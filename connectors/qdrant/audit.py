@@ -103,7 +103,16 @@ def _ask(
         for vector in vectors
     ]
     pages = [requests.pages(each, most=state.limits.query) for each in wordings]
-    answers = iter((yield from send(state, [page for each in pages for page in each], **timeout)))
+    answers = iter(
+        (
+            yield from send(
+                state.collection,
+                state.limits,
+                [page for each in pages for page in each],
+                **timeout,
+            )
+        )
+    )
     return [
         [
             (state.layout.document_id(point), requests.higher(point.score, field.similarity))

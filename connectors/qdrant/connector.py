@@ -20,9 +20,6 @@ from retrieve_rerank.base import (
     SparseEncoder,
     TensorDtype,
     TensorSearch,
-    TensorSettings,
-    TensorStore,
-    TokenTensor,
     Vectors,
     VectorSearch,
 )
@@ -30,19 +27,19 @@ from retrieve_rerank.connectors.hybrid import Fusion
 from retrieve_rerank.connectors.qdrant import audit, creation
 from retrieve_rerank.connectors.qdrant.address import Address
 from retrieve_rerank.connectors.qdrant.description import describe
-from retrieve_rerank.connectors.qdrant.layout import TENSOR_HASH
 from retrieve_rerank.connectors.qdrant.reader import Reader
 from retrieve_rerank.connectors.qdrant.searcher import Searcher
 from retrieve_rerank.connectors.qdrant.server import Server
 from retrieve_rerank.connectors.qdrant.state import Options, read_state
 from retrieve_rerank.connectors.qdrant.tensors import Tensors
+from retrieve_rerank.connectors.qdrant.token_store import QdrantTensorStore
 from retrieve_rerank.connectors.qdrant.writer import Writer
 from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.truncation import truncates
 from retrieve_rerank.types import Document, Hit
 
 
-class QdrantConnector(TensorStore, VectorSearch):
+class QdrantConnector(QdrantTensorStore, VectorSearch):
     """A collection of a Qdrant server, made by this library or by others.
 
     What it holds is found out when connecting. Safe to share between threads and event loops.
@@ -54,7 +51,7 @@ class QdrantConnector(TensorStore, VectorSearch):
         self._searcher = searcher
         self._reader = Reader(server, searcher)
         self._writer = Writer(server, searcher)
-        self._tensors = Tensors(self._writer)
+        self._tensors = Tensors(self._writer, self._reader)
 
     @classmethod
     def connect(
@@ -240,54 +237,6 @@ class QdrantConnector(TensorStore, VectorSearch):
         A new index takes over from an old one so, without a search failing in between.
         """
         self._server.run(creation.take_alias(self._searcher.state.collection, alias))
-
-    @property
-    def tensor_dtype(self) -> TensorDtype:
-        """int8, or float16 where the server is too old for it."""
-        return self._tensors.dtype
-
-    def tensor_settings(self) -> TensorSettings | None:
-        """Tell how the tensors that are there were made; None where there are none."""
-        return self._tensors.settings()
-
-    def create_tensors(self, settings: TensorSettings) -> None:
-        """Make room for tensors in the collection, which may be others'.
-
-        Before Qdrant 1.18 a collection that an alias names is copied, and the alias goes over to
-        the copy; what is written meanwhile is lost. Raises UnsupportedServerError for one without
-        alias there, IndexMismatchError where tensors of other settings are, and ConfigError for
-        int8 before 1.20.
-        """
-        self._tensors.create(settings)
-
-    def tensor_hashes(self, ids: Sequence[str]) -> dict[str, str]:
-        """Return document id -> content hash, for those of these documents with a tensor."""
-        return self._tensors.hashes(ids)
-
-    def write_tensors(self, tensors: Sequence[TokenTensor]) -> None:
-        """Store tensors, replacing those of the same documents; raise PartialWriteError.
-
-        Those of documents that are gone are left out, and tokens of one that together have more
-        numbers than Qdrant takes (1,048,576) are averaged with their neighbours.
-        """
-        self._tensors.write(tensors)
-
-    def tensor_ids(self) -> Iterator[str]:
-        """Iterate over the ids that have a tensor; deleting a document deletes its tensor."""
-        state = self._searcher.state
-        layout = state.layout
-        for points in self._reader.pages(
-            state, with_payload=[TENSOR_HASH, *([layout.id] if layout.id else [])]
-        ):
-            yield from (layout.document_id(p) for p in points if TENSOR_HASH in (p.payload or {}))
-
-    def delete_tensors(self, ids: Sequence[str]) -> None:
-        """Delete the tensors of these documents."""
-        self._tensors.delete(ids)
-
-    def drop_tensors(self) -> None:
-        """Delete all tensors and the room made for them; the documents stay as they are."""
-        self._tensors.drop()
 
     def knobs(self, *, top_k: int) -> list[Knob]:
         """List what can be tuned; nothing in local mode, which is exact."""

@@ -58,8 +58,12 @@ def describe(state: State, options: Options, *, location: str, documents: int) -
         "segments": info.segments_count,
         "fusion": {"method": options.fusion.method, "weights": dict(options.fusion.weights)},
     }
-    if state.has_tensors and record.tensors is not None:
-        details["tensors"] = {"field": TENSORS, **asdict(record.tensors)}
+    if (tensors := state.tensors) is not None:
+        details["tensors"] = {
+            "kept_in": tensors.collection,
+            "field": TENSORS,
+            **asdict(tensors.settings),
+        }
     if record.encoder:
         details["fingerprint"] = record.encoder.fingerprint
     strict = info.config.strict_mode_config
@@ -74,7 +78,7 @@ def describe(state: State, options: Options, *, location: str, documents: int) -
         rankings=tuple(state.rankings),
         encoder=state.encoder.name if dense else None,
         dimension=dense.dimension if dense else None,
-        token_tensors=state.has_tensors,
+        token_tensors=state.tensors is not None,
         fields=field_types(state.fields),
         details=details,
         notes=tuple(_notes(state, documents, local=location.startswith("qdrant+local"))),
@@ -101,7 +105,7 @@ def _notes(state: State, documents: int, *, local: bool) -> Iterator[str]:
                 f"{how}"
             )
     for name in multivectors(info):
-        if name != TENSORS or not state.has_tensors:
+        if name != TENSORS or state.tensors is None or state.tensors.companion:
             yield (
                 f"the multivectors in `{name}` are not used: who made them is not recorded; "
                 "rr tensors add makes some for MaxSim"

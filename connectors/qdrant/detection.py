@@ -21,9 +21,9 @@ from retrieve_rerank.connectors.fields import (
 )
 from retrieve_rerank.connectors.hybrid import BM25
 from retrieve_rerank.connectors.qdrant.layout import (
+    ADDED_KEYS,
     NODE_CONTENT,
     OURS,
-    TENSOR_HASH,
     Layout,
     Lexical,
 )
@@ -72,7 +72,7 @@ def detect(
     IndexMismatchError where that cannot be told, or not as the user said.
     """
     payloads = [
-        {key: value for key, value in (each.payload or {}).items() if key != TENSOR_HASH}
+        {key: value for key, value in (each.payload or {}).items() if key not in ADDED_KEYS}
         for each in sample
     ]
     layout = _signature(payloads, info, ours=ours) or _by_hand(payloads, choice)

@@ -17,8 +17,11 @@ from qdrant_client import models
 
 from retrieve_rerank.base import Vectors
 from retrieve_rerank.connectors.qdrant import requests
+from retrieve_rerank.connectors.qdrant.detection import multivectors
+from retrieve_rerank.connectors.qdrant.layout import TENSORS
+from retrieve_rerank.connectors.qdrant.limits import Limits
 from retrieve_rerank.connectors.qdrant.requests import PointId
-from retrieve_rerank.connectors.qdrant.server import Call, Steps
+from retrieve_rerank.connectors.qdrant.server import Call, Steps, Together
 from retrieve_rerank.connectors.qdrant.state import State
 from retrieve_rerank.types import Document, Hit
 
@@ -38,7 +41,7 @@ def ask(
         for pages in wordings.values()
         for page in pages
     ]
-    answers = iter((yield from send(state, batch)))
+    answers = iter((yield from send(state.collection, state.limits, batch)))
     return {
         name: [point for _ in pages for point in next(answers)] for name, pages in wordings.items()
     }
@@ -52,26 +55,25 @@ def complete(
 ) -> Steps[tuple[list[Hit], dict[str, float], float]]:
     """Give hits of `bare` points their documents, and, by a query's `tokens`, MaxSim by their ids.
 
-    A document comes with its MaxSim; only those without token tensors take a request of their own.
+    A document comes with its MaxSim, or, where the tensors are in a companion, at the same time;
+    only those without token tensors take a request of their own.
     Points that are gone meanwhile are left out. Returns the hits, MaxSim by document id, and the
     milliseconds that it took.
     """
     started = time.perf_counter()
     ids = {str(point.id): point.id for points in found.values() for point in points}
     points = [ids[hit.document.id] for hit in hits]
+    documents: dict[PointId, Document] = {}
     scored: list[models.ScoredPoint] = []
-    if tokens is not None and points:
-        scored = yield from max_sims(state, tokens, points, with_payload=True)
+    if tokens is not None and points and state.tensors is not None:
+        if state.tensors.companion:
+            asked = [max_sims(state, tokens, points, with_payload=False), _read(state, points)]
+            scored, documents = yield Together(asked)
+        else:
+            scored = yield from max_sims(state, tokens, points, with_payload=True)
+            documents = {each.id: state.layout.document(each) for each in scored}
     ms = (time.perf_counter() - started) * 1000
-    documents = {each.id: state.layout.document(each) for each in scored}
-    if rest := [point for point in points if point not in documents]:
-        arguments = {
-            "collection_name": state.collection,
-            "ids": rest,
-            "with_payload": state.layout.selector,
-        }
-        records = yield Call("retrieve", arguments)
-        documents |= {each.id: state.layout.document(each) for each in records}
+    documents |= yield from _read(state, [each for each in points if each not in documents])
     there = [(p, hit) for p, hit in zip(points, hits, strict=True) if p in documents]
     completed = [
         replace(hit, document=documents[point], rank=place)
@@ -82,14 +84,14 @@ def complete(
 
 
 def send(
-    state: State, batch: Sequence[models.QueryRequest], **options: Any
+    collection: str, limits: Limits, batch: Sequence[models.QueryRequest], **options: Any
 ) -> Steps[list[list[models.ScoredPoint]]]:
     """Send a batch of queries, in several where strict mode bounds it; options are the call's."""
     answers: list[list[models.ScoredPoint]] = []
-    step = int(min(max(1, len(batch)), state.limits.search_batch))
+    step = int(min(max(1, len(batch)), limits.search_batch))
     for start in range(0, len(batch), step):
         some = list(batch[start : start + step])
-        arguments = {"collection_name": state.collection, "requests": some, **options}
+        arguments = {"collection_name": collection, "requests": some, **options}
         found = yield Call("query_batch_points", arguments)
         answers += [each.points for each in found]
     return answers
@@ -99,15 +101,40 @@ def max_sims(
     state: State, tokens: Vectors, ids: Sequence[PointId], *, with_payload: bool
 ) -> Steps[list[models.ScoredPoint]]:
     """Ask for the MaxSim of points; those without token tensors do not come back."""
-    step = int(min(len(ids), state.limits.query, state.limits.condition))
+    tensors = state.tensors
+    if tensors is None:
+        return []
+    limits = tensors.limits
+    step = int(min(len(ids), limits.query, limits.condition))
     batch = [
         requests.max_sim_request(
             tokens,
             ids[start : start + step],
-            params=state.tensor_params,
+            params=_unquantised(tensors.info),
             with_payload=state.layout.selector if with_payload else False,
         )
         for start in range(0, len(ids), step)
     ]
-    answers = yield from send(state, batch)
+    answers = yield from send(tensors.collection, limits, batch)
     return [point for points in answers for point in points]
+
+
+def _read(state: State, ids: Sequence[PointId]) -> Steps[dict[PointId, Document]]:
+    """Read the documents of points."""
+    if not ids:
+        return {}
+    arguments = {
+        "collection_name": state.collection,
+        "ids": list(ids),
+        "with_payload": state.layout.selector,
+    }
+    records = yield Call("retrieve", arguments)
+    return {each.id: state.layout.document(each) for each in records}
+
+
+def _unquantised(info: models.CollectionInfo) -> models.SearchParams | None:
+    """Ask for the tokens as they are, where the collection may have made a quantised copy."""
+    tokens = multivectors(info).get(TENSORS)
+    if info.config.quantization_config is None and not (tokens and tokens.quantization_config):
+        return None
+    return models.SearchParams(quantization=models.QuantizationSearchParams(ignore=True))

@@ -28,6 +28,15 @@ TENSORS = "_rr_tokens"
 TENSOR_HASH = "_rr_tensor_hash"
 """Payload key: hash of the text that a point's tensor was made from."""
 
+ADDED_BM25 = "_rr_bm25"
+"""Name of the sparse vectors of our BM25 that are added to a collection of others."""
+
+BM25_HASH = "_rr_bm25_hash"
+"""Payload key: hash of the text that these were made from."""
+
+ADDED_KEYS = frozenset({TENSOR_HASH, BM25_HASH})
+"""What is added to payloads, and is none of a document's metadata."""
+
 NODE_CONTENT = "_node_content"
 """Payload key of LlamaIndex: a node as JSON, often the only place of its text."""
 
@@ -103,7 +112,7 @@ class Layout:
         if self.metadata is not None:
             found = payload.get(self.metadata)
             return dict(found) if isinstance(found, Mapping) else {}
-        apart = {*self.hidden, TENSOR_HASH, self.text, self.id}
+        apart = {*self.hidden, *ADDED_KEYS, self.text, self.id}
         return {key: value for key, value in payload.items() if key not in apart}
 
     def path(self, of_metadata: str) -> str:
@@ -120,7 +129,7 @@ class Layout:
         """What is fetched of a payload."""
         named = [self.text, *([self.title] if self.title else [])]
         if self.metadata is None or not all(map(writable, named)):
-            return models.PayloadSelectorExclude(exclude=sorted({*self.hidden, TENSOR_HASH}))
+            return models.PayloadSelectorExclude(exclude=sorted(self.hidden | ADDED_KEYS))
         roots = {root for name in named for root in roots_of(name)}
         wanted = {*roots, self.metadata, *([self.id] if self.id else [])}
         return models.PayloadSelectorInclude(include=sorted(wanted))

@@ -60,12 +60,13 @@ class Reader:
         """Walk over all points, or those of a part; a page that fails is asked for again.
 
         All are of the collection in `state`, wherever its alias goes meanwhile; raises
-        IndexMismatchError where that was made anew.
+        IndexMismatchError where that was made anew. `what` is for `scroll`, and may name the
+        collection's companion.
         """
         check_part(part, parts)
         if parts > 1:
             what["scroll_filter"] = self._slice(state, part, parts)
-        what |= {"collection_name": state.collection}
+        what = {"collection_name": state.collection, **what}
         what |= {"limit": int(min(size or PAGE, state.limits.query))}
         standing, offset, looked_at = self._searcher.standing, None, time.monotonic()
         while True:

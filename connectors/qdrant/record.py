@@ -93,7 +93,10 @@ def load_record(collection: str, version: Version, info: models.CollectionInfo) 
 
 
 def save_record(collection: str, version: Version, record: IndexRecord) -> Steps[None]:
-    """Write a collection's record."""
+    """Write a collection's record; one that says nothing is taken away."""
+    if record == IndexRecord():
+        yield from forget_record(collection, version)
+        return
     values = asdict(record)
     if version >= METADATA:
         arguments = {"collection_name": collection, "metadata": {KEY: values}}
@@ -104,6 +107,15 @@ def save_record(collection: str, version: Version, record: IndexRecord) -> Steps
         yield Call("create_collection", arguments)
     point = models.PointStruct(id=_POINT, vector={}, payload=values)
     yield Call("upsert", {"collection_name": companion(collection), "points": [point]})
+
+
+def forget_record(collection: str, version: Version) -> Steps[None]:
+    """Take a collection's record away."""
+    if version >= METADATA:
+        yield Call("update_collection", {"collection_name": collection, "metadata": {KEY: None}})
+        return
+    with suppress(IndexNotFoundError):
+        yield Call("delete_collection", {"collection_name": companion(collection)})
 
 
 def real_name(collection: str) -> Steps[str]:

@@ -129,11 +129,11 @@ class Searcher:
     def _max_sim(self, state: State, query: str, ids: Sequence[str]) -> Steps[dict[str, float]]:
         named = {state.layout.point_id(each): each for each in ids}
         points = {point: id_ for point, id_ in named.items() if point is not None}
-        settings = state.record.tensors
-        if not points or settings is None or not state.has_tensors:
+        tensors = state.tensors
+        if not points or tensors is None:
             return {}
         encoding: Encoding = yield Compute(
-            lambda: self._tensor_encoder.encode(query, settings, embedder=_embedder(state))
+            lambda: self._tensor_encoder.encode(query, tensors.settings, embedder=_embedder(state))
         )
         scored = yield from max_sims(state, encoding.tokens, list(points), with_payload=False)
         means = requests.mean_max_sims(scored, encoding.tokens)
@@ -184,7 +184,7 @@ class Searcher:
         sparse: Mapping[int, float] | None = None
         cut = tokens_cut = False
         notes: tuple[str, ...] = ()
-        settings = state.record.tensors if max_sim and state.has_tensors else None
+        settings = state.tensors.settings if max_sim and state.tensors else None
         if settings is not None:
             embedder = _embedder(state) if DENSE in used else None
             encoding = self._tensor_encoder.encode(query, settings, embedder=embedder)

@@ -10,7 +10,8 @@ import asyncio
 import math
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias, TypeVar
@@ -63,7 +64,13 @@ class Waits(NamedTuple):
     """Answered with what the operation has waited for so far, a sentence each."""
 
 
-Step: TypeAlias = Call | Compute | Waits
+class Together(NamedTuple):
+    """Operations that do not wait for one another; answered with the list of their results."""
+
+    operations: Sequence[Generator[Any, Any, Any]]
+
+
+Step: TypeAlias = Call | Compute | Waits | Together
 Steps: TypeAlias = Generator[Step, Any, T]
 """An operation: yields calls, is sent their answers or thrown our errors, returns its result."""
 
@@ -135,7 +142,9 @@ class Server:
 
         A call that may do better later is tried again: until that end, or for `patience_s`.
         """
-        terms = Terms(timeout_s, patience_s)
+        return self._run(steps, Terms(timeout_s, patience_s))
+
+    def _run(self, steps: Steps[T], terms: Terms) -> T:
         try:
             step = next(steps)
             while True:
@@ -164,7 +173,9 @@ class Server:
         """Do as `search` without blocking the event loop; local mode does so in a thread."""
         if self.local:
             return await asyncio.to_thread(self.search, steps, timeout_s=timeout_s)
-        terms = Terms(timeout_s, timeout_s or PATIENCE_S)
+        return await self._arun(steps, Terms(timeout_s, timeout_s or PATIENCE_S))
+
+    async def _arun(self, steps: Steps[T], terms: Terms) -> T:
         try:
             step = next(steps)
             while True:
@@ -200,6 +211,11 @@ class Server:
             return step.function()
         if isinstance(step, Waits):
             return tuple(terms.waited)
+        if isinstance(step, Together):
+            first, *others = step.operations
+            with ThreadPoolExecutor(max(1, len(others))) as pool:
+                running = [pool.submit(self._run, each, terms) for each in others]
+                return [self._run(first, terms), *(each.result() for each in running)]
         attempts = terms.attempts(self.location)
         while True:
             try:
@@ -225,6 +241,8 @@ class Server:
             return await asyncio.to_thread(step.function)
         if isinstance(step, Waits):
             return tuple(terms.waited)
+        if isinstance(step, Together):
+            return await asyncio.gather(*(self._arun(each, terms) for each in step.operations))
         method = getattr(await self._loops.get(), step.method)
         attempts = terms.attempts(self.location)
         while True:

@@ -5,7 +5,7 @@ Knows nothing of searching or writing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from qdrant_client import models
@@ -14,15 +14,21 @@ from retrieve_rerank.base import Embedder, SparseEncoder
 from retrieve_rerank.connectors.field_types import Fields, add_fields
 from retrieve_rerank.connectors.hybrid import BM25, DENSE, SPARSE, Fusion
 from retrieve_rerank.connectors.missing import missing
+from retrieve_rerank.connectors.qdrant.added import (
+    TOKEN_TENSORS,
+    Added,
+    Kind,
+    find_companions,
+    in_place,
+)
 from retrieve_rerank.connectors.qdrant.detection import (
     Choice,
     detect,
     indexed_paths,
-    multivectors,
     sparse_names,
     vector_fields,
 )
-from retrieve_rerank.connectors.qdrant.layout import TENSORS, Layout, Lexical
+from retrieve_rerank.connectors.qdrant.layout import Layout, Lexical
 from retrieve_rerank.connectors.qdrant.limits import TEXT_QUERY, Limits, Version, read_version
 from retrieve_rerank.connectors.qdrant.lookup import confirm
 from retrieve_rerank.connectors.qdrant.record import IndexRecord, load_record, real_name
@@ -76,6 +82,8 @@ class State:
     encoder: QueryEncoder
     empty: bool
     """Whether there was no document to tell anything by."""
+    companions: Mapping[Kind, Added] = field(default_factory=dict)
+    """What is added in collections beside this one."""
 
     @property
     def ours(self) -> bool:
@@ -94,8 +102,8 @@ class State:
     @property
     def searched_by(self) -> tuple[object, ...]:
         """What a search goes by; where it differs, so may what was found."""
-        record = self.record
-        return (*self.described, self.layout, record.bm25, record.tensors, self.has_tensors)
+        tensors = self.tensors and (self.tensors.collection, self.tensors.settings)
+        return (*self.described, self.layout, self.record.bm25, tensors)
 
     @property
     def limits(self) -> Limits:
@@ -107,19 +115,15 @@ class State:
         """List the payload's indexes: path -> type."""
         return indexed_paths(self.info)
 
-    @property
-    def has_tensors(self) -> bool:
-        """Whether there are token tensors that we know the model of."""
-        return self.record.tensors is not None and TENSORS in multivectors(self.info)
+    def added(self, kind: Kind) -> Added | None:
+        """Find the vectors of a kind that this library added, here or in a companion."""
+        here = in_place(kind, self.collection, self.info, self.record)
+        return here or self.companions.get(kind)
 
     @property
-    def tensor_params(self) -> models.SearchParams | None:
-        """How MaxSim is asked for: never of quantised tokens, which collections may have made."""
-        config = self.info.config
-        tokens = multivectors(self.info).get(TENSORS)
-        if config.quantization_config is None and not (tokens and tokens.quantization_config):
-            return None
-        return models.SearchParams(quantization=models.QuantizationSearchParams(ignore=True))
+    def tensors(self) -> Added | None:
+        """The token tensors, where there are any that we know the model of."""
+        return self.added(TOKEN_TENSORS)
 
     @property
     def rankings(self) -> list[str]:
@@ -197,6 +201,7 @@ def read_state(
         record.fields if ours else _sampled_fields(layout, info, sample),
         encoder,
         empty=not ours and not sample,
+        companions=(yield from find_companions(collection, version, info, record)),
     )
     if state.rankings and not any(map(options.fusion.uses, state.rankings)):
         raise ConfigError(
@@ -232,7 +237,8 @@ def reread(server: Server, state: State, options: Options, *, fully: bool = Fals
             (yield from load_record(collection, state.version, info)), server.location
         )
         fields = record.fields if record.schema is not None else state.fields
-        again = replace(state, info=info, record=record, fields=fields)
+        companions = yield from find_companions(collection, state.version, info, record)
+        again = replace(state, info=info, record=record, fields=fields, companions=companions)
         if again.described == state.described:
             return again
     return (yield from read_state(server, state.name, options, encoder=state.encoder))

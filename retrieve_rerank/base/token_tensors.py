@@ -118,10 +118,12 @@ class TensorStore(TensorConnector):
         """Tell how the tensors that are there were made; None where there are none."""
 
     @abstractmethod
-    def create_tensors(self, settings: TensorSettings) -> None:
+    def create_tensors(self, settings: TensorSettings, *, companion: bool | None = None) -> None:
         """Make room for tensors; harmless where there is the same room already.
 
-        Raises IndexMismatchError where tensors of other settings are.
+        `companion` asks for an index beside that of the documents, or for the latter; None leaves
+        it to the backend. Raises IndexMismatchError where tensors of other settings are, and
+        ConfigError where the backend keeps none there.
         """
 
     @abstractmethod

@@ -62,6 +62,14 @@ json_option = click.option(
 )
 
 
+companion_option = click.option(
+    "--companion/--in-place",
+    default=None,
+    help="Keep them in an index beside the documents', or in it.  [default: as those that there "
+    "are, else what suits the index]",
+)
+
+
 def field_options(command: Command) -> Command:
     """Add the options that say what the index's fields are; pass them to `load_settings`."""
     for name in reversed(FieldSettings.model_fields):

@@ -11,7 +11,13 @@ import click
 
 from retrieve_rerank.base import TensorDtype
 from retrieve_rerank.cli.new_tensors import choose, open_store
-from retrieve_rerank.cli.options import NumberRange, field_options, index_option, json_option
+from retrieve_rerank.cli.options import (
+    NumberRange,
+    companion_option,
+    field_options,
+    index_option,
+    json_option,
+)
 from retrieve_rerank.cli.progress import share_of, show_progress
 from retrieve_rerank.cli.results import write_json
 from retrieve_rerank.cli.terminal import say, write, write_rows
@@ -61,6 +67,7 @@ def command() -> None:
     metavar="DOCUMENTS",
     help="Encode and write at most so many documents a second.  [default: as fast as it goes]",
 )
+@companion_option
 @field_options
 @json_option
 def add(
@@ -69,6 +76,7 @@ def add(
     pool: int | None,
     dtype: TensorDtype | None,
     rate: float | None,
+    companion: bool | None,
     as_json: bool,
     **fields: str | None,
 ) -> None:
@@ -84,7 +92,12 @@ def add(
             share = share_of(store.count())
             with show_progress(share, doing="adding tensors", quiet=as_json) as advance:
                 report = add_tensors(
-                    store, encoder, settings, documents_per_s=rate, on_progress=advance
+                    store,
+                    encoder,
+                    settings,
+                    documents_per_s=rate,
+                    companion=companion,
+                    on_progress=advance,
                 )
         except KeyboardInterrupt:
             click.echo("\nWhat is written is kept; the same command goes on from there.", err=True)
@@ -113,11 +126,12 @@ def status(index: str | None, as_json: bool, **fields: str | None) -> None:
         share = share_of(store.count())
         with show_progress(share, doing="reading", quiet=as_json) as advance:
             found = tensor_status(store, on_progress=advance)
-        location = store.schema().location
+        schema = store.schema()
+    kept_in = (schema.details.get("tensors") or {}).get("kept_in")
     if as_json:
-        write_json({"index": location, **asdict(found)})
+        write_json({"index": schema.location, **asdict(found), "kept_in": kept_in})
         return
-    write_rows(_status_rows(found))
+    write_rows([*_status_rows(found), *([("kept in", kept_in)] if kept_in else [])])
     if found.missing or found.stale or found.orphaned:
         say("rr tensors add brings them up to date.")
 

@@ -132,6 +132,7 @@ def test_an_empty_index_has_no_tensors(rr: Rr) -> None:
         "index": "memory",
         "settings": None,
         **{"documents": 0, "present": 0, "missing": 0, "stale": 0, "orphaned": 0},
+        "kept_in": None,
     }
     assert rr("tensors", "drop", "--index", "memory://").stdout == "There are no token tensors.\n"
 

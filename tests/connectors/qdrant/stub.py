@@ -21,6 +21,7 @@ from pydantic import BaseModel, ValidationError
 from qdrant_client import QdrantClient, models
 
 from tests.connectors.qdrant.payload_indexes import payload_schema, unindexed
+from tests.connectors.qdrant.sharding import CustomShards
 
 MAX_BODY = 32 << 20
 
@@ -52,6 +53,9 @@ class Stub:
         self.quantization: dict[str, Any] | None = None
         self.shards = 1
         """Each answers every prefetch; the limit of the query over them is one for all."""
+        self.custom = CustomShards()
+        self.forbidden: tuple[str, ...] = ()
+        """Beginnings of the calls that the key may not make."""
         self.seen: list[tuple[str, str, Any]] = []
         self.encodings: list[str] = []
         """What each request says that its answer may be compressed by."""
@@ -61,8 +65,6 @@ class Stub:
         """Path -> type, or parameters with their type among them."""
         self.created: dict[str, str] = {}
         """When each collection was made, as servers tell since 1.20."""
-        self.forbidden: set[str] = set()
-        """Paths that the key has no right to."""
         self.client = QdrantClient(":memory:")
         self.lock = threading.Lock()
         self.url = ""
@@ -74,8 +76,8 @@ class Stub:
     def handle(self, method: str, path: str, body: Any) -> Any:
         if path == "/":
             return None
-        if path in self.forbidden:
-            raise Refused(403, "Forbidden: Global access is required")
+        if f"{method} {path}".startswith(self.forbidden or ("-",)):
+            raise Refused(403, "Forbidden: Global manage access is required")
         parts = [unquote(part) for part in path.strip("/").split("/")]
         if parts == ["collections"]:
             return self.client.get_collections()
@@ -109,6 +111,8 @@ class Stub:
 
     def _collection(self, method: str, name: str, rest: str, body: Any) -> Any:
         client = self.client
+        if problem := self.custom.problem(name, method, rest, body):
+            raise Refused(404 if "Not found" in problem else 400, problem)
         match method, *rest.split("/"):
             case "GET", "":
                 return self._info(name)
@@ -119,9 +123,13 @@ class Stub:
                 )
             case "PATCH", "":
                 diff = models.UpdateCollection(**body)
-                return client.update_collection(
+                done = client.update_collection(
                     name, vectors_config=diff.vectors, metadata=diff.metadata
                 )
+                metadata = self._local(name).config.metadata or {}
+                for key in [key for key, value in metadata.items() if value is None]:
+                    del metadata[key]
+                return done
             case "DELETE", "":
                 return client.delete_collection(name)
             case "POST", "points", "query", "batch":
@@ -146,6 +154,7 @@ class Stub:
                     with_payload=scroll.with_payload if scroll.with_payload is not None else True,
                     with_vectors=scroll.with_vector or False,
                 )
+                self.custom.tell(name, points)
                 return {"points": points, "next_page_offset": offset}
             case "POST", "points", "count":
                 self._exact(models.CountRequest(**body).exact)
@@ -186,11 +195,19 @@ class Stub:
                 self.indexes.pop(field, None)
                 return models.UpdateResult(operation_id=0, status=models.UpdateStatus.COMPLETED)
             case "PUT", "vectors", vector:
-                config = models.DenseVectorNameConfig(**body)
+                kind: Any = models.DenseVectorNameConfig
+                config = (kind if "dense" in body else models.SparseVectorNameConfig)(**body)
+                local = self._local(name).config
+                if isinstance(local.vectors, models.VectorParams):  # which it gets a name by
+                    local.vectors = {"": local.vectors}
                 return client.create_vector_name(name, vector, config)
             case "DELETE", "vectors", vector:
                 return client.delete_vector_name(name, vector)
         raise Refused(404, f"no route {method} {rest}")
+
+    def _local(self, name: str) -> Any:
+        local: Any = self.client._client
+        return local._get_collection(name)
 
     def _info(self, name: str) -> Any:
         info = self.client.get_collection(name).model_dump(mode="json", exclude_none=True)
@@ -200,6 +217,8 @@ class Stub:
             info["config"]["strict_mode_config"] = {"enabled": True, **self.strict}
         if self.quantization:
             info["config"]["quantization_config"] = self.quantization
+        if name in self.custom.of:
+            info["config"]["params"]["sharding_method"] = "custom"
         if self.version < "1.16":
             info["config"].pop("metadata", None)
         info["payload_schema"] = payload_schema(self.indexes)

@@ -181,7 +181,7 @@ def test_changed_and_deleted_documents_are_noticed() -> None:
         status = tensor_status(connector)
         assert (status.documents, status.present, status.stale) == (2, 1, 1)
         report = add_tensors(connector, ENCODER, SETTINGS)
-        assert (report.replaced, report.added, report.deleted) == (1, 0, 0)
+        assert (report.replaced, report.added, report.deleted) == (1, 0, 1)
         row = ENCODER.encode_queries(["x"])[0].tokens
         connector.write_tensors([TokenTensor(IDS[1], "h", row)])  # of a document that is gone
         assert set(connector.tensor_ids()) == {IDS[0], IDS[2]}
@@ -196,7 +196,7 @@ def test_a_tensor_too_large_for_qdrant_is_averaged(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(points, "MAX_FLOATS", 64)
     client = langchain()
     with connect(client, encoder=ENCODER) as connector:
-        connector.create_tensors(SETTINGS)
+        connector.create_tensors(SETTINGS, companion=False)
         rows = ENCODER.encode_queries(["one two three"])[0].tokens
         connector.write_tensors([TokenTensor(IDS[0], "h", rows)])
         stored = client.retrieve("docs", [IDS[0]], with_vectors=["_rr_tokens"])[0].vector

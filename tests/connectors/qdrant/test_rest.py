@@ -27,9 +27,7 @@ from retrieve_rerank.errors import (
     RateLimitedError,
     UnsupportedServerError,
 )
-from retrieve_rerank.tensors import add_tensors
 from retrieve_rerank.testing import HashingEncoder
-from tests.connectors.qdrant.collections import langchain
 from tests.connectors.qdrant.stub import Fault, Stub
 
 ENCODER = HashingEncoder()
@@ -402,16 +400,10 @@ def test_parts_of_a_scan_need_1_19(stub: Stub) -> None:
         assert len(list(connector.scan(part=0, parts=1))) == 3
 
 
-def test_tensors_cannot_be_added_before_1_18(stub: Stub) -> None:
-    stub.version = "1.17.1"
-    with fill(stub, tensors=None) as connector:
-        settings = TensorSettings("hashing", ENCODER.fingerprint, 32, "float16")
-        with pytest.raises(
-            UnsupportedServerError, match=r"1\.17 cannot add vectors.*through an alias"
-        ):
-            connector.create_tensors(settings)
+def test_tensors_are_added_by_a_server_of_1_18(stub: Stub) -> None:
     stub.version = "1.18.2"
-    with QdrantConnector.connect(stub.url, encoder=ENCODER) as connector:
+    settings = TensorSettings("hashing", ENCODER.fingerprint, 32, "float16")
+    with fill(stub, tensors=None) as connector:
         eight = TensorSettings("hashing", ENCODER.fingerprint, 32, "int8")
         with pytest.raises(ConfigError, match=r"need Qdrant 1\.20; this is 1\.18: use float16"):
             connector.create_tensors(eight)
@@ -431,47 +423,6 @@ def test_tensors_cannot_be_added_before_1_18(stub: Stub) -> None:
         }
         connector.write_tensors([TokenTensor("lift", "h", ENCODER.encode_queries(["x"])[0].tokens)])
         assert connector.tensor_hashes(["lift", "drag"]) == {"lift": "h"}
-
-
-def test_before_1_18_a_collection_behind_an_alias_is_copied(stub: Stub) -> None:
-    stub.version = "1.15.5"
-    settings = TensorSettings("hashing", ENCODER.fingerprint, 32, "float16")
-    with fill(stub, tensors=None) as connector:
-        connector.take_alias("alias")
-        before = sorted(connector.scan(), key=lambda document: document.id)
-    behind = stub.url.replace("/docs", "/alias")
-    with QdrantConnector.connect(behind, encoder=ENCODER) as connector:
-        report = add_tensors(connector, ENCODER, settings)
-        assert report.added == 3
-        assert len(connector.search_max_sim("wing", top_k=9).scores) == 3
-        assert sorted(connector.scan(), key=lambda document: document.id) == before
-    aliases = {each.alias_name: each.collection_name for each in stub.client.get_aliases().aliases}
-    assert aliases == {"alias": "docs-with-tensors"}
-    assert stub.client.count("docs").count == 3
-    with QdrantConnector.connect(behind, encoder=ENCODER) as connector:
-        assert connector.tensor_settings() == settings
-        with pytest.raises(UnsupportedServerError, match="cannot take vectors out"):
-            connector.drop_tensors()
-
-
-def test_unnamed_vectors_and_payload_indexes_are_copied_too(stub: Stub) -> None:
-    stub.version = "1.17.0"
-    stub.client.close()
-    stub.client = langchain(hybrid=True)
-    stub.indexes = {"metadata.year": "integer"}
-    with QdrantConnector.connect(stub.url, encoder=ENCODER) as connector:
-        connector.take_alias("alias")
-    behind = stub.url.replace("/docs", "/alias")
-    with QdrantConnector.connect(behind, encoder=ENCODER) as connector:
-        before = connector.schema()
-        settings = TensorSettings("hashing", ENCODER.fingerprint, 32, "float32")
-        assert add_tensors(connector, ENCODER, settings).added == 3
-        assert (connector.schema().rankings, connector.schema().fields) == (
-            before.rankings,
-            before.fields,
-        )
-        assert len(connector.search_max_sim("wing", top_k=9).scores) == 3
-    assert "PUT /collections/docs-with-tensors/index" in stub.calls
 
 
 def test_the_server_fuses_where_asked_and_able(stub: Stub) -> None:

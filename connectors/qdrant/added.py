@@ -1,0 +1,107 @@
+"""Vectors that this library adds to a collection that is there, and where they are kept.
+
+Either in the collection itself, as named vectors of its points, or in a companion: a collection of
+the same point ids that holds these vectors and nothing else, for one that is not to be changed, or
+cannot be. Knows nothing of what the vectors are made from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from qdrant_client import models
+
+from retrieve_rerank.connectors.qdrant.detection import multivectors, sparse_names
+from retrieve_rerank.connectors.qdrant.layout import ADDED_BM25, BM25_HASH, TENSOR_HASH, TENSORS
+from retrieve_rerank.connectors.qdrant.limits import Limits, Version
+from retrieve_rerank.connectors.qdrant.record import IndexRecord, load_record
+from retrieve_rerank.connectors.qdrant.server import Call, Steps
+from retrieve_rerank.errors import IndexNotFoundError, PermissionDeniedError
+
+
+class Kind(NamedTuple):
+    """A kind of vectors that are added."""
+
+    called: str
+    vector: str
+    """Name of the vectors."""
+    hash: str
+    """Payload key: hash of the text that a point's vector was made from."""
+    record: str
+    """What of an `IndexRecord` says how they were made."""
+    command: str
+    suffix: str
+    """Of the companion's name, after that of the collection."""
+
+    def is_in(self, info: models.CollectionInfo) -> bool:
+        """Tell whether a collection has room for such vectors."""
+        return self.vector in (*multivectors(info), *sparse_names(info))
+
+    def is_recorded(self, record: IndexRecord) -> bool:
+        """Tell whether a record has such vectors as were added; our own indexes' BM25 was not."""
+        own = record.schema is not None and self.record == "bm25"
+        return getattr(record, self.record) is not None and not own
+
+    def written(self, record: IndexRecord, settings: Any) -> IndexRecord:
+        """Write into a record how such vectors are made."""
+        changes: Any = {self.record: settings}
+        return replace(record, **changes)
+
+
+TOKEN_TENSORS = Kind(
+    "token tensors", TENSORS, TENSOR_HASH, "tensors", "rr tensors", suffix=".rr-tensors"
+)
+BM25_TERMS = Kind("BM25 vectors", ADDED_BM25, BM25_HASH, "bm25", "rr lexical", suffix=".rr-bm25")
+KINDS = (TOKEN_TENSORS, BM25_TERMS)
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """Vectors of one kind that are there."""
+
+    collection: str
+    """Where they are."""
+    info: models.CollectionInfo
+    settings: Any
+    """How they were made: `TensorSettings` or `Bm25`."""
+    companion: bool
+
+    @property
+    def limits(self) -> Limits:
+        """What strict mode allows there."""
+        return Limits.of(self.info)
+
+
+def in_place(
+    kind: Kind, collection: str, info: models.CollectionInfo, record: IndexRecord
+) -> Added | None:
+    """Find vectors that were added to the collection itself."""
+    if not kind.is_recorded(record) or not kind.is_in(info):
+        return None
+    return Added(collection, info, getattr(record, kind.record), companion=False)
+
+
+def find_companions(
+    collection: str, version: Version, info: models.CollectionInfo, record: IndexRecord
+) -> Steps[dict[Kind, Added]]:
+    """Look for companions of what is not in the collection itself.
+
+    A collection that merely has such a name is none.
+    """
+    wanted = [kind for kind in KINDS if in_place(kind, collection, info, record) is None]
+    if record.schema is not None and BM25_TERMS in wanted:
+        wanted.remove(BM25_TERMS)  # our own collections have theirs
+    found: dict[Kind, Added] = {}
+    for kind in wanted:
+        name = f"{collection}{kind.suffix}"
+        try:
+            there = yield Call("get_collection", {"collection_name": name})
+        except (IndexNotFoundError, PermissionDeniedError):
+            continue
+        values = yield from load_record(name, version, there)
+        made = IndexRecord.read(values, name)
+        added = in_place(kind, name, there, made) if made.schema is None else None
+        if added is not None:
+            found[kind] = Added(name, there, added.settings, companion=True)
+    return found
