@@ -88,11 +88,16 @@ def _find(settings: Settings) -> IndexSettings:
     return IndexSettings(url=str(settings.data_dir / "indexes" / index))
 
 
-def open_index(settings: Settings) -> Connector:
-    """Open the index that `locate` finds; raise IndexNotFoundError naming those there are."""
+def open_index(settings: Settings, *, timeout_s: float | None = None) -> Connector:
+    """Open the index that `locate` finds; raise IndexNotFoundError naming those there are.
+
+    `timeout_s` bounds each request to a server where the index's settings do not.
+    """
     where = locate(settings)
     options = _options_of(where)
     scheme = _scheme(where)
+    if timeout_s is not None and scheme != "embedded":
+        options.setdefault("timeout_s", timeout_s)
     if scheme == "embedded" and "encoder" in options:
         options["encoder"] = load_encoder(options["encoder"])
     try:
@@ -141,15 +146,16 @@ def verify_index(settings: Settings) -> Verification:
     return connector.verify(where.url)
 
 
-def build_retriever(settings: Settings) -> Retriever:
+def build_retriever(settings: Settings, *, timeout_s: float | None = None) -> Retriever:
     """Open the index and set up the stages; closing the retriever closes the index.
 
     What is wrong with any stage's options is found before the index is opened or a model loaded.
+    `timeout_s` is as for `open_index`.
     """
     stages = settings.stages
     for stage in stages or ():
         check_stage(stage)
-    connector = open_index(settings)
+    connector = open_index(settings, timeout_s=timeout_s)
     try:
         if stages is None:
             tensors = connector.schema().token_tensors

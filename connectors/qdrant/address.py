@@ -25,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 REST_PORT = 6333
 LOCAL = "qdrant+local"
+_FIRST_RECONNECT_MS, _LAST_RECONNECT_MS = 100, 1000
+# Between a channel's attempts to connect; its own go up to two minutes, within which every call
+# fails though the server is there again.
 _SCHEMES = {"qdrant": "http", "qdrant+https": "https"}
 _HERE = ("localhost", "127.0.0.1", "::1")
 _EXPECTED = f"qdrant://HOST:{REST_PORT}/COLLECTION"
@@ -129,7 +132,10 @@ class Address:
 
     def _options(self, timeout_s: float, transport: Callable[..., Any]) -> dict[str, Any]:
         headers = dict(self.headers)
-        channel: dict[str, Any] = {}
+        channel: dict[str, Any] = {
+            "grpc.initial_reconnect_backoff_ms": _FIRST_RECONNECT_MS,
+            "grpc.max_reconnect_backoff_ms": _LAST_RECONNECT_MS,
+        }
         if not self.compress and self.grpc:
             channel["grpc.compression_enabled_algorithms_bitset"] = 1  # none but the identity
         elif not self.compress:

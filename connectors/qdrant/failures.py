@@ -36,6 +36,8 @@ from retrieve_rerank.errors import (
 )
 
 _SHOWN = 400  # characters of what a server says
+_NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")
+_IF_HTTPS = "if the server speaks https, expected qdrant+https://"
 
 _BY_STATUS: dict[int, type[RetrieveRerankError]] = {
     401: AuthenticationError,
@@ -81,8 +83,17 @@ _BY_TEXT: tuple[tuple[str, type[RetrieveRerankError]], ...] = (
 )
 
 
-def translated(exc: Exception, location: str) -> RetrieveRerankError | None:
-    """Turn what the client raised into the error that it means; None for an error in our code."""
+class NotHttpsError(ConnectionFailedError):
+    """What is there does not speak https, nor will it in a moment."""
+
+
+def translated(
+    exc: Exception, location: str, *, grpc_port: int | None = None
+) -> RetrieveRerankError | None:
+    """Turn what the client raised into the error that it means; None for an error in our code.
+
+    `grpc_port` is where gRPC was tried, which the location does not say.
+    """
     if isinstance(exc, ResourceExhaustedResponse):
         return _worded(exc.message, location) or RateLimitedError(
             f"{location}: {exc.message[:_SHOWN]}", float(exc.retry_after_s)
@@ -95,6 +106,8 @@ def translated(exc: Exception, location: str) -> RetrieveRerankError | None:
         return _of_response(exc, location)
     if isinstance(exc, grpc.RpcError):
         code, text = _code(exc), str(_attribute(exc, "details") or "")
+        if code is grpc.StatusCode.UNAVAILABLE:
+            return _unavailable(text[:_SHOWN], location, grpc_port)
         return _worded(text, location) or _error(_BY_CODE.get(code, ConnectorError))(
             f"{location}: {text[:_SHOWN] or code.name}"
         )
@@ -105,7 +118,9 @@ def translated(exc: Exception, location: str) -> RetrieveRerankError | None:
 
 def is_transient(error: RetrieveRerankError) -> bool:
     """Tell whether the same request may do better in a moment."""
-    return isinstance(error, ConnectionFailedError | RateLimitedError)
+    return isinstance(error, ConnectionFailedError | RateLimitedError) and not isinstance(
+        error, NotHttpsError
+    )
 
 
 def _of_transport(source: Exception, location: str) -> RetrieveRerankError:
@@ -121,17 +136,42 @@ def _of_transport(source: Exception, location: str) -> RetrieveRerankError:
             f"{location}: its certificate is not trusted ({text}); name its authority with "
             "ca_certs, and see whether the clock of this machine is right"
         )
-    if any(sign in text for sign in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")):
-        return ConnectionFailedError(
-            f"{location} does not speak https there ({text}); expected qdrant://, without +https"
-        )
+    if any(sign in text for sign in _NOT_TLS):
+        return _no_https(text, location)
     if isinstance(source, httpx.TransportError):
         said = f"{location} cannot be reached, or broke off: {text}"
+        if text.startswith("illegal"):  # what h11 says of HTTP/2
+            return ConnectionFailedError(
+                f"{said}. Is that gRPC's port? Expected REST's, 6333 where nothing else is set; "
+                "for gRPC set grpc = true, and grpc_port unless it is the one after REST's"
+            )
         hung_up = isinstance(source, httpx.RemoteProtocolError | httpx.ReadError)
         if hung_up and "+https" not in location:
-            said += "; if the server speaks https, expected qdrant+https://"
+            said += f"; {_IF_HTTPS}"
         return ConnectionFailedError(said)
     return ConnectorError(f"{location}: {text}")
+
+
+def _unavailable(text: str, location: str, grpc_port: int | None) -> RetrieveRerankError:
+    """Tell what keeps gRPC from being spoken."""
+    port = f" by gRPC at port {grpc_port}" if grpc_port else ""
+    if any(sign in text for sign in _NOT_TLS):
+        return _no_https(text, f"{location}{port}")
+    said = f"{location} cannot be reached{port}, or broke off: {text}"
+    if any(sign in text for sign in ("Failed to connect", "Failed parsing HTTP/2", "http1.x")):
+        said += (
+            ". Expected REST's port in the URL (6333), and gRPC's after it (6334); grpc_port names "
+            "another"
+        )
+    if "Socket closed" in text and "+https" not in location:
+        said += f". {_IF_HTTPS}"
+    return ConnectionFailedError(said)
+
+
+def _no_https(text: str, location: str) -> RetrieveRerankError:
+    return NotHttpsError(
+        f"{location} does not speak https there ({text}); expected qdrant://, without +https"
+    )
 
 
 def _of_response(exc: UnexpectedResponse, location: str) -> RetrieveRerankError:

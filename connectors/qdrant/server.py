@@ -20,6 +20,7 @@ from qdrant_client import AsyncQdrantClient, QdrantClient
 
 from retrieve_rerank.connectors.qdrant.address import Address
 from retrieve_rerank.connectors.qdrant.failures import is_transient, translated
+from retrieve_rerank.connectors.qdrant.key_order import ordered
 from retrieve_rerank.connectors.retrying import LONG_PATIENCE_S, PATIENCE_S, Attempts
 from retrieve_rerank.errors import ConnectorError, DeadlineExceededError, RetrieveRerankError
 from retrieve_rerank.giving_up import begin
@@ -35,7 +36,7 @@ collection that has just been loaded."""
 WRITE_TIMEOUT_S = 60.0
 """That one batch may take: servers stall while they index."""
 
-# These take no timeout.
+# These take no timeout; by gRPC the client gives them that of writes.
 _UNTIMED = frozenset({"info", "get_collection", "get_collections", "get_aliases"})
 _READS = frozenset({*_UNTIMED, "query_batch_points", "retrieve", "scroll", "count"})
 _ONCE = frozenset(
@@ -232,9 +233,12 @@ class Server:
             if self.local:
                 with self._turn:
                     return method(**arguments)
-            if terms.ends is not None and call.method in _UNTIMED:
-                return begin(lambda: method(**arguments)).result(terms.left_s)
-            return method(**arguments)
+            limit_s = self._limit_s(call, terms)
+            if call.method in _UNTIMED and limit_s is not None:
+                answer = begin(lambda: method(**arguments)).result(limit_s)
+            else:
+                answer = method(**arguments)
+            return ordered(answer) if self._address.grpc else answer
 
     async def _send_async(self, step: Step, terms: Terms) -> Any:
         if isinstance(step, Compute):
@@ -247,11 +251,11 @@ class Server:
         attempts = terms.attempts(self.location)
         while True:
             arguments = self._timed(step, terms)
-            limit = asyncio.timeout(None if terms.ends is None else terms.left_s)
             try:
                 with self._errors():
-                    async with limit:
-                        return await method(**arguments)
+                    async with asyncio.timeout(self._limit_s(step, terms)):
+                        answer = await method(**arguments)
+                    return ordered(answer) if self._address.grpc else answer
             except RetrieveRerankError as exc:
                 await asyncio.sleep(_wait_s(step, exc, attempts))
 
@@ -270,6 +274,12 @@ class Server:
             arguments["timeout"] = math.ceil(min(own_s, left_s, self.max_timeout_s))
         return arguments
 
+    def _limit_s(self, call: Call, terms: Terms) -> float | None:
+        """Say how many seconds to wait for a call, where the client would wait longer."""
+        if call.method in _UNTIMED and self._address.grpc:
+            return min(self._timeout_s, terms.left_s)
+        return None if terms.ends is None else terms.left_s
+
     @contextmanager
     def _errors(self) -> Iterator[None]:
         try:
@@ -279,7 +289,8 @@ class Server:
         except TimeoutError as exc:  # of a thread or an event loop; our own are among the above
             raise DeadlineExceededError(f"{self.location} gave no answer in time") from exc
         except Exception as exc:
-            error = translated(exc, self._reached)
+            port = self._address.grpc_port if self._address.grpc else None
+            error = translated(exc, self._reached, grpc_port=port)
             if error is None:
                 raise
             raise error from exc

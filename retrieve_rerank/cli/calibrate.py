@@ -38,7 +38,8 @@ from retrieve_rerank.models.calibration import (
     read_calibration,
     write_calibration,
 )
-from retrieve_rerank.models.folder import SETTINGS_FILE, read_json
+from retrieve_rerank.models.folder import SETTINGS_FILE
+from retrieve_rerank.models.folder_schema import OURS, read_settings
 from retrieve_rerank.models.resolving import ALIASES, local_folder, resolve
 from retrieve_rerank.rerankers.cross_encoder import CrossEncoder
 from retrieve_rerank.settings import load_settings
@@ -179,7 +180,7 @@ def _own_folder(model: str) -> Path:
 
 def _earlier(file: Path) -> str | None:
     """Describe the calibration that is there already."""
-    settings = read_json(file)
+    settings = read_settings(file, OURS)
     try:
         found = read_calibration(settings, where=file)
     except ModelError:  # to be replaced, like any other

@@ -22,6 +22,9 @@ from retrieve_rerank.config import build_retriever
 from retrieve_rerank.language import detect_language
 from retrieve_rerank.settings import load_settings
 
+LEAST_TIMEOUT_S = 1.0
+"""For a request that opens the index, however short a search is to be: connecting takes a while."""
+
 
 @click.command()
 @click.argument("query")
@@ -71,7 +74,11 @@ def command(
         settings, rerank=rerank, model=model, prompt=prompt, depth=depth, weight=weight
     )
     filter = parse_filters(conditions)
-    with build_retriever(settings) as retriever:
+    # A server that is stalled is not to be waited for longer while its index is opened.
+    given = settings.deadline_s
+    with build_retriever(
+        settings, timeout_s=None if given is None else max(given, LEAST_TIMEOUT_S)
+    ) as retriever:
         schema = retriever.connector.schema()
         result = retriever.search(
             query,

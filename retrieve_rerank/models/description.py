@@ -66,7 +66,7 @@ def describe(name: str, *, device: str = "auto") -> ModelDescription:
     return ModelDescription(
         name=name,
         kind=_kind(checkpoint),
-        architecture=(folder.config.get("architectures") or [folder.config["model_type"]])[0],
+        architecture=folder.architecture or folder.config.get("model_type") or "unknown",
         layers=folder.config.get("num_hidden_layers"),
         dimension=None if folder.labels is not None else _dimension(checkpoint),
         max_tokens=folder.max_tokens,

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from retrieve_rerank.base import Encoding, Vectors
+from retrieve_rerank.errors import ModelError
 from retrieve_rerank.models.backend import Backend, run_all
 from retrieve_rerank.models.batching import Tokens
 from retrieve_rerank.models.folder import ModelFolder
@@ -43,6 +44,7 @@ class TextEncoder:
         self._document_tokenizer = document_tokenizer
         self._token_projections = [read_projection(path) for path in folder.token_projections]
         self._vector_projections = [read_projection(path) for path in folder.vector_projections]
+        self._check_projections()
         late = folder.late_interaction
         skipped = (document_tokenizer.token_id(token) for token in (late.skipped if late else ()))
         self._skipped = frozenset(token for token in skipped if token is not None)
@@ -111,6 +113,21 @@ class TextEncoder:
         prompt = self.folder.document_prompt
         return self._document_tokenizer.encode([prompt + text for text in texts])
 
+    def _check_projections(self) -> None:
+        width, pooled = self.folder.hidden_size, len(self.folder.pooling)
+        for projections, times in (
+            (self._token_projections, 1),
+            (self._vector_projections, pooled),
+        ):
+            width *= times
+            for projection in projections:
+                if len(projection.weight) != width:
+                    raise ModelError(
+                        f"a Dense module of {self.folder.path} takes {len(projection.weight):,}"
+                        f" numbers; expected {width:,}, which come to it"
+                    )
+                width = projection.dimension
+
     def _encode(
         self, sequences: Sequence[Tokens], *, skipped: frozenset[int] = frozenset()
     ) -> list[Encoding]:
@@ -130,6 +147,11 @@ class TextEncoder:
 
     def _states(self, sequences: Sequence[Tokens]) -> Iterator[tuple[int, Vectors]]:
         for index, states in run_all(self.backend, sequences, pad_id=self.pad_id):
+            if states.shape[-1] != self.folder.hidden_size:
+                raise ModelError(
+                    f"the network of {self.name} gives {states.shape[-1]:,} numbers for a token;"
+                    f" expected {self.folder.hidden_size:,}, as its config.json says"
+                )
             for projection in self._token_projections:
                 states = projection(states)
             yield index, states

@@ -28,8 +28,8 @@ from retrieve_rerank.models.folder import (
     LEXICAL_WEIGHTS,
     MODULE_WEIGHTS,
     SETTINGS_FILE,
-    read_json,
 )
+from retrieve_rerank.models.folder_schema import read_settings
 from retrieve_rerank.models.loading import (
     Checkpoint,
     find_checkpoint,
@@ -242,12 +242,12 @@ def _copy_settings(checkpoint: Checkpoint, folder: Path) -> None:
     prompts = prompts_of(checkpoint.name)
     if prompts:
         file = folder / "config_sentence_transformers.json"
-        _write_json(file, {**read_json(file), "prompts": dict(source.prompts)})
+        _write_json(file, {**read_settings(file, {}), "prompts": dict(source.prompts)})
 
 
 def _record(folder: Path, **facts: Any) -> None:
     file = folder / SETTINGS_FILE
-    _write_json(file, {**read_json(file), "export": {**facts, "openvino": ov.__version__}})
+    _write_json(file, {**read_settings(file, {}), "export": {**facts, "openvino": ov.__version__}})
 
 
 def _write_json(file: Path, content: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ from typing import TypeVar
 import torch
 
 from retrieve_rerank.errors import ModelError, OutOfMemoryError
+from retrieve_rerank.models.pretrained import said
 from retrieve_rerank.models.torch_backend import out_of_memory
 
 T = TypeVar("T")
@@ -31,9 +32,9 @@ def run_fitting(
         group = waiting[: max(budget // longest, 1)]
         try:
             results = run(group)
-        except RuntimeError as exc:
+        except Exception as exc:  # whatever a network's own code raises
             if not out_of_memory(exc):
-                raise ModelError(f"torch failed on a batch: {exc}") from exc
+                raise ModelError(f"torch failed on a batch: {said(exc)}") from exc
             if len(group) == 1:
                 raise OutOfMemoryError(
                     f"out of memory with one prompt of {longest} tokens alone: shorten documents"

@@ -18,6 +18,7 @@ from huggingface_hub.errors import (
 
 from retrieve_rerank.errors import ModelError, ModelNotFoundError
 from retrieve_rerank.models.folder import LEXICAL_WEIGHTS, MODULE_WEIGHTS
+from retrieve_rerank.models.folder_files import list_files
 from retrieve_rerank.models.network_files import NetworkFiles, choose_network, missing_network
 
 _TIMEOUT_S = 10.0
@@ -64,7 +65,7 @@ def cached_folder(repository: str, *, on_gpu: bool = False) -> Path | None:
     """Return the cached folder of a repository; None where its network is not all there."""
     try:
         folder = _snapshot(_SETTINGS, repository, offline=True)
-        files = [file.relative_to(folder).as_posix() for file in folder.rglob("*")]
+        files = list_files(folder)
         network = _choose(files, on_gpu=on_gpu)
         if network is None:
             return None

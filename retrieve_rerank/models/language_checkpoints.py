@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 from retrieve_rerank.errors import ModelError
-from retrieve_rerank.models.folder import DEFAULT_MAX_TOKENS, ModelFolder, read_json
+from retrieve_rerank.models.folder import DEFAULT_MAX_TOKENS, ModelFolder, read_network
+from retrieve_rerank.models.folder_files import list_files
 from retrieve_rerank.models.loading import Checkpoint, check_threads
 from retrieve_rerank.models.network_files import (
     choose_network,
@@ -21,6 +22,7 @@ from retrieve_rerank.models.network_files import (
 )
 from retrieve_rerank.models.pretrained import load_pretrained
 from retrieve_rerank.models.resolving import resolve
+from retrieve_rerank.models.weights import check_no_adapter, check_weights
 
 CPU_BUDGET = 2048
 """Tokens in a batch on the CPU: enough to fill the cores, little enough for the caches."""
@@ -38,24 +40,20 @@ def find_language_model(name: str, *, device: str = "auto") -> Checkpoint:
     elif on_gpu and not torch.cuda.is_available():
         raise missing_gpu()
     path = resolve(name, on_gpu=True)  # on_gpu: in safetensors, on whatever device
-    files = [file.relative_to(path).as_posix() for file in path.rglob("*")]
-    if "config.json" not in files:
-        if "adapter_config.json" in files:
-            raise ModelError(
-                f"{path} is an adapter without its base model: load both with peft, save"
-                " model.merge_and_unload() with save_pretrained('folder'), and name that folder"
-            )
-        raise ModelError(f"{path} holds no config.json; expected a model saved by transformers")
+    files = list_files(path)
+    check_no_adapter(path, files)
+    config, tokenizer = read_network(path)
     network = choose_network(files, on_gpu=True)
     if network is None:
         raise missing_network(files, where=str(path), on_gpu=False)
     folder = ModelFolder(
         path=path,
         transformer=path,
-        config=read_json(path / "config.json"),
-        tokenizer=read_json(path / "tokenizer_config.json"),
+        config=config,
+        tokenizer=tokenizer,
         max_tokens=DEFAULT_MAX_TOKENS,  # the network's configuration says more, once loaded
     )
+    check_weights(folder, network, files)
     chosen = ("cuda" if device == "auto" else device) if on_gpu else "cpu"
     return Checkpoint(name, folder, network, chosen)
 

@@ -75,5 +75,7 @@ def load_layerwise(checkpoint: Checkpoint, layers: int | None, *, threads: int |
         head = f"lm_head.{layers - start}" if given["head_multi"] else "lm_head"
     except KeyError as exc:
         raise ModelError(f"the config.json of {checkpoint.name} lacks {exc}") from exc
+    except TypeError as exc:  # null in place of a number
+        raise ModelError(f"the config.json of {checkpoint.name} cannot be used: {exc}") from exc
     renamed = {"^" + re.escape(f"{head}.linear_head."): "score."}
     return load_network(checkpoint, _Network, threads=threads, config=config, renamed=renamed)

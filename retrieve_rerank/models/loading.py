@@ -23,8 +23,9 @@ from retrieve_rerank.models.folder import (
     SETTINGS_FILE,
     ModelFolder,
     read_folder,
-    read_json,
 )
+from retrieve_rerank.models.folder_files import list_files
+from retrieve_rerank.models.folder_schema import OURS, read_settings
 from retrieve_rerank.models.labels import Label, choose_label
 from retrieve_rerank.models.late_interaction import LateInteraction
 from retrieve_rerank.models.network_files import (
@@ -37,6 +38,7 @@ from retrieve_rerank.models.network_files import (
 from retrieve_rerank.models.pair_model import PairModel
 from retrieve_rerank.models.resolving import prompts_of, resolve
 from retrieve_rerank.models.tokenization import TextTokenizer
+from retrieve_rerank.models.weights import check_weights
 
 DEFAULT_ENCODER = "all-MiniLM-L6-v2"
 """The encoder that comes with the package."""
@@ -95,8 +97,8 @@ def find_checkpoint(name: str, *, device: str = "auto") -> Checkpoint:
     if on_gpu and device != "auto" and not _torch_backend(name).gpu():
         raise missing_gpu()
     path = resolve(name, on_gpu=on_gpu)
+    files = list_files(path)
     folder = read_folder(path, prompts=prompts_of(name))
-    files = [file.relative_to(path).as_posix() for file in path.rglob("*")]
     inner = folder.transformer.relative_to(path).as_posix()
     where = "" if inner == "." else inner
     network = choose_network(files, on_gpu=on_gpu, transformer=where)
@@ -105,6 +107,7 @@ def find_checkpoint(name: str, *, device: str = "auto") -> Checkpoint:
         network = choose_network(files, on_gpu=False, transformer=where)
     if network is None:
         raise missing_network(files, where=str(path), on_gpu=on_gpu)
+    check_weights(folder, network, files)
     chosen = ("cuda" if device == "auto" else device) if on_gpu else "cpu"
     return Checkpoint(name, folder, network, chosen)
 
@@ -238,7 +241,7 @@ def _query_tokenizer(folder: ModelFolder, late: LateInteraction) -> TextTokenize
 
 def _uncalibrated(file: Path) -> Iterator[bytes]:
     """Yield our settings as they were before they were given a calibration; nothing for no file."""
-    settings = read_json(file)
+    settings = read_settings(file, OURS)
     if "calibration" not in settings:
         yield file.read_bytes()
     elif len(settings) > 1:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from retrieve_rerank.base import Vectors
-from retrieve_rerank.errors import InputError, ScoreError
+from retrieve_rerank.errors import InputError, ModelError, ScoreError
 from retrieve_rerank.models.backend import Backend, run_all
 from retrieve_rerank.models.batching import Tokens
 from retrieve_rerank.models.folder import ModelFolder
@@ -85,6 +85,11 @@ class PairModel:
         sequences = self.tokenize(pairs)
         logits = np.empty((len(pairs), self.folder.labels or 1), dtype=np.float32)
         for index, row in run_all(self.backend, sequences, pad_id=self.pad_id):
+            if row.shape != logits.shape[1:]:
+                raise ModelError(
+                    f"the network of {self.name} gives {row.shape[-1]:,} numbers for a pair;"
+                    f" expected {logits.shape[1]:,}, as its config.json has labels"
+                )
             logits[index] = row
         scores = self.label_score(logits)
         unusable = np.flatnonzero(~np.isfinite(scores))

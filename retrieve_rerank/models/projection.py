@@ -6,7 +6,6 @@ encoders their pooled vector. Knows nothing of texts.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,9 @@ import numpy as np
 
 from retrieve_rerank.base import Vectors
 from retrieve_rerank.errors import ModelError
-from retrieve_rerank.models.folder import read_json
+from retrieve_rerank.models.folder_files import AGAIN
+from retrieve_rerank.models.folder_schema import MODULE, read_settings
+from retrieve_rerank.models.safetensors_files import read_safetensors
 
 _ACTIVATIONS: Mapping[str, Callable[[Any], Any]] = {
     "Identity": lambda values: values,
@@ -24,7 +25,6 @@ _ACTIVATIONS: Mapping[str, Callable[[Any], Any]] = {
     "ReLU": lambda values: np.maximum(values, np.float32(0)),
     "Sigmoid": lambda values: 1 / (1 + np.exp(-values)),
 }
-_FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,44 +52,22 @@ class Projection:
 
 def read_projection(folder: Path) -> Projection:
     """Read a Dense module's folder; raise ModelError where it holds something else."""
-    config = read_json(folder / "config.json")
-    activation = config.get("activation_function", "torch.nn.modules.activation.Tanh")
+    config = read_settings(folder / "config.json", MODULE)
+    activation = config.get("activation_function") or "torch.nn.modules.activation.Tanh"
     activation = activation.rpartition(".")[2]
     if activation not in _ACTIVATIONS:
         known = ", ".join(_ACTIVATIONS)
         raise ModelError(f"{folder} uses the activation {activation}; known: {known}")
-    weights = read_safetensors(folder / "model.safetensors")
-    weight = weights["linear.weight"].T
+    file = folder / "model.safetensors"
+    weights = read_safetensors(file)
+    if "linear.weight" not in weights:
+        raise ModelError(f"{file} lacks the weights called linear.weight; {AGAIN}")
+    weight, bias = weights["linear.weight"].T, weights.get("linear.bias")
     residual = None
     if config.get("use_residual"):
         identity = np.eye(len(weight), dtype=np.float32)
         residual = weights["residual.weight"].T if "residual.weight" in weights else identity
-    return Projection(weight, weights.get("linear.bias"), activation, residual)
-
-
-def read_safetensors(file: Path) -> dict[str, Vectors]:
-    """Read all tensors as float32; https://huggingface.co/docs/safetensors describes the format."""
-    try:
-        content = file.read_bytes()
-    except OSError as exc:
-        raise ModelError(f"cannot read {file}: {exc}; expected safetensors") from exc
-    start = 8 + int.from_bytes(content[:8], "little")
-    header: dict[str, Any] = json.loads(content[8:start])
-    return {
-        name: _tensor(
-            content[start + entry["data_offsets"][0] : start + entry["data_offsets"][1]],
-            dtype=entry["dtype"],
-            shape=entry["shape"],
-        )
-        for name, entry in header.items()
-        if name != "__metadata__"
-    }
-
-
-def _tensor(content: bytes, *, dtype: str, shape: list[int]) -> Vectors:
-    if dtype == "BF16":  # the upper half of a float32
-        halves = np.frombuffer(content, dtype="<u2").astype(np.uint32) << 16
-        return halves.view(np.float32).reshape(shape)
-    if dtype not in _FLOATS:
-        raise ModelError(f"expected tensors of floats; got {dtype}")
-    return np.frombuffer(content, dtype=_FLOATS[dtype]).astype(np.float32).reshape(shape)
+    fits = weight.ndim == 2 and (bias is None or bias.shape == weight.shape[1:])
+    if not fits or (residual is not None and residual.shape != weight.shape):
+        raise ModelError(f"{file} holds weights whose shapes do not fit each other; {AGAIN}")
+    return Projection(weight, bias, activation, residual)

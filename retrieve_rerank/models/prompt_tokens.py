@@ -18,7 +18,7 @@ from transformers import AutoTokenizer
 
 from retrieve_rerank.errors import InputError, ModelError
 from retrieve_rerank.models.language_model import Part, Piece, Prompt
-from retrieve_rerank.models.pretrained import silent
+from retrieve_rerank.models.pretrained import loading, silent
 
 MIN_DOCUMENT_TOKENS = 16
 """A document of which less could be read is not scored at all."""
@@ -45,13 +45,10 @@ class PromptTokenizer:
     """
 
     def __init__(self, folder: Path, *, config: Any = None) -> None:
-        try:
-            with silent():
-                self._hub: Any = AutoTokenizer.from_pretrained(
-                    str(folder), config=config, local_files_only=True, trust_remote_code=False
-                )
-        except Exception as exc:  # whatever the tokenizer's own code raises
-            raise ModelError(f"transformers cannot load the tokenizer in {folder}: {exc}") from exc
+        with silent(), loading(folder):
+            self._hub: Any = AutoTokenizer.from_pretrained(
+                str(folder), config=config, local_files_only=True, trust_remote_code=False
+            )
         backend = getattr(self._hub, "backend_tokenizer", None)
         if not isinstance(backend, Tokenizer):
             raise ModelError(f"{folder} has no fast tokenizer (tokenizer.json)")

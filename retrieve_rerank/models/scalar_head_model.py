@@ -25,6 +25,7 @@ from retrieve_rerank.models.language_checkpoints import (
 from retrieve_rerank.models.language_model import Answers, Prompt
 from retrieve_rerank.models.layerwise_network import LAYERWISE, load_layerwise
 from retrieve_rerank.models.loading import Checkpoint
+from retrieve_rerank.models.pretrained import loading
 from retrieve_rerank.models.prompt_tokens import PromptTokenizer
 
 
@@ -42,6 +43,18 @@ class ScalarHeadModel:
         layers: int | None = None,
         max_tokens: int | None = None,
         threads: int | None = None,
+    ) -> None:
+        with loading(checkpoint.folder.path):
+            self._load(checkpoint, label, layers, max_tokens=max_tokens, threads=threads)
+
+    def _load(
+        self,
+        checkpoint: Checkpoint,
+        label: Label | None,
+        layers: int | None,
+        *,
+        max_tokens: int | None,
+        threads: int | None,
     ) -> None:
         network = _load(checkpoint, layers, threads=threads)
         head = getattr(network, "score", None)
@@ -99,7 +112,7 @@ def load_scalar_head_model(
 
 
 def _load(checkpoint: Checkpoint, layers: int | None, *, threads: int | None) -> Any:
-    architecture = (checkpoint.folder.config.get("architectures") or [""])[0]
+    architecture = checkpoint.folder.architecture
     if architecture == LAYERWISE:
         return load_layerwise(checkpoint, layers, threads=threads)
     if layers is not None:

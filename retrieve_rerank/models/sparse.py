@@ -16,9 +16,11 @@ from retrieve_rerank.base import Vectors
 from retrieve_rerank.errors import ModelError
 from retrieve_rerank.models.backend import Backend, run_all
 from retrieve_rerank.models.batching import TOKEN_BUDGET, Tokens
-from retrieve_rerank.models.folder import LEXICAL_WEIGHTS, ModelFolder, read_json
+from retrieve_rerank.models.folder import LEXICAL_WEIGHTS, ModelFolder
+from retrieve_rerank.models.folder_files import AGAIN
+from retrieve_rerank.models.folder_schema import TOKENIZER, read_settings
 from retrieve_rerank.models.loading import find_checkpoint, load_backend, load_tokenizer
-from retrieve_rerank.models.projection import read_safetensors
+from retrieve_rerank.models.safetensors_files import read_safetensors
 from retrieve_rerank.models.sparse_layout import Splade
 from retrieve_rerank.models.tokenization import TextTokenizer
 
@@ -124,7 +126,7 @@ class LexicalWeighing:
 
     def __init__(self, file: Path, *, skipped: frozenset[int]) -> None:
         tensors = read_safetensors(file)
-        if set(tensors) != {"weight", "bias"} or tensors["weight"].shape[0] != 1:
+        if set(tensors) != {"weight", "bias"} or tensors["weight"].shape[:-1] != (1,):
             raise ModelError(f"{file} holds {sorted(tensors)}; expected one row of weights, a bias")
         self._weight = tensors["weight"][0]
         self._bias = tensors["bias"][0]
@@ -146,13 +148,17 @@ class StaticWeights:
     """A weight for each token, whatever the text: queries need no network."""
 
     def __init__(self, folder: Path) -> None:
-        self._weights = read_safetensors(folder / "model.safetensors")["weight"]
-        settings = read_json(folder / "tokenizer_config.json")
+        file = folder / "model.safetensors"
+        weights = read_safetensors(file).get("weight")
+        settings = read_settings(folder / "tokenizer_config.json", TOKENIZER)
         self.tokenizer = TextTokenizer(
             folder / "tokenizer.json",
             max_tokens=min(int(settings.get("model_max_length") or 512), 1 << 20),
             special_tokens=False,
         )
+        if weights is None or weights.ndim != 1 or len(weights) < self.tokenizer.vocabulary:
+            raise ModelError(f"{file} lacks a weight for each token of its tokenizer; {AGAIN}")
+        self._weights = weights
 
     def weigh(self, texts: Sequence[str]) -> list[dict[int, float]]:
         """Weigh the tokens that occur in each text, once each."""
@@ -206,9 +212,8 @@ def load_sparse_encoder(
 
 def _plain(folder: ModelFolder) -> Splade | None:
     """Read a masked language model without modules.json as sentence-transformers does."""
-    architecture = (folder.config.get("architectures") or [""])[0]
     plain = not (folder.path / "modules.json").exists()
-    return Splade() if plain and architecture.endswith("ForMaskedLM") else None
+    return Splade() if plain and folder.architecture.endswith("ForMaskedLM") else None
 
 
 def _special_tokens(folder: ModelFolder, tokenizer: TextTokenizer) -> frozenset[int]:

@@ -53,6 +53,12 @@ class TextTokenizer:
                 f"cannot read the tokenizer {file}: {exc}; transformers writes this file when it"
                 " loads and saves the tokenizer"
             ) from exc
+        special = self._tokenizer.num_special_tokens_to_add(True)
+        if max_tokens <= special:
+            raise ModelError(
+                f"{file} puts {special} tokens of its own around two texts; expected fewer than the"
+                f" {max_tokens:,} that the model reads"
+            )
         if lowercase:
             self._lowercase_first()
         self._register(markers)
@@ -69,6 +75,11 @@ class TextTokenizer:
         self._filler_attended = bool(expansion and expansion.attended)
         if expansion and self._filler is None:
             raise ModelError(f"{file} lacks the token that the model fills queries up with")
+
+    @property
+    def vocabulary(self) -> int:
+        """How many tokens there are."""
+        return self._tokenizer.get_vocab_size()
 
     def token_id(self, token: str | None) -> int | None:
         """Return a token's number; None where the vocabulary lacks it."""

@@ -16,7 +16,7 @@ from retrieve_rerank.base import Vectors
 from retrieve_rerank.errors import ModelError, OutOfMemoryError
 from retrieve_rerank.models.batching import TokenBatch
 from retrieve_rerank.models.packed import pack
-from retrieve_rerank.models.pretrained import load_pretrained
+from retrieve_rerank.models.pretrained import load_pretrained, loading, said
 
 Head = Literal["none", "scores", "vocabulary"]
 _KINDS: Mapping[Head, Any] = {
@@ -42,10 +42,15 @@ class TorchBackend:
             raise ModelError("torch finds no GPU; use device 'cpu', or a torch built for this GPU")
         if threads is not None:
             torch.set_num_threads(threads)
+        self._device = device
+        with loading(folder):
+            self._load(folder, head)
+
+    def _load(self, folder: Path, head: Head) -> None:
+        device = self._device
         self._network = load_network(
             folder, head=head, dtype=torch.float32 if device == "cpu" else "auto"
         ).to(device)
-        self._device = device
         self._inputs = input_names(self._network)
         # Of decoders that score, transformers finds the last token by the padding, and refuses
         # batches of those that have none.
@@ -61,13 +66,13 @@ class TorchBackend:
             with torch.inference_mode():
                 states = self._packed.logits(batch) if self._packed else self._padded(batch)
                 array: Vectors = states.float().cpu().numpy()
-        except RuntimeError as exc:
+        except Exception as exc:  # whatever a network's own code raises
             if out_of_memory(exc):
                 raise OutOfMemoryError(
                     f"out of memory on {rows} x {tokens} tokens; take a smaller model, or another"
                     " device"
                 ) from exc
-            raise ModelError(f"torch failed on a batch: {exc}") from exc
+            raise ModelError(f"torch failed on a batch: {said(exc)}") from exc
         return array
 
     def _padded(self, batch: TokenBatch) -> torch.Tensor:
@@ -110,7 +115,7 @@ def _states(output: Any) -> torch.Tensor:
     return states
 
 
-def out_of_memory(exc: RuntimeError) -> bool:
+def out_of_memory(exc: Exception) -> bool:
     """Whether torch failed for want of memory."""
     # The allocator of the CPU raises nothing more precise.
     return isinstance(exc, torch.OutOfMemoryError) or "can't allocate memory" in str(exc)

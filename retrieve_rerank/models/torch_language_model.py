@@ -23,6 +23,7 @@ from retrieve_rerank.models.language_checkpoints import (
 )
 from retrieve_rerank.models.language_model import Answers, Part, Piece, Prompt
 from retrieve_rerank.models.loading import Checkpoint
+from retrieve_rerank.models.pretrained import loading
 from retrieve_rerank.models.prompt_tokens import PromptTokenizer, PromptTokens
 from retrieve_rerank.models.seq2seq_network import Seq2SeqNetwork
 from retrieve_rerank.models.vocabulary_head import VocabularyHead
@@ -43,6 +44,10 @@ class TorchLanguageModel:
         max_tokens: int | None = None,
         threads: int | None = None,
     ) -> None:
+        with loading(checkpoint.folder.path):
+            self._load(checkpoint, max_tokens=max_tokens, threads=threads)
+
+    def _load(self, checkpoint: Checkpoint, *, max_tokens: int | None, threads: int | None) -> None:
         seq2seq = bool(checkpoint.folder.config.get("is_encoder_decoder"))
         kind = AutoModelForSeq2SeqLM if seq2seq else AutoModelForCausalLM
         network = load_network(checkpoint, kind, threads=threads)

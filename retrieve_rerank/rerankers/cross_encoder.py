@@ -14,7 +14,8 @@ import numpy as np
 from retrieve_rerank.base import TextScores
 from retrieve_rerank.errors import InputError, ModelError
 from retrieve_rerank.models.calibration import Calibration, read_calibration
-from retrieve_rerank.models.folder import SETTINGS_FILE, read_json
+from retrieve_rerank.models.folder import SETTINGS_FILE
+from retrieve_rerank.models.folder_schema import OURS, read_settings
 from retrieve_rerank.models.labels import Label
 from retrieve_rerank.models.loading import load_pair_model
 from retrieve_rerank.models.pair_model import PairModel, PairScores
@@ -111,7 +112,7 @@ class CrossEncoder(DropIn):
             found = self.model.folder.calibration
             return found if found and found.label == self.model.label_score.column else None
         file = Path(where).expanduser() / SETTINGS_FILE
-        found = read_calibration(read_json(file), where=file)
+        found = read_calibration(read_settings(file, OURS), where=file)
         if found is None or found.label != self.model.label_score.column:
             raise ModelError(f"{file} holds no calibration of these scores; rr calibrate makes one")
         return found

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("torch", reason="needs the extra 'torch'")
 
 from retrieve_rerank.errors import InputError, ModelError
-from retrieve_rerank.models.folder import SETTINGS_FILE, read_json
+from retrieve_rerank.models.folder import SETTINGS_FILE
 from retrieve_rerank.rerankers.cross_encoder import CrossEncoder
 from retrieve_rerank.stage import Stage
 from tests.cli.conftest import Rr
@@ -62,7 +62,7 @@ def test_a_calibration_is_kept_with_the_model_and_searches_tell_probabilities(
     assert "Expected calibration error" in done.stdout
     assert f"Note: fitting on the test judgments of {judged}\n" in done.stderr
     assert "0.0 to 0.1" in done.stdout
-    assert read_json(model / SETTINGS_FILE)["calibration"]["method"] == "platt"
+    assert json.loads((model / SETTINGS_FILE).read_text())["calibration"]["method"] == "platt"
 
     assert json.loads(rr("models", "info", str(model), "--json").stdout)["calibration"] == "platt"
 
@@ -93,7 +93,10 @@ def test_a_calibration_can_be_kept_elsewhere(
     done = rr("calibrate", "--model", str(model), *options, "--output", "kept", "--limit", "4")
     assert done.exit_code == 0, done.output
     report = json.loads(done.stdout)
-    assert report["calibration"] == read_json(home / "kept" / SETTINGS_FILE)["calibration"]
+    assert (
+        report["calibration"]
+        == json.loads((home / "kept" / SETTINGS_FILE).read_text())["calibration"]
+    )
     assert report["calibration"]["method"] == method
     assert report["queries"] == [2, 2]
     assert sum(each["documents"] for each in report["after"]["bins"]) == report["documents"][1]
@@ -152,13 +155,13 @@ def test_an_earlier_calibration_is_shown_when_it_is_replaced(
     options = ("--model", str(model), "--index", "docs", "--data", str(judged))
     first = rr("calibrate", *options)
     assert "replaced" not in first.stderr
-    found = read_json(model / SETTINGS_FILE)["calibration"]
+    found = json.loads((model / SETTINGS_FILE).read_text())["calibration"]
 
     second = rr("calibrate", *options, "--method", "isotonic")
     shape = f"platt, slope {found['slope']:.4g}, intercept {found['intercept']:.4g}"
     assert f"It replaced an earlier one: {shape}\n" in second.stderr
     assert "Warning: isotonic was fitted on 144 documents; with fewer than 1,000" in second.stderr
-    points = len(read_json(model / SETTINGS_FILE)["calibration"]["scores"])
+    points = len(json.loads((model / SETTINGS_FILE).read_text())["calibration"]["scores"])
     third = json.loads(rr("calibrate", *options, "--json").stdout)
     assert third["replaced"] == f"isotonic, {points} points"
 
@@ -171,7 +174,9 @@ def test_a_damaged_calibration_elsewhere_is_replaced(
     options = ("--index", "docs", "--data", str(judged), "--output", "kept")
     done = rr("calibrate", "--model", str(model), *options)
     assert "It replaced an earlier one: one that could not be read" in done.stderr
-    assert read_json(home / "kept" / SETTINGS_FILE)["calibration"]["method"] == "platt"
+    assert (
+        json.loads((home / "kept" / SETTINGS_FILE).read_text())["calibration"]["method"] == "platt"
+    )
 
 
 @pytest.mark.parametrize("path", ["x.bmp", "x", "nodir/x.png"])

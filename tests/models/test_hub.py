@@ -179,7 +179,7 @@ def test_a_sparse_encoder_comes_with_its_static_weights(hub: Hub, tmp_path: Path
         "modules.json": json.dumps([{"type": "sentence_transformers.Router", "path": ""}]),
         "router_config.json": json.dumps(router),
         f"{network}/config.json": '{"model_type": "bert", "vocab_size": 30522}',
-        f"{network}/model.safetensors": "weights",
+        f"{network}/model.safetensors": "\2" + "\0" * 7 + "{}",
         f"{pooling}/config.json": '{"pooling_strategy": "sum"}',
         f"{static}/model.safetensors": "weights",
         f"{static}/tokenizer.json": "{}",

@@ -199,7 +199,7 @@ def test_an_unknown_module_is_named(tmp_path: Path, checkpoint: Path) -> None:
         '[{"type": "sentence_transformers.models.CNN", "path": "0"}]'
     )
 
-    with pytest.raises(ModelError, match=r"module sentence_transformers.models.CNN; known: Trans"):
+    with pytest.raises(ModelError, match=r"module .sentence_transformers.models.CNN.; known"):
         load_encoder(str(folder))
 
 
@@ -230,9 +230,8 @@ def test_a_checkpoints_own_template_is_read(tmp_path: Path, cross_encoder: Path)
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"template": 3}, "records as template a int; expected a str"),
-        ({"template": None}, "records as template a NoneType; expected a str"),
-        ({"export": [1]}, "records as export a list; expected a dict"),
+        ({"template": 3}, "says template is 3; expected a text"),
+        ({"export": [1]}, "says export is a list of 1; expected an object"),
     ],
 )
 def test_settings_of_another_type_are_errors(

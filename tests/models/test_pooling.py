@@ -3,7 +3,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from retrieve_rerank.errors import ModelError
 from retrieve_rerank.models.pooling import pool, unit_rows
 
 STATES = np.array([[1, 0], [3, 4], [2, 8]], dtype=np.float32)
@@ -26,11 +25,6 @@ def test_each_mode_pools_as_it_says(mode: str, expected: list[float]) -> None:
 
 def test_several_modes_are_joined() -> None:
     assert pool(STATES, ["cls", "max"]).tolist() == [1, 0, 3, 8]
-
-
-def test_an_unknown_mode_names_the_known_ones() -> None:
-    with pytest.raises(ModelError, match=r"unknown pooling 'median'; known: cls, .*weightedmean"):
-        pool(STATES, ["median"])
 
 
 def test_rows_get_length_one_and_zeros_stay_zeros() -> None:

@@ -272,10 +272,10 @@ def test_a_model_that_does_more_to_its_logits_than_is_known_is_refused(
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        (["adapter_config.json"], "is an adapter without its base model"),
+        (["adapter_config.json"], "holds an adapter"),
         (["readme.txt"], "holds no config.json"),
         (["config.json", "pytorch_model.bin"], "holds its weights as pickles"),
-        (["config.json", "model.safetensors"], "cannot load"),
+        (["config.json", "model.safetensors"], "holds no safetensors, or was cut short"),
     ],
 )
 def test_folders_that_hold_no_usable_model_are_clear_errors(

@@ -14,7 +14,8 @@ from typing import Any, Literal, TypeVar
 
 from retrieve_rerank.addresses import redacted
 from retrieve_rerank.errors import ConfigError
-from retrieve_rerank.models.folder import SETTINGS_FILE, read_json
+from retrieve_rerank.models.folder import SETTINGS_FILE
+from retrieve_rerank.models.folder_schema import OURS, read_settings
 from retrieve_rerank.models.language_model import Part, Piece, Prompt, Role
 from retrieve_rerank.models.resolving import local_folder
 from retrieve_rerank.rerankers.llm.prompt_files import find_prompt, published
@@ -121,10 +122,7 @@ def load_prompt(
 
 def _recorded(model: str) -> Mapping[str, Any] | str | None:
     folder = local_folder(model)
-    recorded: Any = read_json(folder / SETTINGS_FILE).get("prompt") if folder else None
-    if recorded is not None and not isinstance(recorded, str | Mapping):
-        raise ConfigError(f"{folder} records a prompt that is no name and no object: {recorded!r}")
-    return recorded
+    return read_settings(folder / SETTINGS_FILE, OURS).get("prompt") if folder else None
 
 
 def _check(prompt: PairPrompt, where: str) -> None:

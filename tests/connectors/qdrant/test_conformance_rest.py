@@ -13,6 +13,7 @@ import pytest
 
 from retrieve_rerank.connectors.qdrant import QdrantConnector
 from retrieve_rerank.connectors.qdrant.address import Address
+from retrieve_rerank.connectors.qdrant.record import companion
 from retrieve_rerank.testing import HashingEncoder
 from tests.connectors.qdrant.stub import Stub, serving
 from tests.connectors.test_conformance import *  # noqa: F403 - the tests themselves
@@ -39,5 +40,6 @@ def connector(
         yield made
     address = Address.parse(url, api_key=KEY)
     client = address.open(timeout_s=60)
-    client.delete_collection(address.collection)
+    for name in (address.collection, companion(address.collection)):  # of a server before 1.16
+        client.delete_collection(name)
     client.close()

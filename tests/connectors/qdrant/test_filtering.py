@@ -12,8 +12,9 @@ from retrieve_rerank.connectors.qdrant import QdrantConnector
 from retrieve_rerank.errors import InputError, LimitExceededError, UnknownFieldError
 from retrieve_rerank.testing import HashingEncoder
 from tests.connectors.qdrant.collections import collection, vector
+from tests.connectors.qdrant.grpc_stub import Service
 from tests.connectors.qdrant.stub import Stub
-from tests.connectors.qdrant.test_grpc import Service, service
+from tests.connectors.qdrant.test_grpc import service
 from tests.connectors.test_filter_conformance import FILTERS, METADATA
 
 __all__ = ["service"]

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
 import pytest
 from qdrant_client import QdrantClient
-from qdrant_client import grpc as wire
-from qdrant_client.conversions.conversion import GrpcToRest, RestToGrpc
 
 from retrieve_rerank import Document, Filter, Range
 from retrieve_rerank.connectors.qdrant import QdrantConnector
 from retrieve_rerank.errors import (
     ConnectionFailedError,
+    DeadlineExceededError,
     IndexMismatchError,
     IndexNotFoundError,
     RateLimitedError,
 )
 from retrieve_rerank.testing import HashingEncoder
+from tests.connectors.qdrant.grpc_stub import Service, serving
+from tests.connectors.qdrant.stub import Stub
 
 ENCODER = HashingEncoder()
 DOCUMENTS = [
@@ -31,107 +32,13 @@ DOCUMENTS = [
 ]
 
 
-class Service(wire.QdrantServicer, wire.CollectionsServicer, wire.PointsServicer):
-    """Local mode behind the client's own conversions."""
-
-    def __init__(self, client: QdrantClient) -> None:
-        self.client = client
-        self.url = ""
-        self.seen: list[str] = []
-        self.faults: list[tuple[grpc.StatusCode, str, tuple[tuple[str, str], ...]]] = []
-
-    def begin(self, name: str, context: Any) -> None:
-        self.seen.append(name)
-        if self.faults:
-            code, details, metadata = self.faults.pop(0)
-            context.set_trailing_metadata(metadata)
-            context.abort(code, details)
-
-    def HealthCheck(self, request: Any, context: Any) -> Any:
-        self.begin("HealthCheck", context)
-        return wire.HealthCheckReply(title="qdrant - vector search engine", version="1.20.0")
-
-    def Get(self, request: Any, context: Any) -> Any:
-        self.begin("Get", context)
-        if isinstance(request, wire.GetCollectionInfoRequest):
-            if not self.client.collection_exists(request.collection_name):
-                context.abort(grpc.StatusCode.NOT_FOUND, "Not found: Collection doesn't exist!")
-            info = self.client.get_collection(request.collection_name)
-            return wire.GetCollectionInfoResponse(result=RestToGrpc.convert_collection_info(info))
-        ids = [GrpcToRest.convert_point_id(each) for each in request.ids]
-        payload = GrpcToRest.convert_with_payload_interface(request.with_payload)
-        records = self.client.retrieve(request.collection_name, ids, payload)
-        return wire.GetResponse(result=[RestToGrpc.convert_record(each) for each in records])
-
-    def QueryBatch(self, request: Any, context: Any) -> Any:
-        self.begin("QueryBatch", context)
-        queries = [GrpcToRest.convert_query_points(each) for each in request.query_points]
-        for query in queries:
-            query.params = None  # which local mode would warn of
-            prefetches: list[Any] = list(query.prefetch or [])
-            for each in prefetches:
-                each.params = None
-        answers = self.client.query_batch_points(request.collection_name, queries)
-        results = [
-            wire.BatchResult(result=[RestToGrpc.convert_scored_point(p) for p in each.points])
-            for each in answers
-        ]
-        return wire.QueryBatchResponse(result=results)
-
-    def Scroll(self, request: Any, context: Any) -> Any:
-        self.begin("Scroll", context)
-        offset = GrpcToRest.convert_point_id(request.offset) if request.HasField("offset") else None
-        payload = GrpcToRest.convert_with_payload_interface(request.with_payload)
-        records, after = self.client.scroll(
-            request.collection_name,
-            GrpcToRest.convert_filter(request.filter) if request.HasField("filter") else None,
-            limit=request.limit,
-            offset=offset,
-            with_payload=payload,
-        )
-        result = [RestToGrpc.convert_record(each) for each in records]
-        following = RestToGrpc.convert_extended_point_id(after) if after is not None else None
-        return wire.ScrollResponse(result=result, next_page_offset=following)
-
-    def Count(self, request: Any, context: Any) -> Any:
-        self.begin("Count", context)
-        count = self.client.count(request.collection_name).count
-        return wire.CountResponse(result=wire.CountResult(count=count))
-
-    def Upsert(self, request: Any, context: Any) -> Any:
-        self.begin("Upsert", context)
-        points = [GrpcToRest.convert_point_struct(each) for each in request.points]
-        return self.done(self.client.upsert(request.collection_name, points))
-
-    def CreateFieldIndex(self, request: Any, context: Any) -> Any:
-        self.begin("CreateFieldIndex", context)
-        return self.done()
-
-    def Update(self, request: Any, context: Any) -> Any:
-        self.begin("Update", context)
-        metadata = GrpcToRest.convert_payload(request.metadata)
-        self.client.update_collection(request.collection_name, metadata=metadata)
-        return wire.CollectionOperationResponse(result=True)
-
-    def done(self, _: Any = None) -> Any:
-        status = wire.UpdateStatus.Completed
-        return wire.PointsOperationResponse(result=wire.UpdateResult(operation_id=0, status=status))
-
-
 @pytest.fixture
 def service() -> Iterator[Service]:
     client = QdrantClient(":memory:")
     QdrantConnector.create("qdrant+local:///docs", encoder=ENCODER, client=client)
     service = Service(client)
-    server = grpc.server(ThreadPoolExecutor(1))
-    generated: Any = wire  # without types
-    generated.add_QdrantServicer_to_server(service, server)
-    generated.add_CollectionsServicer_to_server(service, server)
-    generated.add_PointsServicer_to_server(service, server)
-    service.url = f"qdrant://127.0.0.1:{server.add_insecure_port('127.0.0.1:0') - 1}/docs"
-    server.start()
-    yield service
-    server.stop(None).wait()
+    with serving(service):
+        yield service
     client.close()
 
 
@@ -197,8 +104,68 @@ def test_a_server_that_is_not_there_is_said_to_be_so() -> None:
 
 
 def test_a_port_of_its_own_is_taken(service: Service) -> None:
-    port = int(service.url.rsplit(":")[-1].split("/")[0]) + 1
     with QdrantConnector.connect(
-        "qdrant://127.0.0.1:9/docs", grpc=True, grpc_port=port, encoder=ENCODER
+        "qdrant://127.0.0.1:9/docs", grpc=True, grpc_port=service.port, encoder=ENCODER
     ) as connector:
         assert connector.count() == 0
+
+
+async def test_a_stalled_server_takes_the_time_of_reads_not_that_of_writes(
+    service: Service,
+) -> None:
+    service.stalls_s = {"HealthCheck": 3}
+    started = time.monotonic()
+    with pytest.raises(DeadlineExceededError, match="no answer in time"):
+        await asyncio.to_thread(
+            QdrantConnector.connect, service.url, grpc=True, timeout_s=0.3, encoder=ENCODER
+        )
+    assert time.monotonic() - started < 3
+    service.stalls_s = {}
+    connector = connect(service)
+    service.stalls_s = {"Get": 3}  # of the collection, which an index without documents reads anew
+    started = time.monotonic()
+    with pytest.raises(DeadlineExceededError):
+        await asyncio.to_thread(connector.search, "wing", top_k=1, timeout_s=0.3)
+    with pytest.raises(DeadlineExceededError):
+        await connector.asearch("wing", top_k=1, timeout_s=0.3)
+    assert time.monotonic() - started < 3
+    await connector.aclose()
+
+
+def test_keys_have_one_order_at_each_call(service: Service) -> None:
+    metadata: dict[str, Any] = {key: n for n, key in enumerate("qwertyuiopasdfgh")}
+    metadata["nested"] = [{"z": 1, "y": {"b": 1, "a": 2}}]
+    with connect(service) as connector:
+        connector.index([Document("d", "wing", metadata)])
+        [document] = connector.get(["d"])
+        [hit] = connector.search("wing", top_k=1)
+        assert document.metadata == metadata
+        assert list(document.metadata) == sorted(metadata)
+        assert str(hit.document) == str(document)
+        assert list(document.metadata["nested"][0]["y"]) == ["a", "b"]
+
+
+def test_a_wrong_port_or_scheme_has_its_hint(service: Service, stub: Stub) -> None:
+    rest = int(stub.url.rpartition(":")[2].split("/")[0])
+    cases: list[tuple[str, dict[str, Any], str]] = [
+        (f"qdrant://127.0.0.1:{service.port}/docs", {}, "gRPC's port.*set grpc = true"),
+        (
+            f"qdrant://127.0.0.1:{service.port}/docs",
+            {"grpc": True},
+            rf"by gRPC at port {service.port + 1}.*grpc_port names another",
+        ),
+        (
+            f"qdrant://127.0.0.1:{rest}/docs",
+            {"grpc": True, "grpc_port": rest},
+            "REST's port in the URL",
+        ),
+        (
+            f"qdrant+https://127.0.0.1:{service.port - 1}/docs",
+            {"grpc": True},
+            f"by gRPC at port {service.port} does not speak https.*expected qdrant://",
+        ),
+        (f"qdrant+https://127.0.0.1:{rest}/docs", {}, "does not speak https.*expected qdrant://"),
+    ]
+    for url, options, hint in cases:
+        with pytest.raises(ConnectionFailedError, match=hint):
+            QdrantConnector.connect(url, **options)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from retrieve_rerank.errors import ConfigError
+from retrieve_rerank.errors import ConfigError, ModelError
 from retrieve_rerank.models.language_model import Part
 from retrieve_rerank.rerankers.llm.pair_prompts import (
     LikelihoodPrompt,
@@ -60,7 +60,7 @@ def test_a_folder_records_the_prompt_that_its_model_was_trained_with(tmp_path: P
     file.write_text(json.dumps({"prompt": "monot5"}), encoding="utf-8")
     assert load(None, str(tmp_path)) is YES_NO["monot5"]
     file.write_text(json.dumps({"prompt": 7}), encoding="utf-8")
-    with pytest.raises(ConfigError, match="records a prompt that is no name and no object: 7"):
+    with pytest.raises(ModelError, match="says prompt is 7; expected a name or an object"):
         load(None, str(tmp_path))
 
 
