@@ -5,6 +5,7 @@ Knows nothing of where the documents come from.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import click
@@ -20,6 +21,7 @@ from retrieve_rerank.settings import Settings
 from retrieve_rerank.types import Document
 
 NO_ENCODER = "none"
+_PAUSES_S = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)  # while another process makes the index
 MULTILINGUAL = ("bge-m3", "multilingual-e5-small")
 """Aliases to name to those whose documents are not English."""
 
@@ -39,8 +41,8 @@ def open_or_make(
     except IndexNotFoundError:
         try:
             return _make(settings, encoder=encoder, sample=sample)
-        except IndexExistsError:  # another process has made it in the meantime
-            connector = open_index(settings)
+        except IndexExistsError as exc:  # another process has made it in the meantime
+            connector = _open_soon(settings, exc)
     present = connector.schema().encoder
     if encoder is not None and encoder != (present or NO_ENCODER):
         connector.close()
@@ -50,6 +52,19 @@ def open_or_make(
             "with --recreate"
         )
     return connector
+
+
+def _open_soon(settings: Settings, exists: IndexExistsError) -> Connector:
+    """Open what another process is just making: servers know the name before the index."""
+    for pause_s in _PAUSES_S:
+        try:
+            return open_index(settings)
+        except IndexNotFoundError:
+            time.sleep(pause_s)
+    raise IndexExistsError(
+        f"another process is making this index, and has not done so yet; run the same again "
+        f"({exists})"
+    ) from exists
 
 
 def require_embedded(settings: Settings) -> None:
