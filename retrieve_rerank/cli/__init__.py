@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, Listing] = {
     "audit": Listing("Measure what approximate vector search loses on an index.", "eval"),
     "rerank": Listing("Rerank lists of documents, one JSON object a line."),
     "calibrate": Listing("Fit a cross-encoder's probabilities of relevance on judged queries."),
+    "data": Listing("Check training data, and convert them to other formats."),
     "tensors": Listing("Give an index at a server token tensors, to rerank by."),
     "info": Listing("Show what an index holds, and what is installed."),
     "models": Listing("Show, fetch and export models."),
