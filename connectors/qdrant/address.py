@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import math
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -17,6 +17,7 @@ import httpx
 from qdrant_client import AsyncQdrantClient, QdrantClient
 
 from retrieve_rerank.addresses import Host, Url
+from retrieve_rerank.connectors.qdrant.answers import with_scores
 from retrieve_rerank.errors import ConfigError, IndexNotFoundError
 from retrieve_rerank.proxies import proxy_for
 from retrieve_rerank.transports import async_transport, sync_transport
@@ -119,11 +120,21 @@ class Address:
         if self.folder is not None:
             # Several threads take turns, which SQLite would not believe.
             return QdrantClient(path=str(self.folder), force_disable_check_same_thread=True)
-        return QdrantClient(**self._options(timeout_s, sync_transport))
+        client = QdrantClient(**self._options(timeout_s, sync_transport))
+        client.http.client.add_middleware(lambda request, send: with_scores(send(request)))
+        return client
 
     def open_async(self, *, timeout_s: float) -> AsyncQdrantClient:
         """Make an async client of a server."""
-        return AsyncQdrantClient(**self._options(timeout_s, async_transport))
+        client = AsyncQdrantClient(**self._options(timeout_s, async_transport))
+
+        async def read(
+            request: httpx.Request, send: Callable[[httpx.Request], Awaitable[httpx.Response]]
+        ) -> httpx.Response:
+            return with_scores(await send(request))
+
+        client.http.client.add_middleware(read)
+        return client
 
     def require_folder(self) -> None:
         """Raise IndexNotFoundError unless the folder is one of local mode: opening makes one."""

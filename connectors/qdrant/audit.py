@@ -161,4 +161,5 @@ def similarities(queries: Vectors, rows: Vectors, similarity: str) -> Vectors:
 
 def _vector(point: models.Record, field: VectorField) -> Vectors | None:
     found = point.vector if not isinstance(point.vector, dict) else point.vector.get(field.name)
-    return None if found is None else np.asarray(found, dtype=np.float32)
+    row = None if found is None else np.asarray(found, dtype=np.float32)  # None of REST is NaN
+    return row if row is not None and np.isfinite(row).all() else None

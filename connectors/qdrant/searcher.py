@@ -37,7 +37,7 @@ from retrieve_rerank.connectors.qdrant.moving import Standing
 from retrieve_rerank.connectors.qdrant.payload_filter import payload_filter
 from retrieve_rerank.connectors.qdrant.qdrant_bm25 import LEFT_OUT, query_terms
 from retrieve_rerank.connectors.qdrant.requests import Asked
-from retrieve_rerank.connectors.qdrant.server import Compute, Server, Steps, Waits
+from retrieve_rerank.connectors.qdrant.server import Compute, Notes, Server, Steps
 from retrieve_rerank.connectors.qdrant.state import Options, State
 from retrieve_rerank.connectors.tensor_encoder import TensorEncoder
 from retrieve_rerank.errors import (
@@ -111,9 +111,9 @@ class Searcher:
         if by_words:
             hits, left_out = equal_alone(hits, wanted, by_words, top_k=top_k)
             notes += left_out
-        waited = yield Waits()
+        said = yield Notes()
         return TensorSearch(
-            Candidates(hits, notes=(*asked.notes, *notes, *waited), query_truncated=asked.cut),
+            Candidates(hits, notes=(*asked.notes, *notes, *said), query_truncated=asked.cut),
             MaxSimScores(scores, query_truncated=asked.tokens_cut, ms=ms),
         )
 

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 from qdrant_client import AsyncQdrantClient, QdrantClient
 
 from retrieve_rerank.connectors.qdrant.address import Address
+from retrieve_rerank.connectors.qdrant.answers import Answers
 from retrieve_rerank.connectors.qdrant.failures import is_transient, translated
-from retrieve_rerank.connectors.qdrant.key_order import ordered
 from retrieve_rerank.connectors.retrying import LONG_PATIENCE_S, PATIENCE_S, Attempts
 from retrieve_rerank.errors import ConnectorError, DeadlineExceededError, RetrieveRerankError
 from retrieve_rerank.giving_up import begin
@@ -61,8 +61,11 @@ class Compute(NamedTuple):
     function: Callable[[], Any]
 
 
-class Waits(NamedTuple):
-    """Answered with what the operation has waited for so far, a sentence each."""
+class Notes(NamedTuple):
+    """Answered with what there is to know of the calls so far, a sentence each.
+
+    Such as what was waited for, and which points have no score.
+    """
 
 
 class Together(NamedTuple):
@@ -71,7 +74,7 @@ class Together(NamedTuple):
     operations: Sequence[Generator[Any, Any, Any]]
 
 
-Step: TypeAlias = Call | Compute | Waits | Together
+Step: TypeAlias = Call | Compute | Notes | Together
 Steps: TypeAlias = Generator[Step, Any, T]
 """An operation: yields calls, is sent their answers or thrown our errors, returns its result."""
 
@@ -85,7 +88,8 @@ class Terms:
     patience_s: float
     """For trying each call again."""
     started: float = field(default_factory=time.monotonic)
-    waited: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What there is to know of it, a sentence each."""
 
     @property
     def ends(self) -> float | None:
@@ -94,7 +98,7 @@ class Terms:
 
     def attempts(self, location: str) -> Attempts:
         """Begin to try a call."""
-        return Attempts(location, ends=self.ends, patience_s=self.patience_s, waited=self.waited)
+        return Attempts(location, ends=self.ends, patience_s=self.patience_s, waited=self.notes)
 
     @property
     def left_s(self) -> float:
@@ -129,6 +133,7 @@ class Server:
         self._turn = threading.RLock()  # local mode does not bear two threads at once
         self._loops = PerLoop(self._open_async, AsyncQdrantClient.close)
         self._borrowed = client is not None
+        self._answers = Answers(self._reached, grpc=address.grpc)
         with self._errors():
             self._client: QdrantClient | None = client or address.open(timeout_s=self._global_s)
 
@@ -210,8 +215,8 @@ class Server:
     def _send(self, step: Step, terms: Terms) -> Any:
         if isinstance(step, Compute):
             return step.function()
-        if isinstance(step, Waits):
-            return tuple(terms.waited)
+        if isinstance(step, Notes):
+            return tuple(dict.fromkeys(terms.notes))
         if isinstance(step, Together):
             first, *others = step.operations
             with ThreadPoolExecutor(max(1, len(others))) as pool:
@@ -230,21 +235,21 @@ class Server:
             raise ConnectorError(f"{self.location} is closed; connect anew")
         method, arguments = getattr(client, call.method), self._timed(call, terms)
         with self._errors():
+            limit_s = self._limit_s(call, terms)
             if self.local:
                 with self._turn:
-                    return method(**arguments)
-            limit_s = self._limit_s(call, terms)
-            if call.method in _UNTIMED and limit_s is not None:
+                    answer = method(**arguments)
+            elif call.method in _UNTIMED and limit_s is not None:
                 answer = begin(lambda: method(**arguments)).result(limit_s)
             else:
                 answer = method(**arguments)
-            return ordered(answer) if self._address.grpc else answer
+        return self._answers.read(call.method, call.arguments, answer, terms.notes)
 
     async def _send_async(self, step: Step, terms: Terms) -> Any:
         if isinstance(step, Compute):
             return await asyncio.to_thread(step.function)
-        if isinstance(step, Waits):
-            return tuple(terms.waited)
+        if isinstance(step, Notes):
+            return tuple(dict.fromkeys(terms.notes))
         if isinstance(step, Together):
             return await asyncio.gather(*(self._arun(each, terms) for each in step.operations))
         method = getattr(await self._loops.get(), step.method)
@@ -255,7 +260,7 @@ class Server:
                 with self._errors():
                     async with asyncio.timeout(self._limit_s(step, terms)):
                         answer = await method(**arguments)
-                    return ordered(answer) if self._address.grpc else answer
+                return self._answers.read(step.method, step.arguments, answer, terms.notes)
             except RetrieveRerankError as exc:
                 await asyncio.sleep(_wait_s(step, exc, attempts))
 

@@ -17,6 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import orjson
 from pydantic import BaseModel, ValidationError
 from qdrant_client import QdrantClient, models
 
@@ -323,7 +324,7 @@ def serving(stub: Stub, *, tls: ssl.SSLContext | None = None) -> Iterator[Stub]:
                 error = {"status": {"error": str(exc)}, "time": 0.0}
                 return exc.status, json.dumps(error).encode(), {}
             answer = {"result": result, "status": "ok", "time": 0.0}
-            return 200, json.dumps(answer, default=_plain).encode(), {}
+            return 200, orjson.dumps(answer, default=_plain), {}  # NaN is null there, as in Rust
 
         def log_message(self, format: str, *args: Any) -> None:
             """Say nothing."""
