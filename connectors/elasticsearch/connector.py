@@ -13,6 +13,7 @@ from retrieve_rerank.base import (
     Embedder,
     Encoder,
     Filter,
+    Graph,
     IndexReport,
     IndexSchema,
     Knob,
@@ -344,6 +345,10 @@ class ElasticsearchConnector(TensorStore, VectorSearch):
     def knobs(self, *, top_k: int) -> list[Knob]:
         """List what trades time for recall: num_candidates, and oversample where quantised."""
         return nearest.knobs(self._opened, self._searcher.knn, top_k=top_k)
+
+    def graph(self) -> Graph:
+        """Tell whether searches walk a graph, or compare with every vector."""
+        return nearest.graph(self._cluster, self._opened)
 
     def query_vectors(self, queries: Sequence[str]) -> Vectors:
         """Embed queries as searches do; (n, dim)."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from retrieve_rerank.base import Knob, Vectors
+from retrieve_rerank.base import Graph, Knob, Vectors
 from retrieve_rerank.connectors.elasticsearch import requests
 from retrieve_rerank.connectors.elasticsearch.cluster import Cluster
 from retrieve_rerank.connectors.elasticsearch.layout import value_at
@@ -39,6 +39,40 @@ def knobs(opened: Opened, settings: KnnSettings, *, top_k: int) -> list[Knob]:
         of_index = options.get("rescore_vector", {}).get("oversample")
         found.append(Knob("oversample", OVERSAMPLE, settings.oversample or of_index))
     return found
+
+
+def graph(cluster: Cluster, opened: Opened) -> Graph:
+    """Tell whether searches walk a graph: not of flat vectors, nor of small segments.
+
+    How small depends on the release, so that the narrowest search is asked how many vectors it
+    has compared.
+    """
+    field = _field(opened)
+    kind = str(opened.index.fields[field.name].settings.get("index_options", {}).get("type", ""))
+    if "flat" in kind:
+        return Graph(walked=False, said=f"its vectors are kept without a graph ({kind})")
+    if field.nested:  # of which there are more than documents
+        return Graph()
+    vector = np.full(field.dimension, field.dimension**-0.5, np.float32)
+    clause = requests.knn_clause(field, vector, k=1, settings=KnnSettings(num_candidates=1))
+    body = requests.search_body({"knn": clause}, size=1, source=False) | {"profile": True}
+    answer = cluster.send(requests.search(opened.name, [body]))
+    shards = answer.get("profile", {}).get("shards", ())
+    compared = [
+        int(each.get("vector_operations_count", 0))
+        for shard in shards
+        for each in shard.get("dfs", {}).get("knn", ())
+    ]
+    there = {"query": {"exists": {"field": field.name}}}
+    body = requests.search_body(there, size=0, source=False) | {"track_total_hits": True}
+    total = cluster.send(requests.search(opened.name, [body]))["hits"]["total"]["value"]
+    if total and sum(compared) >= total:
+        return Graph(
+            walked=False,
+            said=f"a search for one hit compares the query with all {total:,} vectors, as the "
+            "server does in segments that are small",
+        )
+    return Graph()
 
 
 def nearest(

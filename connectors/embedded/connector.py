@@ -15,6 +15,7 @@ import qdrant_edge as edge
 from retrieve_rerank.base import (
     Encoder,
     Filter,
+    Graph,
     IndexReport,
     IndexSchema,
     Knob,
@@ -223,6 +224,19 @@ class EmbeddedConnector(TensorConnector, VectorSearch, Verifiable):
         """List what can be tuned: how many candidates a walk of the graph keeps."""
         return [Knob("hnsw_ef", (16, 32, 64, 128, 256, 512), self._searcher.hnsw_ef)]
 
+    def graph(self) -> Graph:
+        """Tell whether there is a graph: it is made by `optimize`, of vectors that are enough."""
+        in_graph, outside = self._outside_graph()
+        if in_graph:
+            return Graph()
+        if outside > _GRAPH_FROM_BYTES:
+            return Graph(walked=False, said="no graph has been made yet; rr index, run again, does")
+        return Graph(
+            walked=False,
+            said=f"its vectors are {outside >> 10:,} kB, and the engine makes a graph from "
+            f"{_GRAPH_FROM_BYTES >> 10:,} on",
+        )
+
     def query_vectors(self, queries: Sequence[str]) -> Vectors:
         """Embed queries as searches do; (n, dim)."""
         return self._searcher.query_vectors(queries)
@@ -304,15 +318,19 @@ class EmbeddedConnector(TensorConnector, VectorSearch, Verifiable):
     def needs_optimizing(self) -> bool:
         """Tell whether so many vectors are outside the graph that `optimize` would make searches
         faster."""
+        return self._outside_graph()[1] > _GRAPH_FROM_BYTES
+
+    def _outside_graph(self) -> tuple[int, int]:
+        """Return how many vectors are in the graph, and how many bytes of them are not."""
         encoder = self._folder.manifest.encoder
         if encoder is None:
-            return False
+            return 0, 0
         with self._shard.use() as shard:
             info = shard.info()
         # Counted are each point's BM25 vector, always, and its dense and token vectors once they
         # are in an optimized segment.
         in_graph = max(0, info.indexed_vectors_count - info.points_count) // 2
-        return (info.points_count - in_graph) * encoder.dimension * 4 > _GRAPH_FROM_BYTES
+        return in_graph, (info.points_count - in_graph) * encoder.dimension * 4
 
     def optimize(self, *, on_progress: Callable[[float], None] | None = None) -> bool:
         """Make the graph for fast dense search, and drop what was deleted or replaced.

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 from qdrant_client import models
 
-from retrieve_rerank.base import Knob, Vectors
+from retrieve_rerank.base import Graph, Knob, Vectors
 from retrieve_rerank.connectors.fields import VectorField
 from retrieve_rerank.connectors.qdrant import requests
+from retrieve_rerank.connectors.qdrant.detection import vector_params
 from retrieve_rerank.connectors.qdrant.fetching import send
 from retrieve_rerank.connectors.qdrant.limits import Limits
 from retrieve_rerank.connectors.qdrant.searcher import HNSW_EF, OVERSAMPLE, Searcher
@@ -21,6 +22,7 @@ from retrieve_rerank.connectors.qdrant.state import Options, State
 from retrieve_rerank.errors import SchemaError
 
 _QUERIES_AT_ONCE = 16
+_BYTES = {"float32": 4, "float16": 2}  # of a number
 
 Neighbours = list[tuple[str, float]]
 
@@ -34,6 +36,40 @@ def knobs(field: VectorField, limits: Limits, options: Options) -> list[Knob]:
         default = OVERSAMPLE if options.oversample is None else options.oversample
         found.append(Knob("oversample", factors, default))
     return found
+
+
+def graph(state: State) -> Graph:
+    """Tell how far the server is with the graph of the vectors that are searched."""
+    field, info = state.layout.dense, state.info
+    if field is None:
+        return Graph()
+    if info.status != models.CollectionStatus.GREEN:
+        return Graph(unfinished=True, said=_unfinished(info))
+    of_field = vector_params(info)[field.name].hnsw_config or models.HnswConfigDiff()
+    settings = {
+        **info.config.hnsw_config.model_dump(),
+        **of_field.model_dump(exclude_none=True),
+    }
+    if settings["m"] == 0:
+        return Graph(walked=False, said="its vectors are kept without a graph (m = 0)")
+    points = info.points_count or 0
+    vectors = f"its {points:,} vectors"
+    if info.indexed_vectors_count == 0:
+        least = info.config.optimizer_config.indexing_threshold
+        return Graph(
+            walked=False,
+            quantised=False,
+            said=f"no graph has been built of {vectors}; Qdrant builds one of a segment from "
+            f"{f'{least:,} kB' if least else 'its indexing_threshold'} of vectors on",
+        )
+    kilobytes = points * field.dimension * _BYTES.get(field.element_type, 1) // 1024
+    if kilobytes < settings["full_scan_threshold"]:
+        return Graph(
+            walked=False,
+            said=f"{vectors} are {kilobytes:,} kB, and below full_scan_threshold "
+            f"({settings['full_scan_threshold']:,} kB) Qdrant walks no graph",
+        )
+    return Graph()
 
 
 def dense_field(searcher: Searcher) -> VectorField:
@@ -87,6 +123,18 @@ def nearest_exact(
         )
         on_progress(len(some))
     return found
+
+
+def _unfinished(info: models.CollectionInfo) -> str:
+    status = info.status
+    said = f"the collection's status is {status.value}"
+    if status == models.CollectionStatus.YELLOW:
+        said += ", as it is being built"
+    elif status == models.CollectionStatus.GREY:
+        said += ": what is to be built waits for the next write"
+    elif isinstance(info.optimizer_status, models.OptimizersStatusOneOf1):
+        said += f": {info.optimizer_status.error}"
+    return f"{said}; {info.indexed_vectors_count or 0:,} vectors are in it so far"
 
 
 def _ask(

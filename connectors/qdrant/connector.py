@@ -14,6 +14,7 @@ from retrieve_rerank.base import (
     Embedder,
     Encoder,
     Filter,
+    Graph,
     IndexReport,
     IndexSchema,
     Knob,
@@ -244,6 +245,13 @@ class QdrantConnector(QdrantTensorStore, VectorSearch):
             return []
         state, options = self._searcher.state, self._searcher.options
         return audit.knobs(audit.dense_field(self._searcher), state.limits, options)
+
+    def graph(self) -> Graph:
+        """Tell how far the server is with the graph; local mode has none."""
+        if self._server.local:
+            return Graph(walked=False, said="local mode has no graph")
+        self._server.run(self._searcher.refresh())
+        return audit.graph(self._searcher.state)
 
     def query_vectors(self, queries: Sequence[str]) -> Vectors:
         """Embed queries as searches do; (n, dim)."""

@@ -96,13 +96,21 @@ def detect(
 def vector_fields(info: models.CollectionInfo) -> list[VectorField]:
     """List the fields of dense vectors, one for each point; "" is the unnamed one's name."""
     return [
-        _field(info, name, each) for name, each in _vectors(info) if not each.multivector_config
+        _field(info, name, each)
+        for name, each in vector_params(info).items()
+        if not each.multivector_config
     ]
+
+
+def vector_params(info: models.CollectionInfo) -> dict[str, models.VectorParams]:
+    """List all fields of dense vectors; "" is the unnamed one's name."""
+    vectors = info.config.params.vectors
+    return {"": vectors} if isinstance(vectors, models.VectorParams) else dict(vectors or {})
 
 
 def multivectors(info: models.CollectionInfo) -> dict[str, models.VectorParams]:
     """List the fields of several vectors for each point."""
-    return {name: each for name, each in _vectors(info) if each.multivector_config}
+    return {name: each for name, each in vector_params(info).items() if each.multivector_config}
 
 
 def sparse_names(info: models.CollectionInfo) -> list[str]:
@@ -128,13 +136,6 @@ def scored_text_indexes(info: models.CollectionInfo) -> list[str]:
         for path, each in info.payload_schema.items()
         if isinstance(each.params, models.TextIndexParams) and each.params.scoring
     ]
-
-
-def _vectors(info: models.CollectionInfo) -> list[tuple[str, models.VectorParams]]:
-    vectors = info.config.params.vectors
-    if isinstance(vectors, models.VectorParams):
-        return [("", vectors)]
-    return list((vectors or {}).items())
 
 
 def _field(info: models.CollectionInfo, name: str, params: models.VectorParams) -> VectorField:
@@ -169,7 +170,7 @@ def _signature(
         return Layout(_LANGCHAIN, "page_content", _title(payloads, "metadata"), metadata="metadata")
     if mostly(lambda each: {"id", "content", "meta"} <= each.keys()):
         return Layout(_HAYSTACK, "content", _title(payloads, "meta"), metadata="meta", id="id")
-    named = [name for name, _ in _vectors(info)] + sparse_names(info)
+    named = [*vector_params(info), *sparse_names(info)]
     if mostly(lambda each: "document" in each) and any(n.startswith("fast-") for n in named):
         return Layout(_FASTEMBED, "document", _title(payloads, None))
     return None

@@ -29,15 +29,17 @@ from retrieve_rerank.base.token_tensors import (
     TensorStore,
     TokenTensor,
 )
-from retrieve_rerank.base.vector_search import Knob, VectorSearch
+from retrieve_rerank.base.vector_search import OVERSAMPLE, Graph, Knob, VectorSearch
 
 __all__ = [
+    "OVERSAMPLE",
     "Connector",
     "Embedder",
     "Encoder",
     "Encoding",
     "FieldFilter",
     "Filter",
+    "Graph",
     "IndexReport",
     "IndexSchema",
     "Knob",

@@ -20,6 +20,27 @@ class Knob(NamedTuple):
     """What a search for so many hits uses; None where the server decides."""
 
 
+OVERSAMPLE = "oversample"
+"""The knob for quantised vectors: how many times more of them are compared again in full."""
+
+
+class Graph(NamedTuple):
+    """How far the graph is that approximate searches walk."""
+
+    walked: bool = True
+    """Whether they walk one; where not, they compare the query with every vector."""
+    quantised: bool = True
+    """Whether vectors that are quantised are compared as such where no graph is walked."""
+    unfinished: bool = False
+    """Whether more of it is to be built, which changes what is found and how long it takes."""
+    said: str = ""
+    """How that is known, or why it is so."""
+
+    def turned_by(self, knob: str) -> bool:
+        """Tell whether a knob makes a difference."""
+        return self.walked or (self.quantised and knob == OVERSAMPLE)
+
+
 class VectorSearch(ABC):
     """A backend whose approximate search can be compared with an exact one, for audits."""
 
@@ -27,6 +48,10 @@ class VectorSearch(ABC):
     def knobs(self, *, top_k: int) -> list[Knob]:
         """List what can be tuned: what widens the graph walk first, then `oversample`, which
         is there for quantised vectors only. Nothing where every search is exact."""
+
+    def graph(self) -> Graph:
+        """Tell how far the graph is, so that no audit is of one that is not there."""
+        return Graph()
 
     @abstractmethod
     def query_vectors(self, queries: Sequence[str]) -> Vectors:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 import click
 
-from retrieve_rerank.base import Connector
+from retrieve_rerank.base import Connector, VectorSearch
 from retrieve_rerank.cli.audit_display import print_audit
 from retrieve_rerank.cli.judgments import FILE, exclude_self_option
 from retrieve_rerank.cli.options import NumberRange, field_options, index_option, json_option
@@ -25,6 +26,7 @@ from retrieve_rerank.types import Qrels
 
 FORMATS = (".png", ".svg", ".pdf")
 QUERIES = 500
+_POLL_S = 2.0
 
 
 @click.command("audit")
@@ -62,6 +64,11 @@ QUERIES = 500
 )
 @exclude_self_option
 @click.option(
+    "--wait",
+    is_flag=True,
+    help="Wait until the graph is built, where the server is still building it.",
+)
+@click.option(
     "--report", type=click.Path(dir_okay=False, path_type=Path), help="HTML file to write."
 )
 @click.option(
@@ -79,6 +86,7 @@ def command(
     top_ks: tuple[int, ...],
     target_recall: float,
     exclude_self: bool,
+    wait: bool,
     report: Path | None,
     plot: Path | None,
     as_json: bool,
@@ -98,6 +106,8 @@ def command(
     judgments = read_qrels(qrels) if qrels else None
     asked = _spread(read_queries(queries), limit, judgments)
     with open_index(settings) as connector:
+        if wait:
+            _wait_for_graph(connector)
         found = _audit(
             connector,
             asked,
@@ -118,6 +128,16 @@ def command(
     if report is not None:
         write_text(report, render_audit(found, title=settings.index or found.location))
         say(f"Report: {report}")
+
+
+def _wait_for_graph(connector: Connector) -> None:
+    """Look again every few seconds until the graph is finished, and tell what has changed."""
+    said = ""
+    while isinstance(connector, VectorSearch) and (graph := connector.graph()).unfinished:
+        if graph.said != said:
+            say(f"Waiting for the graph: {graph.said}")
+        said = graph.said
+        time.sleep(_POLL_S)
 
 
 def _spread(queries: Mapping[str, str], limit: int, qrels: Qrels | None) -> dict[str, str]:

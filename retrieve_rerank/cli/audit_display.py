@@ -18,7 +18,8 @@ _ROOM = 80  # columns in which the table of settings stands without folding a nu
 
 def print_audit(console: Console, audit: Audit, *, name: str) -> None:
     """Print every setting, what judgments say, and in words what it means; `name` in rr.toml."""
-    console.print(settings_table(audit, fold=console.width < _ROOM))
+    if audit.knobs:
+        console.print(settings_table(audit, fold=console.width < _ROOM))
     if audit.relevance is not None:
         console.print()
         console.print(relevance_table(audit.relevance))

@@ -23,6 +23,7 @@ from retrieve_rerank.evaluation.audit_grid import (
     grid,
     narrowed,
     recall,
+    walk,
 )
 from retrieve_rerank.evaluation.evaluate import Latency, latency
 from retrieve_rerank.evaluation.judged_documents import JudgedDocuments, own_ids, passage_of
@@ -71,8 +72,8 @@ class Audit:
     documents: int
     queries: int
     knobs: Sequence[Knob]
-    """The first one widens the walk; a second one, where there is one, is oversampling. Their
-    defaults are those of the greatest depth."""
+    """What widens the walk, where a graph is walked, and oversampling, where vectors are quantised.
+    Their defaults are those of the greatest depth. Without any, every search is exact."""
     target_recall: float
     measured: Sequence[Measured]
     own_documents: int = 0
@@ -81,6 +82,8 @@ class Audit:
     """What exact search finds of the relevant documents; None without judgments."""
     truncated_queries: int = 0
     """Queries of which the encoder read only the beginning."""
+    unwalked: str = ""
+    """Why no graph was walked; empty where one was."""
 
     @property
     def top_ks(self) -> list[int]:
@@ -146,7 +149,8 @@ def audit(
     the document that has the query's own id, with its passages. `on_exact` hears how many
     queries or documents the exact search has dealt with since it was last called, `on_search` how
     many searches and of how many. Raises ConfigError for an index that has no vectors or cannot
-    be searched exactly, InputError where no query is judged, and as `JudgedDocuments` does.
+    be searched exactly, for one whose graph is not finished, and, without judgments, for one of
+    which every search is exact; InputError where no query is judged, and as `JudgedDocuments` does.
     """
     if not isinstance(connector, VectorSearch):
         kind = connector.schema().connector
@@ -155,14 +159,28 @@ def audit(
     if "dense" not in schema.rankings:
         notes = "".join(f"; {note}" for note in schema.notes)
         raise ConfigError(f"searches of {schema.location} use no vectors{notes}")
-    knobs = connector.knobs(top_k=max(top_ks))
-    if not knobs:
-        raise ConfigError(f"every search of {schema.location} is exact: it loses nothing")
+    graph = connector.graph()
+    if graph.unfinished:
+        raise ConfigError(
+            f"nothing was audited: the graph of {schema.location} is not finished, and audited now "
+            f"would show another loss than soon: {graph.said}; rr audit --wait waits for it"
+        )
+
+    def knobs_at(top_k: int) -> list[Knob]:
+        return [knob for knob in connector.knobs(top_k=top_k) if graph.turned_by(knob.name)]
+
     judged = {query: qrels[query] for query in queries if query in qrels} if qrels else {}
     if qrels and not judged:
         raise InputError(
             f"none of the {len(qrels)} judged queries is among the {len(queries)} queries: "
             f"judged is {next(iter(qrels))!r}, given {next(iter(queries), None)!r}"
+        )
+    knobs = knobs_at(max(top_ks))
+    if not knobs and not judged:
+        why = f": {graph.said}" if graph.said else ""
+        raise ConfigError(
+            f"nothing was audited: every search of {schema.location} is exact and loses nothing"
+            f"{why}"
         )
     documents = JudgedDocuments(connector, judged) if judged else None
     texts = list(queries.values())
@@ -181,7 +199,9 @@ def audit(
     trials = [
         _Trial(top_k, settings, default)
         for top_k in sorted(set(top_ks))
-        for settings, default in grid(narrowed(connector, vectors, exact, top_k)).items()
+        for settings, default in grid(
+            narrowed(connector, knobs_at(top_k), vectors, exact, top_k)
+        ).items()
     ]
     _search(connector, vectors, exact, trials, on_search)
     relevant = None
@@ -212,6 +232,7 @@ def audit(
         ),
         relevance=relevant,
         truncated_queries=connector.truncated_queries(texts),
+        unwalked="" if graph.walked else graph.said,
     )
 
 
@@ -265,11 +286,12 @@ def _search(
 
 
 def _measured(trial: _Trial, trials: Sequence[_Trial], knobs: Sequence[Knob]) -> Measured:
-    width = knobs[0].name
+    width = walk(knobs)
     same_width = [
         float(np.mean(each.recalls))
         for each in trials
-        if each.top_k == trial.top_k and each.settings.get(width) == trial.settings.get(width)
+        if each.top_k == trial.top_k
+        and (width is None or each.settings.get(width.name) == trial.settings.get(width.name))
     ]
     mean = float(np.mean(trial.recalls))
     low, high = bootstrap(trial.recalls)

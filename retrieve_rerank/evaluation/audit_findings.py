@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from retrieve_rerank.base import Knob
 from retrieve_rerank.evaluation.audit import NOISE, Audit, Measured
+from retrieve_rerank.evaluation.audit_grid import walk
 from retrieve_rerank.evaluation.relevance import Relevance
 
 _NOTICEABLE = 0.0005  # of recall or nDCG: shown as .001
@@ -16,7 +17,14 @@ _NOTICEABLE = 0.0005  # of recall or nDCG: shown as .001
 
 def findings(audit: Audit) -> list[str]:
     """Say for each depth what is lost now, why, and which setting is the cheapest good one."""
-    said = [_finding(audit, top_k) for top_k in audit.top_ks]
+    said: list[str] = []
+    if not audit.knobs:
+        why = f", as {audit.unwalked}" if audit.unwalked else ""
+        said.append(f"Nothing was audited: every search is exact{why}.")
+    elif audit.unwalked:
+        said.append(f"No graph is walked, as {audit.unwalked}.")
+    if audit.knobs:
+        said += [_finding(audit, top_k) for top_k in audit.top_ks]
     if audit.relevance is not None:
         said.append(_of_relevance(audit.relevance))
     if count := audit.truncated_queries:
@@ -103,7 +111,12 @@ def _out_of_reach(audit: Audit, top_k: int) -> str:
     best: Measured = max(audit.at(top_k), key=lambda each: each.recall)
     return (
         f"No setting tried reaches {audit.target_recall:g}; the best, {setting(best.settings)}, "
-        f"reaches {best.recall:.4f}. A graph with more links (m, ef_construct) finds more."
+        f"reaches {best.recall:.4f}. "
+        + (
+            "A graph with more links (m, ef_construct) finds more."
+            if walk(audit.knobs)
+            else "Vectors that are quantised less find more."
+        )
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import NamedTuple, TypeAlias
 
-from retrieve_rerank.base import Knob, Vectors, VectorSearch
+from retrieve_rerank.base import OVERSAMPLE, Knob, Vectors, VectorSearch
 
 TIE = 1e-6
 """Similarities nearer than this count as equal: float32 sums in another order differ so much."""
@@ -21,6 +21,11 @@ Neighbours: TypeAlias = Sequence[tuple[str, float]]
 
 Setting: TypeAlias = tuple[tuple[str, float], ...]
 """Knobs with their values, hashable."""
+
+
+def walk(knobs: Sequence[Knob]) -> Knob | None:
+    """Return the knob that widens the walk of the graph; None where no graph is walked."""
+    return knobs[0] if knobs and knobs[0].name != OVERSAMPLE else None
 
 
 def widths(knob: Knob, top_k: int) -> list[float]:
@@ -83,6 +88,7 @@ class Truth(NamedTuple):
 
 def narrowed(
     connector: VectorSearch,
+    knobs: Sequence[Knob],
     vectors: Vectors,
     exact: Sequence[Truth],
     top_k: int,
@@ -91,7 +97,9 @@ def narrowed(
 
     Tells from a few queries, which also fill the caches.
     """
-    width, *rest = connector.knobs(top_k=top_k)
+    if walk(knobs) is None:
+        return list(knobs)
+    width, *rest = knobs
     generous = {knob.name: max(knob.values) for knob in rest}
     tried: list[float] = []
     perfect = 0

@@ -20,6 +20,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.evaluation.audit import Audit, Measured
+from retrieve_rerank.evaluation.audit_grid import walk
 from retrieve_rerank.evaluation.evaluate import StageEvaluation
 from retrieve_rerank.evaluation.measures import parse_measures, score
 from retrieve_rerank.types import Qrels
@@ -124,8 +125,8 @@ def save_recall_by_latency(audit: Audit, path: Path) -> None:
 
 
 def _recall_by_latency(audit: Audit) -> Figure:
-    width = audit.knobs[0].name
-    oversample = audit.knobs[1].name if len(audit.knobs) > 1 else None
+    width = found.name if (found := walk(audit.knobs)) else ""
+    oversample = next((knob.name for knob in audit.knobs if knob.name != width), None)
     figure = Figure(figsize=(9.2, 4.0), layout="constrained")
     panels = figure.subplots(1, len(audit.top_ks), squeeze=False)[0]
     for axes, top_k in zip(panels, audit.top_ks, strict=True):
@@ -136,7 +137,7 @@ def _recall_by_latency(audit: Audit) -> Figure:
             lines.items(), _ordered_colours(len(lines)), strict=True
         ):
             shown = "the server's own" if value is None else f"{value:g}"
-            label = f"{oversample} {shown}" if oversample else f"by {width}"
+            label = f"{oversample} {shown}" if oversample else f"by {width or 'exact search'}"
             ms, recalls = [each.ms.p50 for each in points], [each.recall for each in points]
             axes.plot(ms, recalls, marker="o", ms=3.5, lw=1.8, color=colour, label=label)
         best = max(lines.values(), key=lambda points: points[-1].recall)

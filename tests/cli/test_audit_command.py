@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Rr
+from tests.connectors.qdrant.stub import Stub, serving
 
 
 @pytest.fixture
@@ -24,10 +27,20 @@ def qrels(home: Path) -> str:
     return str(path)
 
 
-@pytest.mark.usefixtures("dense")
-def test_every_setting_is_shown_with_what_it_means(rr: Rr, queries: str, home: Path) -> None:
+@pytest.fixture
+def stub(rr: Rr, corpus: Path) -> Iterator[Stub]:
+    """A server of Qdrant that says to have built a graph."""
+    with serving(Stub()) as made:
+        assert rr("index", str(corpus), "--index", made.url).exit_code == 0
+        made.described = {"points_count": 100_000, "indexed_vectors_count": 90_000}
+        yield made
+
+
+def test_every_setting_is_shown_with_what_it_means(
+    rr: Rr, queries: str, home: Path, stub: Stub
+) -> None:
     outputs = ("--report", str(home / "new" / "audit.html"), "--plot", str(home / "audit.png"))
-    result = rr("audit", "--index", "docs", "--queries", queries, *outputs)
+    result = rr("audit", "--index", stub.url, "--queries", queries, *outputs)
     assert result.exit_code == 0, result.stderr
     assert "Recall@10 is 1.0000 as searches are set now (hnsw_ef 256)" in result.stdout
     assert "quant." in result.stdout
@@ -36,15 +49,43 @@ def test_every_setting_is_shown_with_what_it_means(rr: Rr, queries: str, home: P
     assert (home / "audit.png").stat().st_size > 1000
 
 
-@pytest.mark.usefixtures("dense")
-def test_an_audit_is_written_as_json(rr: Rr, queries: str, qrels: str) -> None:
+def test_an_audit_is_written_as_json(rr: Rr, queries: str, qrels: str, stub: Stub) -> None:
     options = ("--qrels", qrels, "--top-k", "3", "--limit", "1", "--json")
-    result = rr("audit", "--index", "docs", "--queries", queries, *options)
+    result = rr("audit", "--index", stub.url, "--queries", queries, *options)
     assert result.stderr == ""
     values = json.loads(result.stdout)
     assert (values["queries"], values["documents"]) == (1, 4)
     assert values["relevance"]["queries"] == 1  # judged ones come before all others
     assert {each["top_k"] for each in values["measured"]} == {3}
+
+
+def test_a_graph_that_is_being_built_is_waited_for(
+    rr: Rr, queries: str, stub: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retrieve_rerank.cli.audit._POLL_S", 0.05)
+    stub.described["status"] = "yellow"
+    refused = rr("audit", "--index", stub.url, "--queries", queries)
+    assert refused.exit_code == 1
+    assert "rr audit --wait waits for it" in refused.stderr
+    threading.Timer(1.0, lambda: stub.described.update(status="green")).start()
+    waited = rr("audit", "--index", stub.url, "--queries", queries, "--top-k", "3", "--wait")
+    assert waited.exit_code == 0, waited.stderr
+    assert "Waiting for the graph: the collection's status is yellow" in waited.stderr
+
+
+@pytest.mark.usefixtures("dense")
+def test_an_index_without_a_graph_is_not_audited_but_its_encoder_is(
+    rr: Rr, queries: str, qrels: str, home: Path
+) -> None:
+    result = rr("audit", "--index", "docs", "--queries", queries)
+    assert result.exit_code == 1
+    assert "nothing was audited: every search of" in result.stderr
+    plot = str(home / "audit.svg")
+    result = rr("audit", "--index", "docs", "--queries", queries, "--qrels", qrels, "--plot", plot)
+    assert result.exit_code == 0, result.stderr
+    assert "Nothing was audited: every search is exact, as its vectors are 6 kB" in result.stdout
+    assert "2 judged queries" in result.stdout
+    assert "hnsw_ef" not in result.stdout
 
 
 @pytest.mark.usefixtures("lexical")

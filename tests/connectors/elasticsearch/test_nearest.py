@@ -9,7 +9,9 @@ from retrieve_rerank import Document
 from retrieve_rerank.base import Knob
 from retrieve_rerank.connectors.elasticsearch import ElasticsearchConnector
 from retrieve_rerank.connectors.elasticsearch.nearest import compare
-from retrieve_rerank.errors import ConnectorError
+from retrieve_rerank.errors import ConfigError, ConnectorError
+from retrieve_rerank.evaluation.audit import audit
+from retrieve_rerank.evaluation.audit_findings import findings
 from retrieve_rerank.testing import HashingEncoder
 from tests.connectors.elasticsearch.conftest import Fill
 from tests.connectors.elasticsearch.test_search import TEXTS, documents, langchain
@@ -57,6 +59,22 @@ def test_whole_vectors_have_no_oversampling(fill: Fill) -> None:
         assert isinstance(knob, Knob)
         assert (knob.name, knob.default) == ("num_candidates", 200)  # as searches send it
         assert index.knobs(top_k=300)[0].default == 600
+
+
+def test_flat_vectors_have_no_graph_to_audit(fill: Fill) -> None:
+    encoder = HashingEncoder(64)
+    queries = {"q": TEXTS[0]}
+    url = fill(langchain(64, index_options={"type": "flat"}), documents(encoder))
+    with (
+        ElasticsearchConnector.connect(url, encoder=encoder) as index,
+        pytest.raises(ConfigError, match=r"nothing was audited.*without a graph \(flat\)"),
+    ):
+        audit(index, queries)
+    url = fill(langchain(64, index_options={"type": "int8_flat"}), documents(encoder))
+    with ElasticsearchConnector.connect(url, encoder=encoder) as index:
+        found = audit(index, queries, top_ks=[2])
+    assert {name for each in found.measured for name in each.settings} == {"oversample"}
+    assert findings(found)[0].endswith("its vectors are kept without a graph (int8_flat).")
 
 
 def test_an_index_without_vectors_has_nothing_to_audit(fill: Fill) -> None:

@@ -59,6 +59,15 @@ def test_the_audit_sees_what_a_narrow_walk_loses(connector: EmbeddedConnector) -
         assert each.quantisation_loss == pytest.approx(0)
 
 
+def test_an_index_whose_graph_is_yet_to_be_made_is_not_audited(large: Path, tmp_path: Path) -> None:
+    folder = copy_of(large, tmp_path / "index")
+    with (
+        EmbeddedConnector.connect(str(folder), encoder=ENCODER) as connector,
+        pytest.raises(ConfigError, match=r"nothing was audited: .* rr index, run again, does"),
+    ):
+        audit(connector, QUERIES)
+
+
 def test_a_setting_holds_for_searches(folder: Path) -> None:
     with EmbeddedConnector.connect(str(folder), encoder=ENCODER, hnsw_ef=64) as connector:
         [knob] = connector.knobs(top_k=10)

@@ -52,6 +52,8 @@ class Stub:
         self.api_key: str | None = None
         self.strict: dict[str, Any] = {}
         self.quantization: dict[str, Any] | None = None
+        self.described: dict[str, Any] = {}
+        """What a collection's description says otherwise: status, vectors in the graph, …"""
         self.shards = 1
         """Each answers every prefetch; the limit of the query over them is one for all."""
         self.custom = CustomShards()
@@ -222,6 +224,7 @@ class Stub:
             info["config"]["params"]["sharding_method"] = "custom"
         if self.version < "1.16":
             info["config"].pop("metadata", None)
+        info |= self.described
         info["payload_schema"] = payload_schema(self.indexes)
         return info
 
