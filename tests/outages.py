@@ -13,6 +13,8 @@ class Relay:
 
     def __init__(self, target: int) -> None:
         self.port = 0
+        self.bytes_there = self.bytes_back = 0
+        """What has been passed on to the server, and back."""
         self._target = target
         self._open: list[socket.socket] = []
         self._lock = threading.Lock()
@@ -40,15 +42,17 @@ class Relay:
                 server = socket.create_connection(("127.0.0.1", self._target))
                 with self._lock:
                     self._open += [client, server]
-                for pair in ((client, server), (server, client)):
-                    threading.Thread(target=_pump, args=pair, daemon=True).start()
+                for each in ((client, server, True), (server, client, False)):
+                    threading.Thread(target=self._pump, args=each, daemon=True).start()
 
-
-def _pump(source: socket.socket, target: socket.socket) -> None:
-    with suppress(OSError):
-        while received := source.recv(1 << 16):
-            target.sendall(received)
-        target.shutdown(socket.SHUT_WR)
+    def _pump(self, source: socket.socket, target: socket.socket, there: bool) -> None:
+        with suppress(OSError):
+            while received := source.recv(1 << 16):
+                with self._lock:
+                    self.bytes_there += len(received) if there else 0
+                    self.bytes_back += 0 if there else len(received)
+                target.sendall(received)
+            target.shutdown(socket.SHUT_WR)
 
 
 @contextmanager
