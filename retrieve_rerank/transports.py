@@ -20,6 +20,7 @@ from weakref import WeakKeyDictionary
 
 import httpx
 
+from retrieve_rerank.answers import MAX_BYTES, Unpacking, UnreadableError
 from retrieve_rerank.proxies import proxy_for
 
 REQUEST_ID = "X-Request-Id"
@@ -47,16 +48,24 @@ def is_of_another(sent: str, received: str | None) -> bool:
     return received is not None and received != sent and bool(_OURS.fullmatch(received))
 
 
-def sync_transport(url: str, *, header: str = REQUEST_ID, **options: Any) -> httpx.BaseTransport:
-    """Make what sends to a URL; the options are HTTPTransport's."""
-    return _Transport(httpx.HTTPTransport(proxy=_proxy(url), **options), _Ties(header))
+def sync_transport(
+    url: str, *, header: str = REQUEST_ID, most_bytes: int = MAX_BYTES, **options: Any
+) -> httpx.BaseTransport:
+    """Make what sends to a URL; the options are HTTPTransport's.
+
+    An answer that unpacks to more than `most_bytes`, or cannot be unpacked, is an
+    httpx.DecodingError, whose cause is an UnreadableError.
+    """
+    inner = httpx.HTTPTransport(proxy=_proxy(url), **options)
+    return _Transport(inner, _Ties(header, most_bytes))
 
 
 def async_transport(
-    url: str, *, header: str = REQUEST_ID, **options: Any
+    url: str, *, header: str = REQUEST_ID, most_bytes: int = MAX_BYTES, **options: Any
 ) -> httpx.AsyncBaseTransport:
     """Async twin of `sync_transport`."""
-    return _AsyncTransport(httpx.AsyncHTTPTransport(proxy=_proxy(url), **options), _Ties(header))
+    inner = httpx.AsyncHTTPTransport(proxy=_proxy(url), **options)
+    return _AsyncTransport(inner, _Ties(header, most_bytes))
 
 
 def _proxy(url: str) -> str | None:
@@ -74,13 +83,16 @@ class _Exchange(NamedTuple):
 class _Ties:
     """What the last answer of each connection was."""
 
-    def __init__(self, header: str) -> None:
+    def __init__(self, header: str, most_bytes: int) -> None:
         self._header = header
+        self.most_bytes = most_bytes
         self._last: WeakKeyDictionary[Any, _Exchange] = WeakKeyDictionary()
 
     def begin(self, request: httpx.Request) -> None:
         """Give a request its id."""
         request.headers[self._header] = new_id()
+        if request.headers.get("Accept-Encoding") != "identity":
+            request.headers["Accept-Encoding"] = "gzip"  # which is unpacked here, and measured
 
     def fits(self, request: httpx.Request, response: httpx.Response) -> bool:
         """Tell whether an answer's head may be that to a request."""
@@ -141,12 +153,19 @@ class _Read:
         self.ties = ties
         self.digest = hashlib.blake2b(repr(response.headers.raw).encode())
         self.begins = b""
+        # Taken out, as what reads the answer would unpack it without end.
+        encoding = response.headers.pop("Content-Encoding", None)
+        self.unpacking = Unpacking(encoding, limit=ties.most_bytes)
 
-    def take(self, chunk: bytes) -> None:
-        """Take in a piece of the body."""
+    def take(self, chunk: bytes) -> bytes:
+        """Take in a piece of the body; return it unpacked."""
         self.digest.update(chunk)
         if len(self.begins) < len(HEAD):
             self.begins = (self.begins + chunk)[: len(HEAD)]
+        try:
+            return self.unpacking.feed(chunk)
+        except UnreadableError as exc:
+            raise httpx.DecodingError(str(exc), request=self.request) from exc
 
     def is_believed(self) -> bool:
         """Tell, at the end, whether it can be the answer to the request."""
@@ -164,8 +183,7 @@ class _Read:
 class _Stream(_Read, httpx.SyncByteStream):
     def __iter__(self) -> Iterator[bytes]:
         for chunk in self.stream:
-            self.take(chunk)
-            yield chunk
+            yield self.take(chunk)
         if not self.is_believed():
             self.connection.close()
             raise self.error()
@@ -177,8 +195,7 @@ class _Stream(_Read, httpx.SyncByteStream):
 class _AsyncStream(_Read, httpx.AsyncByteStream):
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for chunk in self.stream:
-            self.take(chunk)
-            yield chunk
+            yield self.take(chunk)
         if not self.is_believed():
             await self.connection.aclose()
             raise self.error()

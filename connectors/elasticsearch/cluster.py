@@ -8,23 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
-import orjson
-from elastic_transport import ApiError, TransportError
+from elastic_transport import ApiError, SerializationError, TextSerializer, TransportError
 from elasticsearch import AsyncElasticsearch, Elasticsearch
 from elasticsearch.serializer import JsonSerializer
 
+from retrieve_rerank.answers import read_json
+from retrieve_rerank.connectors.elasticsearch.answers import check_answer
 from retrieve_rerank.connectors.elasticsearch.errors import may_pass, refused_within, translated
 from retrieve_rerank.connectors.elasticsearch.nodes import AsyncNode, SyncNode
 from retrieve_rerank.connectors.retrying import PATIENCE_S, Attempts
 from retrieve_rerank.errors import ConfigError, DeadlineExceededError, RetrieveRerankError
 from retrieve_rerank.per_loop import PerLoop
 from retrieve_rerank.proxies import through
+from retrieve_rerank.shapes import WrongShapeError
 
 TIMEOUT_S = 30.0
 """For one request; the client's own 10 s are too short for bulk requests that build graphs."""
+
+_SHOWN = 10_000  # bytes of a page that stands where JSON is expected
 
 # Both releases of the server understand it from both releases of the client; the client's own
 # `compatible-with=9` is refused by 8.x, https://github.com/elastic/elasticsearch-py/issues/2923.
@@ -44,6 +48,8 @@ class Request(NamedTuple):
     params: Mapping[str, Any] | None = None
     safe: bool = True
     """Whether doing it twice leaves the server as once."""
+    parts: Sequence[str | None] | None = None
+    """What an answer in parts must have: the `_id` of each, in order; None for each search."""
 
 
 Work: TypeAlias = Callable[[], Any]
@@ -67,7 +73,7 @@ class Cluster:
             "request_timeout": self.timeout_s,
             "max_retries": 0,
             "retry_on_timeout": False,
-            "serializers": {JsonSerializer.mimetype: _Json()},
+            "serializers": {JsonSerializer.mimetype: _Json(), TextSerializer.mimetype: _Text()},
         }
         try:
             self._client = Elasticsearch(
@@ -141,7 +147,8 @@ class Cluster:
             try:
                 client = self._bounded(self._client, ends)
                 answer = client.perform_request(**_arguments(request)).body
-            except (ApiError, TransportError) as exc:
+                _check(answer, request)
+            except (ApiError, TransportError, WrongShapeError) as exc:
                 error = translated(exc, self._reached)
             else:
                 refused = refused_within(answer, self.location)
@@ -157,7 +164,8 @@ class Cluster:
             try:
                 client = self._bounded(held, ends)
                 answer = (await client.perform_request(**_arguments(request))).body
-            except (ApiError, TransportError) as exc:
+                _check(answer, request)
+            except (ApiError, TransportError, WrongShapeError) as exc:
                 error = translated(exc, self._reached)
             else:
                 refused = refused_within(answer, self.location)
@@ -193,11 +201,18 @@ class Cluster:
 class _Json(JsonSerializer):
     """Reads answers in a third of the time that the standard library takes."""
 
-    def json_loads(self, data: bytes) -> Any:
+    def loads(self, data: bytes) -> Any:
         try:
-            return orjson.loads(data)
-        except orjson.JSONDecodeError:  # half of a surrogate pair in a document, say
-            return super().json_loads(data)
+            return read_json(data)
+        except ValueError as exc:  # the client's own error would repeat all of it
+            raise SerializationError(str(exc)) from exc
+
+
+class _Text(TextSerializer):
+    """Reads what no answer should be, to be shown in part."""
+
+    def loads(self, data: bytes) -> str:
+        return data[:_SHOWN].decode(errors="replace")
 
 
 def _wait_s(request: Request, error: RetrieveRerankError, attempts: Attempts) -> float:
@@ -206,6 +221,11 @@ def _wait_s(request: Request, error: RetrieveRerankError, attempts: Attempts) ->
     if not (request.safe and (late or may_pass(error))):
         raise error
     return attempts.wait_s(error)
+
+
+def _check(answer: Any, request: Request) -> None:
+    method, path, body, parts = request.method, request.path, request.body, request.parts
+    check_answer(answer, method=method, path=path, body=body, parts=parts)
 
 
 def _arguments(request: Request) -> dict[str, Any]:

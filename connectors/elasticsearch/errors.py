@@ -18,6 +18,7 @@ from elastic_transport import (
 )
 from elasticsearch import UnsupportedProductError
 
+from retrieve_rerank.answers import TooLargeError, UnreadableError, pause_s, said
 from retrieve_rerank.errors import (
     AuthenticationError,
     ConnectionFailedError,
@@ -35,11 +36,13 @@ from retrieve_rerank.errors import (
     StorageFullError,
     UnsupportedServerError,
 )
+from retrieve_rerank.shapes import WrongShapeError
 
 _NOT_OURS = (
     "is not Elasticsearch, or what stands before it hides that it is (the header "
     "X-Elastic-Product is missing). OpenSearch is not supported; let a proxy pass all headers on"
 )
+_LOOK = "does a proxy or a login page stand before the server?"
 
 
 class PointInTimeLostError(ConnectorError):
@@ -106,38 +109,59 @@ _WHAT_TO_DO: Mapping[type[RetrieveRerankError], str] = {
 }
 
 
-def translated(exc: ApiError | TransportError, location: str) -> RetrieveRerankError:
+def translated(
+    exc: ApiError | TransportError | WrongShapeError, location: str
+) -> RetrieveRerankError:
     """Turn what the client raised into the error that it means, with its cause."""
     error = _translated(exc, location)
     error.__cause__ = exc
     return error
 
 
-def _translated(exc: ApiError | TransportError, location: str) -> RetrieveRerankError:
+def _translated(
+    exc: ApiError | TransportError | WrongShapeError, location: str
+) -> RetrieveRerankError:
     if isinstance(exc, UnsupportedProductError):
         return UnsupportedServerError(f"the server of {location} {_NOT_OURS}")
     if isinstance(exc, ApiError):
         return refusal(exc.meta.status, exc.body, location, exc.meta.headers.get("retry-after"))
     if isinstance(exc, ConnectionTimeout):
         return DeadlineExceededError(f"no answer from {location} within the time given")
+    if isinstance(exc, WrongShapeError):
+        return UnsupportedServerError(
+            f"{location} answers otherwise than Elasticsearch: {said(exc)}; {_LOOK}"
+        )
     reason = str(exc.message)  # of which str(exc) tells the kind alone
+    if unreadable := _unreadable(exc):
+        if isinstance(unreadable, TooLargeError):
+            return LimitExceededError(f"{location}: {unreadable}; ask for fewer documents at once")
+        return UnsupportedServerError(f"{location}: {unreadable}; {_LOOK}")
     if isinstance(exc, TlsError) and any(sign in reason for sign in _NOT_TLS):
         return ConnectionFailedError(
             f"{location} does not speak https there; expected elasticsearch://, without +https"
         )
     if isinstance(exc, TlsError):
         return ConnectionFailedError(
-            f"no trust between here and {location}: {exc}; check ca_certs or fingerprint, and "
-            "the clocks if the certificate is said to be expired or not yet valid"
+            f"no trust between here and {location}: {said(exc)}; check ca_certs or fingerprint, "
+            "and the clocks if the certificate is said to be expired or not yet valid"
         )
     if isinstance(exc, ConnectionError):
-        said = f"cannot reach {location}: {exc}"
+        message = f"cannot reach {location}: {said(exc)}"
         if any(sign in reason for sign in _HUNG_UP) and "+https" not in location:
-            said += "; if the server speaks https, expected elasticsearch+https://"
-        return ConnectionFailedError(said)
+            message += "; if the server speaks https, expected elasticsearch+https://"
+        return ConnectionFailedError(message)
     if isinstance(exc, SerializationError):
-        return UnsupportedServerError(f"the answer from {location} is not JSON: {exc}")
-    return ConnectorError(f"{location} failed: {exc}")
+        return UnsupportedServerError(
+            f"what {location} answers is not JSON: {said(reason)}; {_LOOK}"
+        )
+    return ConnectorError(f"{location} failed: {said(exc)}")
+
+
+def _unreadable(exc: TransportError) -> UnreadableError | None:
+    cause: BaseException | None = exc
+    while cause is not None and not isinstance(cause, UnreadableError):
+        cause = cause.__cause__
+    return cause
 
 
 def refusal(
@@ -145,20 +169,18 @@ def refusal(
 ) -> RetrieveRerankError:
     """Turn an answer with an error into the error that it means."""
     texts = list(dict.fromkeys(_texts(body.get("error", body) if isinstance(body, dict) else body)))
-    said = "; ".join(texts)[:1000] or f"HTTP status {status}"
-    kind = next((error for text, error in _BY_TEXT if text in said), None)
+    words = "; ".join(texts)
+    kind = next((error for text, error in _BY_TEXT if text in words), None)
     kind = kind or _BY_STATUS.get(status, ConnectorError)
     if kind is RateLimitedError:
-        seconds = float(retry_after) if retry_after and retry_after.isdigit() else None
-        return RateLimitedError(f"{location} has too much to do: {said}", seconds)
+        message = f"{location} has too much to do: {said(words) or 'HTTP status 429'}"
+        return RateLimitedError(message, pause_s(retry_after))
     advice = f"; {_WHAT_TO_DO[kind]}" if kind in _WHAT_TO_DO else ""
-    return kind(f"{location}: {said}{advice}")
+    return kind(f"{location}: {said(words) or f'HTTP status {status}'}{advice}")
 
 
-def refused_within(answer: Any, location: str) -> RetrieveRerankError | None:
+def refused_within(answer: Mapping[str, Any], location: str) -> RetrieveRerankError | None:
     """Return what went wrong with a part of an answer to _msearch or _mget, None if nothing did."""
-    if not isinstance(answer, Mapping):
-        return None
     for part in (*answer.get("responses", ()), *answer.get("docs", ())):
         if "error" in part:
             return refusal(part.get("status", 400), part, location)
@@ -172,8 +194,10 @@ def may_pass(error: RetrieveRerankError) -> bool:
     )
 
 
-def _texts(error: Any) -> Iterator[str]:
+def _texts(error: Any, deep: int = 10) -> Iterator[str]:
     """List what an error says, of all its causes; the types where they say more."""
+    if not deep:
+        return
     if isinstance(error, str):
         yield error
     elif isinstance(error, dict):
@@ -181,9 +205,9 @@ def _texts(error: Any) -> Iterator[str]:
         if isinstance(reason, str) and reason:
             yield f"{reason} ({kind})" if kind else reason
         elif isinstance(reason, dict):
-            yield from _texts(reason)
+            yield from _texts(reason, deep - 1)
         for name in ("root_cause", "caused_by", "failed_shards"):
-            yield from _texts(error.get(name))
+            yield from _texts(error.get(name), deep - 1)
     elif isinstance(error, list):
         for each in error:
-            yield from _texts(each)
+            yield from _texts(each, deep - 1)

@@ -68,7 +68,7 @@ def _of_one(opened: Opened, ids: Sequence[str], source: Any) -> Steps[dict[str, 
             hits = yield from _search(opened, clause, len(some), source)
         else:
             path = f"/{requests.quoted(opened.single_name)}/_mget"
-            answer = yield Request("POST", path, {"ids": some}, _parameters(source))
+            answer = yield Request("POST", path, {"ids": some}, _parameters(source), parts=some)
             hits = found(answer)
         there |= {hit["_id"]: hit for hit in hits}
     return {id_: there[key(id_)] for id_ in ids if key(id_) in there}

@@ -74,8 +74,9 @@ class Layout:
         """Read a document from a hit or from an answer to _mget."""
         source = hit.get("_source") or {}
         if self.own:
-            metadata = source.get("metadata") or {}
-            return Document(self._id(hit, source), source.get("text", ""), metadata)
+            metadata = source.get("metadata")
+            metadata = metadata if isinstance(metadata, dict) else {}
+            return Document(self._id(hit, source), as_text(source.get("text")), metadata)
         best = _best_chunk(hit, self.chunks) if self.chunks else None
         if best is not None and self.chunks and self.text:
             text = as_text(value_at(best, self.text.removeprefix(f"{self.chunks}.")))
@@ -89,7 +90,8 @@ class Layout:
         return self.writer == OWN
 
     def _id(self, hit: Mapping[str, Any], source: Mapping[str, Any]) -> str:
-        id_: str = (source.get("id") if self.own else None) or hit["_id"]
+        own_id = source.get("id") if self.own else None
+        id_: str = own_id if isinstance(own_id, str) and own_id else hit["_id"]
         return f"{hit['_index']}/{id_}" if self.several else id_
 
     def _metadata(self, source: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ Knows nothing of what is asked.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import httpx
@@ -20,8 +20,11 @@ from elastic_transport import (
 )
 from elastic_transport.client_utils import DEFAULT, DefaultType
 
+from retrieve_rerank.answers import Unpacking, UnreadableError
 from retrieve_rerank.proxies import Proxy, proxy_for
 from retrieve_rerank.transports import HEAD, NOT_THE_ANSWER, async_transport, is_of_another, new_id
+
+_CHUNK = 1 << 20  # bytes that are read at once
 
 OPAQUE_ID = "X-Opaque-Id"
 """Header that the server sends back."""
@@ -32,7 +35,7 @@ class SyncNode(Urllib3HttpNode):
 
     def __init__(self, config: NodeConfig) -> None:
         super().__init__(config)
-        self.pool = _pool(config, self.base_url)
+        self.pool: Any = _pool(config, self.base_url)
 
     def perform_request(
         self,
@@ -69,6 +72,38 @@ class AsyncNode(HttpxAsyncHttpNode):
         )
 
 
+class _Answer(NamedTuple):
+    """What the client's own node looks at."""
+
+    status: int
+    headers: Any
+    data: bytes
+
+
+class _Pool:
+    """The connections to a node, whose answers are unpacked here, up to a size."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def urlopen(self, method: str, target: str, **options: Any) -> _Answer:
+        answer = self._inner.urlopen(method, target, preload_content=False, **options)
+        unpacking, data = Unpacking(answer.headers.get("Content-Encoding")), []
+        try:
+            for chunk in answer.stream(_CHUNK, decode_content=False):
+                data.append(unpacking.feed(chunk))
+        except UnreadableError as exc:
+            answer.close()
+            raise urllib3.exceptions.DecodeError(str(exc)) from exc
+        except BaseException:
+            answer.close()
+            raise
+        return _Answer(answer.status, answer.headers, b"".join(data))
+
+    def close(self) -> None:
+        self._inner.close()
+
+
 def _pool(config: NodeConfig, url: str) -> Any:
     """Make the connections to a node: those of the client's own, or such as go through a proxy."""
     options: dict[str, Any] = {
@@ -83,9 +118,9 @@ def _pool(config: NodeConfig, url: str) -> Any:
         options |= {"ssl_context": context, "cert_reqs": "CERT_REQUIRED"}
         options |= {"assert_hostname": compared}
     if proxy := proxy_for(url):
-        return _ProxyPool(url, proxy, options)
+        return _Pool(_ProxyPool(url, proxy, options))
     kind = urllib3.HTTPConnectionPool if context is None else urllib3.HTTPSConnectionPool
-    return kind(config.host, config.port, **options)
+    return _Pool(kind(config.host, config.port, **options))
 
 
 class _ProxyPool:

@@ -9,7 +9,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from retrieve_rerank.base import Vectors
@@ -26,12 +26,21 @@ from retrieve_rerank.connectors.lexical import K1, B
 from retrieve_rerank.connectors.records import Record, leaves
 from retrieve_rerank.errors import IndexMismatchError
 from retrieve_rerank.language import UNKNOWN
+from retrieve_rerank.shapes import WrongShapeError, maybe, shape
 
 META = "retrieve_rerank"
 """Key of what we record in a mapping's `_meta`."""
 
 SCHEMA = 1
 """Goes up when older releases could not read what is written."""
+
+_VERSIONED = shape({"schema?": int})
+_RECORDED = shape(
+    {
+        "encoder?": maybe({"name": str, "fingerprint": str, "dimension": int, "source": str}),
+        "language?": maybe(str),
+    }
+)
 
 VECTOR, HASH = "vector", "hash"
 
@@ -128,7 +137,9 @@ def meta(encoder: EncoderFacts | None, language: str | None) -> dict[str, Any]:
 def recorded_encoder(index: Index) -> EncoderFacts | None:
     """Read which encoder an index was made with."""
     facts = (each.get("encoder") for each in _records(index).values())
-    return next((EncoderFacts(**each) for each in facts if each), None)
+    names = [field.name for field in fields(EncoderFacts)]
+    kept = ({name: each[name] for name in names} for each in facts if each)
+    return next((EncoderFacts(**each) for each in kept), None)
 
 
 def own_layout(index: Index) -> Layout | None:
@@ -185,9 +196,23 @@ def recorded_language(index: Index) -> str:
 
 
 def _records(index: Index) -> dict[str, Mapping[str, Any]]:
-    """Return what the concrete indexes that this library made record of themselves."""
+    """Return what the concrete indexes that this library made record of themselves.
+
+    Raises IndexMismatchError where that is nothing that it writes.
+    """
     found = {name: meta.get(META) for name, meta in index.metas.items()}
-    return {name: each for name, each in found.items() if isinstance(each, Mapping)}
+    records = {name: each for name, each in found.items() if isinstance(each, dict)}
+    for name, each in records.items():
+        try:
+            _VERSIONED([each])
+            if each.get("schema", SCHEMA) <= SCHEMA:
+                _RECORDED([each])
+        except WrongShapeError as exc:
+            raise IndexMismatchError(
+                f"what {name} records of itself cannot be: {exc.within(f'._meta.{META}')}; "
+                "make it anew"
+            ) from exc
+    return {**records}
 
 
 def key(id_: str) -> str:

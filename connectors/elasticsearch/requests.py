@@ -181,7 +181,8 @@ def search(index: str, bodies: Sequence[Body]) -> Request:
         )
     header = json.dumps({"allow_partial_search_results": False})
     lines = (line for body in bodies for line in (header, json.dumps(body)))
-    return Request("POST", f"/{quoted(index)}/_msearch", ("\n".join(lines) + "\n").encode())
+    content = ("\n".join(lines) + "\n").encode()
+    return Request("POST", f"/{quoted(index)}/_msearch", content, parts=[None] * len(bodies))
 
 
 def fused_by_server(fusion: Fusion, parts: Mapping[str, Body], *, depth: int) -> Body:

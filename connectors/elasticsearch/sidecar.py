@@ -11,11 +11,11 @@ import base64
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
-from retrieve_rerank.base import TensorSettings, TokenTensor, Vectors
+from retrieve_rerank.base import TensorDtype, TensorSettings, TokenTensor, Vectors
 from retrieve_rerank.connectors import tensors
 from retrieve_rerank.connectors.elasticsearch import rank_vectors
 from retrieve_rerank.connectors.elasticsearch.cluster import Cluster, Request, Steps
@@ -25,16 +25,27 @@ from retrieve_rerank.connectors.elasticsearch.scanning import walk
 from retrieve_rerank.connectors.elasticsearch.writer import Operation, bulk, delete, refresh
 from retrieve_rerank.connectors.retrying import LONG_PATIENCE_S
 from retrieve_rerank.errors import (
+    IndexCorruptError,
     IndexExistsError,
     IndexMismatchError,
     IndexNotFoundError,
     PartialWriteError,
 )
+from retrieve_rerank.shapes import Shape, WrongShapeError, each, shape
 
 META = "retrieve_rerank_tensors"
 """Key in the `_meta` of such an index's mapping; none without it is written to or deleted."""
 
 _TENSOR, _HASH, _ID = "tensor", "hash", "id"
+
+_FACTS: Shape = {
+    "encoder": str,
+    "fingerprint": str,
+    "dimension": each(lambda value: type(value) is int and value > 0, "a number above 0"),
+    "dtype": each(lambda value: value in get_args(TensorDtype), "a kind of number"),
+    "pooling_factor?": int,
+}
+_RECORDED = shape({"_meta": {META: _FACTS}, "properties": {_TENSOR: {"type": str}}})
 _AT_ONCE = 1000
 
 
@@ -58,7 +69,16 @@ class Sidecar:
             _, mappings = yield from self._find()
             if mappings is None:
                 return None
-            self._settings = TensorSettings(**mappings["_meta"][META])
+            try:
+                _RECORDED([mappings])
+            except WrongShapeError as exc:
+                raise IndexMismatchError(
+                    f"what {self.name} records of its tensors cannot be: {exc}; drop them first "
+                    "(rr tensors drop)"
+                ) from exc
+            recorded = mappings["_meta"][META]
+            known = {field.name for field in fields(TensorSettings)}
+            self._settings = TensorSettings(**{k: v for k, v in recorded.items() if k in known})
             self._scored_there = rank_vectors.is_field(mappings["properties"][_TENSOR])
         return self._settings
 
@@ -83,7 +103,7 @@ class Sidecar:
         for start in range(0, len(keys), _AT_ONCE):
             request = self._fetch(keys[start : start + _AT_ONCE], _HASH)
             docs = found(self._cluster.send(request, patience_s=LONG_PATIENCE_S))
-            hashes |= {each["_id"]: each["_source"][_HASH] for each in docs}
+            hashes |= {each["_id"]: each.get("_source", {}).get(_HASH) for each in docs}
         return hashes
 
     def write(self, entries: Sequence[tuple[str, TokenTensor]]) -> None:
@@ -111,7 +131,7 @@ class Sidecar:
             return
         refresh(self._cluster, self.name)
         for page in walk(self._cluster, self.name, source={"includes": [_ID]}):
-            yield from (hit["_source"].get(_ID, hit["_id"]) for hit in page)
+            yield from (hit.get("_source", {}).get(_ID, hit["_id"]) for hit in page)
 
     def drop(self) -> None:
         """Delete the index; harmless where there is none, raise IndexMismatchError for another's.
@@ -179,9 +199,8 @@ class Sidecar:
         return base64.b64encode(tensors.pack(tensor.tokens, settings.dtype)).decode()
 
     def _fetch(self, keys: Sequence[str], field: str) -> Request:
-        return Request(
-            "POST", f"{self._path}/_mget", {"ids": list(keys)}, {"_source_includes": field}
-        )
+        wanted = {"_source_includes": field}
+        return Request("POST", f"{self._path}/_mget", {"ids": list(keys)}, wanted, parts=keys)
 
 
 def new_sidecar(settings: TensorSettings, *, scored_there: bool) -> dict[str, Any]:
@@ -211,6 +230,12 @@ def score_tensors(
     docs: Sequence[Mapping[str, Any]], query: Vectors, settings: TensorSettings
 ) -> dict[str, float]:
     """Score fetched tensors: `_id` -> MaxSim."""
-    packed = [base64.b64decode(each["_source"][_TENSOR]) for each in docs]
+    try:
+        packed = [base64.b64decode(each["_source"][_TENSOR]) for each in docs]
+    except (KeyError, TypeError, ValueError) as exc:
+        raise IndexCorruptError(
+            f"a token tensor cannot be read ({exc!r:.80}); make the tensors anew with rr tensors "
+            "drop and rr tensors add"
+        ) from exc
     scores = tensors.score(query, packed, dimension=settings.dimension, dtype=settings.dtype)
     return dict(zip((each["_id"] for each in docs), scores, strict=True))

@@ -222,8 +222,10 @@ def bulk(
 def bulk_request(name: str, operations: Iterable[Operation]) -> Request:
     """Word a chunk; the answer is cut down to what is read of it."""
     wanted = "items.*._id,items.*.status,items.*.error"
+    operations = list(operations)
     lines = b"".join(each.lines for each in operations)
-    return Request("POST", f"/{quoted(name)}/_bulk", lines, {"filter_path": wanted})
+    ids = [each.id for each in operations]
+    return Request("POST", f"/{quoted(name)}/_bulk", lines, {"filter_path": wanted}, parts=ids)
 
 
 def chunks(operations: Iterable[Operation]) -> Iterator[list[Operation]]:

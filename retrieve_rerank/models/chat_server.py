@@ -19,6 +19,7 @@ from retrieve_rerank.errors import InputError, ModelError, RequestError
 from retrieve_rerank.models.completions import read_log_probabilities, read_text, request
 from retrieve_rerank.models.http import JsonServer, read_url
 from retrieve_rerank.models.language_model import Answers, Part, Piece, Prompt
+from retrieve_rerank.shapes import WrongShapeError
 
 T = TypeVar("T")
 
@@ -173,10 +174,10 @@ class ChatServer:
     def _read(self, read: Callable[[Any], T], answer: Any) -> T:
         try:
             return read(answer)
-        except (KeyError, IndexError, TypeError, AttributeError, ValueError) as exc:
+        except WrongShapeError as exc:
             raise RequestError(
                 f"{self.name} at {self._url} answered in another form than OpenAI-compatible"
-                f" servers do ({type(exc).__name__}: {str(exc)[:80]}); check the URL, and that it"
+                f" servers do: {exc}; check the URL, and that it"
                 " tells log-probabilities where a method needs them"
             ) from exc
 

@@ -12,6 +12,17 @@ from collections.abc import Iterable
 from typing import Any
 
 from retrieve_rerank.models.language_model import Piece, Prompt
+from retrieve_rerank.shapes import (
+    Shape,
+    each,
+    either,
+    filled,
+    first,
+    matches,
+    maybe,
+    shape,
+    values,
+)
 
 TOP_LOG_PROBABILITIES = 20
 """Likeliest tokens that are asked for: the most that OpenAI and, by default, vLLM tell."""
@@ -41,29 +52,57 @@ def request(prompt: Prompt, *, log_probabilities: bool) -> tuple[str, dict[str, 
 
 
 def read_text(prompt: Prompt, answer: Any) -> str:
-    """Read what was written after the prompt; nothing in a refusal. Fails on other shapes."""
+    """Read what was written after the prompt; nothing in a refusal.
+
+    Raises WrongShapeError where the answer is of another form.
+    """
+    is_chat = _is_chat(prompt)
+    matches(answer, _CHAT if is_chat else _TEXT)
     choice = answer["choices"][0]
-    text = choice["message"]["content"] if _is_chat(prompt) else choice["text"]
-    if text is None:  # a refusal stands in a field of its own
-        return ""
-    if not isinstance(text, str):
-        raise TypeError(f"the text is of type {type(text).__name__}")
-    # llama.cpp repeats the beginning of an answer that it was given.
-    return text.removeprefix(_begun(prompt))
+    text: str | None = choice["message"]["content"] if is_chat else choice["text"]
+    # A refusal stands in a field of its own; llama.cpp repeats the beginning of an answer that it
+    # was given.
+    return (text or "").removeprefix(_begun(prompt))
 
 
 def read_log_probabilities(answer: Any) -> dict[str, float]:
-    """Read the likeliest next tokens, one at least; fails on other shapes."""
+    """Read the likeliest next tokens, one at least.
+
+    Raises WrongShapeError where the answer is of another form.
+    """
+    matches(answer, _LOGPROBS)
     told = answer["choices"][0]["logprobs"]
     pairs: Iterable[tuple[Any, Any]]
-    if "content" in told:  # in chats; llama.cpp has it in plain completions too
+    if _has_content(told):
         pairs = ((each["token"], each["logprob"]) for each in told["content"][0]["top_logprobs"])
     else:
         pairs = told["top_logprobs"][0].items()
-    found = {str(token): max(float(value), _LEAST) for token, value in pairs}
-    if not found or any(math.isnan(value) for value in found.values()):
-        raise ValueError("no log-probabilities, or NaN among them")
-    return found
+    return {token: max(float(value), _LEAST) for token, value in pairs}
+
+
+def _has_content(told: object) -> bool:
+    return isinstance(told, dict) and "content" in told  # in chats, and all answers of llama.cpp
+
+
+_LOGPROB = each(
+    lambda value: type(value) in (int, float) and value < math.inf, "a number or minus infinity"
+)
+_CHAT = shape({"choices": first({"message": {"content": maybe(str)}})})
+_TEXT = shape({"choices": first({"text": maybe(str)})})
+_TOP: Shape = filled([{"token": str, "logprob": _LOGPROB}])
+_LOGPROBS = shape(
+    {
+        "choices": first(
+            {
+                "logprobs": either(
+                    _has_content,
+                    {"content": first({"top_logprobs": _TOP})},
+                    {"top_logprobs": first(filled(values(_LOGPROB)))},
+                )
+            }
+        )
+    }
+)
 
 
 def _is_chat(prompt: Prompt) -> bool:

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 import weakref
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any
 
@@ -19,7 +17,8 @@ import httpx
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 from tenacity.wait import wait_random_exponential
 
-from retrieve_rerank.addresses import Url, redacted, without_credentials
+from retrieve_rerank.addresses import Url, redacted
+from retrieve_rerank.answers import TooLargeError, pause_s, read_json, said
 from retrieve_rerank.errors import ConfigError, ModelError, RequestError
 from retrieve_rerank.models.background import clean_up, wait_for
 from retrieve_rerank.per_loop import PerLoop
@@ -41,7 +40,6 @@ _EXPECTED = "http://HOST:PORT/PATH"
 _CONNECT_S = 10.0  # a connection that takes longer counts as broken
 _JITTER = wait_random_exponential(multiplier=0.5, max=8)  # seconds
 _REFUSED = (400, 413, 422)  # for what stands in the request, or for its length
-_ERROR_LENGTH = 300  # characters of a server's own words
 # Searches that wait for a server must not wait for one another as well.
 _UNLIMITED = httpx.Limits(max_connections=None, max_keepalive_connections=100)
 
@@ -83,7 +81,9 @@ class JsonServer:
             # httpx bounds each read and write, which a server that drips never exceeds.
             "timeout": httpx.Timeout(None, connect=_CONNECT_S),
         }
-        make_transport = partial(async_transport, self.url, limits=_UNLIMITED)
+        make_transport = partial(
+            async_transport, self.url, most_bytes=MAX_ANSWER_BYTES, limits=_UNLIMITED
+        )
         self._clients = PerLoop(
             lambda: httpx.AsyncClient(**options, transport=make_transport()),
             httpx.AsyncClient.aclose,
@@ -129,23 +129,19 @@ class JsonServer:
 
     async def _send(self, url: str, body: Mapping[str, Any] | None) -> Any:
         client = await self._clients.get()
-        content = bytearray()
         try:
-            async with (
-                asyncio.timeout(self._timeout_s),
-                client.stream(**_request(url, body)) as response,
-            ):
-                async for chunk in response.aiter_bytes():
-                    content += chunk
-                    if len(content) > MAX_ANSWER_BYTES:
-                        raise _TooMuchError
-        except (httpx.HTTPError, TimeoutError, _TooMuchError) as exc:
+            async with asyncio.timeout(self._timeout_s):
+                response = await client.request(**_request(url, body))
+        except (httpx.HTTPError, TimeoutError) as exc:
             raise self._failure(exc, url) from exc
-        return self._read(response, bytes(content))
+        return self._read(response)
 
     def _failure(self, exc: Exception, url: str) -> ModelError:
-        if isinstance(exc, _TooMuchError):
-            return RequestError(f"{self._name} answers with more than {MAX_ANSWER_BYTES} bytes")
+        if isinstance(exc.__cause__, TooLargeError):
+            return RequestError(
+                f"{self._name} at {url}{self._through} answers with more than"
+                f" {MAX_ANSWER_BYTES:,} bytes; check the URL, or ask for less at once"
+            )
         if isinstance(exc, (httpx.ConnectTimeout, httpx.NetworkError, httpx.RemoteProtocolError)):
             return _UnavailableError(
                 f"{self._name} cannot be reached at {url}{self._through} ({self._clean(exc)});"
@@ -157,21 +153,21 @@ class JsonServer:
             )
         return ModelError(f"asking {self._name} at {url}{self._through} failed: {self._clean(exc)}")
 
-    def _read(self, response: httpx.Response, content: bytes) -> Any:
+    def _read(self, response: httpx.Response) -> Any:
         if response.status_code != 200:
-            raise self._refusal(response, content)
+            raise self._refusal(response)
         try:
-            return json.loads(content)
-        except (ValueError, RecursionError) as exc:
+            return read_json(response.content)
+        except ValueError as exc:
             raise RequestError(
                 f"{self._name} answered something else than JSON at {response.url}"
-                f"{self._through}; check the URL"
+                f"{self._through}: {self._clean(exc)}; check the URL"
             ) from exc
 
-    def _refusal(self, response: httpx.Response, content: bytes) -> ModelError:
+    def _refusal(self, response: httpx.Response) -> ModelError:
         status = response.status_code
-        said = self._clean(_words(content))
-        message = f"{self._name} at {response.url}{self._through} answered {status}: {said}"
+        words = self._clean(_words(response.content))
+        message = f"{self._name} at {response.url}{self._through} answered {status}: {words}"
         if status in (401, 403):
             return ModelError(f"{message}; set {self._key_variable} to a key that it accepts")
         if status == 404:
@@ -179,16 +175,13 @@ class JsonServer:
         if status == 500:
             return _CrashedError(message)
         if status == 429 or status > 500:
-            pause_s = _retry_after(response)
-            asks = f"; it asks for a pause of {pause_s:.0f} s" if pause_s else ""
-            return _UnavailableError(f"{message}{asks}", retry_after_s=pause_s)
+            asked_s = pause_s(response.headers.get("Retry-After"))
+            asks = f"; it asks for a pause of {asked_s:.0f} s" if asked_s else ""
+            return _UnavailableError(f"{message}{asks}", retry_after_s=asked_s)
         return (RequestError if status in _REFUSED else ModelError)(message)
 
     def _clean(self, words: object) -> str:
-        text = without_credentials(str(words))
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return " ".join(text.split())[:_ERROR_LENGTH]
+        return said(words, secrets=self._secrets)
 
 
 def _through(url: str) -> str:
@@ -209,10 +202,6 @@ def read_url(url: str, *, where: str) -> Url:
     if read.scheme not in ("http", "https") or len(read.hosts) != 1:
         raise ModelError(f"{where}: {read} is no server's URL; expected {_EXPECTED}")
     return read
-
-
-class _TooMuchError(Exception):
-    """An answer is larger than any that is expected."""
 
 
 class _UnavailableError(ModelError):
@@ -258,25 +247,12 @@ def _pause(state: RetryCallState) -> float:
     return (asked or 0.0) + _JITTER(state)
 
 
-def _retry_after(response: httpx.Response) -> float | None:
-    """Read Retry-After: seconds or a date, RFC 9110 section 10.2.3."""
-    value = response.headers.get("Retry-After", "")
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
-        return None
-
-
 def _words(content: bytes) -> object:
     """Find what a server says of an error: {"error": …}, {"error": {"message": …}}, …"""
     try:
-        said = json.loads(content)
+        found = read_json(content)
     except ValueError:
-        return content.decode(errors="replace")
-    while isinstance(said, dict):
-        said = next((said[key] for key in ("error", "message", "detail") if key in said), "")
-    return said
+        return content[:10_000].decode(errors="replace")
+    while isinstance(found, dict):
+        found = next((found[key] for key in ("error", "message", "detail") if key in found), "")
+    return found if isinstance(found, str) else json.dumps(found)[:10_000]

@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from retrieve_rerank import Document, Retriever, rank
+from retrieve_rerank.answers import SAID
 from retrieve_rerank.base import Scorer
 from retrieve_rerank.config import reranker_of
 from retrieve_rerank.connectors.memory import MemoryConnector
@@ -170,9 +171,9 @@ async def test_nothing_to_score_asks_nobody(server: EmbeddingServer) -> None:
         (results((0, 0.5), ("1", 0.4)), ScoreError, "to document '1'; expected 0 to 1"),
         (results((0, 0.5), (True, 0.4)), ScoreError, "to document True; expected 0 to 1"),
         (results((0, 0.5), (0, 0.4)), ScoreError, "gave document 0 two scores"),
-        (results((0, 0.5), (1, float("nan"))), ScoreError, "document 1 the score nan"),
-        (results((0, 0.5), (1, float("inf"))), ScoreError, "document 1 the score inf"),
-        (results((0, 0.5), (1, 10**400)), ScoreError, "document 1 the score 1000"),
+        (results((0, 0.5), (1, float("nan"))), ModelError, "something else than JSON"),
+        (results((0, 0.5), (1, float("inf"))), ModelError, "something else than JSON"),
+        (results((0, 0.5), (1, 10**400)), ScoreError, "document 1 the score inf"),
         (results((0, 0.5), (1, True)), ScoreError, "document 1 the score True"),
         (results((0, 0.5), (1, None)), ScoreError, "document 1 the score None"),
         (results((0, 0.5), (1, "high")), ScoreError, "document 1 the score 'high'"),
@@ -292,7 +293,7 @@ async def test_an_answer_without_end_is_cut_off(
     monkeypatch.setattr(http, "MAX_ANSWER_BYTES", 1000)
     server.replies.append((200, {}, b"[" * 5000))
 
-    with pytest.raises(ModelError, match="answers with more than 1000 bytes"):
+    with pytest.raises(ModelError, match="answers with more than 1,000 bytes"):
         await cohere().ascore(QUERY, ["a"])
 
 
@@ -344,7 +345,7 @@ def test_a_header_that_a_server_repeats_is_not_shown(
 
 
 def test_a_key_at_the_end_of_a_long_error_is_not_shown_in_part(server: EmbeddingServer) -> None:
-    before = "x" * (http._ERROR_LENGTH - 6)
+    before = "x" * (SAID - 6)
     server.replies.append((401, {}, f"{before} {KEY} is no key".encode()))
 
     with pytest.raises(ModelError) as raised:

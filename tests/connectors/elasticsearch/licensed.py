@@ -70,7 +70,7 @@ class Licensed:
         for tensor in tensors.values():
             assert {len(row) for row in tensor} == {self.fields[index]["dims"]}
         hits = [
-            {"_id": id_, "_score": score + script["params"]["m"]}
+            {"_index": index.strip("/"), "_id": id_, "_score": score + script["params"]["m"]}
             for id_, tensor in tensors.items()
             for score in [float((query @ np.asarray(tensor).T).max(axis=1).sum())]
         ]
