@@ -46,6 +46,7 @@ from retrieve_rerank.connectors.embedded.verifying import verify
 from retrieve_rerank.connectors.embedded.writer import Writer
 from retrieve_rerank.connectors.encoder_facts import EncoderFacts
 from retrieve_rerank.connectors.hybrid import Fusion
+from retrieve_rerank.connectors.point_ids import point_id
 from retrieve_rerank.errors import ConfigError, IndexNotFoundError, NotPicklableError
 from retrieve_rerank.types import Document, Hit
 
@@ -286,7 +287,7 @@ class EmbeddedConnector(TensorConnector, VectorSearch, Verifiable):
 
     def get(self, ids: Sequence[str]) -> list[Document]:
         """Return the documents with these ids, in that order, leaving out unknown ones."""
-        points = [requests.point_id(id_) for id_ in ids]
+        points = [point_id(id_) for id_ in ids]
         with self._shard.use() as shard:
             found = retrieve(shard, list(set(points)))
         return [found[point] for point in points if point in found]

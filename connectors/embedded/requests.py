@@ -5,7 +5,6 @@ Knows nothing of files, locks or models.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,7 +17,8 @@ from retrieve_rerank.connectors.embedded.shard import TOKENS
 from retrieve_rerank.connectors.filter_values import Wanted, bounds
 from retrieve_rerank.connectors.filters import AllOf, Clause, Condition, Missing, NoneOf
 from retrieve_rerank.connectors.hybrid import BM25, DENSE
-from retrieve_rerank.connectors.records import Record, uuid_of
+from retrieve_rerank.connectors.point_ids import point_id
+from retrieve_rerank.connectors.records import Record
 from retrieve_rerank.errors import IndexCorruptError
 from retrieve_rerank.types import Document, Hit, rank
 
@@ -28,13 +28,6 @@ HNSW_EF = 256
 ID_ONLY = edge.PayloadSelector.Include(["id"])
 HASH_ONLY = edge.PayloadSelector.Include(["hash"])
 DOCUMENT_ONLY = edge.PayloadSelector.Exclude(["hash"])
-
-_NAMESPACE = uuid.UUID("6e0c4c6a-8f0e-5f3e-9a53-0f2b5c1d7a11")
-
-
-def point_id(id: str) -> str:
-    """Map a document's id to a point's: the engine takes numbers and UUIDs only."""
-    return str(uuid_of(_NAMESPACE, id))
 
 
 def point(

@@ -18,6 +18,7 @@ from retrieve_rerank.connectors.embedded.shard import TOKENS
 from retrieve_rerank.connectors.embedded.shared import SharedShard
 from retrieve_rerank.connectors.filters import KnownFields, clauses
 from retrieve_rerank.connectors.hybrid import BM25, DENSE, DEPTH, Fusion, check_search
+from retrieve_rerank.connectors.point_ids import point_id
 from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.truncation import truncates
 from retrieve_rerank.types import Candidates, Document, Hit
@@ -103,7 +104,7 @@ class Searcher:
         if encoder is None or not ids:
             return {}
         [encoding] = encoder.encode_queries([query])
-        points = {requests.point_id(id_): id_ for id_ in ids}
+        points = {point_id(id_): id_ for id_ in ids}
         with self._shard.use() as shard:
             answer = shard.query(requests.max_sim_request(encoding.tokens, list(points)))
         scores = requests.max_sims(answer, encoding.tokens)

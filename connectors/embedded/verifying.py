@@ -17,6 +17,7 @@ from retrieve_rerank.connectors.embedded.folder import IndexFolder, folder_of, o
 from retrieve_rerank.connectors.embedded.shard import TOKENS, engine_errors, open_shard
 from retrieve_rerank.connectors.embedded.shared import count
 from retrieve_rerank.connectors.hybrid import DENSE
+from retrieve_rerank.connectors.point_ids import point_id
 from retrieve_rerank.connectors.records import record
 from retrieve_rerank.errors import IndexCorruptError
 
@@ -77,7 +78,7 @@ def _documents(shard: edge.EdgeShard, folder: IndexFolder) -> Iterator[str]:
             except (IndexCorruptError, ValueError, TypeError, AttributeError) as exc:
                 yield f"a document cannot be read ({exc})"
                 continue
-            if not whole or requests.point_id(document.id) != str(point.id):
+            if not whole or point_id(document.id) != str(point.id):
                 yield f"document {document.id!r} is not as it was written"
             yield from (
                 f"document {document.id!r} has {problem}"

@@ -19,11 +19,12 @@ from retrieve_rerank.connectors.batches import batches, sample
 from retrieve_rerank.connectors.embedded.encoding import IndexEncoder
 from retrieve_rerank.connectors.embedded.folder import IndexFolder
 from retrieve_rerank.connectors.embedded.points import make_points
-from retrieve_rerank.connectors.embedded.requests import HASH_ONLY, point_id
+from retrieve_rerank.connectors.embedded.requests import HASH_ONLY
 from retrieve_rerank.connectors.embedded.shard import require_space
 from retrieve_rerank.connectors.embedded.shared import SharedShard
 from retrieve_rerank.connectors.field_types import add_fields
 from retrieve_rerank.connectors.lexical import Bm25
+from retrieve_rerank.connectors.point_ids import point_id
 from retrieve_rerank.connectors.records import Record, record
 from retrieve_rerank.template import Template
 from retrieve_rerank.types import Document

@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 from qdrant_client import models
 
-from retrieve_rerank.connectors.embedded.requests import point_id as own_point_id
 from retrieve_rerank.connectors.fields import VectorField
+from retrieve_rerank.connectors.point_ids import point_id as own_point_id
 from retrieve_rerank.connectors.qdrant.paths import reach, roots_of, writable
 from retrieve_rerank.connectors.records import uuid_of
 from retrieve_rerank.types import Document

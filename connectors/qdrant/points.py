@@ -12,8 +12,8 @@ import numpy as np
 from qdrant_client import models
 
 from retrieve_rerank.base import Encoder, Encoding, Vectors
-from retrieve_rerank.connectors.embedded.requests import point_id
 from retrieve_rerank.connectors.hybrid import BM25, DENSE
+from retrieve_rerank.connectors.point_ids import point_id
 from retrieve_rerank.connectors.qdrant.layout import TENSOR_HASH, TENSORS
 from retrieve_rerank.connectors.qdrant.record import IndexRecord
 from retrieve_rerank.connectors.qdrant.requests import sparse_vector

@@ -9,6 +9,7 @@ import numpy as np
 from retrieve_rerank import Document, Range
 from retrieve_rerank.connectors.embedded import requests
 from retrieve_rerank.connectors.filters import Condition
+from retrieve_rerank.connectors.point_ids import point_id
 from retrieve_rerank.connectors.records import record
 
 DENSE = np.array([0.5, -0.25], dtype=np.float32)
@@ -26,7 +27,7 @@ BM25_QUERY = 'query=Query.Nearest(query=SparseVector(indices=[7, 9], values=[2, 
 
 
 def test_a_documents_point_id_never_changes() -> None:
-    assert requests.point_id("doc-1") == "93ca5f39-914f-5a0f-9786-c7d8cacdb615"
+    assert point_id("doc-1") == "93ca5f39-914f-5a0f-9786-c7d8cacdb615"
 
 
 def test_a_point_holds_the_document_its_hash_and_its_vectors() -> None:
@@ -126,7 +127,7 @@ def test_neighbours_are_asked_for_by_the_graph_or_exactly() -> None:
 
 
 def test_max_sim_is_asked_for_by_id() -> None:
-    point = requests.point_id("doc-1")
+    point = point_id("doc-1")
     assert printed(requests.max_sim_request(TOKENS, [point])) == (
         'QueryRequest(query=Query.Nearest(query=[[1, 0], [0, 1]], using="tokens"), '
         f'filter=Filter(must=[HasIdCondition(point_ids={{"{point}"}})]), limit=1)'
