@@ -116,7 +116,7 @@ class IndexFolder:
     def close(self) -> None:
         """Let other processes in; a draft goes away."""
         try:
-            if self.draft:
+            if self.draft and self.lock.in_place():
                 with engine_errors(self.path):
                     _remove(self.shard)
                     (self.path / DRAFT).unlink(missing_ok=True)

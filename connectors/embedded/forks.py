@@ -44,8 +44,7 @@ class Owner:
         self.forked = True
         if self.shard is None:
             return
-        # Its end would write to the parent's files.
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self.shard))
+        keep_unended(self.shard)
         with suppress(OSError):
             log = os.stat(self._folder.shard / "wal")  # the engine locks it as a folder
             lock = os.fstat(self._folder.lock.descriptor)
@@ -56,6 +55,11 @@ class Owner:
                     if is_ours:
                         os.dup2(nothing, int(name), inheritable=False)
             os.close(nothing)
+
+
+def keep_unended(shard: edge.EdgeShard) -> None:
+    """Keep a shard until the process ends, since its end writes to files that are not ours."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(shard))
 
 
 _owners: WeakSet[Owner] = WeakSet()

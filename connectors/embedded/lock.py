@@ -39,9 +39,22 @@ class IndexLock:
         except BaseException:
             os.close(self.descriptor)
             raise
+        self._file = folder / LOCK
+        self._held = os.fstat(self.descriptor)
         with suppress(OSError):  # of a full disk: it is locked all the same, namelessly
             os.ftruncate(self.descriptor, 0)
             os.pwrite(self.descriptor, json.dumps(_myself()).encode(), 0)
+
+    def in_place(self) -> bool:
+        """Tell whether the file that is locked is still the one in the folder.
+
+        It is not where the folder was deleted, moved or made anew by somebody who does not ask
+        for the lock.
+        """
+        try:
+            return os.path.samestat(self._held, os.stat(self._file))
+        except OSError:
+            return False
 
     def release(self) -> None:
         """Let the next process in; releasing twice is harmless."""

@@ -15,7 +15,7 @@ from retrieve_rerank.connectors.embedded import forks
 from retrieve_rerank.connectors.embedded.folder import IndexFolder, damaged
 from retrieve_rerank.connectors.embedded.optimizing import optimize
 from retrieve_rerank.connectors.embedded.shard import engine_errors, has_space, open_shard
-from retrieve_rerank.errors import ConnectorError, DeadlineExceededError
+from retrieve_rerank.errors import ConnectorError, DeadlineExceededError, IndexMismatchError
 
 
 def open_whole(folder: IndexFolder) -> edge.EdgeShard:
@@ -31,6 +31,14 @@ def open_whole(folder: IndexFolder) -> edge.EdgeShard:
                 found = f"{documents:,} documents where {recorded.documents:,} were written"
                 raise damaged(folder.path, [found])
     return shard
+
+
+def _lost(folder: IndexFolder) -> IndexMismatchError:
+    return IndexMismatchError(
+        f"the index at {folder.path} is no longer the one that was opened: the folder, or the lock "
+        "in it, was deleted, moved away or made anew meanwhile. Nothing more is read from it or "
+        "written to it; connect anew. rr index --recreate replaces an index that nobody has open"
+    )
 
 
 def count(shard: edge.EdgeShard) -> int:
@@ -50,13 +58,15 @@ class SharedShard:
         self._shard: edge.EdgeShard | None = shard
         self._turn = threading.RLock()
         self._owner = forks.Owner(folder, shard)
+        self._lost = False
 
     @contextmanager
     def use(self, *, timeout_s: float | None = None) -> Iterator[edge.EdgeShard]:
         """Take a turn to read; what the engine raises arrives as our errors.
 
-        Raises DeadlineExceededError when the turn does not come within `timeout_s` seconds, and
-        ConnectorError in a forked child.
+        Raises DeadlineExceededError when the turn does not come within `timeout_s` seconds,
+        ConnectorError in a forked child, and IndexMismatchError where the folder is no longer the
+        one that was opened.
         """
         self._owner.check()
         if not self._turn.acquire(timeout=-1 if timeout_s is None else max(0.0, timeout_s)):
@@ -65,6 +75,9 @@ class SharedShard:
                 f"{timeout_s:g} s"
             )
         try:
+            if self._lost or not self._folder.lock.in_place():
+                self._let_go()
+                raise _lost(self._folder)
             if self._shard is None:
                 raise ConnectorError(f"the index at {self._folder.path} is closed; connect anew")
             with engine_errors(self._folder.path):
@@ -112,6 +125,9 @@ class SharedShard:
         with self._turn:
             if self._shard is None:
                 return
+            if not self._folder.lock.in_place():
+                self._let_go()
+                return
             try:
                 with engine_errors(self._folder.path):
                     self._shard.close()
@@ -120,6 +136,14 @@ class SharedShard:
             finally:
                 self._shard = self._owner.shard = None
                 self._folder.close()
+
+    def _let_go(self) -> None:
+        """Leave what lies at the folder's name now to whoever put it there."""
+        self._lost = True
+        if self._shard is not None:
+            forks.keep_unended(self._shard)
+            self._shard = self._owner.shard = None
+            self._folder.close()
 
     def _record(self) -> None:
         if not has_space(self._folder.path):  # it stays marked as being written to

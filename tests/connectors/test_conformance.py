@@ -252,6 +252,18 @@ def test_a_query_of_which_only_the_beginning_is_read_is_told(
             assert connector.truncated_queries([query, "wing"]) == cut
 
 
+async def test_queries_of_a_hundred_thousand_characters_are_answered(
+    connector: Connector,
+) -> None:
+    connector.index(WINGS)
+    letter = "heat in a pipe " + " ".join(f"w{n:x}q" for n in range(14_000))
+    for query, first in ((letter, "heat"), ("wing " * 20_000, "lift"), ("x" * 100_000, None)):
+        hits = connector.search(query, top_k=4)
+        assert ids(hits) == ids(await connector.asearch(query, top_k=4))
+        if first is not None:
+            assert first in ids(hits)[:2]
+
+
 def test_an_empty_index_answers(connector: Connector) -> None:
     assert connector.search("wing", top_k=10) == []
     assert connector.index([]).indexed == 0
