@@ -33,6 +33,12 @@ def shortened(query: str, before: Words, refused: TooManyWordsError, *, fields: 
     limit = re.search(r"maxClauseCount is set to (\d+)", str(refused))
     room = int(limit[1]) // (2 * fields) if limit and before.note is None else tried // 2
     kept = min(room, tried // 2)
+    if kept < 1 and before.note is None and there:  # one word, of which analysis makes very many
+        return Words(
+            there[0],
+            "the query is longer than the server takes; words were searched for by its first"
+            f" {len(there[0])} characters",
+        )
     if kept < 1:
         raise refused
     head = (kept + 1) // 2
