@@ -164,6 +164,8 @@ def build_retriever(settings: Settings, *, timeout_s: float | None = None) -> Re
             connector,
             *(build_stage(stage, connector) for stage in stages),
             candidates=settings.candidates,
+            top_k=settings.top_k,
+            deadline_s=settings.deadline_s,
         )
     except BaseException:
         connector.close()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from os import PathLike
+from typing import Any, Self, Unpack
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForRetrieverRun,
@@ -13,7 +14,9 @@ from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 from pydantic import ConfigDict, Field
 
+from retrieve_rerank.connecting import open_retriever
 from retrieve_rerank.pipeline import Retriever
+from retrieve_rerank.shortcuts import IndexKeywords
 from retrieve_rerank.types import Hit, SearchResult
 
 logger = logging.getLogger(__name__)
@@ -29,13 +32,38 @@ class RetrieveRerankRetriever(BaseRetriever):
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     retriever: Retriever
-    """What searches; closing it stays with its owner."""
+    """What searches; closing it stays with its owner, see `close`."""
     k: int = Field(default=10, ge=1)
     """Documents to return."""
     filter: dict[str, Any] | None = None
     """Metadata that every document must have, see `retrieve_rerank.Filter`."""
     deadline_s: float | None = Field(default=None, gt=0)
     """Seconds after which stages that are not done are given up."""
+
+    @classmethod
+    def from_index(
+        cls,
+        index: str | PathLike[str] | object | None = None,
+        *,
+        k: int | None = None,
+        filter: dict[str, Any] | None = None,
+        **settings: Unpack[IndexKeywords],
+    ) -> Self:
+        """Open an index as `retrieve_rerank.connect` does; `k` is the setting `top_k` where None.
+
+        Raises as `connect` does. Close it by `close`.
+        """
+        retriever = open_retriever(index, settings, caller="from_index")
+        return cls(
+            retriever=retriever,
+            k=retriever.top_k if k is None else k,
+            filter=filter,
+            deadline_s=retriever.deadline_s,
+        )
+
+    def close(self) -> None:
+        """Close the index that `from_index` has opened."""
+        self.retriever.close()
 
     def _get_relevant_documents(
         self,

@@ -41,18 +41,27 @@ FIRST_STAGE = "first-stage"
 class Retriever:
     """Search in stages: `candidates` from the connector, each stage reordering what it is given.
 
+    `top_k` and `deadline_s` are for searches that set none themselves.
+
     A stage that fails or runs out of time leaves the incoming order, and the result says so.
     Safe to share between threads and tasks. Closing it closes the connector.
     """
 
     def __init__(
-        self, connector: Connector, *stages: Reranker | Stage, candidates: int = 100
+        self,
+        connector: Connector,
+        *stages: Reranker | Stage,
+        candidates: int = 100,
+        top_k: int = 10,
+        deadline_s: float | None = None,
     ) -> None:
         if candidates < 1:
             raise InputError(f"candidates must be at least 1; got {candidates}")
         self.connector = connector
         self.stages = tuple(s if isinstance(s, Stage) else Stage(s) for s in stages)
         self.candidates = candidates
+        self.top_k = top_k
+        self.deadline_s = deadline_s
         self._paces = [Pace() for _ in self.stages]
         self._threads = Threads()
 
@@ -60,7 +69,7 @@ class Retriever:
         self,
         query: str,
         *,
-        top_k: int = 10,
+        top_k: int | None = None,
         filter: Filter | None = None,
         deadline_s: float | None = None,
         on_error: Literal["degrade", "raise"] = "degrade",
@@ -73,7 +82,7 @@ class Retriever:
         `on_error="raise"` the first failing stage raises. `exclude` names documents to leave
         out, with their passages; as many more candidates are fetched.
         """
-        clock = Clock(deadline_s)
+        clock = Clock(self.deadline_s if deadline_s is None else deadline_s)
         steps = self._steps(query, top_k, filter, clock, on_error, exclude)
         try:
             work = next(steps)
@@ -91,14 +100,14 @@ class Retriever:
         self,
         query: str,
         *,
-        top_k: int = 10,
+        top_k: int | None = None,
         filter: Filter | None = None,
         deadline_s: float | None = None,
         on_error: Literal["degrade", "raise"] = "degrade",
         exclude: Collection[str] = (),
     ) -> SearchResult:
         """Async twin of `search`."""
-        clock = Clock(deadline_s)
+        clock = Clock(self.deadline_s if deadline_s is None else deadline_s)
         steps = self._steps(query, top_k, filter, clock, on_error, exclude)
         try:
             work = next(steps)
@@ -129,7 +138,7 @@ class Retriever:
     def _steps(
         self,
         query: str,
-        top_k: int,
+        top_k: int | None,
         filter: Filter | None,
         clock: Clock,
         on_error: Literal["degrade", "raise"],
@@ -137,6 +146,8 @@ class Retriever:
     ) -> Generator[_Work, Any, SearchResult]:
         if not query.strip():
             raise InputError("the query is empty; expected text to search for")
+        if top_k is None:
+            top_k = self.top_k
         if top_k < 1:
             raise InputError(f"top_k must be at least 1; got {top_k}")
         if isinstance(exclude, str):

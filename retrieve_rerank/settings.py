@@ -1,6 +1,6 @@
 """What can be set, and where it is read from.
 
-A setting comes from the command line, else the environment (`RR_TOP_K`), else `rr.toml`, else
+A setting comes from the caller, else the environment (`RR_TOP_K`), else `rr.toml`, else
 its default. Knows nothing of what is made of the settings.
 """
 
@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import platformdirs
 from pydantic import (
@@ -21,23 +20,19 @@ from pydantic import (
     PositiveInt,
     Secret,
     SecretStr,
-    ValidationError,
     field_validator,
     model_validator,
 )
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    SettingsError,
 )
 
 from retrieve_rerank.addresses import redacted, split_credentials
-from retrieve_rerank.errors import ConfigError
-from retrieve_rerank.settings_errors import explain
-from retrieve_rerank.settings_file import APP, ENV_PREFIX, config_file, read_config_file
+from retrieve_rerank.settings_file import APP, ENV_PREFIX, FOUND, config_file, read_config_file
 
 LONGEST_S = 1_000_000
 """Eleven days: systems count longer waits in numbers that are too small for them."""
@@ -230,6 +225,9 @@ class Settings(BaseSettings, ConnectionSettings):
         hide_input_in_errors=True,
     )
 
+    chosen_config: ClassVar[Path | str | None] = FOUND
+    """The file that is read; FOUND: what `config_file` finds; None: nor is the environment."""
+
     index: Address | None = Field(
         default=None,
         description="Name, folder or URL of the index to use; "
@@ -277,43 +275,8 @@ class Settings(BaseSettings, ConnectionSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Name the sources, the strongest first."""
-        return init_settings, env_settings, InitSettingsSource(settings_cls, read_config_file())
-
-
-def load_settings(**flags: Any) -> Settings:
-    """Read all sources, `flags` that are not None before any other; raise ConfigError."""
-    given = {name: value for name, value in flags.items() if value is not None}
-    _refuse_misspelt_environment()
-    try:
-        return Settings(**given)
-    except SettingsError as exc:
-        raise ConfigError(f"environment: {exc}; expected JSON there") from exc
-    except ValidationError as exc:
-        wrong = "; ".join(_explain(error, given) for error in exc.errors(include_url=False))
-        raise ConfigError(wrong) from None  # the cause may hold a secret
-
-
-def _refuse_misspelt_environment() -> None:
-    """Raise on RR_TOPK, but not on another program's RR_ variable."""
-    known = {f"{ENV_PREFIX}{name}".upper() for name in (*Settings.model_fields, "config")}
-    for name in os.environ:
-        upper = name.upper()
-        if upper.startswith(ENV_PREFIX) and upper.partition("__")[0] not in known:
-            near = get_close_matches(upper, known, n=1, cutoff=0.85)
-            if near:
-                raise ConfigError(
-                    f"environment variable {name} is not a setting; did you mean {near[0]}?"
-                )
-
-
-def _explain(error: ErrorDetails, flags: Mapping[str, Any]) -> str:
-    top = str(error["loc"][0])
-    variable = f"{ENV_PREFIX}{top}".upper()
-    if top in flags:
-        source = "command line"
-    elif any(name.upper().partition("__")[0] == variable for name in os.environ):
-        source = variable
-    else:
-        source = str(config_file())
-    known = (IndexSettings if top == "indexes" else Settings).model_fields
-    return f"{source}: {explain(error, known=known)}"
+        if cls.chosen_config is None:
+            return (init_settings,)
+        path = config_file() if cls.chosen_config == FOUND else Path(cls.chosen_config)
+        file = InitSettingsSource(settings_cls, read_config_file(path))
+        return init_settings, env_settings, file

@@ -21,6 +21,9 @@ APP = "retrieve-rerank"
 CONFIG_FILE = "rr.toml"
 ENV_PREFIX = "RR_"
 
+FOUND = "found"
+"""In place of a file's path: the one that `config_file` finds."""
+
 _PATHS = ("data_dir", "ca_certs", "client_cert", "client_key", "cache", "calibration")
 _MODELS = ("encoder", "sparse_encoder", "model")
 _PROMPT_FILES = (".toml", ".json")
@@ -41,12 +44,11 @@ def config_file() -> Path | None:
     return next((f / CONFIG_FILE for f in folders if (f / CONFIG_FILE).is_file()), None)
 
 
-def read_config_file() -> dict[str, Any]:
+def read_config_file(path: Path | None) -> dict[str, Any]:
     """Read rr.toml, with paths in it, which are relative to the file, made absolute.
 
     Empty where there is none. Raises ConfigError where it cannot be read.
     """
-    path = config_file()
     if path is None:
         return {}
     try:

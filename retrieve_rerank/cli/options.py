@@ -11,14 +11,14 @@ from typing import Any, TypeVar
 
 import click
 
-from retrieve_rerank.config import reranker_of
-from retrieve_rerank.settings import LONGEST_S, FieldSettings, Settings, StageSettings
+from retrieve_rerank.errors import InputError
+from retrieve_rerank.registry import RERANKERS
+from retrieve_rerank.settings import LONGEST_S, FieldSettings, Settings
 from retrieve_rerank.settings_file import ENV_PREFIX
+from retrieve_rerank.stage_choice import NO_RERANKER, choose_stage
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Command], Command]
-
-NO_RERANKER = "none"
 
 
 class NumberRange(click.FloatRange):
@@ -104,7 +104,7 @@ def stage_options(command: Command) -> Command:
         click.option(
             "--rerank",
             metavar="NAME",
-            help=f"Reranker: max-sim, cross-encoder, remote, or {NO_RERANKER}.  "
+            help=f"Reranker: {', '.join(RERANKERS)}, or {NO_RERANKER}.  "
             "[default: max-sim where the index has token tensors]",
         ),
     ):
@@ -121,38 +121,9 @@ def with_stage(
     depth: int | None,
     weight: float | None,
 ) -> Settings:
-    """Put what `stage_options` chose in place of the stages that are set.
-
-    Without a name, the other options change the one stage that is set; where none is, the model
-    says what reranks.
-    """
-    changes = {"model": model, "prompt": prompt, "depth": depth, "weight": weight}
-    changes = {name: value for name, value in changes.items() if value is not None}
-    if rerank == NO_RERANKER:
-        if changes:
-            raise click.UsageError(f"--{next(iter(changes))} needs a reranker; got --rerank none")
-        return settings.model_copy(update={"stages": []})
-    if rerank is not None:
-        changes["reranker"] = rerank
-        stage: dict[str, Any] = {}
-    elif changes:
-        stages = settings.stages
-        if stages is not None and len(stages) != 1:
-            raise click.UsageError(
-                f"--{next(iter(changes))} needs --rerank: {len(stages)} stages are configured"
-            )
-        stage = stages[0].model_dump() if stages else {"reranker": reranker_of(model)}
-        if model is not None and stages:
-            was = str(stages[0].options.get("model", ""))
-            if _service(was) != _service(model):  # which the key is not for
-                stage = {name: stage[name] for name in stage if name not in ("key", "url")}
-    else:
-        return settings
-    chosen = StageSettings.model_validate({**stage, **changes})
-    return settings.model_copy(update={"stages": [chosen]})
-
-
-def _service(model: str) -> str:
-    """Return what a model's key is for: `cohere` of `cohere:MODEL`, of a URL all of it."""
-    kind, _, served = model.partition(":")
-    return model if "://" in served else kind
+    """Put what `stage_options` chose in place of the stages that are set, see `choose_stage`."""
+    options = {"model": model, "prompt": prompt, "depth": depth, "weight": weight}
+    try:
+        return choose_stage(settings, rerank, options)
+    except InputError as exc:
+        raise click.UsageError(f"--{exc}") from exc

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
 
 import click
 
@@ -11,10 +10,9 @@ from retrieve_rerank.base import RerankResult
 from retrieve_rerank.cli.rerank_lines import read_task
 from retrieve_rerank.cli.results import write_json
 from retrieve_rerank.cli.terminal import say
-from retrieve_rerank.config import build_stage, reranker_of
-from retrieve_rerank.connectors.memory import MemoryConnector
+from retrieve_rerank.connecting import reranker_for
 from retrieve_rerank.errors import InputError, RequestError, RetrieveRerankError, ScoreError
-from retrieve_rerank.settings import StageSettings
+from retrieve_rerank.registry import RERANKERS
 from retrieve_rerank.sources.lines import STDIN, LineFile
 from retrieve_rerank.sources.records import Reason
 
@@ -28,7 +26,7 @@ from retrieve_rerank.sources.records import Reason
 @click.option(
     "--reranker",
     metavar="NAME",
-    help="max-sim, cross-encoder or remote.  [default: what the model is made for]",
+    help=f"{', '.join(RERANKERS)}.  [default: what the model is made for]",
 )
 @click.option(
     "--prompt",
@@ -65,14 +63,8 @@ def command(
     is named on standard error and left out, and the exit code is 1. What would go wrong with
     every line, such as a refused key, ends the run.
     """
-    stage: dict[str, Any] = {"reranker": reranker or reranker_of(model)}
-    if model is not None:
-        stage["model"] = model
-    if prompt is not None:
-        stage["prompt"] = prompt
-    if label is not None:
-        stage["label"] = int(label) if label.isdecimal() else label
-    scorer = build_stage(StageSettings.model_validate(stage), MemoryConnector()).reranker
+    number = int(label) if label is not None and label.isdecimal() else label
+    scorer = reranker_for(model, reranker, {"prompt": prompt, "label": number})
     done = failed = texts = truncated = truncated_queries = 0
     notes: Counter[str] = Counter()
     for number, line in LineFile(path).lines():
