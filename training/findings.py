@@ -46,9 +46,11 @@ class Finding:
     count: int = 0
     examples: list[Example] = field(default_factory=list)
 
-    def add(self, example: Example, *, count: int = 1) -> None:
-        """Count a case, and keep it if it is among the worst."""
-        self.count += count
+    def add(self, example: Example) -> None:
+        """Count a case, and keep it if it is among the worst, once if it is as another there."""
+        self.count += 1
+        if example in self.examples:
+            return
         self.examples.append(example)
         self.examples.sort(key=lambda each: -each.badness)  # stable
         del self.examples[EXAMPLES:]

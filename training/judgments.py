@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from retrieve_rerank.errors import shown
+from retrieve_rerank.errors import InputError, shown
 from retrieve_rerank.evaluation.files import read_folder, read_qrels, read_queries
 from retrieve_rerank.sources.corpus import Corpus
 from retrieve_rerank.sources.records import Reason
@@ -41,6 +41,7 @@ class JudgedGroups(GroupSource):
         self._corpus = corpus
         self._template = template
         self._reading = Corpus([corpus])
+        self._given = 0  # queries of them
         self.size = self._reading.size
 
     @property
@@ -50,18 +51,20 @@ class JudgedGroups(GroupSource):
 
     @property
     def position(self) -> int:
-        """Bytes read of the corpus."""
-        return self._reading.position
+        """Bytes read of the corpus, which count as half of the way; the queries are the other."""
+        queries = self._given / max(len(self._qrels), 1)
+        return int((self._reading.position + queries * self.size) / 2)
 
     def _read(self) -> Iterator[tuple[str, Found]]:
         judged = {id_ for grades in self._qrels.values() for id_ in grades}
-        self._reading = Corpus([self._corpus])
+        self._reading, self._given = Corpus([self._corpus]), 0
         texts = {
             document.id: self._template.render(document)
             for document in self._reading
             if document.id in judged
         }
         for query, grades in self._qrels.items():
+            self._given += 1
             place = f"{self.name}: query {shown(query)}"
             if query not in self._queries:
                 yield place, Reason("judged query without a text", shown(query))
@@ -89,6 +92,16 @@ def folder_groups(
     skip_bad: bool,
 ) -> JudgedGroups:
     """Open a BEIR folder; raise InputError where it lacks the split, queries or a corpus."""
+    lacking = [
+        file
+        for file in ("queries.jsonl", "corpus.jsonl")
+        if not any((folder / name).exists() for name in (file, f"{file}.gz"))
+    ]
+    if lacking:
+        raise InputError(
+            f"{folder} lacks {' and '.join(lacking)}; expected a BEIR folder: name the files of "
+            "other training data themselves"
+        )
     queries, qrels = read_folder(folder, split=split)
     return JudgedGroups(
         f"{folder} ({split})",

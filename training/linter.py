@@ -1,7 +1,7 @@
 """Looking training data over before anything is trained on it.
 
 Data are read once, as a stream. Of each query and text a hash is kept to find what comes again:
-about 100 bytes for each text of the data.
+about 200 bytes for each text of the data.
 """
 
 from __future__ import annotations

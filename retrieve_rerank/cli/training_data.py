@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 import click
 
-from retrieve_rerank.cli.options import NumberRange
 from retrieve_rerank.cli.progress import Share
 from retrieve_rerank.evaluation.files import read_folder, read_queries
 from retrieve_rerank.template import Template
@@ -46,14 +45,14 @@ def data_options(command: Command) -> Command:
         ),
         click.option(
             "--min-label",
-            type=NumberRange(),
+            type=float,
             default=0.0,
             show_default=True,
             help="The label that becomes 0, with --max-label.",
         ),
         click.option(
             "--max-label",
-            type=NumberRange(),
+            type=float,
             help="The label that becomes 1; others lie between, or are refused.  "
             "[default: labels stay as they are]",
         ),

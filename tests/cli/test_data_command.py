@@ -134,6 +134,7 @@ def test_convert_of_nothing_is_an_error(tmp_path: Path) -> None:
         (["check", "{wrong}", "--min-label", "1"], 2, "--min-label needs --max-label"),
         (["check", "{wrong}", "--model", "nonsense"], 1, "no model 'nonsense'"),
         (["check", "{wrong}", "--max-label", "0"], 1, "a highest label above the lowest"),
+        (["check", "{wrong}", "--max-label", "nan"], 1, "a highest label above the lowest"),
         (["check", "gone.jsonl"], 2, "'gone.jsonl' does not exist"),
         (["convert", "{wrong}", "--to", "rank-llm", "x"], 2, "'rank-llm' is not one of"),
         (["convert", "{wrong}", "--to", "triplet", "-", "--json"], 2, "cannot both go to"),

@@ -124,19 +124,20 @@ def test_lengths_with_the_tokenizer_of_a_model(tmp_path: Path) -> None:
     report = check(
         tmp_path,
         {"query": "two words", "pos": ["three more words"], "neg": ["word " * 40]},
-        {"query": "word " * 30, "pos": ["word " * 20], "neg": ["no"]},
+        {"query": "word " * 30, "pos": ["word " * 20], "neg": ["no", "no"]},
         lengths=lengths,
     )
 
-    # [CLS] query [SEP] text [SEP], a token each word: 3 + 2 + 3, 3 + 2 + 40, 3 + 30 + 20, 3 + 31
+    # [CLS] query [SEP] text [SEP], a token each word: 8, 45, 53, 34, 34
     tokens = report.pair_tokens
     assert tokens is not None
     assert (tokens.median, tokens.p95, tokens.longest) == (34, 53, 53)
     assert report.max_tokens == 16
     assert found(report) == {
-        "query cut to what the model reads": ("warning", 2, ["2", "2"]),
+        "query cut to what the model reads": ("warning", 3, ["2", "2"]),
+        "same text twice in a group": ("warning", 1, ["2"]),
         "text cut to what the model reads": ("note", 1, ["1"]),
     }
     assert report.findings[0].examples[0].detail.startswith("53 tokens of which 16 are read: 'word")
     characters = report.text_characters
-    assert (characters.median, characters.longest) == (16, 200)
+    assert (characters.median, characters.longest) == (16, 200)  # of 2, 2, 16, 100, 200

@@ -83,7 +83,9 @@ def test_a_beir_folder_is_read_by_its_training_split(tmp_path: Path) -> None:
     (tmp_path / "qrels" / "train.tsv").write_text(rows)
     (tmp_path / "qrels" / "test.tsv").write_text("q2\td2\t1\nq2\td9\t1\n")
 
-    (group,) = read_groups(tmp_path)
+    source = read_groups(tmp_path)
+    (group,) = source
+    assert source.position == source.size
     assert (group.query, group.query_id) == ("one", "q1")
     assert [(t.text, t.label, t.id) for t in group.texts] == [("T 3", 2, "d3"), ("T 1", 0, "d1")]
     with pytest.raises(InputError, match="'q2': judged document that the corpus lacks: 'd9'"):
@@ -131,6 +133,10 @@ def test_what_cannot_be_opened_is_said(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds one JSON array"):
         read_groups(write(tmp_path / "array.json", [{"query": "q", "pos": ["a"]}]))
     assert list(read_groups(write(tmp_path / "empty.jsonl"))) == []
+    with pytest.raises(
+        InputError, match=r"lacks queries\.jsonl and corpus\.jsonl; expected a BEIR"
+    ):
+        read_groups(tmp_path)
 
 
 FILES = {
