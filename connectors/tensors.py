@@ -32,6 +32,12 @@ def content_hash(text: str) -> str:
     return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).hexdigest()
 
 
+def settings_hash(settings: TensorSettings) -> str:
+    """Hash what a tensor's numbers depend on beside its text: 64 bits as 16 hexadecimal digits."""
+    of = f"{settings.fingerprint} {settings.dimension} {settings.dtype} {settings.pooling_factor}"
+    return hashlib.blake2b(of.encode(errors="surrogatepass"), digest_size=8).hexdigest()
+
+
 def pack(tokens: Vectors, dtype: TensorDtype) -> bytes:
     """Write a document's token vectors, (tokens, dim), rows of length 1."""
     if dtype == "int8":

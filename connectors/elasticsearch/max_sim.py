@@ -7,14 +7,33 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
-from retrieve_rerank.base import Encoding, Filter, MaxSimScores, TensorSearch, Vectors
+from retrieve_rerank.base import (
+    Encoding,
+    Filter,
+    MaxSimScores,
+    TensorSearch,
+    TensorSettings,
+    Vectors,
+)
 from retrieve_rerank.connectors.elasticsearch.cluster import Steps
 from retrieve_rerank.connectors.elasticsearch.own import key
 from retrieve_rerank.connectors.elasticsearch.searcher import Searcher
 from retrieve_rerank.connectors.elasticsearch.sidecar import Sidecar
 from retrieve_rerank.connectors.hybrid import DENSE, check_search
+from retrieve_rerank.connectors.moving import TIMES, unsteady
 from retrieve_rerank.connectors.tensor_encoder import TensorEncoder
+
+
+class _Encoded(NamedTuple):
+    """A query, encoded as the tensors were."""
+
+    settings: TensorSettings | None
+    """How they were made; None where there are none."""
+    encoding: Encoding | None
+    vector: Vectors | None
+    """For the first stage, if that takes the same."""
 
 
 class MaxSimSearcher:
@@ -30,44 +49,50 @@ class MaxSimSearcher:
     ) -> Steps[TensorSearch]:
         """Search, and score the hits; two requests."""
         check_search(query, top_k)
-        encoding, vector = yield from self._encode(query)
+        encoded = yield from self._encode(query)
         hits = yield from self._searcher.search(
-            query, top_k=top_k, filter=filter, timeout_s=timeout_s, vector=vector
+            query, top_k=top_k, filter=filter, timeout_s=timeout_s, vector=encoded.vector
         )
-        scores = yield from self._score(encoding, [hit.document.id for hit in hits])
+        scores = yield from self._score(query, encoded, [hit.document.id for hit in hits])
         return TensorSearch(hits, scores)
 
     def score(self, query: str, ids: Sequence[str]) -> Steps[dict[str, float]]:
         """Score these documents; those without tensors are absent."""
         check_search(query, top_k=1)
-        encoding, _ = yield from self._encode(query)
-        return (yield from self._score(encoding, ids))
+        encoded = yield from self._encode(query)
+        return (yield from self._score(query, encoded, ids))
 
-    def _score(self, encoding: Encoding | None, ids: Sequence[str]) -> Steps[dict[str, float]]:
+    def _score(self, query: str, encoded: _Encoded, ids: Sequence[str]) -> Steps[dict[str, float]]:
+        """Score these documents, encoding the query again where the tensors were made anew."""
         began = time.perf_counter()
-        if encoding is None:
-            return {}
         keys = {key(id_): id_ for id_ in ids}
-        scores = yield from self._sidecar().scores(encoding.tokens, list(keys))
-        return MaxSimScores(
-            {keys[key]: score for key, score in scores.items()},
-            query_truncated=encoding.truncated,
-            ms=(time.perf_counter() - began) * 1000,
-        )
+        for _ in range(TIMES):
+            settings, encoding, _ = encoded
+            if settings is None or encoding is None:
+                return {}
+            scores = yield from self._sidecar().scores(encoding.tokens, list(keys), settings)
+            if scores is not None:
+                return MaxSimScores(
+                    {keys[key]: score for key, score in scores.items()},
+                    query_truncated=encoding.truncated,
+                    ms=(time.perf_counter() - began) * 1000,
+                )
+            encoded = yield from self._encode(query)
+        raise unsteady(self._sidecar().name)
 
-    def _encode(self, query: str) -> Steps[tuple[Encoding | None, Vectors | None]]:
+    def _encode(self, query: str) -> Steps[_Encoded]:
         """Encode a query as the tensors were, and for the first stage if that takes the same."""
         settings = yield from self._sidecar().ask()
         if settings is None:
-            return None, None
+            return _Encoded(None, None, None)
         opened = self._searcher.opened
         dense = opened.layout.vector is not None and DENSE in self._searcher.rankings()
 
-        def encode() -> tuple[Encoding, Vectors | None]:
+        def encode() -> _Encoded:
             embedder = opened.encoder.load() if dense else None
             encoding = self._encoder.encode(query, settings, embedder=embedder)
             same = embedder is not None and embedder.fingerprint == settings.fingerprint
-            return encoding, encoding.vector if same else None
+            return _Encoded(settings, encoding, encoding.vector if same else None)
 
-        encoded: tuple[Encoding, Vectors | None] = yield encode
+        encoded: _Encoded = yield encode
         return encoded

@@ -2,13 +2,17 @@
 
 The documents' index is never written to, and may be one that is only read. A tensor lies in its
 document's source as base64, under the document's `_id`, and is scored here, unless the server has
-a type for it, see `rank_vectors`. Knows nothing of searching.
+a type for it, see `rank_vectors`. Beside it lies the hash of the settings that it was made with:
+another process may drop the tensors and make them anew, of another model, while they are searched.
+That is also looked for every CHECK_EVERY_S, since the server scores without telling the hash.
+Knows nothing of searching.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, fields
@@ -23,8 +27,10 @@ from retrieve_rerank.connectors.elasticsearch.identity import found
 from retrieve_rerank.connectors.elasticsearch.requests import quoted, search
 from retrieve_rerank.connectors.elasticsearch.scanning import walk
 from retrieve_rerank.connectors.elasticsearch.writer import Operation, bulk, delete, refresh
+from retrieve_rerank.connectors.moving import CHECK_EVERY_S, may_be_of_a_move
 from retrieve_rerank.connectors.retrying import LONG_PATIENCE_S
 from retrieve_rerank.errors import (
+    ConnectorError,
     IndexCorruptError,
     IndexExistsError,
     IndexMismatchError,
@@ -36,7 +42,7 @@ from retrieve_rerank.shapes import Shape, WrongShapeError, each, shape
 META = "retrieve_rerank_tensors"
 """Key in the `_meta` of such an index's mapping; none without it is written to or deleted."""
 
-_TENSOR, _HASH, _ID = "tensor", "hash", "id"
+_TENSOR, _HASH, _ID, _MADE = "tensor", "hash", "id", "settings"
 
 _FACTS: Shape = {
     "encoder": str,
@@ -57,6 +63,8 @@ class Sidecar:
         self._cluster = cluster
         self._path = f"/{quoted(self.name)}"
         self._settings: TensorSettings | None = None
+        self._asked_at = 0.0
+        self._created: TensorSettings | None = None
         self._scored_there = False
 
     def settings(self) -> TensorSettings | None:
@@ -64,9 +72,11 @@ class Sidecar:
         return self._cluster.run(self.ask(), patience_s=LONG_PATIENCE_S)
 
     def ask(self) -> Steps[TensorSettings | None]:
-        """Read the settings from the index, unless they are known; raise as `_find` does."""
-        if self._settings is None:
+        """Read the settings from the index, unless they were lately; raise as `_find` does."""
+        if self._settings is None or time.monotonic() - self._asked_at > CHECK_EVERY_S:
+            self._settings = None
             _, mappings = yield from self._find()
+            self._asked_at = time.monotonic()
             if mappings is None:
                 return None
             try:
@@ -96,14 +106,17 @@ class Sidecar:
                 f"{self.name} holds tensors made with {there}; drop them first (rr tensors drop), "
                 f"or go on with those settings instead of {settings}"
             )
+        self._created = settings
 
     def hashes(self, keys: Sequence[str]) -> dict[str, str]:
-        """Return `_id` -> content hash of those that there are tensors of."""
+        """Return `_id` -> content hash of those that there are tensors of, made as all others."""
+        settings = self.settings()
         hashes: dict[str, str] = {}
         for start in range(0, len(keys), _AT_ONCE):
             request = self._fetch(keys[start : start + _AT_ONCE], _HASH)
             docs = found(self._cluster.send(request, patience_s=LONG_PATIENCE_S))
-            hashes |= {each["_id"]: each.get("_source", {}).get(_HASH) for each in docs}
+            same = (each for each in docs if settings and _is_made(each, settings))
+            hashes |= {each["_id"]: each.get("_source", {}).get(_HASH) for each in same}
         return hashes
 
     def write(self, entries: Sequence[tuple[str, TokenTensor]]) -> None:
@@ -111,8 +124,11 @@ class Sidecar:
         settings = self.settings()
         if settings is None:
             raise IndexNotFoundError(f"{self.name} does not exist; create it first")
+        if self._created is not None and settings != self._created:
+            raise _made_anew(self.name)
+        made = tensors.settings_hash(settings)
         operations = (
-            Operation(key, tensor_lines(key, tensor, self._stored(tensor, settings)))
+            Operation(key, tensor_lines(key, tensor, self._stored(tensor, settings), made=made))
             for key, tensor in entries
         )
         refused = bulk(self._cluster, self.name, operations)[1]
@@ -151,21 +167,36 @@ class Sidecar:
         if self.settings() is not None:
             delete(self._cluster, self.name, keys)
 
-    def scores(self, query: Vectors, keys: Sequence[str]) -> Steps[dict[str, float]]:
-        """Compute MaxSim of a query's token vectors, (m, dim), with these documents' tensors."""
-        settings = yield from self.ask()
-        if settings is None or not keys:
+    def scores(
+        self, query: Vectors, keys: Sequence[str], settings: TensorSettings
+    ) -> Steps[dict[str, float] | None]:
+        """Compute MaxSim of a query's token vectors, (m, dim), with these documents' tensors.
+
+        None where the tensors are no longer those of `settings`, with which the query was encoded.
+        """
+        if not keys:
             return {}
         try:
             if self._scored_there:
                 return (yield from self._ask_for_scores(query, keys))
-            answer = yield self._fetch(keys, _TENSOR)
+            docs = found((yield self._fetch(keys, _TENSOR)))
+            same = [each for each in docs if _is_made(each, settings)]
+            if len(same) < len(docs) and (yield from self._changed(settings)):
+                return None
+            scores: dict[str, float] = yield partial(score_tensors, same, query, settings)
         except IndexNotFoundError:  # dropped by another process
             self._settings = None
             return {}
-        docs = found(answer)
-        scores: dict[str, float] = yield partial(score_tensors, docs, query, settings)
+        except ConnectorError as exc:
+            if may_be_of_a_move(exc) and (yield from self._changed(settings)):
+                return None
+            raise
         return scores
+
+    def _changed(self, settings: TensorSettings) -> Steps[bool]:
+        self._settings = None
+        there = yield from self.ask()
+        return there is None or tensors.settings_hash(there) != tensors.settings_hash(settings)
 
     def _ask_for_scores(self, query: Vectors, keys: Sequence[str]) -> Steps[dict[str, float]]:
         scores: dict[str, float] = {}
@@ -199,7 +230,7 @@ class Sidecar:
         return base64.b64encode(tensors.pack(tensor.tokens, settings.dtype)).decode()
 
     def _fetch(self, keys: Sequence[str], field: str) -> Request:
-        wanted = {"_source_includes": field}
+        wanted = {"_source_includes": f"{field},{_MADE}"}
         return Request("POST", f"{self._path}/_mget", {"ids": list(keys)}, wanted, parts=keys)
 
 
@@ -218,12 +249,25 @@ def new_sidecar(settings: TensorSettings, *, scored_there: bool) -> dict[str, An
     }
 
 
-def tensor_lines(key: str, tensor: TokenTensor, stored: Any) -> bytes:
-    """Word the writing of one tensor, as base64 or rows of numbers."""
-    body = {_TENSOR: stored, _HASH: tensor.content_hash}
+def tensor_lines(key: str, tensor: TokenTensor, stored: Any, *, made: str) -> bytes:
+    """Word the writing of one tensor, as base64 or rows of numbers, made with some settings."""
+    body = {_TENSOR: stored, _HASH: tensor.content_hash, _MADE: made}
     if key != tensor.id:
         body[_ID] = tensor.id
     return (json.dumps({"index": {"_id": key}}) + "\n" + json.dumps(body) + "\n").encode()
+
+
+def _is_made(doc: Mapping[str, Any], settings: TensorSettings) -> bool:
+    """Whether a tensor was made with these settings, as far as it tells: older ones do not."""
+    made = tensors.settings_hash(settings)
+    return bool(doc.get("_source", {}).get(_MADE, made) == made)
+
+
+def _made_anew(name: str) -> IndexMismatchError:
+    return IndexMismatchError(
+        f"another process dropped the tensors in {name} meanwhile, and makes them with other "
+        "settings; run rr tensors add again once it is done"
+    )
 
 
 def score_tensors(

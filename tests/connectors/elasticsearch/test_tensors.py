@@ -130,3 +130,45 @@ def test_the_time_of_scoring_is_the_stages(fill: Fill) -> None:
         scores = index.search_max_sim("lift of a wing", top_k=4).scores
         assert isinstance(scores, MaxSimScores)
         assert scores.ms > 0
+
+
+def test_tensors_made_anew_elsewhere_are_neither_misread_nor_mixed(fill: Fill) -> None:
+    url = fill(langchain(32), documents(ENCODER))
+    made = [tensor(f"d{n}", text) for n, text in enumerate(TEXTS)]
+    with (
+        ElasticsearchConnector.connect(url, encoder=ENCODER) as index,
+        ElasticsearchConnector.connect(url, encoder=ENCODER) as other,
+    ):
+        index.create_tensors(settings())
+        index.write_tensors(made)
+        expected = index.max_sim("lift of a wing", ["d0", "d1"])
+        other.drop_tensors()
+        other.create_tensors(settings("int8"))
+        other.write_tensors(made[:1])
+
+        found = index.search_max_sim("lift of a wing", top_k=4).scores
+        assert dict(found) == {"d0": pytest.approx(expected["d0"], abs=1e-2)}
+        assert index.tensor_settings() == settings("int8")
+        with pytest.raises(IndexMismatchError, match="another process dropped the tensors"):
+            index.write_tensors(made[1:])
+        assert other.tensor_hashes(["d0", "d1"]).keys() == {"d0"}
+
+        other.drop_tensors()
+        other.create_tensors(settings(encoder="all-MiniLM-L6-v2", fingerprint="older"))
+        other.write_tensors(made)
+        with pytest.raises(IndexMismatchError, match="fingerprint older"):
+            index.max_sim("lift of a wing", ["d0"])
+
+
+def test_a_tensor_that_was_left_from_other_settings_does_not_count(
+    fill: Fill, server: Server
+) -> None:
+    url = fill(langchain(32), documents(ENCODER))
+    with ElasticsearchConnector.connect(url, encoder=ENCODER) as index:
+        index.create_tensors(settings())
+        index.write_tensors([tensor("d0", TEXTS[0]), tensor("d1", TEXTS[1])])
+        stray = {"doc": {"settings": "0" * 16}}
+        name = url.rpartition("/")[2]
+        server.call("POST", f"/rr-tensors-{name}/_update/d1?refresh=true", stray)
+        assert index.max_sim("lift of a wing", ["d0", "d1"]).keys() == {"d0"}
+        assert index.tensor_hashes(["d0", "d1"]).keys() == {"d0"}, "it is made anew"
