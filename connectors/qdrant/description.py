@@ -17,8 +17,9 @@ from retrieve_rerank.connectors.qdrant.detection import (
     sparse_names,
     vector_fields,
 )
-from retrieve_rerank.connectors.qdrant.layout import TENSORS
+from retrieve_rerank.connectors.qdrant.layout import TENSORS, Lexical
 from retrieve_rerank.connectors.qdrant.limits import TEXT_QUERY
+from retrieve_rerank.connectors.qdrant.qdrant_bm25 import Tokens
 from retrieve_rerank.connectors.qdrant.state import Options, State
 
 _LOCAL_MODE_BEARS = 20_000  # points; above, the client itself warns
@@ -51,8 +52,8 @@ def describe(state: State, options: Options, *, location: str, documents: int) -
         "sparse_fields": [
             {"name": name, "idf": is_weighed(info, name)} for name in sparse_names(info)
         ],
-        "lexical": {"kind": lexical.kind, "field": lexical.field} if lexical else None,
-        "language": language or (lexical.language if lexical else None),
+        "lexical": _lexical(lexical) if lexical else None,
+        "language": language or (lexical.tokens.language if lexical else None),
         "payload_indexes": state.indexed,
         "indexed_vectors": info.indexed_vectors_count,
         "segments": info.segments_count,
@@ -83,6 +84,13 @@ def describe(state: State, options: Options, *, location: str, documents: int) -
         details=details,
         notes=tuple(_notes(state, documents, local=location.startswith("qdrant+local"))),
     )
+
+
+def _lexical(lexical: Lexical) -> dict[str, Any]:
+    """Say what ranks by words, and how its tokens are made where that is unusual."""
+    usual = asdict(Tokens(lexical.tokens.language, stopwords=lexical.tokens.stopwords))
+    unusual = {n: v for n, v in asdict(lexical.tokens).items() if v != usual[n]}
+    return {"kind": lexical.kind, "field": lexical.field, **unusual}
 
 
 def _called(vectors: str) -> str:

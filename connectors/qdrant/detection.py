@@ -26,9 +26,10 @@ from retrieve_rerank.connectors.qdrant.layout import (
     OURS,
     Layout,
     Lexical,
+    as_text,
 )
 from retrieve_rerank.connectors.qdrant.paths import paths_of
-from retrieve_rerank.connectors.qdrant.qdrant_bm25 import language_of
+from retrieve_rerank.connectors.qdrant.qdrant_bm25 import Stored, tokens_of
 from retrieve_rerank.errors import SchemaError, UnknownFieldError
 
 _SIMILARITIES = {
@@ -123,6 +124,12 @@ def indexed_paths(info: models.CollectionInfo) -> dict[str, str]:
     return {path: str(each.data_type.value) for path, each in info.payload_schema.items()}
 
 
+def sparse_of(point: models.Record, name: str) -> models.SparseVector | None:
+    """Take one of a point's sparse vectors; None where it has none of that name."""
+    found = point.vector.get(name) if isinstance(point.vector, dict) else None
+    return found if isinstance(found, models.SparseVector) else None
+
+
 def is_weighed(info: models.CollectionInfo, name: str) -> bool:
     """Tell whether the server multiplies a sparse field's weights by the terms' rarity (IDF)."""
     params = (info.config.params.sparse_vectors or {}).get(name)
@@ -205,14 +212,13 @@ def _lexical(
     for name in sparse_names(info):
         if choice.sparse_encoder and choice.sparse == name:
             continue
-        pairs = []
+        stored = []
         for each in sample:
-            vector = each.vector.get(name) if isinstance(each.vector, dict) else None
-            if isinstance(vector, models.SparseVector):
-                pairs.append((layout.document(each).text, vector.indices))
-        language = language_of(pairs)
-        if language is not None:
-            return Lexical("qdrant-bm25", name, language)
+            if (vector := sparse_of(each, name)) is not None:
+                text = layout.document(each).text
+                stored.append(Stored(text, f"{text}\n{as_text(each.payload)}", vector.indices))
+        if (tokens := tokens_of(stored)) is not None:
+            return Lexical("qdrant-bm25", name, tokens)
     scored = scored_text_indexes(info)
     if not text_queries or not scored:
         return None

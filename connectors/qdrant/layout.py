@@ -16,6 +16,7 @@ from qdrant_client import models
 from retrieve_rerank.connectors.fields import VectorField
 from retrieve_rerank.connectors.point_ids import point_id as own_point_id
 from retrieve_rerank.connectors.qdrant.paths import reach, roots_of, writable
+from retrieve_rerank.connectors.qdrant.qdrant_bm25 import DEFAULT, Tokens
 from retrieve_rerank.connectors.records import uuid_of
 from retrieve_rerank.types import Document
 
@@ -56,7 +57,8 @@ class Lexical:
     """Our sparse vectors, those of Qdrant's and fastembed's `Qdrant/bm25`, or a payload index."""
     field: str
     """Name of the sparse vectors, or path of the indexed text."""
-    language: str = "english"
+    tokens: Tokens = DEFAULT
+    """How `Qdrant/bm25` made them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ Version = tuple[int, int]
 
 QUERY_API = (1, 10)
 """Prefetches, fusion, IDF, batches of them: below it nothing works."""
+HAS_VECTOR = (1, 13)
+"""A filter for points that have a vector of a name."""
 METADATA = (1, 16)
 """Metadata of a collection; RRF with a constant."""
 RRF_WEIGHTS = (1, 17)

@@ -19,6 +19,8 @@ from retrieve_rerank.connectors.qdrant.payload_filter import is_empty
 from retrieve_rerank.connectors.qdrant.server import Call, Steps
 from retrieve_rerank.errors import UnknownFieldError
 
+_WITH_VECTOR = 10  # points that tell what sparse vectors are of
+
 
 def points_with(
     collection: str,
@@ -37,6 +39,19 @@ def points_with(
         "scroll_filter": models.Filter(should=there[: int(min(len(there), limits.conditions))]),
         "limit": int(min(limit, limits.query)),
         "with_payload": with_payload,
+    }
+    points, _ = yield Call("scroll", arguments)
+    return list(points)
+
+
+def points_with_vector(collection: str, name: str) -> Steps[list[models.Record]]:
+    """Find points that have a sparse vector of this name, with it."""
+    arguments = {
+        "collection_name": collection,
+        "scroll_filter": models.Filter(must=[models.HasVectorCondition(has_vector=name)]),
+        "limit": _WITH_VECTOR,
+        "with_payload": True,
+        "with_vectors": [name],
     }
     points, _ = yield Call("scroll", arguments)
     return list(points)

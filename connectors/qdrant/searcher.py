@@ -307,6 +307,6 @@ def _words(state: State, query: str, lexical: Lexical) -> Mapping[int, float] | 
     if lexical.kind == "text-index":
         return query
     if lexical.kind == "qdrant-bm25":
-        return query_terms(query, lexical.language) or None
+        return query_terms(query, lexical.tokens) or None
     bm25 = state.record.bm25
     return (bm25.query(query) or None) if bm25 else None

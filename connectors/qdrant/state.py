@@ -26,11 +26,18 @@ from retrieve_rerank.connectors.qdrant.detection import (
     detect,
     indexed_paths,
     sparse_names,
+    sparse_of,
     vector_fields,
 )
 from retrieve_rerank.connectors.qdrant.layout import Layout, Lexical
-from retrieve_rerank.connectors.qdrant.limits import TEXT_QUERY, Limits, Version, read_version
-from retrieve_rerank.connectors.qdrant.lookup import confirm
+from retrieve_rerank.connectors.qdrant.limits import (
+    HAS_VECTOR,
+    TEXT_QUERY,
+    Limits,
+    Version,
+    read_version,
+)
+from retrieve_rerank.connectors.qdrant.lookup import confirm, points_with_vector
 from retrieve_rerank.connectors.qdrant.record import IndexRecord, load_record, real_name
 from retrieve_rerank.connectors.qdrant.server import Call, Compute, Server, Steps
 from retrieve_rerank.connectors.query_encoder import QueryEncoder
@@ -175,6 +182,9 @@ def read_state(
         sample, _ = yield Call("scroll", arguments)
         for said in filter(None, (options.text_field, options.title_field)):
             sample = [*sample, *(yield from confirm(collection, info, sample, said))]
+        for sparse in sparse_names(info) if version >= HAS_VECTOR else ():
+            if sample and not any(sparse_of(each, sparse) for each in sample):
+                sample = [*sample, *(yield from points_with_vector(collection, sparse))]
     dimension = encoder.dimension
     several = len(vector_fields(info)) > 1 and options.vector_field is None
     if encoder.exists and dimension is None and several:
