@@ -7,6 +7,7 @@ from retrieve_rerank.training.linter import DataReport, check_groups
 from retrieve_rerank.training.opening import read_groups
 from retrieve_rerank.training.reading import GroupSource
 from retrieve_rerank.training.sampling import Mixture, Resampled, ShuffledTexts
+from retrieve_rerank.training.splits import Splits, split_groups, split_queries
 
 __all__ = [
     "Conversion",
@@ -18,7 +19,10 @@ __all__ = [
     "PairLengths",
     "Resampled",
     "ShuffledTexts",
+    "Splits",
     "check_groups",
     "read_groups",
+    "split_groups",
+    "split_queries",
     "write_groups",
 ]
