@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,7 +15,7 @@ from pydantic_settings import SettingsError
 from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.settings import IndexSettings, Settings
 from retrieve_rerank.settings_errors import explain
-from retrieve_rerank.settings_file import ENV_PREFIX, FOUND, config_file
+from retrieve_rerank.settings_file import ENV_PREFIX, FOUND, config_file, read_config_file
 
 
 def load_settings(**flags: Any) -> Settings:
@@ -34,7 +34,7 @@ def settings_of(given: Mapping[str, Any], *, config: Path | str | None, caller: 
     if config is not None:
         _refuse_misspelt_environment()
     try:
-        return kind(**given)
+        settings = kind(**given)
     except SettingsError as exc:
         raise ConfigError(f"environment: {exc}; expected JSON there") from exc
     except ValidationError as exc:
@@ -43,6 +43,28 @@ def settings_of(given: Mapping[str, Any], *, config: Path | str | None, caller: 
             for error in exc.errors(include_url=False)
         )
         raise ConfigError(wrong) from None  # the cause may hold a secret
+    file = config_file() if config == FOUND else config
+    if file is not None:
+        for key, expected in _mistaken(read_config_file(Path(file)), settings):
+            raise ConfigError(f"{file}: {key}: expected {expected}, without quotes")
+    return settings
+
+
+def _mistaken(written: Mapping[str, Any], settings: object) -> Iterator[tuple[str, str]]:
+    """Find what a file writes as a text, or as true or false, and is read as a number or a flag.
+
+    In an environment everything is a text; in a file that is a mistake.
+    """
+    for name, value in written.items():
+        read = (
+            settings.get(name) if isinstance(settings, Mapping) else getattr(settings, name, None)
+        )
+        if isinstance(value, Mapping):
+            yield from ((f"{name}.{key}", kind) for key, kind in _mistaken(value, read))
+        elif isinstance(read, int | float) and (
+            isinstance(value, str) or isinstance(value, bool) is not isinstance(read, bool)
+        ):
+            yield name, "true or false" if isinstance(read, bool) else "a number"
 
 
 def _reading(config: Path | str | None) -> type[Settings]:

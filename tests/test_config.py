@@ -114,6 +114,14 @@ def test_rr_config_names_the_file(home: Path, monkeypatch: pytest.MonkeyPatch) -
             '[[stages]]\nreranker = "max-sim"\ncache = 3',
             r"rr.toml: stages\[0\].cache: expected true, false or a file; got 3",
         ),
+        ('top_k = "5"', "rr.toml: top_k: expected a number, without quotes$"),
+        ("candidates = true", "rr.toml: candidates: expected a number"),
+        ('grpc = "true"', "rr.toml: grpc: expected true or false, without quotes$"),
+        (
+            '[indexes.docs]\nurl = "x"\ntimeout_s = "3"',
+            "rr.toml: indexes.docs.timeout_s: expected a number",
+        ),
+        ('[fusion.weights]\nbm25 = "1"', "rr.toml: fusion.weights.bm25: expected a number"),
         ("top_k = ", r"cannot read .*rr\.toml: Invalid value"),
     ],
 )
@@ -128,6 +136,8 @@ def test_errors_name_the_environment_variable(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("RR_TOP_K", "many")
     with pytest.raises(ConfigError, match=r"^RR_TOP_K: top_k: expected a valid integer"):
         load_settings()
+    monkeypatch.setenv("RR_TOP_K", "5")
+    assert load_settings().top_k == 5
 
 
 def test_a_misspelt_variable_is_an_error_but_another_programs_is_not(
