@@ -14,7 +14,7 @@ from retrieve_rerank import Retriever
 from retrieve_rerank.base import TensorSettings, TokenTensor
 from retrieve_rerank.connectors.qdrant import QdrantConnector
 from retrieve_rerank.testing import HashingEncoder
-from tests.connectors.qdrant.collections import ENCODER, IDS, collection, haystack, vector
+from tests.connectors.qdrant.collections import DENSE, ENCODER, IDS, collection, haystack, vector
 from tests.connectors.qdrant.grpc_stub import Service
 from tests.connectors.qdrant.grpc_stub import serving as serving_grpc
 from tests.connectors.qdrant.stub import Stub
@@ -68,7 +68,9 @@ def test_a_point_without_score_is_left_out_and_named(
 
 
 def test_tokens_without_score_count_as_none(stub: Stub) -> None:
-    stub.client = filled(1.0)
+    payloads = [{"content": text} for text in TEXTS]
+    vectors = [{"emb": vector(text)} for text in TEXTS]
+    stub.client = collection(payloads, vectors, dense={"emb": DENSE})
     settings = TensorSettings("hashing", ENCODER.fingerprint, 32, "float32", 1)
     with QdrantConnector.connect(stub.url, encoder=ENCODER) as connector:
         connector.create_tensors(settings)
