@@ -201,9 +201,10 @@ def similarities(queries: Vectors, rows: Vectors, similarity: str) -> Vectors:
         return -np.sqrt(((queries[:, None] - rows[None]) ** 2).sum(axis=2))  # type: ignore[no-any-return]  # an array
     if similarity == "l1":
         return -np.abs(queries[:, None] - rows[None]).sum(axis=2)  # type: ignore[no-any-return]  # an array
-    if similarity == "cosine":  # of which Qdrant keeps rows of length 1
+    if similarity == "cosine":  # of which Qdrant keeps rows of length 1, but not bytes
         lengths = np.linalg.norm(queries, axis=1, keepdims=True)
         queries = queries / np.maximum(lengths, 1e-12)
+        rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
     return queries @ rows.T
 
 

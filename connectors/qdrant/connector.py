@@ -255,7 +255,7 @@ class QdrantConnector(QdrantTensorStore, VectorSearch):
 
     def query_vectors(self, queries: Sequence[str]) -> Vectors:
         """Embed queries as searches do; (n, dim)."""
-        return self._searcher.state.encoder.load().embed_queries(queries)
+        return self._server.run(self._searcher.embed(queries))
 
     def truncated_queries(self, queries: Sequence[str]) -> int:
         """Count the queries of which the encoder reads only the beginning, where it tells."""

@@ -44,6 +44,7 @@ def describe(state: State, options: Options, *, location: str, documents: int) -
                 "name": each.name,
                 "dimension": each.dimension,
                 "similarity": each.similarity,
+                "element_type": each.element_type,
                 "quantization": each.quantization,
                 "used": dense is not None and each.name == dense.name,
             }

@@ -23,6 +23,7 @@ from retrieve_rerank.base import (
 from retrieve_rerank.connectors.filters import Clause, clauses, field_names
 from retrieve_rerank.connectors.hybrid import BM25, DENSE, DEPTH, SPARSE, check_search
 from retrieve_rerank.connectors.qdrant import requests
+from retrieve_rerank.connectors.qdrant.byte_vectors import UINT8, Scale, ask_scale
 from retrieve_rerank.connectors.qdrant.fetching import ask, bare, complete, max_sims
 from retrieve_rerank.connectors.qdrant.filtering import (
     equal_alone,
@@ -69,6 +70,7 @@ class Searcher:
         self._server = server
         self._tensor_encoder = TensorEncoder()
         self._sparse_encoder: SparseEncoder | None = None
+        self._scale: tuple[tuple[object, ...], Scale | None] = ((), None)
         self._loading = threading.Lock()
 
     @property
@@ -95,7 +97,10 @@ class Searcher:
         used = self._used(state)
         if not used:
             return TensorSearch(Candidates(), {})
-        asked: Asked = yield Compute(lambda: self._encode(state, query, used, max_sim=max_sim))
+        scale = (yield from self.scale(state)) if DENSE in used else None
+        asked: Asked = yield Compute(
+            lambda: self._encode(state, query, used, scale, max_sim=max_sim)
+        )
         by_words = worded(wanted, state)
         fetched = max(top_k, DEPTH) if by_words else top_k
         wordings, notes = self._word(state, asked, served(wanted, state), top_k=fetched)
@@ -144,6 +149,24 @@ class Searcher:
         """See what others have changed, and what the collection's name stands for."""
         return (yield from self.standing.current())
 
+    def scale(self, state: State) -> Steps[Scale | None]:
+        """Tell how a query is scaled for vectors of bytes, looked up once; None for others."""
+        field = state.layout.dense
+        if field is None or field.element_type != UINT8 or self._server.local:
+            return None  # local mode keeps all vectors as they come
+        known, scale = self._scale
+        if known != state.searched_by:
+            scale = yield from ask_scale(state, field)
+            self._scale = state.searched_by, scale
+        return scale
+
+    def embed(self, queries: Sequence[str]) -> Steps[Vectors]:
+        """Embed queries as searches do; (n, dim)."""
+        state = self.state
+        scale = yield from self.scale(state)
+        vectors: Vectors = yield Compute(lambda: state.encoder.load().embed_queries(queries))
+        return scale.bytes(vectors) if scale else vectors
+
     def params(
         self,
         state: State,
@@ -175,7 +198,15 @@ class Searcher:
             )
         return [name for name in state.rankings if self.options.fusion.uses(name)]
 
-    def _encode(self, state: State, query: str, used: Sequence[str], *, max_sim: bool) -> Asked:
+    def _encode(
+        self,
+        state: State,
+        query: str,
+        used: Sequence[str],
+        scale: Scale | None,
+        *,
+        max_sim: bool,
+    ) -> Asked:
         """Encode a query as far as is needed."""
         layout = state.layout
         dense: Vectors | None = None
@@ -196,6 +227,7 @@ class Searcher:
             dense = state.encoder.embed(query, layout.dense.dimension)
         if dense is not None:
             cut = truncates(state.encoder.load(), query)
+            dense = scale.bytes(dense) if scale else dense
         if BM25 in used and layout.lexical is not None:
             bm25 = _words(state, query, layout.lexical)
             ours = layout.lexical.kind not in ("text-index", "qdrant-bm25") and state.record.bm25

@@ -24,6 +24,17 @@ from qdrant_client import QdrantClient, models
 from tests.connectors.qdrant.payload_indexes import payload_schema, unindexed
 from tests.connectors.qdrant.sharding import CustomShards
 
+
+def cast(client: QdrantClient, name: str, searches: list[models.QueryRequest]) -> None:
+    """Make bytes of queries for vectors of bytes, as a server does: by cutting off."""
+    found = client.get_collection(name).config.params.vectors
+    for each in searches:
+        params = found.get(each.using or "") if isinstance(found, dict) else found
+        if params and params.datatype == models.Datatype.UINT8 and isinstance(each.query, list):
+            query: Any = each.query
+            each.query = [float(min(255, max(0, int(number)))) for number in query]
+
+
 MAX_BODY = 32 << 20
 
 
@@ -64,6 +75,8 @@ class Stub:
         """What each request says that its answer may be compressed by."""
         self.faults: list[Fault] = []
         self.delay_s = 0.0
+        self.stored: dict[Any, list[float]] = {}
+        """Vectors as a server keeps them where local mode does otherwise: bytes as they are."""
         self.indexes: dict[str, Any] = {}
         """Path -> type, or parameters with their type among them."""
         self.created: dict[str, str] = {}
@@ -139,6 +152,7 @@ class Stub:
                 searches = models.QueryRequestBatch(**body).searches
                 if len(searches) > self.strict.get("search_max_batchsize", 1e9):
                     raise Refused(400, "Bad request: Search batch size exceeded. Help: Reduce it.")
+                cast(client, name, searches)
                 return client.query_batch_points(name, [self._query(each) for each in searches])
             case "POST", "points", "query":
                 [answer] = client.query_batch_points(
@@ -158,6 +172,8 @@ class Stub:
                     with_vectors=scroll.with_vector or False,
                 )
                 self.custom.tell(name, points)
+                for each in points if scroll.with_vector else []:
+                    each.vector = self.stored.get(each.id, each.vector)
                 return {"points": points, "next_page_offset": offset}
             case "POST", "points", "count":
                 self._exact(models.CountRequest(**body).exact)

@@ -7,12 +7,14 @@ import logging
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 from qdrant_client import QdrantClient, models
 
 from retrieve_rerank import Retriever
-from retrieve_rerank.base import TensorSettings, TokenTensor
+from retrieve_rerank.base import TensorSettings, TokenTensor, Vectors
 from retrieve_rerank.connectors.qdrant import QdrantConnector
+from retrieve_rerank.errors import IndexMismatchError
 from retrieve_rerank.testing import HashingEncoder
 from tests.connectors.qdrant.collections import DENSE, ENCODER, IDS, collection, haystack, vector
 from tests.connectors.qdrant.grpc_stub import Service
@@ -95,3 +97,73 @@ def test_a_score_that_is_of_the_payload_is_left_alone(stub: Stub) -> None:
         hits = connector.search("wing", top_k=9)
         assert len(hits) == 3
         assert all(hit.document.metadata["score"] is None for hit in hits)
+
+
+ENGLISH = [
+    f"{first} {second} of a {third} wing in {fourth}"
+    for first in ("lift", "drag", "heat", "flow")
+    for second in ("polar", "transfer", "theory")
+    for third in ("thin", "swept")
+    for fourth in ("air", "water")
+]
+
+
+def as_bytes(made: Vectors, *, way: str) -> Vectors:
+    """Make bytes of vectors, as people do."""
+    low, high = made.min(axis=0), made.max(axis=0)
+    scaled = {
+        "all alike": 127.5 * (made + 1),
+        "times a factor": 255 * made,
+        "each dimension by its range": (made - low) / np.maximum(high - low, 1e-6) * 255,
+    }[way]
+    found: Vectors = np.clip(scaled, 0, 255).astype(np.uint8).astype(np.float32)
+    return found
+
+
+def of_bytes(stub: Stub, stored: Vectors, distance: models.Distance, name: str) -> None:
+    params = models.VectorParams(
+        size=stored.shape[1], distance=distance, datatype=models.Datatype.UINT8
+    )
+    rows: list[Any] = [{name: row} if name else row for row in stored.tolist()]
+    ids = list(range(1, len(rows) + 1))
+    dense = {name: params} if name else params
+    stub.client = collection([{"content": t} for t in ENGLISH], rows, ids=ids, dense=dense)
+    stub.stored = dict(zip(ids, rows, strict=True))
+
+
+@pytest.mark.parametrize("distance", [models.Distance.COSINE, models.Distance.DOT])
+@pytest.mark.parametrize(
+    ("way", "name"),
+    [("all alike", ""), ("times a factor", "emb"), ("each dimension by its range", "emb")],
+)
+def test_queries_for_vectors_of_bytes_are_scaled_as_these_were(
+    stub: Stub, way: str, name: str, distance: models.Distance
+) -> None:
+    made = ENCODER.embed_documents(ENGLISH)
+    stored = as_bytes(made, way=way)
+    of_bytes(stub, stored, distance, name)
+    with QdrantConnector.connect(stub.url, encoder=ENCODER) as connector:
+        [field] = connector.schema().details["vector_fields"]
+        assert field["element_type"] == "uint8"
+        for query in ("drag polar of a swept wing in water", "heat theory"):
+            hits = connector.search(query, top_k=5)
+            asked = connector.query_vectors([query])
+            rows = stored / np.linalg.norm(stored, axis=1)[:, None]
+            scores = asked[0] @ (rows if distance == models.Distance.COSINE else stored).T
+            assert [int(hit.document.id) - 1 for hit in hits] == np.argsort(-scores)[:5].tolist()
+            assert len({hit.score for hit in hits}) > 1
+        if distance == models.Distance.COSINE:  # a dot product is not kept by a shift
+            assert connector.search(ENGLISH[7], top_k=1)[0].document.text == ENGLISH[7]
+        stub.seen.clear()
+        connector.search("heat", top_k=5)
+        assert len(stub.seen) == 1  # what was told once is known
+
+
+def test_bytes_that_another_encoder_made_are_refused(stub: Stub) -> None:
+    rows = np.random.default_rng(7).integers(0, 256, (len(ENGLISH), 32)).astype(np.float32)
+    of_bytes(stub, rows, models.Distance.COSINE, "")
+    with QdrantConnector.connect(stub.url, encoder=ENCODER) as connector:
+        with pytest.raises(IndexMismatchError, match=r"kept as uint8.*hashing.*keep them as float"):
+            connector.search("heat", top_k=3)
+        with pytest.raises(IndexMismatchError, match="kept as uint8"):
+            connector.query_vectors(["heat"])
