@@ -216,6 +216,26 @@ def test_a_file_that_breaks_off_is_indexed_as_far_as_it_goes(rr: Rr, home: Path)
     assert f"beyond line {summary(result)['documents']}:" in last
 
 
+def test_made_anew_from_a_source_that_breaks_off_the_old_index_stays(
+    rr: Rr, home: Path, corpus: Path, tmp_path: Path
+) -> None:
+    rr("index", str(corpus), "--index", "docs", "--encoder", "none")
+    before = texts(index_of(tmp_path))
+    lines = "".join(f'{{"id": {n}, "text": "{os.urandom(20).hex()}"}}\n' for n in range(5000))
+    (home / "a.jsonl.gz").write_bytes(gzip.compress(lines.encode())[:-1000])
+    result = rr("index", "a.jsonl.gz", "--index", "docs", "--encoder", "none", "--recreate")
+    assert (result.exit_code, result.stdout) == (1, "")
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith("Error: cannot read a.jsonl.gz beyond line ")
+    assert last.endswith("The index is as it was")
+    assert texts(index_of(tmp_path)) == before
+    assert {each.name for each in index_of(tmp_path).iterdir()} == {
+        "lock",
+        "manifest.json",
+        "shard",
+    }
+
+
 def test_a_corpus_in_another_language_is_indexed_by_words_and_models_are_named(
     rr: Rr, home: Path
 ) -> None:

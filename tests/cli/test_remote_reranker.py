@@ -14,6 +14,7 @@ import pytest
 from retrieve_rerank.models import http
 from tests.cli.conftest import Rr
 from tests.commands import RR
+from tests.models.chat_api import documented as chat_documented
 from tests.models.embedding_server import Reply, ok, serve
 from tests.rerankers.rerank_server import documented, score
 
@@ -140,6 +141,35 @@ def test_what_a_service_leaves_uncertain_is_said_once(
     said = "the documents went to jina:m in 2 requests"
     assert first.startswith(f"Note: line 1: {said}")
     assert all_of_them.startswith(f"Note: the same of 2 lines: {said}")
+
+
+@pytest.mark.usefixtures("lexical")
+def test_what_a_language_model_is_asked_is_said_on_the_command_line(
+    rr: Rr, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "own.toml").write_text('messages = ["{query}? {document}!"]\nyes = "yes"\nno = " no"\n')
+    model = ["--model", "openai:m", "--prompt"]
+    search = ["search", QUERY, "--json", "--rerank", "llm-yes-no", *model]
+    rerank = ["rerank", "--reranker", "llm-yes-no", *model]
+    with serve(chat_documented) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", f"{server.url}/v1")
+        found = rr(*search, "own.toml")
+        lists = rr(*rerank, "own.toml", input=line("wings lift"))
+        asked = [request[2]["prompt"] for request in server.requests]
+        unknown, missing = rr(*search, "qwen4"), rr(*rerank[:-1], input=line("a"))
+        gone = rr(*rerank, "gone.toml", input=line("a"))
+    assert (found.exit_code, lists.exit_code) == (0, 0), found.stderr + lists.stderr
+    assert [stage["name"] for stage in json.loads(found.stdout)["stages"]][1:] == ["llm-yes-no"]
+    assert len(asked) == len(json.loads(found.stdout)["hits"]) + 1
+    assert all(prompt.startswith(f"{QUERY}? ") and prompt.endswith("!") for prompt in asked[:-1])
+    assert asked[-1].endswith("? wings lift!")
+    for result, message in (
+        (unknown, "unknown prompt 'qwen4'; known: qwen3-reranker"),
+        (missing, "no prompt is known for openai:m; name one of qwen3-reranker"),
+        (gone, "gone.toml"),
+    ):
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert message in " ".join(result.stderr.split())
 
 
 @pytest.mark.usefixtures("lexical")

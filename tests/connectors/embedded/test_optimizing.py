@@ -17,7 +17,7 @@ import pytest
 from retrieve_rerank import Document
 from retrieve_rerank.connectors.embedded import EmbeddedConnector
 from retrieve_rerank.connectors.hybrid import Fusion
-from retrieve_rerank.errors import DeadlineExceededError
+from retrieve_rerank.errors import DeadlineExceededError, IndexCorruptError
 from tests.connectors.embedded.conftest import COUNT, WORDS, copy_of, texts
 from tests.connectors.embedded.processes import ENCODER, start, wait_for
 
@@ -54,6 +54,22 @@ def test_the_graph_is_made_once_and_finds_what_exact_search_finds(folder: Path) 
         for one, other in zip(exact, by_graph, strict=True)
     ]
     assert np.mean(same) >= 9.5
+    assert_nothing_lost(folder)
+
+
+def test_damage_to_an_optimized_index_is_noticed_before_it_is_opened(folder: Path) -> None:
+    with EmbeddedConnector.connect(str(folder), encoder=ENCODER) as connector:
+        assert connector.optimize()
+    shard = folder / "shard"
+    [graph] = (file for file in shard.rglob("links*.bin") if "dense" in str(file))
+    [largest] = sorted(shard.rglob("*.dat"), key=lambda file: file.stat().st_size)[-1:]
+    for file in (graph, largest):
+        content = file.read_bytes()
+        for damaged in (None, content[: len(content) // 2], content[:-4] + b"\x55" * 4):
+            file.unlink() if damaged is None else file.write_bytes(damaged)
+            with pytest.raises(IndexCorruptError, match=file.name):
+                EmbeddedConnector.connect(str(folder))
+        file.write_bytes(content)
     assert_nothing_lost(folder)
 
 
