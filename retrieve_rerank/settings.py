@@ -121,8 +121,8 @@ class ConnectionSettings(FieldSettings):
     )
     compress: bool | None = Field(
         default=None,
-        description="Qdrant: whether answers may come compressed; where not set, those of hosts "
-        "beyond this machine and private networks.",
+        description="Whether a server's answers may come compressed; where not set, those of "
+        "Qdrant from beyond this machine and private networks.",
     )
     timeout_s: Seconds | None = Field(
         default=None, description="Seconds that one request may take."

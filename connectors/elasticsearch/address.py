@@ -63,14 +63,19 @@ def client_options(
     cloud_id: str | None = None,
     ca_certs: Path | None = None,
     fingerprint: str | None = None,
+    compress: bool = False,
 ) -> Mapping[str, Any]:
     """Word all of it as the client's constructor takes it; raise ConfigError.
 
+    Answers come as they are unless `compress` says otherwise: it pays on slow lines alone,
+    docs/benchmarks/speed.md.
     A fingerprint is looked up at the server, whose certificate is trusted from then on.
     """
     options: dict[str, Any] = _authentication(
         username or address.username, password or address.password, api_key, bearer_token
     )
+    if compress:
+        options["headers"] = {"accept-encoding": "gzip"}
     if cloud_id is not None:
         if address.hosts:
             raise ConfigError(

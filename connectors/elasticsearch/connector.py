@@ -55,7 +55,7 @@ from retrieve_rerank.types import Document, Hit
 
 _CREDENTIALS = (
     *("username", "password", "api_key", "bearer_token"),
-    *("cloud_id", "ca_certs", "fingerprint", "timeout_s"),
+    *("cloud_id", "ca_certs", "fingerprint", "compress", "timeout_s"),
 )
 
 
@@ -104,6 +104,7 @@ class ElasticsearchConnector(TensorStore, VectorSearch):
         cloud_id: str | None = None,
         ca_certs: Path | None = None,
         fingerprint: str | None = None,
+        compress: bool | None = None,
         timeout_s: float | None = None,
         text_field: str | None = None,
         title_field: str | None = None,
@@ -131,7 +132,7 @@ class ElasticsearchConnector(TensorStore, VectorSearch):
             {
                 **{"username": username, "password": password, "api_key": api_key},
                 **{"bearer_token": bearer_token, "cloud_id": cloud_id, "ca_certs": ca_certs},
-                **{"fingerprint": fingerprint, "timeout_s": timeout_s},
+                **{"fingerprint": fingerprint, "compress": compress, "timeout_s": timeout_s},
             },
         )
         try:

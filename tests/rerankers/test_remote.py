@@ -101,6 +101,7 @@ async def test_requests_are_those_of_the_service_and_scores_land_on_their_docume
     assert await scorer.ascore("q", ["a", "b"]) == expected
     assert [(p, sent) for p, _, sent in server.requests] == [(path, body)] * 2
     assert {headers["authorization"] for _, headers, _ in server.requests} == {f"Bearer {KEY}"}
+    assert {headers["accept-encoding"] for _, headers, _ in server.requests} == {"identity"}
 
 
 def test_a_server_that_answers_sorted_with_an_index_is_read_by_the_index(

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from retrieve_rerank.connectors.elasticsearch.address import Address, client_options
 from retrieve_rerank.connectors.elasticsearch.cluster import Cluster, Request, Steps
 from retrieve_rerank.connectors.elasticsearch.writer import Operation, bulk
 from retrieve_rerank.connectors.retrying import PATIENCE_S
@@ -110,6 +111,17 @@ async def test_both_releases_of_the_client_speak_so_that_both_of_the_server_unde
     assert kinds == [None, mime.format("json"), mime.format("x-ndjson")]
     assert stub.asked[4][2] == stub.asked[5][2] == b'{"a": 1}\n'
     await cluster.aclose()
+
+
+async def test_answers_come_compressed_where_that_is_asked_for(stub: Stub) -> None:
+    address = Address.parse(f"elasticsearch://127.0.0.1:{stub.server_port}/docs")
+    for compress in (False, True):
+        cluster = Cluster(client_options(address, compress=compress), location="stub")
+        cluster.send(GET)
+        await cluster.arun(one(GET))
+        await cluster.aclose()
+    found = [headers["accept-encoding"] for _, headers, _ in stub.asked]
+    assert found == ["identity", "identity", "gzip", "gzip"]
 
 
 async def test_what_may_pass_is_tried_again(stub: Stub, cluster: Cluster) -> None:
