@@ -13,9 +13,10 @@ from retrieve_rerank.errors import InputError, shown
 from retrieve_rerank.evaluation.files import read_folder, read_qrels, read_queries
 from retrieve_rerank.sources.corpus import Corpus
 from retrieve_rerank.sources.records import Reason
-from retrieve_rerank.template import Template
+from retrieve_rerank.training.formats.fields import UnfitRecordError
+from retrieve_rerank.training.formats.format import ReadOptions
 from retrieve_rerank.training.groups import Group, GroupText
-from retrieve_rerank.training.reading import Found, GroupSource, LabelRange, group_problem
+from retrieve_rerank.training.reading import Found, GroupSource, group_problem
 from retrieve_rerank.types import Qrels
 
 TRAIN_SPLIT = "train"
@@ -31,15 +32,14 @@ class JudgedGroups(GroupSource):
         queries: Mapping[str, str],
         qrels: Qrels,
         corpus: str,
-        template: Template,
-        label_range: LabelRange | None,
+        options: ReadOptions,
         skip_bad: bool,
     ) -> None:
-        super().__init__(name, skip_bad=skip_bad, label_range=label_range)
+        super().__init__(name, skip_bad=skip_bad)
         self._queries = queries
         self._qrels = qrels
         self._corpus = corpus
-        self._template = template
+        self._options = options
         self._reading = Corpus([corpus])
         self._given = 0  # queries of them
         self.size = self._reading.size
@@ -55,11 +55,12 @@ class JudgedGroups(GroupSource):
         queries = self._given / max(len(self._qrels), 1)
         return int((self._reading.position + queries * self.size) / 2)
 
-    def _read(self) -> Iterator[tuple[str, Found]]:
+    def found(self) -> Iterator[tuple[str, Found]]:
+        """Iterate over judged queries and their groups, or what is missing of them."""
         judged = {id_ for grades in self._qrels.values() for id_ in grades}
         self._reading, self._given = Corpus([self._corpus]), 0
         texts = {
-            document.id: self._template.render(document)
+            document.id: self._options.template.render(document)
             for document in self._reading
             if document.id in judged
         }
@@ -71,24 +72,29 @@ class JudgedGroups(GroupSource):
                 continue
             for missing in (id_ for id_ in grades if id_ not in texts):
                 yield place, Reason("judged document that the corpus lacks", shown(missing))
-            group = Group(
-                self._queries[query],
-                tuple(
-                    GroupText(texts[id_], float(grade), id_, "qrels")
-                    for id_, grade in grades.items()
-                    if id_ in texts
-                ),
-                query,
-            )
-            yield place, group_problem(group) or group
+            try:
+                group = self._group(
+                    query, {id_: grades[id_] for id_ in grades if id_ in texts}, texts
+                )
+            except UnfitRecordError as exc:
+                yield place, exc.reason
+            else:
+                yield place, group_problem(group) or group
+
+    def _group(self, query: str, grades: Mapping[str, int], texts: Mapping[str, str]) -> Group:
+        judged = (
+            GroupText(texts[id_], self._options.label(float(grade)), id_, "qrels")
+            for id_, grade in grades.items()
+            if id_ in texts
+        )
+        return Group(self._queries[query], tuple(judged), query)
 
 
 def folder_groups(
     folder: Path,
     *,
     split: str,
-    template: Template,
-    label_range: LabelRange | None,
+    options: ReadOptions,
     skip_bad: bool,
 ) -> JudgedGroups:
     """Open a BEIR folder; raise InputError where it lacks the split, queries or a corpus."""
@@ -108,8 +114,7 @@ def folder_groups(
         queries=queries,
         qrels=qrels,
         corpus=str(folder),
-        template=template,
-        label_range=label_range,
+        options=options,
         skip_bad=skip_bad,
     )
 
@@ -119,8 +124,7 @@ def qrels_groups(
     *,
     queries: Path,
     corpus: str,
-    template: Template,
-    label_range: LabelRange | None,
+    options: ReadOptions,
     skip_bad: bool,
 ) -> JudgedGroups:
     """Open judgments in BEIR's form or TREC's; raise InputError where they cannot be read."""
@@ -129,7 +133,6 @@ def qrels_groups(
         queries=read_queries(queries),
         qrels=read_qrels(path),
         corpus=corpus,
-        template=template,
-        label_range=label_range,
+        options=options,
         skip_bad=skip_bad,
     )

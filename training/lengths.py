@@ -69,6 +69,27 @@ class PairLengths:
         ]
 
 
+@dataclass(slots=True)
+class Truncation:
+    """What a model does not read of all pairs."""
+
+    max_tokens: int
+    """How many it reads of a pair."""
+    pairs: int = 0
+    cut: int = 0
+    """How many of the pairs are longer."""
+    tokens: int = 0
+    unread: int = 0
+    """How many of the tokens are beyond what it reads."""
+
+    def add(self, pair: PairLength) -> None:
+        """Count one more pair."""
+        self.pairs += 1
+        self.cut += pair.cut
+        self.tokens += pair.tokens
+        self.unread += max(pair.tokens - self.max_tokens, 0)
+
+
 class LengthCount:
     """Collects lengths, four bytes each."""
 

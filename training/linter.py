@@ -16,7 +16,7 @@ from retrieve_rerank.sources.records import Reason
 from retrieve_rerank.training import findings
 from retrieve_rerank.training.findings import Example, Finding, Problem, Severity
 from retrieve_rerank.training.groups import Group, GroupText
-from retrieve_rerank.training.lengths import LengthCount, Lengths, PairLengths
+from retrieve_rerank.training.lengths import LengthCount, Lengths, PairLengths, Truncation
 from retrieve_rerank.training.normalising import digest
 from retrieve_rerank.training.reading import GroupSource
 
@@ -75,8 +75,8 @@ class DataReport:
     text_characters: Lengths
     pair_tokens: Lengths | None
     """None where no model was named."""
-    max_tokens: int | None
-    """How many tokens of a pair the model reads."""
+    truncation: Truncation | None
+    """The same."""
 
     def count(self, severity: Severity) -> int:
         """Count the kinds of findings that are so bad."""
@@ -106,7 +106,7 @@ class DataReport:
             "query_characters": asdict(self.query_characters),
             "text_characters": asdict(self.text_characters),
             "pair_tokens": asdict(lengths) if lengths is not None else None,
-            "max_tokens": self.max_tokens,
+            "truncation": asdict(self.truncation) if self.truncation is not None else None,
         }
 
 
@@ -145,6 +145,7 @@ class _Linter:
         self._findings: dict[Problem, Finding] = {}
         self._labels: Counter[float] | None = Counter()
         self._sizes, self._queries, self._texts, self._pairs = (LengthCount() for _ in range(4))
+        self._truncation = Truncation(lengths.max_tokens) if lengths is not None else None
         self._seen_queries: set[int] = set()
         self._seen_groups: set[int] = set()
         self._relevant: set[int] = set()
@@ -233,11 +234,12 @@ class _Linter:
         self._queries.add(len(group.query))
         for text in group.texts:
             self._texts.add(len(text.text))
-        if self._lengths is None:
+        if self._lengths is None or self._truncation is None:
             return
         most = self._lengths.max_tokens
         for text, pair in zip(group.texts, self._lengths.of(group), strict=True):
             self._pairs.add(pair.tokens)
+            self._truncation.add(pair)
             if pair.cut:
                 problem = findings.QUERY_CUT if pair.query_cut else findings.TEXT_CUT
                 of = group.query if pair.query_cut else text.text
@@ -263,5 +265,5 @@ class _Linter:
             query_characters=self._queries.summary(),
             text_characters=self._texts.summary(),
             pair_tokens=self._pairs.summary() if self._lengths is not None else None,
-            max_tokens=self._lengths.max_tokens if self._lengths is not None else None,
+            truncation=self._truncation,
         )

@@ -12,8 +12,9 @@ from retrieve_rerank.sources.lines import STDIN, LineFile
 from retrieve_rerank.template import Template
 from retrieve_rerank.training.formats import FORMATS
 from retrieve_rerank.training.formats.format import ReadOptions
+from retrieve_rerank.training.formats.labels import LabelRange
 from retrieve_rerank.training.judgments import TRAIN_SPLIT, folder_groups, qrels_groups
-from retrieve_rerank.training.reading import GroupFile, GroupSource, LabelRange
+from retrieve_rerank.training.reading import GroupFile, GroupSource
 
 
 def read_groups(
@@ -33,15 +34,19 @@ def read_groups(
 
     `path` is a file of JSON lines, gzipped or not, "-" for standard input, a BEIR folder, whose
     `split` is read, or relevance judgments (BEIR's or TREC's), which need `queries` and a `corpus`.
-    With `max_label`, labels from `min_label` to `max_label` become 0 … 1. `template` lays out the
+    With `max_label`, labels from `min_label` to `max_label` become 0 … 1; what is positive or
+    negative without a number stays 1 or 0. `template` lays out the
     titles and texts of passages, "{title} {text}" when None. Raises InputError where the data
     cannot be read or is in no known format, and ConfigError for a label range of no use; what
     stands in single places raises InputError when it is reached, or is skipped with `skip_bad`.
     """
-    label_range = None if max_label is None else LabelRange(max_label, min_label)
     if format is not None and format not in FORMATS:
         raise InputError(f"unknown format {format!r}; known: {', '.join(FORMATS)}")
-    laid_out = Template(template) if isinstance(template, str) else template or Template()
+    options = ReadOptions(
+        label_key,
+        Template(template) if isinstance(template, str) else template or Template(),
+        None if max_label is None else LabelRange(max_label, min_label),
+    )
     place = Path(path)
     if str(path) != STDIN:
         if not place.exists():
@@ -50,8 +55,7 @@ def read_groups(
             return folder_groups(
                 place,
                 split=split,
-                template=laid_out,
-                label_range=label_range,
+                options=options,
                 skip_bad=skip_bad,
             )
         if format is None and _is_table(str(path)):
@@ -64,15 +68,13 @@ def read_groups(
                 place,
                 queries=Path(queries),
                 corpus=str(corpus),
-                template=laid_out,
-                label_range=label_range,
+                options=options,
                 skip_bad=skip_bad,
             )
     return GroupFile(
         str(path),
         format=FORMATS[format] if format else None,
-        options=ReadOptions(label_key, laid_out),
-        label_range=label_range,
+        options=options,
         skip_bad=skip_bad,
     )
 

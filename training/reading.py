@@ -5,21 +5,20 @@ Knows nothing of training.
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeAlias
 
-from retrieve_rerank.errors import ConfigError, InputError
+from retrieve_rerank.errors import InputError
 from retrieve_rerank.sources.corpus import SHOWN, Skipped
 from retrieve_rerank.sources.jsonl import JsonRecords
 from retrieve_rerank.sources.records import Reason, is_unicode
 from retrieve_rerank.training.formats import recognise
 from retrieve_rerank.training.formats.fields import Record, UnfitRecordError
 from retrieve_rerank.training.formats.format import Format, ReadOptions
-from retrieve_rerank.training.groups import Group, GroupText
+from retrieve_rerank.training.groups import Group
 
 MAX_GATHERED = 1000
 """Texts that neighbouring lines of one query make a group of; then another one begins."""
@@ -28,39 +27,13 @@ Found: TypeAlias = Group | Reason
 """What stands in one place: a group, or the reason why there is none."""
 
 
-@dataclass(frozen=True, slots=True)
-class LabelRange:
-    """Labels from `low` to `high`, mapped to 0 … 1; raises ConfigError where high is not above."""
-
-    high: float
-    low: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
-            raise ConfigError(
-                f"expected a highest label above the lowest; got {self.high:g} and {self.low:g}"
-            )
-
-    def scaled(self, group: Group) -> Found:
-        """Map a group's labels; a label outside is a reason to leave the group out."""
-        texts: list[GroupText] = []
-        for text in group.texts:
-            if text.label is not None:
-                if not self.low <= text.label <= self.high:
-                    expected = f"expected {self.low:g} to {self.high:g}; got {text.label:g}"
-                    return Reason("label out of range", expected)
-                text = replace(text, label=(text.label - self.low) / (self.high - self.low))
-            texts.append(text)
-        return replace(group, texts=tuple(texts))
-
-
 class GroupSource(ABC):
     """Groups that are read as a stream, anew by each iteration, so that they may exceed memory.
 
     A place that cannot be read raises InputError, or with `skip_bad` is left out and counted.
     """
 
-    def __init__(self, name: str, *, skip_bad: bool, label_range: LabelRange | None) -> None:
+    def __init__(self, name: str, *, skip_bad: bool) -> None:
         self.name = name
         self.size = 0
         """Bytes on disk; 0 where that is not known."""
@@ -68,7 +41,6 @@ class GroupSource(ABC):
         """Problem -> number of places left out for it by the last iteration."""
         self.first_skipped: list[Skipped] = []
         self._skip_bad = skip_bad
-        self._label_range = label_range
 
     @property
     @abstractmethod
@@ -81,15 +53,8 @@ class GroupSource(ABC):
         """Bytes read so far."""
 
     @abstractmethod
-    def _read(self) -> Iterator[tuple[str, Found]]:
-        """Iterate over places and what stands there, before labels are mapped."""
-
     def found(self) -> Iterator[tuple[str, Found]]:
         """Iterate over places, such as file:line, and what stands there, readable or not."""
-        for place, found in self._read():
-            if isinstance(found, Group) and self._label_range is not None:
-                found = self._label_range.scaled(found)
-            yield place, found
 
     def __iter__(self) -> Iterator[Group]:
         self.skipped.clear()
@@ -114,11 +79,10 @@ class GroupFile(GroupSource):
         *,
         format: Format | None,
         options: ReadOptions,
-        label_range: LabelRange | None,
         skip_bad: bool,
     ) -> None:
         self._lines = JsonRecords(path)
-        super().__init__(self._lines.name, skip_bad=skip_bad, label_range=label_range)
+        super().__init__(self._lines.name, skip_bad=skip_bad)
         self.size = self._lines.size
         self._options = options
         self._format = format
@@ -138,7 +102,8 @@ class GroupFile(GroupSource):
         """Bytes read so far."""
         return self._lines.position
 
-    def _read(self) -> Iterator[tuple[str, Found]]:
+    def found(self) -> Iterator[tuple[str, Found]]:
+        """Iterate over file:line and what stands there; a gathered group is where it begins."""
         gathered: list[Group] = []
         begun = ""
         for place, record in self._lines.objects():

@@ -91,7 +91,9 @@ def check(
     if strict and warnings:
         raise RetrieveRerankError(f"found {errors} kinds of errors and {warnings} of warnings")
     if errors:
-        raise RetrieveRerankError(f"found {errors} kind{'s' * (errors > 1)} of errors")
+        raise RetrieveRerankError(
+            "found 1 kind of error" if errors == 1 else f"found {errors} kinds of errors"
+        )
 
 
 @command.command()

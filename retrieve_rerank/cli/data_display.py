@@ -24,6 +24,12 @@ def print_report(console: Console, report: DataReport) -> None:
         labels = (f"{label:g}: {count:,}" for label, count in report.labels.items())
         console.print(f"labels    {'   '.join(labels)}")
     console.print(_lengths(report))
+    if (cut := report.truncation) is not None and cut.pairs:
+        console.print(
+            f"{cut.cut:,} of {cut.pairs:,} pairs are longer than the {cut.max_tokens:,} tokens "
+            f"that the model reads; {cut.unread / cut.tokens:.1%} of all tokens are not read",
+            soft_wrap=True,
+        )
     for finding in report.findings:
         severity = finding.problem.severity
         console.print()
@@ -76,7 +82,7 @@ def _lengths(report: DataReport) -> Table:
         ("characters of a text", report.text_characters),
     ]
     if report.pair_tokens is not None:
-        rows.append((f"tokens of a pair ({report.max_tokens:,} are read)", report.pair_tokens))
+        rows.append(("tokens of a pair", report.pair_tokens))
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("lengths", overflow="fold")
     for name in ("median", "95 %", "longest"):

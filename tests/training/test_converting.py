@@ -17,7 +17,7 @@ GROUP = Group(
     "q",
     (
         GroupText("p", 2.0, "d1", "qrels", 8.5),
-        GroupText("n1", 0.0, "d2", "bm25 rank 1", 3.0),
+        GroupText("n1", 0, "d2", "bm25 rank 1", 3.0),
         GroupText("n2", -1.0, teacher_score=1.5),
         GroupText("u"),
     ),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from retrieve_rerank.training import DataReport, PairLengths, check_groups, read_groups
+from retrieve_rerank.training.lengths import Truncation
 
 
 def check(tmp_path: Path, *records: Any, **options: Any) -> DataReport:
@@ -132,7 +133,8 @@ def test_lengths_with_the_tokenizer_of_a_model(tmp_path: Path) -> None:
     tokens = report.pair_tokens
     assert tokens is not None
     assert (tokens.median, tokens.p95, tokens.longest) == (34, 53, 53)
-    assert report.max_tokens == 16
+    # Beyond 16 are 29, 37, 18 and 18 of 174.
+    assert report.truncation == Truncation(16, pairs=5, cut=4, tokens=174, unread=102)
     assert found(report) == {
         "query cut to what the model reads": ("warning", 3, ["2", "2"]),
         "same text twice in a group": ("warning", 1, ["2"]),

@@ -39,6 +39,10 @@ def test_labels_are_mapped_to_0_and_1_and_others_refused(tmp_path: Path) -> None
     assert [text.label for text in group.texts] == [1.0, 0.25, 0.0]
     with pytest.raises(InputError, match=r"label out of range: expected 1 to 2; got 0\.5"):
         list(read_groups(file, label_key="rel", min_label=1, max_label=2))
+    # Positives and negatives without a score are 1 and 0, not a half of anything.
+    line = {"query": "q", "pos": ["a"], "neg": ["b"], "neg_scores": [0.5]}
+    (group,) = read_groups(write(file, line), max_label=2)
+    assert [text.label for text in group.texts] == [1.0, 0.25]
     with pytest.raises(ConfigError, match="highest label above the lowest; got 1 and 1"):
         read_groups(file, max_label=1, min_label=1)
 
@@ -90,6 +94,10 @@ def test_a_beir_folder_is_read_by_its_training_split(tmp_path: Path) -> None:
     assert [(t.text, t.label, t.id) for t in group.texts] == [("T 3", 2, "d3"), ("T 1", 0, "d1")]
     with pytest.raises(InputError, match="'q2': judged document that the corpus lacks: 'd9'"):
         list(read_groups(tmp_path, split="test"))
+    (group,) = read_groups(tmp_path, max_label=4)
+    assert [text.label for text in group.texts] == [0.5, 0.0]
+    with pytest.raises(InputError, match="'q1': label out of range: expected 1 to 4; got 0"):
+        list(read_groups(tmp_path, min_label=1, max_label=4))
     with pytest.raises(InputError, match="has no split 'dev'; it has: test, train"):
         read_groups(tmp_path, split="dev")
 

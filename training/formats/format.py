@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from retrieve_rerank.sources.records import Reason
 from retrieve_rerank.template import Template
 from retrieve_rerank.training.formats.fields import Record
+from retrieve_rerank.training.formats.labels import LabelRange
 from retrieve_rerank.training.groups import Group
 
 LABEL_KEY = "label"
@@ -31,6 +32,13 @@ class ReadOptions:
     """Name of the field with the labels; "label" when None."""
     template: Template = field(default_factory=Template)
     """How the title and the text of a passage become one text."""
+    label_range: LabelRange | None = None
+    """What the labels in the data are mapped from to 0 … 1; those of positives and negatives that
+    have no number of their own are 1 and 0 as it is."""
+
+    def label(self, value: float) -> float:
+        """Map a label that stands in the data; raise UnfitRecordError for one out of range."""
+        return value if self.label_range is None else self.label_range.scaled(value)
 
 
 @dataclass(frozen=True, slots=True)

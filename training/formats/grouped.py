@@ -44,7 +44,7 @@ def _read(record: Record, options: ReadOptions) -> Group:
     return Group(
         text(record, "query"),
         (
-            *(_read_hit(hit, _label(hit, key)) for hit in hits),
+            *(_read_hit(hit, _label(hit, key, options)) for hit in hits),
             *(_read_hit(hit, None) for hit in unlabelled),
         ),
         identifier(record, "query_id"),
@@ -52,8 +52,9 @@ def _read(record: Record, options: ReadOptions) -> Group:
     )
 
 
-def _label(hit: Record, key: str) -> float | None:
-    return 0.0 if key not in hit else optional_number(hit, key)
+def _label(hit: Record, key: str, options: ReadOptions) -> float | None:
+    label = 0.0 if key not in hit else optional_number(hit, key)
+    return None if label is None else options.label(label)
 
 
 def _read_hit(hit: Record, label: float | None) -> GroupText:
@@ -95,7 +96,7 @@ def _write_hit(each: GroupText) -> dict[str, Any]:
 
 def whole(label: float | None) -> float | None:
     """Return a label as an int where it is one, as files have it."""
-    return int(label) if label is not None and label.is_integer() else label
+    return int(label) if label is not None and float(label).is_integer() else label
 
 
 GROUPED = Format(

@@ -33,7 +33,8 @@ def _read(record: Record, options: ReadOptions) -> Group:
     key = next((key for key in keys if key in record), None)
     if key is None:
         raise UnfitRecordError(f"no label {keys[0]!r}", f"the keys there: {listed(record)}")
-    judged = GroupText(text(record, "content"), number(record[key], key), identifier(record, "id"))
+    label = options.label(number(record[key], key))
+    judged = GroupText(text(record, "content"), label, identifier(record, "id"))
     return Group(text(record, "query"), (judged,), identifier(record, "query_id"))
 
 

@@ -24,7 +24,7 @@ def _read(record: Record, options: ReadOptions) -> Group:
         of_kind = texts(record, kind) if kind == "pos" or record.get(kind) is not None else []
         scores = optional_numbers(record, field, count=len(of_kind))
         judged += (
-            GroupText(each, label if score is None else score, source=kind)
+            GroupText(each, label if score is None else options.label(score), source=kind)
             for each, score in zip(of_kind, scores, strict=True)
         )
     return Group(text(record, "query"), tuple(judged), identifier(record, "query_id"))

@@ -87,7 +87,7 @@ def _is_pair(record: Record) -> bool:
 def _read_pair(record: Record, options: ReadOptions) -> Group:
     labels = _labels_of(record, options)
     query, judged = _two_columns(record, labels)
-    label = number(record[labels], labels)
+    label = options.label(number(record[labels], labels))
     return Group(text(record, query), (GroupText(text(record, judged), label),))
 
 
@@ -99,11 +99,14 @@ def _is_list(record: Record) -> bool:
 
 def _read_list(record: Record, options: ReadOptions) -> Group:
     labels = _labels_of(record, options)
-    query, judged = _two_columns(record, labels)
-    listed_texts = texts(record, judged)
+    query, documents = _two_columns(record, labels)
+    listed_texts = texts(record, documents)
     values = optional_numbers(record, labels, count=len(listed_texts))
-    pairs = zip(listed_texts, values, strict=True)
-    return Group(text(record, query), tuple(GroupText(each, label) for each, label in pairs))
+    judged = (
+        GroupText(each, None if value is None else options.label(value))
+        for each, value in zip(listed_texts, values, strict=True)
+    )
+    return Group(text(record, query), tuple(judged))
 
 
 def _write_triplets(group: Group, options: WriteOptions) -> Iterator[Row]:
