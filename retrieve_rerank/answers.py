@@ -70,15 +70,15 @@ class Unpacking:
 def read_json(content: bytes | str) -> Any:
     """Read JSON (RFC 8259), halves of surrogate pairs included.
 
-    A number that no float can hold is infinite. Minus infinity is read as well, which some servers
-    write for the logarithm of 0; NaN and Infinity, for which nothing stands, are not.
+    A number that no float can hold is infinite. NaN, Infinity and -Infinity are read as well, as
+    servers written in Python send them; what is made of them is for whoever asked to say.
     """
     try:
         return orjson.loads(content)
     except orjson.JSONDecodeError:
         pass
     try:
-        return json.loads(content, parse_constant=_constant, parse_int=_whole)
+        return json.loads(content, parse_int=_whole)
     except RecursionError:
         reason = "it is nested too deeply"
     except ValueError as exc:
@@ -112,12 +112,6 @@ def pause_s(retry_after: str | None) -> float | None:
         except (ValueError, OverflowError, TypeError):
             return None
     return None if math.isnan(asked) else min(max(0.0, asked), LONGEST_PAUSE_S)
-
-
-def _constant(name: str) -> float:
-    if name == "-Infinity":
-        return -math.inf
-    raise ValueError(f"{name} is not JSON")
 
 
 def _whole(digits: str) -> int | float:

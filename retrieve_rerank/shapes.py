@@ -69,7 +69,7 @@ def shape(of: Shape) -> Check:
     if isinstance(of, list):
         return _list(shape(of[0]))
     if of is float:
-        return _numbers
+        return _finite
     return _typed(of) if isinstance(of, type) else of
 
 
@@ -174,6 +174,13 @@ def _is_shallow(level: Iterable[Any]) -> bool:
     return False
 
 
+def number(those: Sequence[Any]) -> None:
+    """Check numbers, infinite ones and NaN included."""
+    if not set(map(type, those)) <= {float, int}:
+        wrong = next(n for n, value in enumerate(those) if type(value) not in (float, int))
+        raise _unexpected(those[wrong], float, wrong)
+
+
 def _object(fields: dict[str, Shape]) -> Check:
     rows = [(name.removesuffix("?"), name[-1] != "?", shape(of)) for name, of in fields.items()]
     objects = _typed(dict)
@@ -223,14 +230,11 @@ def _typed(kind: type) -> Check:
     return check
 
 
-def _numbers(those: Sequence[Any]) -> None:
-    if not (set(map(type, those)) <= {float, int} and all(map(math.isfinite, those))):
-        number = next(
-            n
-            for n, value in enumerate(those)
-            if type(value) not in (float, int) or not math.isfinite(value)
-        )
-        raise _unexpected(those[number], float, number)
+def _finite(those: Sequence[Any]) -> None:
+    number(those)
+    if not all(map(math.isfinite, those)):
+        wrong = next(n for n, value in enumerate(those) if not math.isfinite(value))
+        raise _unexpected(those[wrong], float, wrong)
 
 
 def _unexpected(value: Any, wanted: type, number: int) -> WrongShapeError:

@@ -49,8 +49,9 @@ def test_nothing_is_unpacked_beyond_the_limit() -> None:
 
 
 def test_json_is_read_as_servers_write_it() -> None:
-    content = b'["\\ud800", -Infinity, 1e999, %d, 7]' % (10**400)
-    assert read_json(content) == ["\ud800", -math.inf, math.inf, math.inf, 7]
+    content = b'["\\ud800", -Infinity, 1e999, %d, 7, NaN]' % (10**400)
+    assert read_json(content)[:5] == ["\ud800", -math.inf, math.inf, math.inf, 7]
+    assert math.isnan(read_json(content)[5])
 
 
 @pytest.mark.parametrize(
@@ -58,8 +59,6 @@ def test_json_is_read_as_servers_write_it() -> None:
     [
         (b"", "it is empty"),
         (b"<html>log in</html>", "it begins with '<html>log in</html>'"),
-        (b"[NaN]", "NaN is not JSON"),
-        (b"[Infinity]", "Infinity is not JSON"),
         (b"[" * 100_000, "nested too deeply"),
         (b'{"a": 1', "delimiter"),
         (b'["\xff"]', "can't decode byte 0xff"),

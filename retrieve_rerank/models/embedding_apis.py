@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from retrieve_rerank.shapes import Shape, WrongShapeError, matches, maybe, number, shape
+
 Side = Literal["query", "document"]
 
 
@@ -27,17 +29,41 @@ class EmbeddingApi:
     """Most texts in one request."""
     body: Callable[[str, Sequence[str], Side], dict[str, Any]]
     """(model, texts, side) -> what is posted."""
-    vectors: Callable[[Any], Sequence[Any]]
-    """An answer's JSON -> vectors in the order of the texts; fails on other shapes."""
+    vectors: Callable[[Any], Sequence[Sequence[float]]]
+    """An answer's JSON -> vectors in the order of the texts; raises WrongShapeError for another
+    form."""
     dimensions: str = "dimensions"
     """Name of the parameter that asks for shorter vectors."""
     info_path: str | None = None
     """Where the server tells its model, for a server that has only one."""
 
 
-def _by_index(answer: Any) -> list[Any]:
+def _by_index(answer: Any) -> list[list[float]]:
+    matches(answer, _INDEXED)
     rows = {row["index"]: row["embedding"] for row in answer["data"]}
-    return [rows[index] for index in range(len(answer["data"]))]
+    if rows.keys() != set(range(len(answer["data"]))):
+        raise WrongShapeError("does not have each index from 0 on once", place=".data")
+    return [rows[index] for index in range(len(rows))]
+
+
+def _at(*keys: str) -> Callable[[Any], list[list[float]]]:
+    wanted: Shape = [[number]]
+    for key in reversed(keys):
+        wanted = {key: wanted}
+    check = shape(wanted)
+
+    def read(answer: Any) -> list[list[float]]:
+        matches(answer, check)
+        for key in keys:
+            answer = answer[key]
+        return list(answer)
+
+    return read
+
+
+_INDEXED = shape({"data": [{"index": int, "embedding": [number]}]})
+SERVED = shape({"model_id": str, "model_sha?": maybe(str)})
+"""What a server tells at `info_path`."""
 
 
 APIS: Mapping[str, EmbeddingApi] = {
@@ -60,7 +86,7 @@ APIS: Mapping[str, EmbeddingApi] = {
         key_variable="OLLAMA_API_KEY",
         batch=32,
         body=lambda model, texts, side: {"model": model, "input": list(texts)},
-        vectors=lambda answer: list(answer["embeddings"]),
+        vectors=_at("embeddings"),
     ),
     # https://huggingface.github.io/text-embeddings-inference: at most 32 texts by default, and
     # an error for long ones unless `truncate`.
@@ -71,7 +97,7 @@ APIS: Mapping[str, EmbeddingApi] = {
         key_variable="TEI_API_KEY",
         batch=32,
         body=lambda model, texts, side: {"inputs": list(texts), "truncate": True},
-        vectors=list,
+        vectors=_at(),
         info_path="info",
     ),
     # https://docs.cohere.com/reference/embed: at most 96 texts.
@@ -87,7 +113,7 @@ APIS: Mapping[str, EmbeddingApi] = {
             "input_type": f"search_{side}",
             "embedding_types": ["float"],
         },
-        vectors=lambda answer: list(answer["embeddings"]["float"]),
+        vectors=_at("embeddings", "float"),
         dimensions="output_dimension",
     ),
 }

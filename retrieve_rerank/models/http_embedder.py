@@ -17,9 +17,10 @@ import numpy as np
 
 from retrieve_rerank.base import Vectors
 from retrieve_rerank.errors import ModelError
-from retrieve_rerank.models.embedding_apis import APIS, Side
+from retrieve_rerank.models.embedding_apis import APIS, SERVED, Side
 from retrieve_rerank.models.http import JsonServer, read_url
 from retrieve_rerank.models.resolving import served_prompts
+from retrieve_rerank.shapes import WrongShapeError, matches
 
 CACHED_QUERIES = 1024
 
@@ -123,10 +124,10 @@ class HttpEmbedder:
     def _read(self, answer: Any, *, count: int) -> list[Vectors]:
         try:
             vectors = [np.array(row, dtype=np.float32) for row in self._api.vectors(answer)]
-        except (KeyError, TypeError, ValueError) as exc:
+        except WrongShapeError as exc:
             raise ModelError(
                 f"{self.name} at {self._url} answered in another form than {self._kind} servers"
-                f" do ({type(exc).__name__}: {str(exc)[:80]}); check the URL"
+                f" do: {exc}; check the URL"
             ) from exc
         if len(vectors) != count:
             raise ModelError(f"{self.name} gave {len(vectors)} vectors for {count} texts")
@@ -148,9 +149,12 @@ class HttpEmbedder:
         if self._api.info_path is None:
             return self._model, ""
         info = self._server.ask(self._api.info_path)
-        if not isinstance(info, dict) or "model_id" not in info:
-            raise ModelError(f"{self._url}/{self._api.info_path} tells no model_id; check the URL")
-        return str(info["model_id"]), str(info.get("model_sha"))
+        try:
+            matches(info, SERVED)
+        except WrongShapeError as exc:
+            where = f"{self._url}/{self._api.info_path}"
+            raise ModelError(f"{where} tells no model_id: {exc}; check the URL") from exc
+        return info["model_id"], str(info.get("model_sha"))
 
     @cached_property
     def _prompts(self) -> Mapping[str, str]:

@@ -5,9 +5,11 @@ Knows nothing of connections.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from retrieve_rerank.shapes import Shape, matches, number, shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +27,8 @@ class RerankApi:
     """Most documents in one request."""
     body: Callable[[str | None, str, Sequence[str]], dict[str, Any]]
     """(model, query, texts) -> what is posted; the model may be None where a URL names it."""
-    scores: Callable[[Any], Iterable[tuple[Any, Any]]]
-    """An answer's JSON -> (index, score), in any order; fails on other shapes."""
+    scores: Callable[[Any], list[tuple[int, float]]]
+    """An answer's JSON -> (index, score), in any order; raises WrongShapeError for another form."""
     characters: int | None = None
     """Most characters in one request, the query counted once for each document."""
     pointwise: bool = True
@@ -37,8 +39,12 @@ class RerankApi:
     """Where the server tells which weights it runs."""
 
 
-def _rows(*, results: str | None, score: str) -> Callable[[Any], Iterable[tuple[Any, Any]]]:
-    def read(answer: Any) -> Iterable[tuple[Any, Any]]:
+def _rows(*, results: str | None, score: str) -> Callable[[Any], list[tuple[int, float]]]:
+    found: Shape = [{"index": int, score: number}]
+    check = shape(found if results is None else {results: found})
+
+    def read(answer: Any) -> list[tuple[int, float]]:
+        matches(answer, check)
         rows = answer if results is None else answer[results]
         return [(row["index"], row[score]) for row in rows]
 

@@ -16,10 +16,12 @@ from typing import Any
 
 from retrieve_rerank.base import TextScores
 from retrieve_rerank.errors import ModelError, RequestError, ScoreError
+from retrieve_rerank.models.embedding_apis import SERVED
 from retrieve_rerank.models.http import JsonServer, read_url
 from retrieve_rerank.models.rerank_apis import RERANK_APIS
 from retrieve_rerank.models.resolving import check_served_model
 from retrieve_rerank.rerankers.drop_in import DropIn
+from retrieve_rerank.shapes import WrongShapeError, matches
 from retrieve_rerank.template import Template, readable
 
 _EXAMPLES = "cohere:rerank-v3.5, jina:MODEL, voyage:rerank-2.5, tei:http://host:8080, vllm:URL"
@@ -90,9 +92,13 @@ class Remote(DropIn):
         facts = [self._kind, self._model]
         if self._api.info_path:
             info = self._server.ask(self._api.info_path)
-            if not isinstance(info, dict) or not info.get("model_sha"):
+            try:
+                matches(info, SERVED)
+            except WrongShapeError:  # of a server that tells nothing of its weights
                 return ""
-            facts += [info.get("model_id"), info["model_sha"]]
+            if not info.get("model_sha"):
+                return ""
+            facts += [info["model_id"], info["model_sha"]]
         elif not (self._api.pointwise and self._api.named_weights):
             return ""
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
@@ -160,26 +166,25 @@ class Remote(DropIn):
     def _read(self, answer: Any, texts: Sequence[str]) -> dict[str, float]:
         """Put the scores of one answer, which come in any order, to their texts."""
         try:
-            rows = [(index, score) for index, score in self._api.scores(answer)]
-        except (KeyError, TypeError, ValueError) as exc:
+            rows = self._api.scores(answer)
+        except WrongShapeError as exc:
             raise RequestError(
-                f"{self.model} answered in another form than {self._kind} servers do"
-                f" ({type(exc).__name__}: {str(exc)[:80]}); check the URL"
+                f"{self.model} answered in another form than {self._kind} servers do: {exc};"
+                " check the URL"
             ) from exc
         found: dict[str, float] = {}
-        for index, given in rows:
-            if type(index) is not int or not 0 <= index < len(texts):
+        for index, score in rows:
+            if not 0 <= index < len(texts):
                 raise ScoreError(
-                    f"{self.model} gave a score to document {index!r:.20}; expected 0 to"
-                    f" {len(texts) - 1}"
+                    f"{self.model} gave a score to document {index}; expected 0 to {len(texts) - 1}"
                 )
             if texts[index] in found:
                 raise ScoreError(f"{self.model} gave document {index} two scores")
-            found[texts[index]] = score = _number(given)
             if not math.isfinite(score):
                 raise ScoreError(
-                    f"{self.model} gave document {index} the score {given!r:.20}; expected a number"
+                    f"{self.model} gave document {index} the score {score}; expected a number"
                 )
+            found[texts[index]] = float(score)
         if len(found) != len(texts):
             raise ScoreError(f"{self.model} gave {len(found)} scores for {len(texts)} documents")
         return found
@@ -187,12 +192,3 @@ class Remote(DropIn):
 
 def _sent(text: str) -> str:
     return readable(text) if readable(text).strip() else _EMPTY
-
-
-def _number(given: object) -> float:
-    if isinstance(given, bool) or not isinstance(given, int | float):
-        return math.nan
-    try:
-        return float(given)
-    except OverflowError:  # a whole number of hundreds of digits
-        return math.nan

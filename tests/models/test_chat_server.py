@@ -285,7 +285,7 @@ def test_likelihoods_that_do_not_come_back_are_an_error(
     model: ChatServer, server: EmbeddingServer, logprobs: Any
 ) -> None:
     server.replies = [ok({"choices": [{"message": {"content": "yes"}, "logprobs": logprobs}]})]
-    with pytest.raises(ModelError, match=r"that it tells log-probabilities|NaN is not JSON"):
+    with pytest.raises(ModelError, match="that it tells log-probabilities"):
         model.next_token_logits([CHAT], ["yes", "no"])
 
 

@@ -177,7 +177,7 @@ def test_answers_out_of_order_are_put_in_order(server: EmbeddingServer) -> None:
         (ok({"data": [{"index": i, "embedding": []} for i in (0, 1)]}), "of 0 numbers"),
         (
             ok({"data": [{"index": i, "embedding": [float("nan")]} for i in (0, 1)]}),
-            "something else than JSON",
+            "a vector with NaN or infinity",
         ),
         ((200, {}, b"<html>a proxy</html>"), "something else than JSON"),
         ((302, {"Location": "http://127.0.0.1:9/"}, b""), "answered 302"),
