@@ -14,11 +14,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
-from retrieve_rerank.errors import ConfigError, InputError
+from retrieve_rerank.errors import ConfigError, InputError, shown
 from retrieve_rerank.sources.lines import STDIN
 from retrieve_rerank.sources.records import Reason
+from retrieve_rerank.template import readable
 from retrieve_rerank.training.formats import FORMATS, WRITTEN
 from retrieve_rerank.training.formats.format import NEGATIVES, WriteOptions
 from retrieve_rerank.training.groups import Group
@@ -61,8 +62,19 @@ def write_groups(
                     done.left_out[row.problem] += 1
                 else:
                     done.lines += 1
-                    file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+                    file.write(_line(row, group))
     return done
+
+
+def _line(row: dict[str, Any], group: Group) -> bytes:
+    try:
+        line = json.dumps(row, ensure_ascii=False, allow_nan=False)
+    except ValueError as exc:
+        raise InputError(
+            f"a label or a score of the query {shown(group.query)} is not finite; JSON has no "
+            "other numbers"
+        ) from exc
+    return f"{readable(line)}\n".encode()
 
 
 @contextmanager

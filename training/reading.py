@@ -135,8 +135,13 @@ def group_problem(group: Group) -> Reason | None:
         return Reason("empty query")
     if not group.texts:
         return Reason("no texts", "expected at least one for the query")
-    said = "".join((group.query, *(f"{text.id}{text.text}" for text in group.texts)))
-    return None if is_unicode(said) else Reason("invalid Unicode", "half of a surrogate pair")
+    said = [group.query, group.query_id, *group.prompts.values()]
+    said += [part for text in group.texts for part in (text.text, text.id, text.source)]
+    return (
+        None
+        if is_unicode("".join(filter(None, said)))
+        else Reason("invalid Unicode", "half of a surrogate pair")
+    )
 
 
 def _same_query(one: Group, other: Group) -> bool:

@@ -6,8 +6,9 @@ import gzip
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import pytest
 
 from retrieve_rerank.errors import ConfigError, InputError
@@ -138,6 +139,25 @@ def test_a_gzipped_copy_is_the_same_whatever_its_name(tmp_path: Path) -> None:
     assert gzip.decompress(first.read_bytes()).count(b"\n") == 1
     write_groups(read_groups(first), first)  # onto itself
     assert list(read_groups(first)) == [GROUP]
+
+
+def test_numbers_of_numpy_and_odd_texts_are_written_and_nan_refused(tmp_path: Path) -> None:
+    odd = Group(
+        "half \ud83d",
+        (
+            # As scores of models come, whatever their type says.
+            GroupText("a", cast(float, np.float32(0.5)), teacher_score=cast(float, np.float32(2))),
+            GroupText("b", cast(float, np.int64(0)), teacher_score=np.float64(1)),
+        ),
+    )
+    file = tmp_path / "out.jsonl"
+    for format in ("grouped", "flagembedding", "labeled-list"):
+        write_groups([odd], file, format=format)
+        (group,) = read_groups(file)
+        assert group.query == "half ?"
+        assert [text.text for text in group.texts] == ["a", "b"]
+    with pytest.raises(InputError, match="a score of the query 'q' is not finite"):
+        write_groups([Group("q", (GroupText("a", float("nan")),))], file, format="labeled-pair")
 
 
 def test_nothing_is_left_of_what_could_not_be_written_whole(tmp_path: Path) -> None:

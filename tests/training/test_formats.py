@@ -223,6 +223,7 @@ def test_an_unknown_form_says_what_came_and_what_was_expected(tmp_path: Path) ->
         ({"query": "q", "content": "a", "label": "high"}, "no number in 'label'"),
         ({"query": "q", "content": "a", "label": "nan"}, "no number in 'label'"),
         ({"query": "q", "content": "half \ud83d", "label": 1}, "invalid Unicode"),
+        ({"query": "q", "pos": ["a"], "neg": [], "prompt": "\ud83d"}, "invalid Unicode"),
         ({"query": 3, "content": "a", "label": 1}, "no text in 'query': expected a text; got '3'"),
     ],
 )

@@ -49,14 +49,15 @@ def _write(group: Group, options: WriteOptions) -> Iterator[Row]:
     if not positives or not negatives:
         yield NO_NEGATIVE if positives else NO_POSITIVE
         return
+    judged = (*positives, *negatives)
     pos = [each.text for each in positives]
     row: dict[str, Any] = {
         "query": group.query,
         "pos": pos,
         "neg": [each.text for each in negatives],
     }
-    scores = [each.teacher_score for each in (*positives, *negatives)]
-    if None not in scores:  # knowledge distillation needs all of them
+    scores = [float(each.teacher_score) for each in judged if each.teacher_score is not None]
+    if len(scores) == len(judged):  # knowledge distillation needs all of them
         row |= {"pos_scores": scores[: len(pos)], "neg_scores": scores[len(pos) :]}
     yield {**row, **group.prompts}
 

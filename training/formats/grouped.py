@@ -89,14 +89,16 @@ def _write_hit(each: GroupText) -> dict[str, Any]:
         "label": whole(each.label),
         "id": each.id,
         "source": each.source,
-        "teacher_score": each.teacher_score,
+        "teacher_score": None if each.teacher_score is None else float(each.teacher_score),
     }
     return {name: value for name, value in hit.items() if value is not None}
 
 
 def whole(label: float | None) -> float | None:
-    """Return a label as an int where it is one, as files have it."""
-    return int(label) if label is not None and float(label).is_integer() else label
+    """Return a label as an int where it is one, as files have it; numpy's numbers as Python's."""
+    if label is None:
+        return None
+    return int(label) if float(label).is_integer() else float(label)
 
 
 GROUPED = Format(
