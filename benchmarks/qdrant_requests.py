@@ -14,17 +14,16 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
-from qdrant_client import QdrantClient, models
+from qdrant_client import QdrantClient
 
 from benchmarks.machine import describe
-from benchmarks.qdrant_overhead import QUERY, Fixed, documents
+from benchmarks.qdrant_overhead import QUERY, TOP_K, Fixed, documents, wordings
 from retrieve_rerank.connectors.hybrid import Fusion
 from retrieve_rerank.connectors.qdrant import QdrantConnector
 from tests.connectors.qdrant import grpc_stub
 from tests.connectors.qdrant.stub import Stub, serving
 from tests.outages import Relay, relaying
 
-TOP_K = 100
 DENSE_ALONE = Fusion(weights={"bm25": 0})
 
 
@@ -82,24 +81,6 @@ def counted(call: Callable[[], Any], relay: Relay, seen: list[Any]) -> tuple[str
     call()
     there, back = relay.bytes_there - before[1], relay.bytes_back - before[2]
     return str(len(seen) - before[0]), f"{there / 1000:.1f} / {back / 1000:.1f}"
-
-
-def wordings() -> dict[str, models.QueryRequest]:
-    """Word each kind of search as one request of the client."""
-    [encoding] = Fixed().encode_queries([QUERY])
-    dense = models.Prefetch(query=encoding.vector.tolist(), using="dense", limit=TOP_K)
-    terms = models.SparseVector(indices=list(range(8)), values=[1.0] * 8)
-    both = [dense, models.Prefetch(query=terms, using="bm25", limit=TOP_K)]
-    common: dict[str, Any] = {"limit": TOP_K, "with_payload": True}
-    fused = models.FusionQuery(fusion=models.Fusion.RRF)
-    tokens = encoding.tokens.tolist()
-    return {
-        "dense": models.QueryRequest(query=dense.query, using="dense", **common),
-        "hybrid": models.QueryRequest(prefetch=both, query=fused, **common),
-        "hybrid + MaxSim": models.QueryRequest(
-            prefetch=both, query=tokens, using="_rr_tokens", **common
-        ),
-    }
 
 
 if __name__ == "__main__":
