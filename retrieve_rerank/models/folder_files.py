@@ -110,8 +110,17 @@ def _check(file: Path, status: os.stat_result, *, most: int | None) -> None:
     if not stat.S_ISREG(status.st_mode):
         kind = next((kind for is_, kind in _KINDS if is_(status.st_mode)), "a device")
         raise ModelError(f"{file} is {kind}; expected a regular file")
-    if most is not None and status.st_size > most:
+    _check_size(file, status.st_size, most=most)
+
+
+def check_size(file: Path, size: int) -> None:
+    """Raise ModelError where a file to come has more bytes than are read of its kind."""
+    _check_size(file, size, most=_most(file))
+
+
+def _check_size(file: Path, size: int, *, most: int | None) -> None:
+    if most is not None and size > most:
         raise ModelError(
-            f"{file} has {status.st_size:,} bytes; expected at most {most:,}, which no model of"
-            f" today needs; {AGAIN}"
+            f"{file} has {size:,} bytes; expected at most {most:,}, which no model of today needs;"
+            f" {AGAIN}"
         )

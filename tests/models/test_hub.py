@@ -15,6 +15,8 @@ from threading import Thread
 
 import pytest
 
+from tests.hostile import ANSWERS, HTML, LONGEST_MESSAGE, PAGE, Answer
+
 RR = "from retrieve_rerank.cli import main; main(prog_name='rr')"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -25,6 +27,8 @@ class Hub:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.requested: list[str] = []
+        self.spoilt: dict[str, Answer] = {}
+        """Name of a repository -> what stands in place of its listing."""
         hub = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -50,7 +54,10 @@ class Hub:
         names = [file.relative_to(self.folder).as_posix() for file in files]
         prefix = f"/owner/tiny/resolve/{COMMIT}/"
         status, headers, content = 404, {"X-Error-Code": "RepoNotFound"}, b"{}"
-        if path.startswith("/api/models/owner/tiny/tree/"):
+        spoilt = self.spoilt.get(path.partition("/api/models/owner/")[2])
+        if spoilt is not None:
+            status, headers, content = spoilt.status, spoilt.headers, spoilt.body
+        elif path.startswith("/api/models/owner/tiny/tree/"):
             entries = [
                 {"type": "file", "path": name, "size": file.stat().st_size, "oid": _etag(file)}
                 for name, file in zip(names, files, strict=True)
@@ -194,3 +201,58 @@ def test_a_sparse_encoder_comes_with_its_static_weights(hub: Hub, tmp_path: Path
     assert described["pooling"] == ["relu", "sum"]
     assert {f"{network}/model.safetensors", f"{static}/model.safetensors"} <= set(hub.requested)
     assert f"{static}/tokenizer.json" in hub.requested
+
+
+DOWNLOAD = """
+import json, sys
+from retrieve_rerank.errors import ModelError
+from retrieve_rerank.models.hub import download
+messages = {}
+for name in json.load(sys.stdin):
+    try:
+        download(f"owner/{name}", on_gpu=False)
+    except ModelError as exc:
+        messages[name] = str(exc)
+print(json.dumps(messages))
+"""
+
+
+def test_whatever_answers_in_place_of_a_hub_is_an_error_of_ours(hub: Hub, tmp_path: Path) -> None:
+    """All through a proxy, which is what answers with a login page, and is named."""
+    files = [
+        {"rfilename": "openvino/openvino_model.xml", "size": 7},
+        {"rfilename": "openvino/openvino_model.bin", "size": 10**10},
+        {"rfilename": "config.json", "size": 10**9},
+    ]
+    listings = {
+        "page": Answer(200, PAGE, HTML),
+        "large": Answer(200, json.dumps({"id": "x", "sha": COMMIT, "siblings": files}).encode()),
+        "numbers": Answer(200, b'{"id": 7, "siblings": [{"rfilename": 8}]}'),
+    }
+    # The library itself waits where it is told to.
+    quick = [answer for answer in ANSWERS.values() if answer.status not in (429, 500, 302)]
+    hub.spoilt = {**listings, **{f"r{number}": each for number, each in enumerate(quick)}}
+    environment = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
+    environment |= {
+        "HF_ENDPOINT": "http://hub.invalid",
+        "HF_HOME": str(tmp_path),
+        "HTTP_PROXY": hub.url.replace("http://", "http://me:s3cret@"),
+    }
+    run = subprocess.run(
+        [sys.executable, "-c", DOWNLOAD],
+        input=json.dumps(list(hub.spoilt)),
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+    assert run.returncode == 0, run.stderr
+    messages = json.loads(run.stdout)
+    assert messages.keys() == hub.spoilt.keys()
+    assert all(len(message) < LONGEST_MESSAGE for message in messages.values())
+    assert "s3cret" not in run.stdout
+    named = f"hub.invalid answers through the proxy {hub.url} (HTTP_PROXY)"
+    assert named in messages["page"]
+    assert "owner/large/config.json has 1,000,000,000 bytes; expected at most" in messages["large"]
+    assert "does a proxy or a login page" in messages["numbers"].lower()
