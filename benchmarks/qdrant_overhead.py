@@ -105,29 +105,38 @@ def main() -> None:
     print(describe("qdrant-client"))
     print(f"{arguments.documents} documents, {arguments.rounds} rounds in turn\n")
     print("| | ours, ms (median) | bare client, ms | ratio |\n|---|---|---|---|")
+    terms = lexical(client)
     for name, fusion in (("dense", Fusion(weights={"bm25": 0})), ("hybrid", Fusion())):
         local = QdrantConnector.connect(url, encoder=encoder, client=client, fusion=fusion)
-        bare = partial(client.query_batch_points, "docs", [wordings()[name]])
+        found = record(client, fusion)
+        wording = wordings(terms)[name]
+        bare = partial(client.query_batch_points, "docs", [wording])
         show(f"{name}, local mode", local, bare, arguments.rounds)
         with (
-            serving(client, record(client, fusion)) as ours,
+            serving(client, found) as ours,
             serving(client, {"query_batch_points": bare()}) as theirs,
         ):
             remote = QdrantConnector.connect(
                 f"qdrant://127.0.0.1:{ours}/docs", encoder=encoder, fusion=fusion
             )
             http = QdrantClient(f"http://127.0.0.1:{theirs}", check_compatibility=False)
-            asked = partial(http.query_batch_points, "docs", [wordings()[name]])
+            asked = partial(http.query_batch_points, "docs", [wording])
             show(f"{name}, REST", remote, asked, arguments.rounds)
             remote.close()
             http.close()
 
 
-def wordings() -> dict[str, models.QueryRequest]:
+def lexical(client: QdrantClient) -> models.SparseVector:
+    """Take the terms of the query as a search of ours words them."""
+    [wording] = record(client, Fusion(weights={"dense": 0}))["requests"]
+    terms: models.SparseVector = wording.query
+    return terms
+
+
+def wordings(terms: models.SparseVector) -> dict[str, models.QueryRequest]:
     """Word each kind of search as one request of the client, which has the server fuse."""
     [encoding] = Fixed().encode_queries([QUERY])
     dense = models.Prefetch(query=encoding.vector.tolist(), using="dense", limit=TOP_K)
-    terms = models.SparseVector(indices=list(range(8)), values=[1.0] * 8)
     both = [dense, models.Prefetch(query=terms, using="bm25", limit=TOP_K)]
     common: dict[str, Any] = {"limit": TOP_K, "with_payload": True}
     fused = models.FusionQuery(fusion=models.Fusion.RRF)
@@ -165,7 +174,7 @@ def serving(client: QdrantClient, found: dict[str, Any]) -> Iterator[int]:
 
 
 def record(client: QdrantClient, fusion: Fusion) -> dict[str, Any]:
-    """Take down what each method of the client answers in a search of ours."""
+    """Take down what a search of ours asks of the client's methods, and what they answer."""
     found: dict[str, Any] = {}
 
     class Recording:
@@ -173,6 +182,7 @@ def record(client: QdrantClient, fusion: Fusion) -> dict[str, Any]:
             method = getattr(client, name)
 
             def call(**arguments: Any) -> Any:
+                found.update(arguments)
                 found[name] = method(**arguments)
                 return found[name]
 

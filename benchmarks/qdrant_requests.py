@@ -14,10 +14,10 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
-from qdrant_client import QdrantClient
+from qdrant_client import QdrantClient, models
 
 from benchmarks.machine import describe
-from benchmarks.qdrant_overhead import QUERY, TOP_K, Fixed, documents, wordings
+from benchmarks.qdrant_overhead import QUERY, TOP_K, Fixed, documents, lexical, wordings
 from retrieve_rerank.connectors.hybrid import Fusion
 from retrieve_rerank.connectors.qdrant import QdrantConnector
 from tests.connectors.qdrant import grpc_stub
@@ -45,17 +45,19 @@ def main() -> None:
         grpc_stub.serving(service),
         relaying(service.port) as grpc,
     ):
-        rows("REST", rest, stub.seen)
-        rows("gRPC", grpc, service.seen, grpc_port=grpc.port)
+        asked = wordings(lexical(stub.client))
+        rows("REST", rest, stub.seen, asked)
+        rows("gRPC", grpc, service.seen, asked, grpc_port=grpc.port)
 
 
-def rows(name: str, relay: Relay, seen: list[Any], **grpc: Any) -> None:
+def rows(
+    name: str, relay: Relay, seen: list[Any], asked: dict[str, models.QueryRequest], **grpc: Any
+) -> None:
     """Print the rows of one protocol."""
     url = f"http://127.0.0.1:{relay.port}"
     bare = QdrantClient(url, check_compatibility=False, prefer_grpc=bool(grpc), **grpc)
     calls = {
-        kind: partial(bare.query_batch_points, "docs", [wording])
-        for kind, wording in wordings().items()
+        kind: partial(bare.query_batch_points, "docs", [wording]) for kind, wording in asked.items()
     }
     options: dict[str, Any] = {"encoder": Fixed(), "grpc": bool(grpc), **grpc}
     address = f"qdrant://127.0.0.1:{relay.port}/docs"
