@@ -8,12 +8,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from itertools import islice
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 
+from retrieve_rerank.additions import (
+    REFUSALS_KEPT,
+    AdditionReport,
+    Additions,
+    AdditionStatus,
+    Text,
+    compare,
+    cut,
+    delete_orphans,
+    texts,
+)
 from retrieve_rerank.base import (
     Encoder,
     Encoding,
@@ -23,8 +34,7 @@ from retrieve_rerank.base import (
     TokenEmbedder,
     TokenTensor,
 )
-from retrieve_rerank.connectors.batches import BATCH_DOCUMENTS, batches
-from retrieve_rerank.connectors.tensors import content_hash
+from retrieve_rerank.connectors.batches import BATCH_DOCUMENTS
 from retrieve_rerank.errors import IndexMismatchError, InputError, ModelError, PartialWriteError
 from retrieve_rerank.models.resolving import portable_name
 from retrieve_rerank.models.token_pooling import pool_tokens
@@ -33,57 +43,24 @@ from retrieve_rerank.template import Template
 POOLING_FACTOR = 2
 """Neighbouring tokens averaged into one; quality was the same in docs/benchmarks/recipe.md."""
 
-REFUSALS_KEPT = 10
-
-T = TypeVar("T")
-
 _CALL_CHARACTERS = 1 << 14  # texts encoded and written together: what a kill loses; fills batches
 _WRITE_BYTES = 8 << 20  # of float32; what is stored is less
-_GET_IDS = 64  # documents looked for at once, which come with their texts
-
-
-class _Text(NamedTuple):
-    """What a document's tensor is made from."""
-
-    id: str
-    text: str
-    content_hash: str
 
 
 @dataclass(frozen=True, slots=True)
-class TensorReport:
+class TensorReport(AdditionReport):
     """What `add_tensors` did."""
 
-    documents: int = 0
-    """Documents of the index."""
-    added: int = 0
-    """Tensors written for documents that had none."""
-    replaced: int = 0
-    """Tensors written anew, as the documents' texts had changed."""
-    deleted: int = 0
-    """Tensors deleted, as their documents are gone."""
     truncated: int = 0
     """Texts of which the encoder read only the beginning."""
-    refused: int = 0
-    """Tensors that the backend would not take."""
-    refusals: Mapping[str, str] = field(default_factory=dict)
-    """Document id -> why its tensor was refused, for the first REFUSALS_KEPT."""
 
 
 @dataclass(frozen=True, slots=True)
-class TensorStatus:
+class TensorStatus(AdditionStatus):
     """How the tensors of an index stand to its documents."""
 
     settings: TensorSettings | None
     """How they were made; None where there are none."""
-    documents: int
-    present: int
-    """Documents with a tensor of their text as it is now."""
-    missing: int
-    stale: int
-    """Documents whose text has changed since."""
-    orphaned: int
-    """Tensors whose documents are gone."""
 
 
 def tensor_settings(
@@ -125,7 +102,7 @@ def add_tensors(
     store.create_tensors(settings, companion=companion)
     writer = _Writer(store, encoder, settings, _Pace(documents_per_s))
     documents = added = replaced = 0
-    for page in _pages(store, template or Template()):
+    for page in texts(store, template or Template()):
         there = store.tensor_hashes([each.id for each in page])
         wanted = [each for each in page if there.get(each.id) != each.content_hash]
         if on_progress and len(page) > len(wanted):
@@ -140,7 +117,7 @@ def add_tensors(
         documents=documents,
         added=added,
         replaced=replaced,
-        deleted=_delete_orphans(store, documents - writer.refused),
+        deleted=delete_orphans(_of(store), documents - writer.refused),
         truncated=writer.truncated,
         refused=writer.refused,
         refusals=writer.refusals,
@@ -155,25 +132,10 @@ def tensor_status(
 ) -> TensorStatus:
     """Count which documents have a tensor of their text as it is now; reads all documents."""
     settings = store.tensor_settings()
-    documents = present = stale = 0
-    for page in _pages(store, template or Template()):
-        documents += len(page)
-        if settings is not None:
-            there = store.tensor_hashes([each.id for each in page])
-            same = sum(there.get(each.id) == each.content_hash for each in page)
-            present += same
-            stale += len(there) - same
-        if on_progress:
-            on_progress(len(page))
-    tensors = sum(1 for _ in store.tensor_ids()) if settings is not None else 0
-    return TensorStatus(
-        settings=settings,
-        documents=documents,
-        present=present,
-        missing=documents - present - stale,
-        stale=stale,
-        orphaned=max(0, tensors - present - stale),
+    found = compare(
+        _of(store), template or Template(), exist=settings is not None, on_progress=on_progress
     )
+    return TensorStatus(**asdict(found), settings=settings)
 
 
 class _Written(NamedTuple):
@@ -197,16 +159,16 @@ class _Writer:
         self._settings = settings
         self._pace = pace
 
-    def write(self, texts: Iterable[_Text]) -> Iterator[_Written]:
+    def write(self, wanted: Iterable[Text]) -> Iterator[_Written]:
         """Write the tensors of texts, those of like length together."""
-        ordered = sorted(texts, key=lambda each: len(each.text))
-        for call in _cut(
+        ordered = sorted(wanted, key=lambda each: len(each.text))
+        for call in cut(
             ordered, lambda each: len(each.text), size=_CALL_CHARACTERS, count=self._pace.at_once
         ):
             encodings = self._encoder.encode_documents([_valid(each.text) for each in call])
             self.truncated += sum(encoding.truncated for encoding in encodings)
             tensors = map(self._tensor, call, encodings)
-            for batch in _cut(tensors, lambda each: each.tokens.nbytes, size=_WRITE_BYTES):
+            for batch in cut(tensors, lambda each: each.tokens.nbytes, size=_WRITE_BYTES):
                 yield _Written(len(batch), self._write(batch))
             self._pace.wait(len(call))
 
@@ -224,7 +186,7 @@ class _Writer:
             self.refusals.update(kept)
         return [each.id for each in tensors if each.id not in refused]
 
-    def _tensor(self, text: _Text, encoding: Encoding) -> TokenTensor:
+    def _tensor(self, text: Text, encoding: Encoding) -> TokenTensor:
         tokens, wanted = encoding.tokens, self._settings.dimension
         if tokens.shape[1] != wanted:
             raise IndexMismatchError(
@@ -263,49 +225,8 @@ class _Pace:
         time.sleep(max(0.0, self._started + self._done / self._rate - time.monotonic()))
 
 
-def _pages(store: TensorStore, template: Template) -> Iterator[list[_Text]]:
-    """Read all documents as what their tensors are made from."""
-
-    for batch in batches(store.scan()):
-        texts = [template.render(document) for document in batch]
-        yield [
-            _Text(document.id, text, content_hash(text))
-            for document, text in zip(batch, texts, strict=True)
-        ]
-
-
-def _delete_orphans(store: TensorStore, expected: int) -> int:
-    """Delete the tensors of documents that are gone; return how many there were.
-
-    None is looked for where there are just as many tensors as expected: the documents would have
-    to be read once more.
-    """
-    if sum(1 for _ in store.tensor_ids()) <= expected:
-        return 0
-    deleted = 0
-    for ids in _cut(store.tensor_ids(), lambda _: 1, size=_GET_IDS):
-        known = {document.id for document in store.get(ids)}
-        gone = [id_ for id_ in ids if id_ not in known]
-        if gone:
-            store.delete_tensors(gone)
-            deleted += len(gone)
-    return deleted
-
-
-def _cut(
-    items: Iterable[T], size_of: Callable[[T], int], *, size: int, count: int = BATCH_DOCUMENTS
-) -> Iterator[list[T]]:
-    """Cut into lists of at most `count` items and, unless it is one item, `size` in sum."""
-    batch: list[T] = []
-    total = 0
-    for item in items:
-        if batch and (len(batch) == count or total + size_of(item) > size):
-            yield batch
-            batch, total = [], 0
-        batch.append(item)
-        total += size_of(item)
-    if batch:
-        yield batch
+def _of(store: TensorStore) -> Additions:
+    return Additions(store, store.tensor_hashes, store.tensor_ids, store.delete_tensors)
 
 
 def _valid(text: str) -> str:

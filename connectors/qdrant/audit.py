@@ -14,9 +14,9 @@ from retrieve_rerank.base import Graph, Knob, Vectors
 from retrieve_rerank.connectors.fields import VectorField
 from retrieve_rerank.connectors.qdrant import requests
 from retrieve_rerank.connectors.qdrant.detection import vector_params
-from retrieve_rerank.connectors.qdrant.fetching import send
 from retrieve_rerank.connectors.qdrant.limits import Limits
 from retrieve_rerank.connectors.qdrant.searcher import HNSW_EF, OVERSAMPLE, Searcher
+from retrieve_rerank.connectors.qdrant.sending import send
 from retrieve_rerank.connectors.qdrant.server import WRITE_TIMEOUT_S, Server, Steps
 from retrieve_rerank.connectors.qdrant.state import Options, State
 from retrieve_rerank.errors import SchemaError

@@ -33,6 +33,8 @@ from retrieve_rerank.connectors.qdrant.searcher import Searcher
 from retrieve_rerank.connectors.qdrant.server import Server
 from retrieve_rerank.connectors.qdrant.state import Options, read_state
 from retrieve_rerank.connectors.qdrant.tensors import Tensors
+from retrieve_rerank.connectors.qdrant.term_store import QdrantLexicalStore
+from retrieve_rerank.connectors.qdrant.terms import Terms
 from retrieve_rerank.connectors.qdrant.token_store import QdrantTensorStore
 from retrieve_rerank.connectors.qdrant.writer import Writer
 from retrieve_rerank.errors import ConfigError
@@ -40,7 +42,7 @@ from retrieve_rerank.truncation import truncates
 from retrieve_rerank.types import Document, Hit
 
 
-class QdrantConnector(QdrantTensorStore, VectorSearch):
+class QdrantConnector(QdrantTensorStore, QdrantLexicalStore, VectorSearch):
     """A collection of a Qdrant server, made by this library or by others.
 
     What it holds is found out when connecting. Safe to share between threads and event loops.
@@ -53,6 +55,7 @@ class QdrantConnector(QdrantTensorStore, VectorSearch):
         self._reader = Reader(server, searcher)
         self._writer = Writer(server, searcher)
         self._tensors = Tensors(self._writer, self._reader)
+        self._terms = Terms(self._writer, self._reader)
 
     @classmethod
     def connect(

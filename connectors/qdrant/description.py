@@ -11,13 +11,14 @@ from typing import Any
 
 from retrieve_rerank.base import IndexSchema
 from retrieve_rerank.connectors.field_types import field_types
+from retrieve_rerank.connectors.qdrant.added import BM25_TERMS
 from retrieve_rerank.connectors.qdrant.detection import (
     is_weighed,
     multivectors,
     sparse_names,
     vector_fields,
 )
-from retrieve_rerank.connectors.qdrant.layout import TENSORS, Lexical
+from retrieve_rerank.connectors.qdrant.layout import TENSORS
 from retrieve_rerank.connectors.qdrant.limits import TEXT_QUERY
 from retrieve_rerank.connectors.qdrant.qdrant_bm25 import Tokens
 from retrieve_rerank.connectors.qdrant.state import Options, State
@@ -30,7 +31,7 @@ def describe(state: State, options: Options, *, location: str, documents: int) -
     layout, info, record = state.layout, state.info, state.record
     lexical = layout.lexical
     dense = layout.dense if state.encoder.exists else None
-    language = record.bm25.language if record.bm25 else record.language
+    language = state.bm25.language if state.bm25 else record.language
     details: dict[str, Any] = {
         "engine": "Qdrant",
         "version": ".".join(map(str, state.version)),
@@ -53,7 +54,7 @@ def describe(state: State, options: Options, *, location: str, documents: int) -
         "sparse_fields": [
             {"name": name, "idf": is_weighed(info, name)} for name in sparse_names(info)
         ],
-        "lexical": _lexical(lexical) if lexical else None,
+        "lexical": _lexical(state),
         "language": language or (lexical.tokens.language if lexical else None),
         "payload_indexes": state.indexed,
         "indexed_vectors": info.indexed_vectors_count,
@@ -83,22 +84,27 @@ def describe(state: State, options: Options, *, location: str, documents: int) -
         token_tensors=state.tensors is not None,
         fields=field_types(state.fields),
         details=details,
-        notes=tuple(_notes(state, documents, local=location.startswith("qdrant+local"))),
+        notes=tuple(_notes(state, documents, location=location)),
     )
 
 
-def _lexical(lexical: Lexical) -> dict[str, Any]:
-    """Say what ranks by words, and how its tokens are made where that is unusual."""
+def _lexical(state: State) -> dict[str, Any] | None:
+    """Say what ranks by words, where that is kept, and how its tokens are made if unusual."""
+    lexical = state.layout.lexical
+    if lexical is None:
+        return None
     usual = asdict(Tokens(lexical.tokens.language, stopwords=lexical.tokens.stopwords))
     unusual = {n: v for n, v in asdict(lexical.tokens).items() if v != usual[n]}
-    return {"kind": lexical.kind, "field": lexical.field, **unusual}
+    added = state.added(BM25_TERMS)
+    kept_in = {"kept_in": added.collection} if added else {}
+    return {"kind": lexical.kind, "field": lexical.field, **kept_in, **unusual}
 
 
 def _called(vectors: str) -> str:
     return f"`{vectors}`" if vectors else "the unnamed field"
 
 
-def _notes(state: State, documents: int, *, local: bool) -> Iterator[str]:
+def _notes(state: State, documents: int, *, location: str) -> Iterator[str]:
     """Say what is there and not used, and what it takes to use it."""
     layout, info = state.layout, state.info
     used = layout.dense.name if layout.dense and state.encoder.exists else None
@@ -133,13 +139,20 @@ def _notes(state: State, documents: int, *, local: bool) -> Iterator[str]:
             "update the collection with modifier=IDF for them, which takes no re-indexing"
         )
     if lexical is None and not state.empty:
-        yield (
-            "there is no lexical ranking: make a text index with scoring over "
-            f"`{layout.text}` (create_payload_index with TextIndexParams(type='text', "
-            "scoring=True)); Qdrant ranks by it from 1.20 on"
-            + ("" if state.version >= TEXT_QUERY else ", and this server is older")
+        index = (
+            ""
+            if state.version < TEXT_QUERY
+            else (
+                ", or make a text index with scoring over "
+                f"`{layout.text}` (create_payload_index with TextIndexParams(type='text', "
+                "scoring=True))"
+            )
         )
-    if local and documents > _LOCAL_MODE_BEARS:
+        yield (
+            "there is no lexical ranking, so that codes and names may not be found: rr lexical add "
+            f"--index {location} computes one{index}"
+        )
+    if location.startswith("qdrant+local") and documents > _LOCAL_MODE_BEARS:
         yield (
             f"local mode compares a query with each of the {documents} documents: use a server, "
             "or the embedded index"

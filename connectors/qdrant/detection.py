@@ -21,6 +21,7 @@ from retrieve_rerank.connectors.fields import (
 )
 from retrieve_rerank.connectors.hybrid import BM25
 from retrieve_rerank.connectors.qdrant.layout import (
+    ADDED_BM25,
     ADDED_KEYS,
     NODE_CONTENT,
     OURS,
@@ -119,6 +120,11 @@ def sparse_names(info: models.CollectionInfo) -> list[str]:
     return list(info.config.params.sparse_vectors or {})
 
 
+def their_sparse_names(info: models.CollectionInfo) -> list[str]:
+    """List the fields of sparse vectors that this library did not add."""
+    return [name for name in sparse_names(info) if name != ADDED_BM25]
+
+
 def indexed_paths(info: models.CollectionInfo) -> dict[str, str]:
     """List the payload's indexes: path -> type (keyword, integer, text, …)."""
     return {path: str(each.data_type.value) for path, each in info.payload_schema.items()}
@@ -209,7 +215,7 @@ def _lexical(
     *,
     text_queries: bool,
 ) -> Lexical | None:
-    for name in sparse_names(info):
+    for name in their_sparse_names(info):
         if choice.sparse_encoder and choice.sparse == name:
             continue
         stored = []
@@ -227,7 +233,7 @@ def _lexical(
 
 def _sparse(info: models.CollectionInfo, lexical: Lexical | None, choice: Choice) -> str | None:
     """Pick the learned sparse vectors: those asked for, else the only ones that are not BM25's."""
-    names = sparse_names(info)
+    names = their_sparse_names(info)
     if choice.sparse is not None and choice.sparse not in names:
         raise UnknownFieldError(
             f"the collection has no sparse vectors named {choice.sparse!r}; "

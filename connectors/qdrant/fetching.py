@@ -11,18 +11,19 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from qdrant_client import models
 
 from retrieve_rerank.base import Vectors
+from retrieve_rerank.connectors.hybrid import BM25
 from retrieve_rerank.connectors.qdrant import requests
 from retrieve_rerank.connectors.qdrant.detection import multivectors
 from retrieve_rerank.connectors.qdrant.layout import TENSORS
-from retrieve_rerank.connectors.qdrant.limits import Limits
 from retrieve_rerank.connectors.qdrant.requests import PointId
+from retrieve_rerank.connectors.qdrant.sending import send
 from retrieve_rerank.connectors.qdrant.server import Call, Steps, Together
 from retrieve_rerank.connectors.qdrant.state import State
+from retrieve_rerank.connectors.qdrant.words_beside import rank_beside
 from retrieve_rerank.types import Document, Hit
 
 
@@ -33,8 +34,26 @@ def bare(point: models.ScoredPoint) -> Document:
 
 def ask(
     state: State, wordings: Mapping[str, Sequence[models.QueryRequest]], *, with_payload: bool
+) -> Steps[tuple[dict[str, list[models.ScoredPoint]], tuple[str, ...]]]:
+    """Ask for rankings: name -> the points of all its pages; and say where some may be missing.
+
+    A ranking by words in a companion is asked for there at the same time, and without payload.
+    """
+    beside = state.words_beside
+    words = wordings.get(BM25) if beside is not None else None
+    if beside is None or words is None:
+        return (yield from _ask_here(state, wordings, with_payload=with_payload)), ()
+    rest = {name: pages for name, pages in wordings.items() if name != BM25}
+    depth = sum(page.limit or 0 for page in words)
+    ranking = rank_beside(state, beside, words[0].model_copy(update={"limit": depth}))
+    here = _ask_here(state, rest, with_payload=with_payload)
+    (points, notes), found = yield Together([ranking, here])
+    return {**found, BM25: points}, notes
+
+
+def _ask_here(
+    state: State, wordings: Mapping[str, Sequence[models.QueryRequest]], *, with_payload: bool
 ) -> Steps[dict[str, list[models.ScoredPoint]]]:
-    """Ask for rankings: name -> the points of all its pages."""
     selector = state.layout.selector if with_payload else False
     batch = [
         page.model_copy(update={"with_payload": selector})
@@ -81,20 +100,6 @@ def complete(
     ]
     means = requests.mean_max_sims(scored, tokens) if tokens is not None else {}
     return completed, {documents[point].id: score for point, score in means.items()}, ms
-
-
-def send(
-    collection: str, limits: Limits, batch: Sequence[models.QueryRequest], **options: Any
-) -> Steps[list[list[models.ScoredPoint]]]:
-    """Send a batch of queries, in several where strict mode bounds it; options are the call's."""
-    answers: list[list[models.ScoredPoint]] = []
-    step = int(min(max(1, len(batch)), limits.search_batch))
-    for start in range(0, len(batch), step):
-        some = list(batch[start : start + step])
-        arguments = {"collection_name": collection, "requests": some, **options}
-        found = yield Call("query_batch_points", arguments)
-        answers += [each.points for each in found]
-    return answers
 
 
 def max_sims(

@@ -80,6 +80,11 @@ def wire_size(numbers: int) -> int:
     return numbers * _BYTES_OF_NUMBER
 
 
+def terms_size(terms: int) -> int:
+    """Estimate the bytes that weighed terms take in a request."""
+    return terms * _BYTES_OF_TERM
+
+
 def _point(
     record: Record,
     text: str,
@@ -109,7 +114,7 @@ def _point(
     size = len(record.text.encode()) + len(str(record.metadata).encode())
     return Sized(
         models.PointStruct(id=point_id(record.id), vector=vectors, payload=payload),
-        2 * size + len(terms) * _BYTES_OF_TERM + wire_size(numbers),
+        2 * size + terms_size(len(terms)) + wire_size(numbers),
     )
 
 

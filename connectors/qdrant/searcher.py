@@ -42,6 +42,7 @@ from retrieve_rerank.connectors.qdrant.server import Compute, Notes, Server, Ste
 from retrieve_rerank.connectors.qdrant.state import Options, State
 from retrieve_rerank.connectors.tensor_encoder import TensorEncoder
 from retrieve_rerank.errors import (
+    ConfigError,
     SchemaError,
     UnknownFieldError,
     UnsupportedServerError,
@@ -105,8 +106,10 @@ class Searcher:
         fetched = max(top_k, DEPTH) if by_words else top_k
         wordings, notes = self._word(state, asked, served(wanted, state), top_k=fetched)
         # Of one ranking the hits are known at once; of several, when they are fused.
-        late = asked.tokens is not None or len(wordings) > 1
-        found = yield from ask(state, wordings, with_payload=not late)
+        beside = state.words_beside is not None and BM25 in wordings
+        late = asked.tokens is not None or len(wordings) > 1 or beside
+        found, cut_short = yield from ask(state, wordings, with_payload=not late)
+        notes += cut_short
         document = bare if late else state.layout.document
         hits = self._fuse(state, found, used, document, top_k=fetched)
         scores: dict[str, float] = {}
@@ -193,8 +196,8 @@ class Searcher:
         if not state.rankings and not state.empty:
             raise SchemaError(
                 f"nothing in {self._server.location} can be searched by a text: name the encoder "
-                "that its vectors were made with, with --encoder, or make a text index with "
-                "scoring over its text (Qdrant 1.20); rr info tells more"
+                "that its vectors were made with, with --encoder, or add a ranking by words, with "
+                "rr lexical add; rr info tells more"
             )
         return [name for name in state.rankings if self.options.fusion.uses(name)]
 
@@ -230,8 +233,7 @@ class Searcher:
             dense = scale.bytes(dense) if scale else dense
         if BM25 in used and layout.lexical is not None:
             bm25 = _words(state, query, layout.lexical)
-            ours = layout.lexical.kind not in ("text-index", "qdrant-bm25") and state.record.bm25
-            if ours:
+            if layout.lexical.kind == "own" and (ours := state.bm25):
                 notes = ours.notes(query)
             elif not bm25:
                 notes = (LEFT_OUT,)
@@ -270,6 +272,11 @@ class Searcher:
         rankings = requests.rankings(state.layout, asked, depth=depth, most=most, **arguments)
         notes: tuple[str, ...] = ()
         if fusion.by_server and len(rankings) > 1:
+            if state.words_beside is not None and BM25 in rankings:
+                raise ConfigError(
+                    f"{fusion.method} fuses rankings of one collection, and BM25's weights are in "
+                    f"{state.words_beside.collection}: leave out fusion.method"
+                )
             weights = self._server_weights(state, list(rankings))
             fewer = int(min(depth, most))
             arguments |= {"depth": fewer, "weights": weights}
@@ -340,5 +347,5 @@ def _words(state: State, query: str, lexical: Lexical) -> Mapping[int, float] | 
         return query
     if lexical.kind == "qdrant-bm25":
         return query_terms(query, lexical.tokens) or None
-    bm25 = state.record.bm25
+    bm25 = state.bm25
     return (bm25.query(query) or None) if bm25 else None

@@ -13,8 +13,10 @@ from qdrant_client import models
 from retrieve_rerank.base import Embedder, SparseEncoder
 from retrieve_rerank.connectors.field_types import Fields, add_fields
 from retrieve_rerank.connectors.hybrid import BM25, DENSE, SPARSE, Fusion
+from retrieve_rerank.connectors.lexical import Bm25
 from retrieve_rerank.connectors.missing import missing
 from retrieve_rerank.connectors.qdrant.added import (
+    BM25_TERMS,
     TOKEN_TENSORS,
     Added,
     Kind,
@@ -25,11 +27,11 @@ from retrieve_rerank.connectors.qdrant.detection import (
     Choice,
     detect,
     indexed_paths,
-    sparse_names,
     sparse_of,
+    their_sparse_names,
     vector_fields,
 )
-from retrieve_rerank.connectors.qdrant.layout import Layout, Lexical
+from retrieve_rerank.connectors.qdrant.layout import ADDED_BM25, Layout, Lexical
 from retrieve_rerank.connectors.qdrant.limits import (
     HAS_VECTOR,
     TEXT_QUERY,
@@ -91,6 +93,8 @@ class State:
     """Whether there was no document to tell anything by."""
     companions: Mapping[Kind, Added] = field(default_factory=dict)
     """What is added in collections beside this one."""
+    found: Lexical | None = None
+    """What ranks by words where nothing is added."""
 
     @property
     def ours(self) -> bool:
@@ -110,7 +114,7 @@ class State:
     def searched_by(self) -> tuple[object, ...]:
         """What a search goes by; where it differs, so may what was found."""
         tensors = self.tensors and (self.tensors.collection, self.tensors.settings)
-        return (*self.described, self.layout, self.record.bm25, tensors)
+        return (*self.described, self.layout, self.bm25, self.words_beside is None, tensors)
 
     @property
     def limits(self) -> Limits:
@@ -131,6 +135,24 @@ class State:
     def tensors(self) -> Added | None:
         """The token tensors, where there are any that we know the model of."""
         return self.added(TOKEN_TENSORS)
+
+    @property
+    def bm25(self) -> Bm25 | None:
+        """How BM25's weights were made, those of an own index or those that were added."""
+        added = self.added(BM25_TERMS)
+        return added.settings if added else self.record.bm25
+
+    @property
+    def words_beside(self) -> Added | None:
+        """The companion with BM25's weights, where they are in one."""
+        added = self.added(BM25_TERMS)
+        return added if added and added.companion else None
+
+    def ranking_by_added(self) -> State:
+        """Rank by words that were added, where there are any, before any others."""
+        own = self.added(BM25_TERMS) is not None
+        lexical = Lexical("own", ADDED_BM25) if own else self.found
+        return replace(self, layout=replace(self.layout, lexical=lexical))
 
     @property
     def rankings(self) -> list[str]:
@@ -177,12 +199,12 @@ def read_state(
             "collection_name": collection,
             "limit": int(min(SAMPLE, Limits.of(info).query)),
             "with_payload": True,
-            "with_vectors": sparse_names(info),
+            "with_vectors": their_sparse_names(info),
         }
         sample, _ = yield Call("scroll", arguments)
         for said in filter(None, (options.text_field, options.title_field)):
             sample = [*sample, *(yield from confirm(collection, info, sample, said))]
-        for sparse in sparse_names(info) if version >= HAS_VECTOR else ():
+        for sparse in their_sparse_names(info) if version >= HAS_VECTOR else ():
             if sample and not any(sparse_of(each, sparse) for each in sample):
                 sample = [*sample, *(yield from points_with_vector(collection, sparse))]
     dimension = encoder.dimension
@@ -212,7 +234,8 @@ def read_state(
         encoder,
         empty=not ours and not sample,
         companions=(yield from find_companions(collection, version, info, record)),
-    )
+        found=layout.lexical,
+    ).ranking_by_added()
     if state.rankings and not any(map(options.fusion.uses, state.rankings)):
         raise ConfigError(
             f"the fusion's weights ({options.fusion.weights}) leave no ranking; there are: "
@@ -249,6 +272,7 @@ def reread(server: Server, state: State, options: Options, *, fully: bool = Fals
         fields = record.fields if record.schema is not None else state.fields
         companions = yield from find_companions(collection, state.version, info, record)
         again = replace(state, info=info, record=record, fields=fields, companions=companions)
+        again = again.ranking_by_added()
         if again.described == state.described:
             return again
     return (yield from read_state(server, state.name, options, encoder=state.encoder))

@@ -37,6 +37,7 @@ COMMANDS: Mapping[str, Listing] = {
     "calibrate": Listing("Fit a cross-encoder's probabilities of relevance on judged queries."),
     "data": Listing("Check training data, and convert them to other formats."),
     "tensors": Listing("Give an index at a server token tensors, to rerank by."),
+    "lexical": Listing("Give a Qdrant collection a ranking by words, where it has none."),
     "info": Listing("Show what an index holds, and what is installed."),
     "models": Listing("Show, fetch and export models."),
     "demo": Listing(

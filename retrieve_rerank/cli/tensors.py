@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import asdict
 from typing import get_args
 
 import click
 
 from retrieve_rerank.base import TensorDtype
+from retrieve_rerank.cli.additions import raise_if_refused, report_lines, status_rows
 from retrieve_rerank.cli.new_tensors import choose, open_store
 from retrieve_rerank.cli.options import (
     NumberRange,
@@ -21,13 +21,10 @@ from retrieve_rerank.cli.options import (
 from retrieve_rerank.cli.progress import share_of, show_progress
 from retrieve_rerank.cli.results import write_json
 from retrieve_rerank.cli.terminal import say, write, write_rows
-from retrieve_rerank.errors import RetrieveRerankError
 from retrieve_rerank.models.loading import DEFAULT_ENCODER
 from retrieve_rerank.settings_sources import load_settings
 from retrieve_rerank.tensors import (
     POOLING_FACTOR,
-    TensorReport,
-    TensorStatus,
     add_tensors,
     tensor_status,
 )
@@ -108,12 +105,12 @@ def add(
         made = {"settings": asdict(settings), "seconds": round(seconds, 3)}
         write_json({"index": location, **asdict(report), **made})
     else:
-        for line in _report_lines(report, seconds):
+        for line in report_lines(report, seconds, what="tensors"):
             write(line)
-    if report.refused:
-        for id_, reason in report.refusals.items():
-            say(f"{id_}: {reason}")
-        raise RetrieveRerankError(f"{report.refused:,} tensors were refused")
+        if report.truncated:
+            cut = "are of the beginning of their texts: the model reads no more"
+            write(f"{report.truncated:,} {cut}")
+    raise_if_refused(report, what="tensors")
 
 
 @command.command()
@@ -131,7 +128,14 @@ def status(index: str | None, as_json: bool, **fields: str | None) -> None:
     if as_json:
         write_json({"index": schema.location, **asdict(found), "kept_in": kept_in})
         return
-    write_rows([*_status_rows(found), *([("kept in", kept_in)] if kept_in else [])])
+    made = {}
+    if found.settings is not None:
+        made["model"] = found.settings.encoder
+        made["stored as"] = (
+            f"{found.settings.dimension} {found.settings.dtype} numbers a token, pooled by "
+            f"{found.settings.pooling_factor}"
+        )
+    write_rows(status_rows(found, {**made, "kept in": kept_in}))
     if found.missing or found.stale or found.orphaned:
         say("rr tensors add brings them up to date.")
 
@@ -155,29 +159,3 @@ def drop(index: str | None, yes: bool, as_json: bool, **fields: str | None) -> N
         write_json({"index": location, "dropped": there is not None})
     else:
         click.echo("The token tensors are deleted." if there else "There are no token tensors.")
-
-
-def _report_lines(report: TensorReport, seconds: float) -> Iterator[str]:
-    written = report.added + report.replaced
-    yield (
-        f"{written:,} tensors written ({report.added:,} new, {report.replaced:,} replaced), "
-        f"{report.deleted:,} deleted, in {seconds:.1f} s"
-    )
-    yield f"{report.documents - report.refused:,} of {report.documents:,} documents have one"
-    if report.truncated:
-        yield f"{report.truncated:,} are of the beginning of their texts: the model reads no more"
-
-
-def _status_rows(found: TensorStatus) -> Iterator[tuple[str, str]]:
-    yield "documents", f"{found.documents:,}"
-    yield "present", f"{found.present:,}"
-    yield "missing", f"{found.missing:,}"
-    yield "stale", f"{found.stale:,}"
-    yield "orphaned", f"{found.orphaned:,}"
-    made = found.settings
-    if made is not None:
-        yield "model", made.encoder
-        yield (
-            "stored as",
-            f"{made.dimension} {made.dtype} numbers a token, pooled by {made.pooling_factor}",
-        )

@@ -52,8 +52,17 @@ def vectors_of(stub: Stub) -> Any:
 
 def everything(stub: Stub) -> Any:
     info = stub.client.get_collection("docs")
-    points = stub.client.scroll("docs", with_vectors=True)
-    return info.config.params.model_dump(), dict(info.config.metadata or {}), points
+    points = [each.model_dump() for each in stub.client.scroll("docs", with_vectors=True)[0]]
+    return info.config.params.model_dump(), dict(info.config.metadata or {}), rounded(points)
+
+
+def rounded(value: Any) -> Any:
+    """Round the last digits off, which local mode changes when it searches."""
+    if isinstance(value, dict):
+        return {key: rounded(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [rounded(each) for each in value]
+    return round(value, 4) if isinstance(value, float) else value
 
 
 def collections(stub: Stub) -> set[str]:
