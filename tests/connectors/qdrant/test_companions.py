@@ -53,7 +53,8 @@ def vectors_of(stub: Stub) -> Any:
 def everything(stub: Stub) -> Any:
     info = stub.client.get_collection("docs")
     points = [each.model_dump() for each in stub.client.scroll("docs", with_vectors=True)[0]]
-    return info.config.params.model_dump(), dict(info.config.metadata or {}), rounded(points)
+    params = {name: value for name, value in info.config.params.model_dump().items() if value}
+    return params, dict(info.config.metadata or {}), rounded(points)
 
 
 def rounded(value: Any) -> Any:
