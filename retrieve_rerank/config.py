@@ -6,6 +6,7 @@ Knows nothing of where the settings came from.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from pydantic import SecretStr
 from retrieve_rerank.addresses import redacted
 from retrieve_rerank.base import (
     Connector,
+    Embedder,
     Encoder,
     Reranker,
     Scorer,
@@ -37,6 +39,9 @@ from retrieve_rerank.settings import (
 from retrieve_rerank.settings_file import CONFIG_FILE
 from retrieve_rerank.stage import Stage
 from retrieve_rerank.stage_options import check_options
+
+ON_ANY_CLIENT = ("timeout_s", "num_candidates", "hnsw_ef", "oversample", "fusion")
+"""What is set for searching, as against reaching a server."""
 
 
 def index_names(settings: Settings) -> list[str]:
@@ -88,10 +93,13 @@ def _find(settings: Settings) -> IndexSettings:
     return IndexSettings(url=str(settings.data_dir / "indexes" / index))
 
 
-def open_index(settings: Settings, *, timeout_s: float | None = None) -> Connector:
+def open_index(
+    settings: Settings, *, timeout_s: float | None = None, encoder: Embedder | None = None
+) -> Connector:
     """Open the index that `locate` finds; raise IndexNotFoundError naming those there are.
 
-    `timeout_s` bounds each request to a server where the index's settings do not.
+    `timeout_s` bounds each request to a server where the index's settings do not; an `encoder`
+    is in place of the one that is set.
     """
     where = locate(settings)
     options = _options_of(where)
@@ -100,6 +108,8 @@ def open_index(settings: Settings, *, timeout_s: float | None = None) -> Connect
         options.setdefault("timeout_s", timeout_s)
     if scheme == "embedded" and "encoder" in options:
         options["encoder"] = load_encoder(options["encoder"])
+    if encoder is not None:
+        options["encoder"] = encoder
     try:
         return _connector_of(where).connect(where.url, **options)
     except IndexNotFoundError as exc:
@@ -116,6 +126,24 @@ def open_index(settings: Settings, *, timeout_s: float | None = None) -> Connect
         raise IndexNotFoundError(
             f"no index {name}; known: {names}. Make it: rr index SOURCE --index {name}"
         ) from exc
+
+
+def open_on_client(
+    settings: Settings, client: object, url: str, *, encoder: Embedder | None = None
+) -> Connector:
+    """Open the index at `url` on a client that is open already, and stays so.
+
+    What is set for any index holds of it; how to reach the server is the client's business.
+    """
+    names = {*FieldSettings.model_fields, *ON_ANY_CLIENT}
+    given = {name: getattr(settings, name) for name in names}
+    where = IndexSettings(
+        url=url, **{name: value for name, value in given.items() if value is not None}
+    )
+    options = {**_options_of(where), "client": client}
+    if encoder is not None:
+        options["encoder"] = encoder
+    return _connector_of(where).connect(where.url, **options)
 
 
 def create_index(
@@ -146,16 +174,17 @@ def verify_index(settings: Settings) -> Verification:
     return connector.verify(where.url)
 
 
-def build_retriever(settings: Settings, *, timeout_s: float | None = None) -> Retriever:
+def build_retriever(
+    settings: Settings, opening: Callable[[Settings], Connector] = open_index
+) -> Retriever:
     """Open the index and set up the stages; closing the retriever closes the index.
 
     What is wrong with any stage's options is found before the index is opened or a model loaded.
-    `timeout_s` is as for `open_index`.
     """
     stages = settings.stages
     for stage in stages or ():
         check_stage(stage)
-    connector = open_index(settings, timeout_s=timeout_s)
+    connector = opening(settings)
     try:
         if stages is None:
             tensors = connector.schema().token_tensors

@@ -3,33 +3,64 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from os import PathLike, fspath
 from typing import Any
 
 from retrieve_rerank.base import Reranker, RerankResult
-from retrieve_rerank.config import build_retriever, build_stage, reranker_of
+from retrieve_rerank.brought import address_of, embedder_of, read_store
+from retrieve_rerank.config import (
+    ON_ANY_CLIENT,
+    build_retriever,
+    build_stage,
+    open_index,
+    open_on_client,
+    reranker_of,
+)
 from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.pipeline import Retriever
-from retrieve_rerank.settings import StageSettings
+from retrieve_rerank.settings import ConnectionSettings, FieldSettings, StageSettings
 from retrieve_rerank.settings_file import FOUND
 from retrieve_rerank.settings_sources import settings_of
 from retrieve_rerank.stage_choice import choose_stage
 from retrieve_rerank.types import Document, rank
 
 _OF_STAGE = ("model", "prompt", "depth", "weight")
+_WITH_CLIENT = {*FieldSettings.model_fields, *ON_ANY_CLIENT}
 _MODELS_KEPT = 4
 
 
-def open_retriever(index: object, given: Mapping[str, Any], *, caller: str) -> Retriever:
+def open_retriever(
+    index: str | PathLike[str] | object | None, given: Mapping[str, Any], *, caller: str
+) -> Retriever:
     """Open `index` by what is `given`, see `connect`, which `caller` stands for in messages."""
     others = dict(given)
     config = others.pop("config", FOUND)
     rerank = others.pop("rerank", None)
+    client, encoder = others.pop("client", None), others.pop("encoder", None)
+    if index is not None and not isinstance(index, str | PathLike):
+        store = read_store(index)
+        if client is not None:
+            raise InputError("a vector store brings its own client; leave client out")
+        client, index = store.client, store.index
+        encoder = store.encoder if encoder is None else encoder
+        others = {**store.fields, **others}
     stage = {name: others.pop(name, None) for name in _OF_STAGE}
-    settings = settings_of({**others, "index": _name(index)}, config=config, caller=caller)
-    return build_retriever(choose_stage(settings, rerank, stage))
+    named = None if encoder is None else embedder_of(encoder)
+    given_encoder = None if isinstance(named, str) else named
+    words = {**others, "encoder": named} if isinstance(named, str) else others
+    settings = settings_of({**words, "index": _name(index)}, config=config, caller=caller)
+    settings = choose_stage(settings, rerank, stage)
+    if client is None:
+        return build_retriever(settings, partial(open_index, encoder=given_encoder))
+    if access := others.keys() & (ConnectionSettings.model_fields.keys() - _WITH_CLIENT):
+        raise InputError(f"{min(access)} is the client's own; leave it out")
+    url = address_of(client, _on_client(index))
+    return build_retriever(
+        settings,
+        lambda settings: open_on_client(settings, client, url, encoder=given_encoder),
+    )
 
 
 def rerank_texts(
@@ -65,14 +96,18 @@ def _kept(
     return reranker_for(model, reranker, dict(options))
 
 
-def _name(index: object) -> str | None:
+def _name(index: str | PathLike[str] | None) -> str | None:
     """Return the name, folder or URL that an index is given by."""
     if index is None or isinstance(index, str):
         return index
-    if isinstance(index, PathLike):
-        path = fspath(index)
-        return path if "/" in path or path.startswith((".", "~")) else f"./{path}"
-    raise InputError(f"expected an index's name, folder or URL; got {type(index).__name__}")
+    path = str(fspath(index))
+    return path if "/" in path or path.startswith((".", "~")) else f"./{path}"
+
+
+def _on_client(index: str | PathLike[str] | None) -> str:
+    if not isinstance(index, str) or not index.strip() or "://" in index:
+        raise InputError("with a client, expected the index's name at its server")
+    return index
 
 
 def _document(place: int, text: str | Document) -> Document:

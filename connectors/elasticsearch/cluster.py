@@ -63,25 +63,37 @@ class Cluster:
     """A connection to a server or several nodes of one; safe to share between threads."""
 
     def __init__(
-        self, options: Mapping[str, Any], *, location: str, timeout_s: float | None = None
+        self,
+        options: Mapping[str, Any] | Elasticsearch,
+        *,
+        location: str,
+        timeout_s: float | None = None,
     ) -> None:
-        """Take the client's options; raise ConfigError for such as it cannot use."""
+        """Take the client's options; raise ConfigError for such as it cannot use.
+
+        Or a client that is open already: it stays so, and serves event loops in threads.
+        """
         self.location = location
         self.timeout_s = timeout_s or TIMEOUT_S
-        self._options = {
-            "headers": {"accept-encoding": "identity"},  # which httpx does not ask for by itself
-            **options,
+        once: dict[str, Any] = {
             "request_timeout": self.timeout_s,
             "max_retries": 0,
             "retry_on_timeout": False,
-            "serializers": {JsonSerializer.mimetype: _Json(), TextSerializer.mimetype: _Text()},
         }
-        try:
-            self._client = Elasticsearch(
-                **self._options, node_class=SyncNode, connections_per_node=32
-            )
-        except (ValueError, OSError) as exc:
-            raise ConfigError(f"cannot use what is set for {location}: {exc}") from exc
+        self._borrowed = isinstance(options, Elasticsearch)
+        if isinstance(options, Elasticsearch):
+            self._options = {}
+            self._client = options.options(**once)
+        else:
+            own = {JsonSerializer.mimetype: _Json(), TextSerializer.mimetype: _Text()}
+            plain = {"accept-encoding": "identity"}  # which httpx does not ask for by itself
+            self._options = {"headers": plain, **options, **once, "serializers": own}
+            try:
+                self._client = Elasticsearch(
+                    **self._options, node_class=SyncNode, connections_per_node=32
+                )
+            except (ValueError, OSError) as exc:
+                raise ConfigError(f"cannot use what is set for {location}: {exc}") from exc
         nodes = self._client.transport.node_pool.all()
         self.nodes = len(nodes)
         self._reached = f"{location}{through(nodes[0].base_url)}"
@@ -116,6 +128,10 @@ class Cluster:
         self, steps: Steps[T], *, timeout_s: float | None = None, patience_s: float = PATIENCE_S
     ) -> T:
         """Async twin of `run`."""
+        if self._borrowed:
+            return await asyncio.to_thread(
+                self.run, steps, timeout_s=timeout_s, patience_s=patience_s
+            )
         ends = _ends(timeout_s)
         try:
             step = next(steps)
@@ -135,7 +151,8 @@ class Cluster:
 
     def close(self) -> None:
         """Close the connections of all threads; those of a running event loop end with it."""
-        self._client.close()
+        if not self._borrowed:
+            self._client.close()
 
     async def aclose(self) -> None:
         """Close the connections of this event loop, and those of all threads."""

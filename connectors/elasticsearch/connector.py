@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from elasticsearch import Elasticsearch
+
 from retrieve_rerank.base import (
     Embedder,
     Encoder,
@@ -115,12 +117,14 @@ class ElasticsearchConnector(TensorStore, VectorSearch):
         num_candidates: int | None = None,
         oversample: float | None = None,
         fusion: Fusion | None = None,
+        client: Elasticsearch | None = None,
         **options: Any,
     ) -> Self:
         """Open the index, alias or data stream at elasticsearch://host:9200/name.
 
         What its fields are for is found out unless it is said here; without an encoder, a recorded
-        one is loaded by the first search that needs it. Raises IndexNotFoundError,
+        one is loaded by the first search that needs it. A `client` is used in place of one that
+        the credentials make, and stays open. Raises IndexNotFoundError,
         IndexMismatchError, UnsupportedServerError, SchemaError where the fields are ambiguous, and
         UnknownFieldError.
         """
@@ -134,6 +138,7 @@ class ElasticsearchConnector(TensorStore, VectorSearch):
                 **{"bearer_token": bearer_token, "cloud_id": cloud_id, "ca_certs": ca_certs},
                 **{"fingerprint": fingerprint, "compress": compress, "timeout_s": timeout_s},
             },
+            client,
         )
         try:
             asked = Asked(text_field, title_field, vector_field, sparse_field)
@@ -416,12 +421,13 @@ class ElasticsearchConnector(TensorStore, VectorSearch):
         return layout, found
 
 
-def _cluster(address: Address, credentials: Mapping[str, Any]) -> Cluster:
+def _cluster(
+    address: Address, credentials: Mapping[str, Any], client: Elasticsearch | None = None
+) -> Cluster:
     options = {name: value for name, value in credentials.items() if value is not None}
     timeout_s = options.pop("timeout_s", None)
-    return Cluster(
-        client_options(address, **options), location=address.location, timeout_s=timeout_s
-    )
+    given = client_options(address, **options) if client is None else client
+    return Cluster(given, location=address.location, timeout_s=timeout_s)
 
 
 def _create(

@@ -35,6 +35,11 @@ _EXPECTED = f"qdrant://HOST:{REST_PORT}/COLLECTION"
 _EXPECTED_LOCAL = f"{LOCAL}:///path/to/folder/COLLECTION"
 
 
+def is_local(client: QdrantClient) -> bool:
+    """Whether a client keeps its collections in this process, in memory or a folder."""
+    return client.init_options["location"] == ":memory:" or client.init_options["path"] is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """A collection on a server, or in a folder of the client's local mode."""

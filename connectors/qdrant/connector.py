@@ -6,6 +6,7 @@ Knows nothing of how requests are worded or points are made.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 from qdrant_client import QdrantClient
@@ -82,7 +83,7 @@ class QdrantConnector(QdrantTensorStore, QdrantLexicalStore, VectorSearch):
         recorded ones need none. `access` is what `Address.parse` takes: `api_key` (also as
         `username` or `password`), `bearer_token`, `ca_certs`, `client_cert`, `client_key`, `grpc`,
         `grpc_port` and `compress`.
-        `client` is an open one in local mode, which stays open. Raises IndexNotFoundError,
+        `client` is an open one, which stays open. Raises IndexNotFoundError,
         SchemaError where what is there is ambiguous, and UnsupportedServerError.
         """
         server, collection = _open(url, timeout_s, client, access, new=False)
@@ -315,6 +316,8 @@ def _open(
     if unknown := access.keys() - known:
         raise ConfigError(f"a Qdrant index takes no {', '.join(sorted(unknown))}")
     address = Address.parse(url, **access)
+    if client is not None:
+        address = replace(address, grpc=client.init_options["prefer_grpc"])
     if client is None and not new:
         address.require_folder()
     return Server(address, timeout_s=timeout_s, client=client), address.collection

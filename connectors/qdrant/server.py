@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from qdrant_client import AsyncQdrantClient, QdrantClient
 
-from retrieve_rerank.connectors.qdrant.address import Address
+from retrieve_rerank.connectors.qdrant.address import Address, is_local
 from retrieve_rerank.connectors.qdrant.answers import Answers
 from retrieve_rerank.connectors.qdrant.failures import is_transient, translated
 from retrieve_rerank.connectors.retrying import LONG_PATIENCE_S, PATIENCE_S, Attempts
@@ -121,9 +121,9 @@ class Server:
         timeout_s: float | None = None,
         client: QdrantClient | None = None,
     ) -> None:
-        """`client` is one in local mode that is open already; it is left open."""
+        """`client` is one that is open already; it stays so, and serves event loops in threads."""
         self.location = address.location
-        self.local = client is not None or address.folder is not None
+        self.local = address.folder is not None if client is None else is_local(client)
         self.max_timeout_s = math.inf
         """What the server's strict mode allows."""
         self._address = address
@@ -176,8 +176,11 @@ class Server:
         return self._send(Call(method, arguments), Terms(None, LONG_PATIENCE_S))
 
     async def asearch(self, steps: Steps[T], *, timeout_s: float | None = None) -> T:
-        """Do as `search` without blocking the event loop; local mode does so in a thread."""
-        if self.local:
+        """Do as `search` without blocking the event loop.
+
+        Local mode, or a client that was given, does so in a thread.
+        """
+        if self.local or self._borrowed:
             return await asyncio.to_thread(self.search, steps, timeout_s=timeout_s)
         return await self._arun(steps, Terms(timeout_s, timeout_s or PATIENCE_S))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
 from retrieve_rerank.cli.filters import parse_filters
@@ -18,7 +20,7 @@ from retrieve_rerank.cli.options import (
 from retrieve_rerank.cli.results import result_as_json, write_json
 from retrieve_rerank.cli.stage_messages import no_reranker, stage_messages
 from retrieve_rerank.cli.terminal import say
-from retrieve_rerank.config import build_retriever
+from retrieve_rerank.config import build_retriever, open_index
 from retrieve_rerank.language import detect_language
 from retrieve_rerank.settings_sources import load_settings
 
@@ -76,9 +78,8 @@ def command(
     filter = parse_filters(conditions)
     # A server that is stalled is not to be waited for longer while its index is opened.
     given = settings.deadline_s
-    with build_retriever(
-        settings, timeout_s=None if given is None else max(given, LEAST_TIMEOUT_S)
-    ) as retriever:
+    timeout_s = None if given is None else max(given, LEAST_TIMEOUT_S)
+    with build_retriever(settings, partial(open_index, timeout_s=timeout_s)) as retriever:
         schema = retriever.connector.schema()
         result = retriever.search(
             query,

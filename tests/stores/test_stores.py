@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import NamedTuple
 
 import pytest
@@ -116,3 +117,14 @@ def check(connector: Connector, expected: Expected) -> None:
     assert [hit.document for hit in filtered] == [best.document]
     assert connector.get([best.document.id]) == [best.document]
     assert {d.text for d in connector.scan()} == {d.text for d in DOCUMENTS}
+
+
+def test_langchains_stores_can_be_given_to_connect_as_they_are() -> None:
+    server = elasticsearch()
+    found = json.loads(run("tests.stores.use_store", server.url, fresh_index(server)))
+    best = "Parcels to islands are carried by ferry and take up to nine days."
+    in_elasticsearch, in_qdrant = ["dense", "bm25"], ["dense"]
+    assert [[text, rankings] for text, _, rankings in found] == [
+        *[[best, in_elasticsearch]] * 2,
+        *[[best, in_qdrant]] * 2,
+    ]
