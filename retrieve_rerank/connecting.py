@@ -20,9 +20,8 @@ from retrieve_rerank.config import (
 from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.pipeline import Retriever
-from retrieve_rerank.settings import ConnectionSettings, FieldSettings, StageSettings
+from retrieve_rerank.settings import ConnectionSettings, FieldSettings, StageSettings, settings_of
 from retrieve_rerank.settings_file import FOUND
-from retrieve_rerank.settings_sources import settings_of
 from retrieve_rerank.stage_choice import choose_stage
 from retrieve_rerank.types import Document, rank
 

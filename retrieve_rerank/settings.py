@@ -1,282 +1,122 @@
-"""What can be set, and where it is read from.
-
-A setting comes from the caller, else the environment (`RR_TOP_K`), else `rr.toml`, else
-its default. Knows nothing of what is made of the settings.
-"""
+"""Reading settings from all their sources, and saying in which of them one is wrong."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar
 
-import platformdirs
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    PositiveInt,
-    Secret,
-    SecretStr,
-    field_validator,
-    model_validator,
-)
-from pydantic_core import PydanticCustomError
-from pydantic_settings import (
-    BaseSettings,
-    InitSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import SettingsError
+
+from retrieve_rerank.errors import ConfigError
+from retrieve_rerank.settings_errors import explain
+from retrieve_rerank.settings_file import ENV_PREFIX, FOUND, config_file, read_config_file
+from retrieve_rerank.settings_schema import (
+    LONGEST_S,
+    ConnectionSettings,
+    FieldSettings,
+    IndexSettings,
+    Settings,
+    StageSettings,
 )
 
-from retrieve_rerank.addresses import redacted, split_credentials
-from retrieve_rerank.settings_file import APP, ENV_PREFIX, FOUND, config_file, read_config_file
-
-LONGEST_S = 1_000_000
-"""Eleven days: systems count longer waits in numbers that are too small for them."""
-
-_EXPECTED = "SCHEME://HOST:PORT/INDEX, or a folder"
-
-Seconds = Annotated[float, Field(gt=0, le=LONGEST_S)]
-
-
-Address = Annotated[str, PlainSerializer(redacted, when_used="json")]
-"""An index's URL or a model's name, which may hold a secret."""
+__all__ = [
+    "LONGEST_S",
+    "ConnectionSettings",
+    "FieldSettings",
+    "IndexSettings",
+    "Settings",
+    "StageSettings",
+    "load_settings",
+    "settings_of",
+]
 
 
-class FusionSettings(BaseModel):
-    """How the first stage's rankings become one."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    method: Literal["weighted", "rrf", "server-rrf", "server-linear"] = Field(
-        default="weighted",
-        description="By standardised scores or by ranks, here; or by the server, where its "
-        "licence allows.",
-    )
-    weights: dict[str, float] = Field(
-        default_factory=dict, description="Ranking -> its weight; 0 leaves the ranking out."
-    )
+def load_settings(**flags: Any) -> Settings:
+    """Read all sources, `flags` that are not None before any other; raise ConfigError."""
+    return settings_of(flags, config=FOUND, caller="command line")
 
 
-class FieldSettings(BaseModel):
-    """What the fields of an index are for."""
+def settings_of(given: Mapping[str, Any], *, config: Path | str | None, caller: str) -> Settings:
+    """Read what is `given`, then the environment and the file `config`; raise ConfigError.
 
-    text_field: str | None = Field(
-        default=None,
-        description="Field of the index that holds the text; where not set, it is detected.",
-    )
-    title_field: str | None = Field(
-        default=None, description="Field that holds the title; where not set, it is detected."
-    )
-    vector_field: str | None = Field(
-        default=None, description="Field that holds the vectors; where not set, it is detected."
-    )
-    sparse_field: str | None = Field(
-        default=None,
-        description="Field that holds learned sparse vectors; where not set, it is detected.",
-    )
-    encoder: Address | None = Field(
-        default=None,
-        description="Model that the index's vectors were made with, which queries are encoded "
-        "by: an alias, a hub id, a folder, or openai:MODEL, ollama:MODEL, cohere:MODEL, tei:URL; "
-        "where not set, the recorded one.",
-    )
-    sparse_encoder: Address | None = Field(
-        default=None,
-        description="Model that the learned sparse vectors were made with.",
-    )
-
-    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        """Show addresses without their secrets."""
-        for name, value in super().__repr_args__():
-            yield name, redacted(value) if isinstance(value, str) else value
+    FOUND is the file that `rr` reads; with None, neither file nor environment are read. `caller`
+    is who gave what is given, for messages.
+    """
+    kind = Settings if config == FOUND else _reading(config)
+    given = {name: value for name, value in given.items() if value is not None}
+    if config is not None:
+        _refuse_misspelt_environment()
+    try:
+        settings = kind(**given)
+    except SettingsError as exc:
+        raise ConfigError(f"environment: {exc}; expected JSON there") from exc
+    except ValidationError as exc:
+        wrong = "; ".join(
+            f"{_source(error, given, config, caller)}: {_explain(error)}"
+            for error in exc.errors(include_url=False)
+        )
+        raise ConfigError(wrong) from None  # the cause may hold a secret
+    file = config_file() if config == FOUND else config
+    if file is not None:
+        for key, expected in _mistaken(read_config_file(Path(file)), settings):
+            raise ConfigError(f"{file}: {key}: expected {expected}, without quotes")
+    return settings
 
 
-class ConnectionSettings(FieldSettings):
-    """How an index is reached, and how it is searched."""
+def _mistaken(written: Mapping[str, Any], settings: object) -> Iterator[tuple[str, str]]:
+    """Find what a file writes as a text, or as true or false, and is read as a number or a flag.
 
-    username: str | None = Field(default=None, description="User at the server.")
-    password: SecretStr | None = Field(default=None, description="Password at the server.")
-    api_key: SecretStr | None = Field(default=None, description="API key at the server.")
-    bearer_token: SecretStr | None = Field(default=None, description="Token at the server.")
-    cloud_id: SecretStr | None = Field(default=None, description="Id of an Elastic Cloud.")
-    ca_certs: Path | None = Field(
-        default=None, description="File of the authorities whose certificates are trusted."
-    )
-    fingerprint: str | None = Field(
-        default=None, description="SHA-256 of the certificate that is trusted, in hexadecimal."
-    )
-    client_cert: Path | None = Field(
-        default=None, description="Qdrant: file of the certificate that this side shows."
-    )
-    client_key: Path | None = Field(
-        default=None, description="File of its key; where not set, it is in the same file."
-    )
-    grpc: bool | None = Field(default=None, description="Whether to talk to Qdrant by gRPC.")
-    grpc_port: int | None = Field(
-        default=None, ge=1, le=65535, description="Where not set, the port after that of the URL."
-    )
-    compress: bool | None = Field(
-        default=None,
-        description="Whether a server's answers may come compressed; where not set, those of "
-        "Qdrant from beyond this machine and private networks.",
-    )
-    timeout_s: Seconds | None = Field(
-        default=None, description="Seconds that one request may take."
-    )
-    num_candidates: PositiveInt | None = Field(
-        default=None, description="Elasticsearch: candidates of a kNN search on each shard."
-    )
-    hnsw_ef: PositiveInt | None = Field(
-        default=None, description="Qdrant and embedded: candidates that a walk of the graph keeps."
-    )
-    oversample: float | None = Field(
-        default=None,
-        ge=0,
-        allow_inf_nan=False,
-        description="How many times more candidates are taken from quantised vectors and "
-        "compared again at full precision; 0 for none.",
-    )
-    fusion: FusionSettings | None = Field(
-        default=None, description="How dense and lexical rankings become one."
-    )
+    In an environment everything is a text; in a file that is a mistake.
+    """
+    for name, value in written.items():
+        read = (
+            settings.get(name) if isinstance(settings, Mapping) else getattr(settings, name, None)
+        )
+        if isinstance(value, Mapping):
+            yield from ((f"{name}.{key}", kind) for key, kind in _mistaken(value, read))
+        elif isinstance(read, int | float) and (
+            isinstance(value, str) or isinstance(value, bool) is not isinstance(read, bool)
+        ):
+            yield name, "true or false" if isinstance(read, bool) else "a number"
 
 
-class IndexSettings(ConnectionSettings):
-    """Where an index is, and what opens it."""
+def _reading(config: Path | str | None) -> type[Settings]:
+    class Chosen(Settings):
+        chosen_config: ClassVar[Path | str | None] = config
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-    url: Address = Field(description="URL of the index, or the folder of an embedded one.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _take_out_credentials(cls, values: Any) -> Any:
-        url = values.get("url") if isinstance(values, Mapping) else None
-        if not isinstance(url, str):
-            return values
-        clean, username, password = split_credentials(url, expected=_EXPECTED)
-        # Alone, what stands before the @ is a key.
-        found = {"username": username, "password": password} if password else {"password": username}
-        return {**{name: value for name, value in found.items() if value}, **values, "url": clean}
+    return Chosen
 
 
-class StageSettings(BaseModel):
-    """A reranker and its place; further keys are the reranker's own options."""
-
-    model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True)
-
-    # Which of them are secret only the reranker knows; a URL may hold a password, too.
-    __pydantic_extra__: dict[str, Secret[Any]] = Field(init=False)
-
-    reranker: str = Field(description='Its registered name: "max-sim", "cross-encoder".')
-    # Strict, as all options of a stage: a number in quotes is a mistake.
-    depth: PositiveInt | None = Field(
-        default=None,
-        strict=True,
-        description="How many of the incoming hits it scores; all where not set.",
-    )
-    weight: float | None = Field(
-        default=None,
-        strict=True,
-        ge=0,
-        le=1,
-        description="Share of its scores in the new order, the rest going to the incoming "
-        "scores; where not set, what the reranker recommends.",
-    )
-    min_probability: float | None = Field(
-        default=None,
-        strict=True,
-        ge=0,
-        le=1,
-        description="Hits less likely to be relevant are dropped; for calibrated models.",
-    )
-    cache: bool | Path = Field(
-        default=False,
-        description="Whether to keep the scores of pairs of query and text: true for as long as "
-        "the process lives, or the file to keep them in.",
-    )
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """What the reranker is configured with."""
-        return {name: value.get_secret_value() for name, value in self.__pydantic_extra__.items()}
-
-    @field_validator("cache", mode="before")
-    @classmethod
-    def _read_cache(cls, value: Any) -> Any:
-        if not isinstance(value, bool | str | Path):
-            raise PydanticCustomError("cache", "expected true, false or a file")
-        return value if isinstance(value, bool) else Path(os.path.expanduser(value))
+def _refuse_misspelt_environment() -> None:
+    """Raise on RR_TOPK, but not on another program's RR_ variable."""
+    known = {f"{ENV_PREFIX}{name}".upper() for name in (*Settings.model_fields, "config")}
+    for name in os.environ:
+        upper = name.upper()
+        if upper.startswith(ENV_PREFIX) and upper.partition("__")[0] not in known:
+            near = get_close_matches(upper, known, n=1, cutoff=0.85)
+            if near:
+                raise ConfigError(
+                    f"environment variable {name} is not a setting; did you mean {near[0]}?"
+                )
 
 
-class Settings(BaseSettings, ConnectionSettings):
-    """Everything that can be set."""
+def _source(
+    error: ErrorDetails, given: Mapping[str, Any], config: Path | str | None, caller: str
+) -> str:
+    top = str(error["loc"][0])
+    variable = f"{ENV_PREFIX}{top}".upper()
+    if top in given:
+        return caller
+    if any(name.upper().partition("__")[0] == variable for name in os.environ):
+        return variable
+    return str(config_file() if config == FOUND else config)
 
-    model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX,
-        env_nested_delimiter="__",
-        env_ignore_empty=True,
-        extra="forbid",
-        frozen=True,
-        hide_input_in_errors=True,
-    )
 
-    chosen_config: ClassVar[Path | str | None] = FOUND
-    """The file that is read; FOUND: what `config_file` finds; None: nor is the environment."""
-
-    index: Address | None = Field(
-        default=None,
-        description="Name, folder or URL of the index to use; "
-        "where not set, the only one there is.",
-    )
-    top_k: PositiveInt = Field(default=10, description="Hits to return.")
-    candidates: PositiveInt = Field(
-        default=100, description="Hits that the first stage fetches for the rerankers to score."
-    )
-    deadline_s: Seconds | None = Field(
-        default=None,
-        description="Seconds that a search may take; stages that cannot finish are given up.",
-    )
-    data_dir: Path = Field(
-        default_factory=lambda: platformdirs.user_data_path(APP),
-        description="Folder that holds the embedded indexes; "
-        "where not set, the user's data folder.",
-    )
-    indexes: dict[str, IndexSettings] = Field(
-        default_factory=dict, description="Name -> where that index is."
-    )
-    stages: list[StageSettings] | None = Field(
-        default=None,
-        description="The rerankers, in their order; where not set, MaxSim for an index with token "
-        "tensors and none for any other.",
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _hide_credentials_of_index(cls, values: dict[str, Any]) -> dict[str, Any]:
-        index = values.get("index")
-        if not isinstance(index, str) or redacted(index) == index:
-            return values
-        entry = IndexSettings(url=index)
-        name = redacted(entry.url)
-        return {**values, "index": name, "indexes": {**values.get("indexes", {}), name: entry}}
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Name the sources, the strongest first."""
-        if cls.chosen_config is None:
-            return (init_settings,)
-        path = config_file() if cls.chosen_config == FOUND else Path(cls.chosen_config)
-        file = InitSettingsSource(settings_cls, read_config_file(path))
-        return init_settings, env_settings, file
+def _explain(error: ErrorDetails) -> str:
+    known = (IndexSettings if error["loc"][0] == "indexes" else Settings).model_fields
+    return explain(error, known=known)

@@ -12,9 +12,9 @@ from retrieve_rerank.settings import (
     IndexSettings,
     Settings,
     StageSettings,
+    load_settings,
 )
 from retrieve_rerank.settings_file import config_file
-from retrieve_rerank.settings_sources import load_settings
 
 pytestmark = pytest.mark.usefixtures("home")
 

@@ -17,8 +17,7 @@ from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.rerankers.diversify import Diversify
 from retrieve_rerank.rerankers.metadata import Recency
-from retrieve_rerank.settings import StageSettings
-from retrieve_rerank.settings_sources import load_settings
+from retrieve_rerank.settings import StageSettings, load_settings
 from retrieve_rerank.stage_options import check_options
 from retrieve_rerank.template import Template
 from retrieve_rerank.types import Hit

@@ -21,7 +21,7 @@ from retrieve_rerank.evaluation.audit import TARGET_RECALL, TOP_KS, Audit, audit
 from retrieve_rerank.evaluation.audit_report import render_audit
 from retrieve_rerank.evaluation.files import make_folder, read_qrels, read_queries, write_text
 from retrieve_rerank.evaluation.plots import save_recall_by_latency
-from retrieve_rerank.settings_sources import load_settings
+from retrieve_rerank.settings import load_settings
 from retrieve_rerank.types import Qrels
 
 FORMATS = (".png", ".svg", ".pdf")

@@ -42,7 +42,7 @@ from retrieve_rerank.models.folder import SETTINGS_FILE
 from retrieve_rerank.models.folder_schema import OURS, read_settings
 from retrieve_rerank.models.resolving import ALIASES, local_folder, resolve
 from retrieve_rerank.rerankers.cross_encoder import CrossEncoder
-from retrieve_rerank.settings_sources import load_settings
+from retrieve_rerank.settings import load_settings
 
 _HUB_ID = re.compile(r"\w[\w.-]*/[\w.-]+")
 

@@ -19,7 +19,7 @@ from retrieve_rerank.evaluation.files import read_folder
 from retrieve_rerank.models.loading import load_encoder
 from retrieve_rerank.pipeline import Retriever
 from retrieve_rerank.rerankers.database import DatabaseMaxSim
-from retrieve_rerank.settings_sources import load_settings
+from retrieve_rerank.settings import load_settings
 from retrieve_rerank.sources.corpus import Corpus
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "policyqa"

@@ -43,7 +43,7 @@ from retrieve_rerank.evaluation.findings import cautions
 from retrieve_rerank.evaluation.measures import DEFAULT_MEASURES, order, parse_measures
 from retrieve_rerank.evaluation.report import render_report
 from retrieve_rerank.pipeline import FIRST_STAGE, Retriever
-from retrieve_rerank.settings_sources import load_settings
+from retrieve_rerank.settings import load_settings
 
 
 @click.command("eval")

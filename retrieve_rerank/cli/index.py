@@ -18,7 +18,7 @@ from retrieve_rerank.connectors.embedded import EmbeddedConnector
 from retrieve_rerank.errors import InputError, RetrieveRerankError
 from retrieve_rerank.indexing import index_cut
 from retrieve_rerank.models.loading import DEFAULT_ENCODER
-from retrieve_rerank.settings_sources import load_settings
+from retrieve_rerank.settings import load_settings
 from retrieve_rerank.sources.corpus import FORMATS, Corpus, until_broken
 from retrieve_rerank.sources.passages import Cut
 from retrieve_rerank.sources.records import Fields

@@ -15,9 +15,8 @@ from retrieve_rerank.cli.terminal import say, write_rows
 from retrieve_rerank.config import index_names, locate, open_index, verify_index
 from retrieve_rerank.errors import IndexCorruptError
 from retrieve_rerank.models.devices import devices
-from retrieve_rerank.settings import Settings
+from retrieve_rerank.settings import Settings, load_settings
 from retrieve_rerank.settings_file import APP, config_file
-from retrieve_rerank.settings_sources import load_settings
 
 
 @click.command()

@@ -22,7 +22,7 @@ from retrieve_rerank.cli.stage_messages import no_reranker, stage_messages
 from retrieve_rerank.cli.terminal import say
 from retrieve_rerank.config import build_retriever, open_index
 from retrieve_rerank.language import detect_language
-from retrieve_rerank.settings_sources import load_settings
+from retrieve_rerank.settings import load_settings
 
 LEAST_TIMEOUT_S = 1.0
 """For a request that opens the index, however short a search is to be: connecting takes a while."""

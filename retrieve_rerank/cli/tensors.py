@@ -22,7 +22,7 @@ from retrieve_rerank.cli.progress import share_of, show_progress
 from retrieve_rerank.cli.results import write_json
 from retrieve_rerank.cli.terminal import say, write, write_rows
 from retrieve_rerank.models.loading import DEFAULT_ENCODER
-from retrieve_rerank.settings_sources import load_settings
+from retrieve_rerank.settings import load_settings
 from retrieve_rerank.tensors import (
     POOLING_FACTOR,
     add_tensors,
