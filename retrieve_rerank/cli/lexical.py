@@ -17,8 +17,7 @@ from retrieve_rerank.connectors.lexical_store import LexicalStore
 from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.function_words import FUNCTION_WORDS
 from retrieve_rerank.lexical import add_lexical, lexical_status
-from retrieve_rerank.settings import Settings
-from retrieve_rerank.settings_sources import load_settings
+from retrieve_rerank.settings import Settings, load_settings
 
 
 @click.group("lexical")
