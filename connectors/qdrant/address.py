@@ -17,6 +17,7 @@ import httpx
 from qdrant_client import AsyncQdrantClient, QdrantClient
 
 from retrieve_rerank.addresses import Host, Url
+from retrieve_rerank.answers import MAX_BYTES
 from retrieve_rerank.connectors.qdrant.answers import with_scores
 from retrieve_rerank.errors import ConfigError, IndexNotFoundError
 from retrieve_rerank.proxies import proxy_for
@@ -149,6 +150,7 @@ class Address:
     def _options(self, timeout_s: float, transport: Callable[..., Any]) -> dict[str, Any]:
         headers = dict(self.headers)
         channel: dict[str, Any] = {
+            "grpc.max_receive_message_length": MAX_BYTES,
             "grpc.initial_reconnect_backoff_ms": _FIRST_RECONNECT_MS,
             "grpc.max_reconnect_backoff_ms": _LAST_RECONNECT_MS,
         }
@@ -174,7 +176,9 @@ class Address:
         # As the client does, which has seen delays where connections of this machine are kept.
         kept = 0 if Url.parse(self.url, expected="").host.name in ("localhost", "127.0.0.1") else 20
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=kept)
-        options["transport"] = transport(self.url, limits=limits, verify=trusted)
+        options["transport"] = transport(
+            self.url, most_bytes=MAX_BYTES, limits=limits, verify=trusted
+        )
         return options
 
     def _tls(self, channel: dict[str, Any]) -> ssl.SSLContext:

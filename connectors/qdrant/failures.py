@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from qdrant_client.common.client_exceptions import QdrantException, ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
+from retrieve_rerank.answers import TooLargeError, pause_s, said
 from retrieve_rerank.errors import (
     AuthenticationError,
     ConnectionFailedError,
@@ -35,7 +36,6 @@ from retrieve_rerank.errors import (
     UnsupportedServerError,
 )
 
-_SHOWN = 400  # characters of what a server says
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")
 _IF_HTTPS = "if the server speaks https, expected qdrant+https://"
 
@@ -95,11 +95,13 @@ def translated(
     `grpc_port` is where gRPC was tried, which the location does not say.
     """
     if isinstance(exc, ResourceExhaustedResponse):
-        return _worded(exc.message, location) or RateLimitedError(
-            f"{location}: {exc.message[:_SHOWN]}", float(exc.retry_after_s)
+        text = str(exc.message)  # or whatever the answer had in its place
+        return _worded(text, location) or RateLimitedError(
+            f"{location}: {said(text)}", pause_s(str(exc.retry_after_s))
         )
     if isinstance(exc, QdrantException):  # a Retry-After that is not a number of seconds
-        return RateLimitedError(f"{location}: too many requests")
+        wished = str(exc).partition("integer: ")[2]
+        return RateLimitedError(f"{location}: too many requests", pause_s(wished))
     if isinstance(exc, ResponseHandlingException):
         return _of_transport(exc.source, location)
     if isinstance(exc, UnexpectedResponse):
@@ -107,11 +109,12 @@ def translated(
     if isinstance(exc, grpc.RpcError):
         code, text = _code(exc), str(_attribute(exc, "details") or "")
         if code is grpc.StatusCode.UNAVAILABLE:
-            return _unavailable(text[:_SHOWN], location, grpc_port)
+            return _unavailable(said(text), location, grpc_port)
         return _worded(text, location) or _error(_BY_CODE.get(code, ConnectorError))(
-            f"{location}: {text[:_SHOWN] or code.name}"
+            f"{location}: {said(text) or code.name}"
         )
-    if isinstance(exc, json.JSONDecodeError):
+    # What the client does not expect of an answer: no JSON, nested too deeply, no result in it.
+    if isinstance(exc, json.JSONDecodeError | RecursionError | AssertionError):
         return UnsupportedServerError(_not_qdrant(location))
     return _of_local_mode(exc, location)
 
@@ -128,9 +131,11 @@ def _of_transport(source: Exception, location: str) -> RetrieveRerankError:
         return ConnectionFailedError(f"{location} cannot be reached: no answer in time")
     if isinstance(source, httpx.TimeoutException):
         return DeadlineExceededError(f"{location} gave no answer in time")
-    if isinstance(source, ValidationError | ValueError):
+    if isinstance(source, ValidationError | ValueError | RecursionError):
         return UnsupportedServerError(_not_qdrant(location))
-    text = f"{source}"[:_SHOWN] or type(source).__name__
+    text = said(source) or type(source).__name__
+    if isinstance(source.__cause__, TooLargeError):
+        return LimitExceededError(f"{location}: {text}; ask for fewer documents")
     if "CERTIFICATE_VERIFY_FAILED" in text:
         return ConnectionFailedError(
             f"{location}: its certificate is not trusted ({text}); name its authority with "
@@ -139,16 +144,16 @@ def _of_transport(source: Exception, location: str) -> RetrieveRerankError:
     if any(sign in text for sign in _NOT_TLS):
         return _no_https(text, location)
     if isinstance(source, httpx.TransportError):
-        said = f"{location} cannot be reached, or broke off: {text}"
+        words = f"{location} cannot be reached, or broke off: {text}"
         if text.startswith("illegal"):  # what h11 says of HTTP/2
             return ConnectionFailedError(
-                f"{said}. Is that gRPC's port? Expected REST's, 6333 where nothing else is set; "
+                f"{words}. Is that gRPC's port? Expected REST's, 6333 where nothing else is set; "
                 "for gRPC set grpc = true, and grpc_port unless it is the one after REST's"
             )
         hung_up = isinstance(source, httpx.RemoteProtocolError | httpx.ReadError)
         if hung_up and "+https" not in location:
-            said += f"; {_IF_HTTPS}"
-        return ConnectionFailedError(said)
+            words += f"; {_IF_HTTPS}"
+        return ConnectionFailedError(words)
     return ConnectorError(f"{location}: {text}")
 
 
@@ -157,15 +162,15 @@ def _unavailable(text: str, location: str, grpc_port: int | None) -> RetrieveRer
     port = f" by gRPC at port {grpc_port}" if grpc_port else ""
     if any(sign in text for sign in _NOT_TLS):
         return _no_https(text, f"{location}{port}")
-    said = f"{location} cannot be reached{port}, or broke off: {text}"
+    words = f"{location} cannot be reached{port}, or broke off: {text}"
     if any(sign in text for sign in ("Failed to connect", "Failed parsing HTTP/2", "http1.x")):
-        said += (
+        words += (
             ". Expected REST's port in the URL (6333), and gRPC's after it (6334); grpc_port names "
             "another"
         )
     if "Socket closed" in text and "+https" not in location:
-        said += f". {_IF_HTTPS}"
-    return ConnectionFailedError(said)
+        words += f". {_IF_HTTPS}"
+    return ConnectionFailedError(words)
 
 
 def _no_https(text: str, location: str) -> RetrieveRerankError:
@@ -178,7 +183,7 @@ def _of_response(exc: UnexpectedResponse, location: str) -> RetrieveRerankError:
     status = exc.status_code or 0
     try:
         text = str(exc.structured()["status"]["error"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         # Qdrant words its errors so; bodies that are too large are refused before it looks.
         text = exc.content.decode(errors="replace")
         if status in (301, 302, 307, 308, 404, 405):
@@ -186,11 +191,11 @@ def _of_response(exc: UnexpectedResponse, location: str) -> RetrieveRerankError:
     if found := _worded(text, location):
         return found
     kind = _error(_BY_STATUS.get(status, ConnectorError))
-    return kind(f"{location}: {text[:_SHOWN] or f'status {status}'}")
+    return kind(f"{location}: {said(text) or f'status {status}'}")
 
 
 def _of_local_mode(exc: Exception, location: str) -> RetrieveRerankError | None:
-    text = str(exc)[:_SHOWN]
+    text = said(exc)
     if isinstance(exc, OSError):
         full = exc.errno in (errno.ENOSPC, errno.EDQUOT)
         return (StorageFullError if full else ConnectorError)(f"{location}: {text}")
@@ -210,7 +215,7 @@ def _worded(text: str, location: str) -> RetrieveRerankError | None:
     lower = text.lower()
     for sign, kind in _BY_TEXT:
         if sign in lower:
-            return kind(f"{location}: {text[:_SHOWN]}")
+            return kind(f"{location}: {said(text)}")
     return None
 
 

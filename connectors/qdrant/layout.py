@@ -102,8 +102,10 @@ class Layout:
     def document(self, point: models.Record | models.ScoredPoint) -> Document:
         """Read a point's document; what it lacks is empty."""
         payload = point.payload or {}
-        if self.writer == OURS:  # nothing to find out, and this runs for every hit
-            return Document(payload["id"], payload["text"], payload["metadata"])
+        if self.writer == OURS:  # there is little to find out, and this runs for every hit
+            id_, text, of = payload.get("id"), payload.get("text"), payload.get("metadata")
+            if type(id_) is str and type(text) is str and type(of) is dict:
+                return Document(id_, text, of)
         metadata = self.metadata_of(payload)
         if self.title and (title := as_text(reach(payload, self.title))):
             metadata.setdefault("title", title)
