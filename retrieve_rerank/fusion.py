@@ -20,6 +20,9 @@ MOST_DEVIATIONS = 3.0
 """How far above the mean a hit of an exhausted ranking may stand, in deviations: the only hit
 among 100 candidates would stand 10. Chosen in docs/benchmarks/recipe.md."""
 
+SET_APART = 4.0
+"""Deviations above the mean that among 100 candidates at most five hits can have together."""
+
 
 def rrf(
     rankings: Mapping[str, Sequence[Hit]],
@@ -78,8 +81,10 @@ def weighted(
 def interpolate(hits: Sequence[Hit], *, name: str, weight: float) -> list[Hit]:
     """Mix a stage's scores with those it was given: weight · z(new) + (1 − weight) · z(previous).
 
-    z standardises over `hits` (mean 0, deviation 1), each of which must have a `previous`. Where
-    the stage itself had put a hit stays in the hit's `sources` under `name`.
+    z standardises over `hits` (mean 0, deviation 1), each of which must have a `previous`. A hit
+    that was more than SET_APART deviations above the others counts as the stage's average at
+    least: an exact match on a code, say, in a part of the text that the stage's model cannot read.
+    Where the stage itself had put a hit stays in the hit's `sources` under `name`.
     """
     if not 0.0 <= weight <= 1.0:
         raise InputError(f"weight must lie between 0 and 1; got {weight}")
@@ -89,6 +94,7 @@ def interpolate(hits: Sequence[Hit], *, name: str, weight: float) -> list[Hit]:
     pairs.sort(key=lambda pair: pair[1].rank)
     new = standardise([hit.score for hit, _ in pairs])
     old = standardise(descending([before.score for _, before in pairs]))
+    new = [max(n, 0.0) if o > SET_APART else n for n, o in zip(new, old, strict=True)]
     mixed = [weight * n + (1 - weight) * o for n, o in zip(new, old, strict=True)]
     placed = {hit.document.id: Placement(hit.rank, hit.score) for hit in hits}
     return [
