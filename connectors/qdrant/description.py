@@ -18,7 +18,7 @@ from retrieve_rerank.connectors.qdrant.detection import (
     sparse_names,
     vector_fields,
 )
-from retrieve_rerank.connectors.qdrant.layout import TENSORS
+from retrieve_rerank.connectors.qdrant.layout import NODE_CONTENT, TENSORS
 from retrieve_rerank.connectors.qdrant.limits import TEXT_QUERY
 from retrieve_rerank.connectors.qdrant.qdrant_bm25 import Tokens
 from retrieve_rerank.connectors.qdrant.state import Options, State
@@ -141,7 +141,8 @@ def _notes(state: State, documents: int, *, location: str) -> Iterator[str]:
     if lexical is None and not state.empty:
         index = (
             ""
-            if state.version < TEXT_QUERY
+            # In a node's JSON letters beyond ASCII are escapes, of which an index makes no words.
+            if state.version < TEXT_QUERY or layout.text == NODE_CONTENT
             else (
                 ", or make a text index with scoring over "
                 f"`{layout.text}` (create_payload_index with TextIndexParams(type='text', "

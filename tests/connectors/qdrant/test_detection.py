@@ -80,6 +80,13 @@ def test_haystack_documents_keep_their_own_ids() -> None:
         assert connector.count() == 2
 
 
+def test_no_text_index_is_advised_over_json() -> None:
+    for make, advised in ((llama_index, False), (langchain, True)):
+        with connect(make()) as connector:
+            [note] = [each for each in connector.schema().notes if "no lexical ranking" in each]
+            assert ("text index" in note) is advised
+
+
 def test_what_the_writer_keeps_for_itself_is_no_metadata() -> None:
     with connect(llama_index(), encoder=ENCODER) as connector:
         [document] = connector.get([IDS[0]])
