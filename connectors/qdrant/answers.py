@@ -16,6 +16,7 @@ from qdrant_client import models
 
 from retrieve_rerank.connectors.qdrant.key_order import ordered
 from retrieve_rerank.errors import UnsupportedServerError
+from retrieve_rerank.shapes import WrongShapeError, shallow
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +42,8 @@ class Answers:
 
         Raises UnsupportedServerError where it is none to what was asked.
         """
-        if wrong := _CHECKS.get(method, _nothing)(arguments, answer):
+        wrong = _CHECKS.get(method, _nothing)(arguments, answer) or _nested(method, answer)
+        if wrong:
             raise UnsupportedServerError(
                 f"{self._location} gave an answer that Qdrant would not give ({wrong}); does a "
                 "proxy stand before it?"
@@ -90,6 +92,20 @@ def _without_scores(answers: list[models.QueryResponse]) -> list[models.Extended
             odd |= dict.fromkeys(p.id for p in points if not abs(p.score) <= FLOAT32_MAX)
             answer.points = [p for p in points if abs(p.score) <= FLOAT32_MAX]
     return list(odd)
+
+
+def _nested(method: str, answer: Any) -> str | None:
+    """Say where a payload is nested too deeply for code that calls itself."""
+    points: list[Any] = []
+    if method == "query_batch_points":
+        points = [point for each in answer for point in each.points]
+    elif method in ("retrieve", "scroll"):
+        points = answer if method == "retrieve" else answer[0]
+    try:
+        shallow([point.payload for point in points])
+    except WrongShapeError as exc:
+        return f"a payload: {exc}"
+    return None
 
 
 def _listed(value: Any) -> list[Any]:

@@ -133,6 +133,21 @@ def test_what_is_wrong_is_named(middle: Middle, old: bytes, new: bytes, message:
             connector.search("wing", top_k=3)
 
 
+def test_a_payload_without_end_is_refused(stub: Stub) -> None:
+    stub.client.close()
+    stub.client = langchain()
+    deep: dict[str, Any] = {}
+    for _ in range(220):
+        deep = {"in": deep}
+    payload = {"page_content": "wing", "metadata": deep}
+    [first, *_], _ = stub.client.scroll("docs")
+    with QdrantConnector.connect(stub.url, encoder=ENCODER) as connector:
+        stub.client.overwrite_payload("docs", payload, [first.id])
+        for ask in (lambda: connector.search("wing", top_k=9), lambda: list(connector.scan())):
+            with pytest.raises(UnsupportedServerError, match="nested more than 200 levels"):
+                ask()
+
+
 @FUZZED
 @given(spoil=spoiling(), opening=spoiling())
 def test_answers_that_are_changed_anywhere_are_read_or_refused(
