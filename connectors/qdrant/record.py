@@ -28,6 +28,8 @@ from retrieve_rerank.errors import (
     PermissionDeniedError,
     UnsupportedServerError,
 )
+from retrieve_rerank.shapes import Shape, WrongShapeError, matches, maybe, shape
+from retrieve_rerank.shapes import values as values_of
 from retrieve_rerank.template import Template
 
 KEY = "retrieve_rerank"
@@ -35,6 +37,20 @@ KEY = "retrieve_rerank"
 
 SCHEMA = 2
 """Goes up when older releases could not read what is written."""
+
+_ENCODER: Shape = {"name": str, "fingerprint": str, "dimension": float, "source": str}
+_BM25: Shape = {"language": str, "average_length": float, "k1?": float, "b?": float}
+_TENSORS: Shape = {"encoder": str, "fingerprint": str, "dimension": float, "dtype": str}
+_RECORD = shape(
+    {
+        "encoder?": maybe(_ENCODER),
+        "bm25?": maybe(_BM25),
+        "tensors?": maybe(_TENSORS),
+        "language?": maybe(str),
+        "template?": str,
+        "fields?": values_of(values_of(str)),
+    }
+)
 
 _POINT = 0  # of the companion collection
 
@@ -66,6 +82,7 @@ class IndexRecord:
                 raise IndexMismatchError(
                     f"{location} was written by a newer release; upgrade retrieve-rerank"
                 )
+            matches(values, _RECORD)
             return cls(
                 **{
                     **values,
@@ -74,7 +91,7 @@ class IndexRecord:
                     "tensors": TensorSettings(**values["tensors"]) if values["tensors"] else None,
                 }
             )
-        except (KeyError, TypeError) as exc:
+        except (KeyError, TypeError, WrongShapeError) as exc:
             raise IndexCorruptError(
                 f"the record of {location} under {KEY!r} cannot be read ({exc}); make it anew"
             ) from exc

@@ -15,7 +15,12 @@ from qdrant_client import QdrantClient
 
 from retrieve_rerank import Document
 from retrieve_rerank.connectors.qdrant import QdrantConnector, address
-from retrieve_rerank.errors import LimitExceededError, RetrieveRerankError, UnsupportedServerError
+from retrieve_rerank.errors import (
+    IndexCorruptError,
+    LimitExceededError,
+    RetrieveRerankError,
+    UnsupportedServerError,
+)
 from retrieve_rerank.testing import HashingEncoder
 from tests.connectors.qdrant.collections import langchain
 from tests.connectors.qdrant.grpc_stub import Service
@@ -131,6 +136,18 @@ def test_what_is_wrong_is_named(middle: Middle, old: bytes, new: bytes, message:
         middle.spoil = lambda true: true._replace(body=true.body.replace(old, new))
         with pytest.raises(UnsupportedServerError, match=message):
             connector.search("wing", top_k=3)
+
+
+@pytest.mark.parametrize(
+    ("key", "wrong"), [("fields", 7), ("bm25", {"language": "english"}), ("template", None)]
+)
+def test_a_record_of_something_else_is_called_corrupt(stub: Stub, key: str, wrong: Any) -> None:
+    with QdrantConnector.create(stub.url, encoder=ENCODER) as connector:
+        connector.index(DOCUMENTS)
+    values = (stub.client.get_collection("docs").config.metadata or {})["retrieve_rerank"]
+    stub.client.update_collection("docs", metadata={"retrieve_rerank": {**values, key: wrong}})
+    with pytest.raises(IndexCorruptError, match=f"cannot be read.*{key}.*make it anew"):
+        QdrantConnector.connect(stub.url, encoder=ENCODER)
 
 
 def test_a_payload_without_end_is_refused(stub: Stub) -> None:
