@@ -20,9 +20,9 @@ from qdrant_client import QdrantClient, models
 from benchmarks.machine import describe, ratio, side_by_side
 from retrieve_rerank import Document, Template
 from retrieve_rerank.connectors.embedded import EmbeddedConnector, EmbeddedSettings
+from retrieve_rerank.data.corpus import Corpus
+from retrieve_rerank.models.encoders.token_pooling import pool_tokens
 from retrieve_rerank.models.loading import load_encoder
-from retrieve_rerank.models.token_pooling import pool_tokens
-from retrieve_rerank.sources.corpus import Corpus
 
 QUERY = "vitamin D deficiency is a risk factor for heart disease"
 PEER = Path(__file__).parent / "peers" / "local_mode_search.py"

@@ -13,8 +13,8 @@ from scipy.cluster.hierarchy import fcluster, linkage
 
 from benchmarks.judged import Collection
 from retrieve_rerank.base import Vectors
-from retrieve_rerank.models.pooling import unit_rows
-from retrieve_rerank.models.token_pooling import pool_tokens
+from retrieve_rerank.models.encoders.pooling import unit_rows
+from retrieve_rerank.models.encoders.token_pooling import pool_tokens
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,11 +22,11 @@ import sentence_transformers
 from benchmarks.machine import describe, gemm_peak, ratio, side_by_side
 from retrieve_rerank import Hit
 from retrieve_rerank.connectors.memory import MemoryConnector
+from retrieve_rerank.data.corpus import Corpus
 from retrieve_rerank.evaluation.evaluate import evaluate_rankings
 from retrieve_rerank.evaluation.files import read_folder
 from retrieve_rerank.models.loading import load_encoder
 from retrieve_rerank.rerankers.cross_encoder import CrossEncoder
-from retrieve_rerank.sources.corpus import Corpus
 from retrieve_rerank.types import Qrels
 
 CANDIDATES = 100

@@ -37,11 +37,11 @@ from benchmarks.machine import describe, ratio
 from retrieve_rerank import Template
 from retrieve_rerank.base import Vectors
 from retrieve_rerank.connectors.memory import MemoryConnector
+from retrieve_rerank.data.corpus import Corpus
 from retrieve_rerank.evaluation.files import read_folder
-from retrieve_rerank.models.fidelity import compare
+from retrieve_rerank.models.export.fidelity import compare
 from retrieve_rerank.models.loading import find_checkpoint
-from retrieve_rerank.models.torch_backend import input_names, load_network
-from retrieve_rerank.sources.corpus import Corpus
+from retrieve_rerank.models.runtimes.torch import input_names, load_network
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / "benchmarks" / "peers" / "cross_encoders.py"

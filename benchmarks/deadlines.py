@@ -20,11 +20,11 @@ from pathlib import Path
 from benchmarks.machine import describe
 from retrieve_rerank import Retriever
 from retrieve_rerank.connectors.memory import MemoryConnector
+from retrieve_rerank.data.corpus import Corpus
 from retrieve_rerank.errors import DeadlineExceededError
 from retrieve_rerank.evaluation.files import read_folder
 from retrieve_rerank.models.loading import load_encoder
 from retrieve_rerank.rerankers.cross_encoder import CrossEncoder
-from retrieve_rerank.sources.corpus import Corpus
 
 SHORTEST_S, LONGEST_S = 0.02, 2.0
 BANDS_S = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)

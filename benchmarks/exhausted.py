@@ -21,7 +21,7 @@ from benchmarks.judged import CHOOSING, DEPTH, Collection, load, nearest
 from benchmarks.machine import describe
 from benchmarks.recipe import ndcg
 from retrieve_rerank import Document, Hit, fusion, rank, weighted
-from retrieve_rerank.models.encoder import TextEncoder
+from retrieve_rerank.models.encoders.encoder import TextEncoder
 from retrieve_rerank.models.loading import load_encoder
 
 LIMITS = (2.0, 2.5, 3.0, 3.5, 4.0, 5.0, float("inf"))

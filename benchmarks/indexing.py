@@ -19,8 +19,8 @@ from sentence_transformers import SentenceTransformer
 from benchmarks.machine import describe, ratio, side_by_side
 from retrieve_rerank import Template
 from retrieve_rerank.connectors.embedded import EmbeddedConnector
+from retrieve_rerank.data.corpus import Corpus
 from retrieve_rerank.models.loading import load_encoder
-from retrieve_rerank.sources.corpus import Corpus
 
 
 def main() -> None:

@@ -18,9 +18,9 @@ import numpy as np
 from retrieve_rerank import Document, Hit, Template
 from retrieve_rerank.base import Encoding, Vectors
 from retrieve_rerank.connectors.memory import MemoryConnector
+from retrieve_rerank.data.corpus import Corpus
 from retrieve_rerank.evaluation.files import read_qrels, read_queries
-from retrieve_rerank.models.encoder import TextEncoder
-from retrieve_rerank.sources.corpus import Corpus
+from retrieve_rerank.models.encoders.encoder import TextEncoder
 from retrieve_rerank.types import rank
 
 DEPTH = 100

@@ -20,13 +20,13 @@ from benchmarks.machine import describe
 from retrieve_rerank import Qrels, Retriever
 from retrieve_rerank.connectors.embedded import EmbeddedConnector, EmbeddedSettings
 from retrieve_rerank.connectors.hybrid import BM25, DENSE, Fusion
+from retrieve_rerank.data.corpus import Corpus
 from retrieve_rerank.errors import IndexNotFoundError
 from retrieve_rerank.evaluation.compare import compare
 from retrieve_rerank.evaluation.evaluate import StageEvaluation, evaluate
 from retrieve_rerank.evaluation.files import read_folder
 from retrieve_rerank.models.loading import load_encoder
 from retrieve_rerank.rerankers.database import DatabaseMaxSim
-from retrieve_rerank.sources.corpus import Corpus
 
 SETS: Mapping[str, int | None] = {
     "stackfaq": None,

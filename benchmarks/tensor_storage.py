@@ -23,11 +23,11 @@ import qdrant_edge as edge
 from benchmarks.machine import describe
 from retrieve_rerank import Template
 from retrieve_rerank.base import Vectors
+from retrieve_rerank.data.corpus import Corpus
 from retrieve_rerank.evaluation.files import read_folder
+from retrieve_rerank.models.encoders.max_sim import max_sim
+from retrieve_rerank.models.encoders.token_pooling import pool_tokens
 from retrieve_rerank.models.loading import DEFAULT_ENCODER, load_encoder
-from retrieve_rerank.models.max_sim import max_sim
-from retrieve_rerank.models.token_pooling import pool_tokens
-from retrieve_rerank.sources.corpus import Corpus
 
 PASSAGES = 200
 """As many as BM25 and dense bring at most."""

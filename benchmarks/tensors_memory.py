@@ -22,7 +22,7 @@ import numpy as np
 from benchmarks.machine import describe
 from retrieve_rerank import Document
 from retrieve_rerank.connectors.elasticsearch import ElasticsearchConnector
-from retrieve_rerank.tensors import add_tensors, tensor_settings, tensor_status
+from retrieve_rerank.indexing.token_tensors import add_tensors, tensor_settings, tensor_status
 from retrieve_rerank.testing import HashingEncoder
 from tests.servers import own_elasticsearch
 

@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 import Stemmer
 
-from retrieve_rerank.function_words import FUNCTION_WORDS
-from retrieve_rerank.language import SPACELESS, WORD, words
+from retrieve_rerank.text.language import SPACELESS, WORD, words
+from retrieve_rerank.text.stop_words import FUNCTION_WORDS
 
 ANALYSIS = 2
 """1 folds case and width, and leaves out stop words and all symbols. 2 also folds what looks alike

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from retrieve_rerank.base import Embedder
-from retrieve_rerank.models.resolving import portable_name
+from retrieve_rerank.models.checkpoints.resolving import portable_name
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from statistics import fmean
 from typing import Self
 
 from retrieve_rerank.connectors.analysis import ANALYSIS, Terms, analyse
-from retrieve_rerank.language import UNKNOWN, detect_language
+from retrieve_rerank.text.language import UNKNOWN, detect_language
 
 K1, B = 0.9, 0.75
 """Best of 25 pairs by mean nDCG@10 over the train or dev queries of ten collections, Chinese among

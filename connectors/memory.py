@@ -33,8 +33,8 @@ from retrieve_rerank.connectors.records import Record, record
 from retrieve_rerank.connectors.tensor_encoder import TensorEncoder
 from retrieve_rerank.connectors.tensors import check_same_settings, pack, score
 from retrieve_rerank.errors import ConfigError
-from retrieve_rerank.template import Template
-from retrieve_rerank.truncation import truncates
+from retrieve_rerank.text.template import Template
+from retrieve_rerank.text.truncation import truncates
 from retrieve_rerank.types import Candidates, Document, Hit, rank
 
 

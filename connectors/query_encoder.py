@@ -69,7 +69,7 @@ class QueryEncoder:
         with self._loading:
             if self._loaded is None:
                 # Imported here as OpenVINO takes longer to import than a lexical search takes.
-                from retrieve_rerank.models.embedders import load_embedder
+                from retrieve_rerank.models.encoders.embedders import load_embedder
 
                 source = self._given or (self._recorded.source if self._recorded else None)
                 if source is None:

@@ -16,8 +16,8 @@ import numpy as np
 
 from retrieve_rerank.base import TensorDtype, TensorSettings, Vectors
 from retrieve_rerank.errors import IndexCorruptError, IndexMismatchError
-from retrieve_rerank.models.max_sim import max_sim
-from retrieve_rerank.models.pooling import unit_rows
+from retrieve_rerank.models.encoders.max_sim import max_sim
+from retrieve_rerank.models.encoders.pooling import unit_rows
 
 _STORED: dict[TensorDtype, np.dtype[np.generic]] = {
     "float32": np.dtype("<f4"),

@@ -17,10 +17,10 @@ from retrieve_rerank.base import (
 )
 from retrieve_rerank.errors import RetrieveRerankError
 from retrieve_rerank.fusion import rrf, weighted
-from retrieve_rerank.pipeline import Retriever
+from retrieve_rerank.pipeline.retriever import Retriever
+from retrieve_rerank.pipeline.stage import Stage
 from retrieve_rerank.shortcuts import connect, rerank
-from retrieve_rerank.stage import Stage
-from retrieve_rerank.template import Template
+from retrieve_rerank.text.template import Template
 from retrieve_rerank.types import (
     Candidates,
     Document,

@@ -8,8 +8,11 @@ from os import PathLike, fspath
 from typing import Any
 
 from retrieve_rerank.base import Reranker, RerankResult
-from retrieve_rerank.brought import address_of, embedder_of, read_store
-from retrieve_rerank.config import (
+from retrieve_rerank.connectors.memory import MemoryConnector
+from retrieve_rerank.errors import InputError
+from retrieve_rerank.pipeline.retriever import Retriever
+from retrieve_rerank.settings.brought import address_of, embedder_of, read_store
+from retrieve_rerank.settings.build import (
     ON_ANY_CLIENT,
     build_retriever,
     build_stage,
@@ -17,12 +20,14 @@ from retrieve_rerank.config import (
     open_on_client,
     reranker_of,
 )
-from retrieve_rerank.connectors.memory import MemoryConnector
-from retrieve_rerank.errors import InputError
-from retrieve_rerank.pipeline import Retriever
-from retrieve_rerank.settings import ConnectionSettings, FieldSettings, StageSettings, settings_of
-from retrieve_rerank.settings_file import FOUND
-from retrieve_rerank.stage_choice import choose_stage
+from retrieve_rerank.settings.file import FOUND
+from retrieve_rerank.settings.sources import (
+    ConnectionSettings,
+    FieldSettings,
+    StageSettings,
+    settings_of,
+)
+from retrieve_rerank.settings.stage_choice import choose_stage
 from retrieve_rerank.types import Document, rank
 
 _OF_STAGE = ("model", "prompt", "depth", "weight")

@@ -15,7 +15,7 @@ from langchain_core.retrievers import BaseRetriever
 from pydantic import ConfigDict, Field
 
 from retrieve_rerank.connecting import open_retriever
-from retrieve_rerank.pipeline import Retriever
+from retrieve_rerank.pipeline.retriever import Retriever
 from retrieve_rerank.shortcuts import IndexKeywords
 from retrieve_rerank.types import Hit, SearchResult
 

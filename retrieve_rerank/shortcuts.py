@@ -14,7 +14,7 @@ from retrieve_rerank.base import Embedder, RerankResult
 from retrieve_rerank.types import Document
 
 if TYPE_CHECKING:
-    from retrieve_rerank.pipeline import Retriever
+    from retrieve_rerank.pipeline.retriever import Retriever
 
 
 class IndexKeywords(TypedDict, total=False):

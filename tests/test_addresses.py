@@ -11,17 +11,23 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from retrieve_rerank.addresses import Host, Url, redacted, split_credentials, without_credentials
-from retrieve_rerank.config import locate
 from retrieve_rerank.connectors.elasticsearch.address import Address as ElasticsearchAddress
 from retrieve_rerank.connectors.qdrant.address import Address as QdrantAddress
 from retrieve_rerank.errors import ConfigError, RetrieveRerankError
-from retrieve_rerank.models.embedders import load_embedder
-from retrieve_rerank.models.http import JsonServer, read_url
-from retrieve_rerank.models.language_models import load_language_model
-from retrieve_rerank.models.resolving import resolve
+from retrieve_rerank.models.causal.language_models import load_language_model
+from retrieve_rerank.models.checkpoints.resolving import resolve
+from retrieve_rerank.models.encoders.embedders import load_embedder
+from retrieve_rerank.models.services.http import JsonServer, read_url
+from retrieve_rerank.network.addresses import (
+    Host,
+    Url,
+    redacted,
+    split_credentials,
+    without_credentials,
+)
 from retrieve_rerank.rerankers.remote import Remote
-from retrieve_rerank.settings import IndexSettings, Settings, StageSettings
+from retrieve_rerank.settings.build import locate
+from retrieve_rerank.settings.sources import IndexSettings, Settings, StageSettings
 
 EXPECTED = "http://HOST:PORT"
 SECRET = "tops3cret"

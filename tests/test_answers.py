@@ -10,7 +10,7 @@ from time import time
 
 import pytest
 
-from retrieve_rerank.answers import (
+from retrieve_rerank.network.answers import (
     LONGEST_PAUSE_S,
     SAID,
     TooLargeError,

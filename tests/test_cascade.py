@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import pytest
 
 from retrieve_rerank import Document, Hit, Retriever, Stage, TextScores
+from retrieve_rerank.concurrency.deadline import FIRST_SLICE, LEAST_SLICE, Pace
 from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.errors import InputError
-from retrieve_rerank.pacing import FIRST_SLICE, LEAST_SLICE, Pace
 from retrieve_rerank.rerankers.collapse import Collapse
 from retrieve_rerank.testing import OverlapScorer
 

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from retrieve_rerank.config import index_names, locate, open_index
 from retrieve_rerank.errors import ConfigError, IndexNotFoundError
-from retrieve_rerank.settings import (
+from retrieve_rerank.settings.build import index_names, locate, open_index
+from retrieve_rerank.settings.file import config_file
+from retrieve_rerank.settings.sources import (
     IndexSettings,
     Settings,
     StageSettings,
     load_settings,
 )
-from retrieve_rerank.settings_file import config_file
 
 pytestmark = pytest.mark.usefixtures("home")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from retrieve_rerank.function_words import FUNCTION_WORDS
-from retrieve_rerank.language import Language, detect_language, words
+from retrieve_rerank.text.language import Language, detect_language, words
+from retrieve_rerank.text.stop_words import FUNCTION_WORDS
 
 SENTENCES = {
     "english": "The government decided on Wednesday to lower taxes, but the opposition does not.",

@@ -14,8 +14,8 @@ from retrieve_rerank import Document
 from retrieve_rerank.connectors.elasticsearch import ElasticsearchConnector
 from retrieve_rerank.connectors.qdrant import QdrantConnector
 from retrieve_rerank.errors import ConfigError, ConnectorError, ModelError
-from retrieve_rerank.models.http_embedder import HttpEmbedder
-from retrieve_rerank.proxies import proxy_for, through
+from retrieve_rerank.models.services.embedder import HttpEmbedder
+from retrieve_rerank.network.proxies import proxy_for, through
 from retrieve_rerank.rerankers.remote import Remote
 from tests.connectors.qdrant.stub import Stub, serving
 from tests.models.embedding_server import serve

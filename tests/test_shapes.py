@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retrieve_rerank.shapes import (
+from retrieve_rerank.network.shapes import (
     DEEPEST,
     Check,
     Shape,

@@ -16,7 +16,7 @@ from retrieve_rerank.connectors.embedded import EmbeddedConnector
 from retrieve_rerank.errors import ConfigError, IndexNotFoundError, InputError, RetrieveRerankError
 from retrieve_rerank.langchain import RetrieveRerankRetriever
 from retrieve_rerank.models.loading import load_encoder
-from retrieve_rerank.settings import Settings
+from retrieve_rerank.settings.sources import Settings
 from retrieve_rerank.shortcuts import IndexKeywords
 from tests.models.tiny import make_model
 

@@ -12,14 +12,14 @@ from pydantic import ValidationError
 
 from retrieve_rerank import RerankResult
 from retrieve_rerank.base import Reranker
-from retrieve_rerank.config import build_retriever, build_stage, locate
 from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.rerankers.diversify import Diversify
 from retrieve_rerank.rerankers.metadata import Recency
-from retrieve_rerank.settings import StageSettings, load_settings
-from retrieve_rerank.stage_options import check_options
-from retrieve_rerank.template import Template
+from retrieve_rerank.settings.build import build_retriever, build_stage, locate
+from retrieve_rerank.settings.sources import StageSettings, load_settings
+from retrieve_rerank.settings.stage_options import check_options
+from retrieve_rerank.text.template import Template
 from retrieve_rerank.types import Hit
 
 pytestmark = pytest.mark.usefixtures("home")

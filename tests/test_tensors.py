@@ -14,8 +14,13 @@ from retrieve_rerank.base import Encoding, TensorDtype, TokenTensor
 from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.connectors.tensors import content_hash
 from retrieve_rerank.errors import IndexMismatchError, InputError, ModelError, PartialWriteError
-from retrieve_rerank.models.token_pooling import pool_tokens
-from retrieve_rerank.tensors import TensorReport, add_tensors, tensor_settings, tensor_status
+from retrieve_rerank.indexing.token_tensors import (
+    TensorReport,
+    add_tensors,
+    tensor_settings,
+    tensor_status,
+)
+from retrieve_rerank.models.encoders.token_pooling import pool_tokens
 from retrieve_rerank.testing import HashingEncoder
 
 TOLERANCES: dict[TensorDtype, float] = {"float32": 1e-6, "float16": 5e-4, "int8": 5e-3}

@@ -10,9 +10,9 @@ import pytest
 
 from retrieve_rerank import Document
 from retrieve_rerank.connectors.qdrant import QdrantConnector
-from retrieve_rerank.models.http_embedder import HttpEmbedder
+from retrieve_rerank.models.services.embedder import HttpEmbedder
+from retrieve_rerank.network.transports import REQUEST_ID, async_transport, sync_transport
 from retrieve_rerank.rerankers.remote import Remote
-from retrieve_rerank.transports import REQUEST_ID, async_transport, sync_transport
 from tests.connectors.qdrant.stub import Stub, serving
 from tests.faulty_proxy import FaultyProxy, Mode, faulty_proxy
 from tests.models import embedding_server

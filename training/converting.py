@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, cast
 
+from retrieve_rerank.data.lines import STDIN
+from retrieve_rerank.data.records import Reason
 from retrieve_rerank.errors import ConfigError, InputError, shown
-from retrieve_rerank.sources.lines import STDIN
-from retrieve_rerank.sources.records import Reason
-from retrieve_rerank.template import readable
+from retrieve_rerank.text.template import readable
 from retrieve_rerank.training.formats import FORMATS, WRITTEN
 from retrieve_rerank.training.formats.format import NEGATIVES, WriteOptions
 from retrieve_rerank.training.groups import Group

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from retrieve_rerank.data.corpus import Corpus
+from retrieve_rerank.data.records import Reason
 from retrieve_rerank.errors import InputError, shown
 from retrieve_rerank.evaluation.files import read_folder, read_qrels, read_queries
-from retrieve_rerank.sources.corpus import Corpus
-from retrieve_rerank.sources.records import Reason
 from retrieve_rerank.training.formats.fields import UnfitRecordError
 from retrieve_rerank.training.formats.format import ReadOptions
 from retrieve_rerank.training.groups import Group, GroupText

@@ -8,9 +8,9 @@ from __future__ import annotations
 from array import array
 from dataclasses import dataclass, replace
 
-from retrieve_rerank.models.folder import read_folder
+from retrieve_rerank.models.checkpoints.folder import read_folder
+from retrieve_rerank.models.checkpoints.resolving import prompts_of, resolve
 from retrieve_rerank.models.loading import load_tokenizer
-from retrieve_rerank.models.resolving import prompts_of, resolve
 from retrieve_rerank.training.groups import Group
 
 _UNCUT = 2**30  # tokens

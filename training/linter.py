@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from retrieve_rerank.data.records import Reason
 from retrieve_rerank.errors import shown
-from retrieve_rerank.sources.records import Reason
 from retrieve_rerank.training import findings
 from retrieve_rerank.training.findings import Example, Finding, Problem, Severity
 from retrieve_rerank.training.groups import Group, GroupText

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from retrieve_rerank.data.lines import STDIN, LineFile
 from retrieve_rerank.errors import InputError
-from retrieve_rerank.sources.lines import STDIN, LineFile
-from retrieve_rerank.template import Template
+from retrieve_rerank.text.template import Template
 from retrieve_rerank.training.formats import FORMATS
 from retrieve_rerank.training.formats.format import ReadOptions
 from retrieve_rerank.training.formats.labels import LabelRange

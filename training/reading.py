@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TypeAlias
 
+from retrieve_rerank.data.corpus import SHOWN, Skipped
+from retrieve_rerank.data.json_lines import JsonRecords
+from retrieve_rerank.data.records import Reason, is_unicode
 from retrieve_rerank.errors import InputError
-from retrieve_rerank.sources.corpus import SHOWN, Skipped
-from retrieve_rerank.sources.jsonl import JsonRecords
-from retrieve_rerank.sources.records import Reason, is_unicode
 from retrieve_rerank.training.formats import recognise
 from retrieve_rerank.training.formats.fields import Record, UnfitRecordError
 from retrieve_rerank.training.formats.format import Format, ReadOptions

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from retrieve_rerank.addresses import Host, Url
 from retrieve_rerank.connectors.elasticsearch.tls import pinned_context, trusting_context
 from retrieve_rerank.errors import ConfigError
-from retrieve_rerank.proxies import proxy_for
+from retrieve_rerank.network.addresses import Host, Url
+from retrieve_rerank.network.proxies import proxy_for
 
 PORT = 9200
 

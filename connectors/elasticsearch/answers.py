@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from retrieve_rerank.shapes import (
+from retrieve_rerank.network.shapes import (
     Check,
     Shape,
     WrongShapeError,

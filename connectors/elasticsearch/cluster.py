@@ -15,15 +15,15 @@ from elastic_transport import ApiError, SerializationError, TextSerializer, Tran
 from elasticsearch import AsyncElasticsearch, Elasticsearch
 from elasticsearch.serializer import JsonSerializer
 
-from retrieve_rerank.answers import read_json
+from retrieve_rerank.concurrency.event_loops import PerLoop
 from retrieve_rerank.connectors.elasticsearch.answers import check_answer
 from retrieve_rerank.connectors.elasticsearch.errors import may_pass, refused_within, translated
 from retrieve_rerank.connectors.elasticsearch.nodes import AsyncNode, SyncNode
 from retrieve_rerank.connectors.retrying import PATIENCE_S, Attempts
 from retrieve_rerank.errors import ConfigError, DeadlineExceededError, RetrieveRerankError
-from retrieve_rerank.per_loop import PerLoop
-from retrieve_rerank.proxies import through
-from retrieve_rerank.shapes import WrongShapeError
+from retrieve_rerank.network.answers import read_json
+from retrieve_rerank.network.proxies import through
+from retrieve_rerank.network.shapes import WrongShapeError
 
 TIMEOUT_S = 30.0
 """For one request; the client's own 10 s are too short for bulk requests that build graphs."""

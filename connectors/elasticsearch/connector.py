@@ -52,7 +52,7 @@ from retrieve_rerank.connectors.encoder_facts import EncoderFacts
 from retrieve_rerank.connectors.hybrid import Fusion
 from retrieve_rerank.connectors.retrying import LONG_PATIENCE_S
 from retrieve_rerank.errors import ConfigError, PermissionDeniedError
-from retrieve_rerank.truncation import truncates
+from retrieve_rerank.text.truncation import truncates
 from retrieve_rerank.types import Document, Hit
 
 _CREDENTIALS = (

@@ -18,7 +18,6 @@ from elastic_transport import (
 )
 from elasticsearch import UnsupportedProductError
 
-from retrieve_rerank.answers import TooLargeError, UnreadableError, pause_s, said
 from retrieve_rerank.errors import (
     AuthenticationError,
     ConnectionFailedError,
@@ -36,7 +35,8 @@ from retrieve_rerank.errors import (
     StorageFullError,
     UnsupportedServerError,
 )
-from retrieve_rerank.shapes import WrongShapeError
+from retrieve_rerank.network.answers import TooLargeError, UnreadableError, pause_s, said
+from retrieve_rerank.network.shapes import WrongShapeError
 
 _NOT_OURS = (
     "is not Elasticsearch, or what stands before it hides that it is (the header "

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from retrieve_rerank.connectors.fields import VectorField
-from retrieve_rerank.language import UNKNOWN
+from retrieve_rerank.text.language import UNKNOWN
 from retrieve_rerank.types import Document
 
 OWN = "retrieve-rerank"

@@ -20,9 +20,15 @@ from elastic_transport import (
 )
 from elastic_transport.client_utils import DEFAULT, DefaultType
 
-from retrieve_rerank.answers import Unpacking, UnreadableError
-from retrieve_rerank.proxies import Proxy, proxy_for
-from retrieve_rerank.transports import HEAD, NOT_THE_ANSWER, async_transport, is_of_another, new_id
+from retrieve_rerank.network.answers import Unpacking, UnreadableError
+from retrieve_rerank.network.proxies import Proxy, proxy_for
+from retrieve_rerank.network.transports import (
+    HEAD,
+    NOT_THE_ANSWER,
+    async_transport,
+    is_of_another,
+    new_id,
+)
 
 _CHUNK = 1 << 20  # bytes that are read at once
 

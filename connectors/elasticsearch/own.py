@@ -25,8 +25,8 @@ from retrieve_rerank.connectors.encoder_facts import EncoderFacts
 from retrieve_rerank.connectors.lexical import K1, B
 from retrieve_rerank.connectors.records import Record, leaves
 from retrieve_rerank.errors import IndexMismatchError
-from retrieve_rerank.language import UNKNOWN
-from retrieve_rerank.shapes import WrongShapeError, maybe, shape
+from retrieve_rerank.network.shapes import WrongShapeError, maybe, shape
+from retrieve_rerank.text.language import UNKNOWN
 
 META = "retrieve_rerank"
 """Key of what we record in a mapping's `_meta`."""

@@ -13,6 +13,7 @@ from functools import partial
 from itertools import takewhile
 from typing import Any
 
+from retrieve_rerank.concurrency.threads import begin
 from retrieve_rerank.connectors.batches import check_part
 from retrieve_rerank.connectors.elasticsearch.cluster import Cluster, Request
 from retrieve_rerank.connectors.elasticsearch.errors import PointInTimeLostError
@@ -21,7 +22,6 @@ from retrieve_rerank.connectors.elasticsearch.requests import quoted
 from retrieve_rerank.connectors.elasticsearch.responses import hits_of
 from retrieve_rerank.connectors.retrying import LONG_PATIENCE_S
 from retrieve_rerank.errors import ConnectorError
-from retrieve_rerank.giving_up import begin
 
 KEEP_ALIVE = "5m"
 """How long the server keeps a view between two pages."""

@@ -32,7 +32,7 @@ from retrieve_rerank.errors import (
     UnknownFieldError,
     UnsupportedServerError,
 )
-from retrieve_rerank.truncation import truncates
+from retrieve_rerank.text.truncation import truncates
 from retrieve_rerank.types import Candidates, Hit
 
 
@@ -280,7 +280,7 @@ class Searcher:
         with self._loading:
             if isinstance(self._sparse_encoder, str):
                 # Imported here as its libraries take longer to import than a search takes.
-                from retrieve_rerank.models.sparse import load_sparse_encoder
+                from retrieve_rerank.models.encoders.sparse import load_sparse_encoder
 
                 self._sparse_encoder = load_sparse_encoder(self._sparse_encoder)
         encoder: Any = self._sparse_encoder

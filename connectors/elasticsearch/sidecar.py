@@ -37,7 +37,7 @@ from retrieve_rerank.errors import (
     IndexNotFoundError,
     PartialWriteError,
 )
-from retrieve_rerank.shapes import Shape, WrongShapeError, each, shape
+from retrieve_rerank.network.shapes import Shape, WrongShapeError, each, shape
 
 META = "retrieve_rerank_tensors"
 """Key in the `_meta` of such an index's mapping; none without it is written to or deleted."""

@@ -39,7 +39,7 @@ from retrieve_rerank.errors import (
     PartialWriteError,
     SchemaError,
 )
-from retrieve_rerank.template import Template
+from retrieve_rerank.text.template import Template
 from retrieve_rerank.types import Document
 
 CHUNK_BYTES = 5 << 20

@@ -17,8 +17,8 @@ from retrieve_rerank.connectors.embedded.settings import EmbeddedSettings
 from retrieve_rerank.connectors.lexical import Bm25
 from retrieve_rerank.connectors.records import Record
 from retrieve_rerank.errors import IndexMismatchError, ModelError
-from retrieve_rerank.models.token_pooling import pool_tokens
-from retrieve_rerank.template import Template
+from retrieve_rerank.models.encoders.token_pooling import pool_tokens
+from retrieve_rerank.text.template import Template
 
 _STEP_DOCUMENTS = 16  # written at once; the engine reads its last step again at every opening
 _STEP_BYTES = 8 << 20

@@ -20,7 +20,7 @@ from retrieve_rerank.connectors.filters import KnownFields, clauses
 from retrieve_rerank.connectors.hybrid import BM25, DENSE, DEPTH, Fusion, check_search
 from retrieve_rerank.connectors.point_ids import point_id
 from retrieve_rerank.errors import ConfigError
-from retrieve_rerank.truncation import truncates
+from retrieve_rerank.text.truncation import truncates
 from retrieve_rerank.types import Candidates, Document, Hit
 
 

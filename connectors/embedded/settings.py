@@ -11,7 +11,7 @@ from typing import Literal, get_args
 from retrieve_rerank.connectors.hybrid import Fusion
 from retrieve_rerank.connectors.lexical import K1, B
 from retrieve_rerank.errors import ConfigError
-from retrieve_rerank.template import Template
+from retrieve_rerank.text.template import Template
 
 TensorStorage = Literal["float32", "float16", "turbo8"]
 

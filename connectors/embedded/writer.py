@@ -26,7 +26,7 @@ from retrieve_rerank.connectors.field_types import add_fields
 from retrieve_rerank.connectors.lexical import Bm25
 from retrieve_rerank.connectors.point_ids import point_id
 from retrieve_rerank.connectors.records import Record, record
-from retrieve_rerank.template import Template
+from retrieve_rerank.text.template import Template
 from retrieve_rerank.types import Document
 
 _FLUSH_EVERY_S = 5.0  # opening after a kill writes again what was not flushed

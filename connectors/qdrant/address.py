@@ -16,12 +16,12 @@ from typing import Any, Self
 import httpx
 from qdrant_client import AsyncQdrantClient, QdrantClient
 
-from retrieve_rerank.addresses import Host, Url
-from retrieve_rerank.answers import MAX_BYTES
 from retrieve_rerank.connectors.qdrant.answers import with_scores
 from retrieve_rerank.errors import ConfigError, IndexNotFoundError
-from retrieve_rerank.proxies import proxy_for
-from retrieve_rerank.transports import async_transport, sync_transport
+from retrieve_rerank.network.addresses import Host, Url
+from retrieve_rerank.network.answers import MAX_BYTES
+from retrieve_rerank.network.proxies import proxy_for
+from retrieve_rerank.network.transports import async_transport, sync_transport
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from qdrant_client import models
 
 from retrieve_rerank.connectors.qdrant.key_order import ordered
 from retrieve_rerank.errors import UnsupportedServerError
-from retrieve_rerank.shapes import WrongShapeError, shallow
+from retrieve_rerank.network.shapes import WrongShapeError, shallow
 
 logger = logging.getLogger(__name__)
 

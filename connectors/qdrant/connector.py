@@ -39,7 +39,7 @@ from retrieve_rerank.connectors.qdrant.terms import Terms
 from retrieve_rerank.connectors.qdrant.token_store import QdrantTensorStore
 from retrieve_rerank.connectors.qdrant.writer import Writer
 from retrieve_rerank.errors import ConfigError
-from retrieve_rerank.truncation import truncates
+from retrieve_rerank.text.truncation import truncates
 from retrieve_rerank.types import Document, Hit
 
 

@@ -24,7 +24,7 @@ from retrieve_rerank.connectors.qdrant.record import (
 )
 from retrieve_rerank.connectors.qdrant.server import Call, Server, Steps
 from retrieve_rerank.errors import ConfigError
-from retrieve_rerank.models.resolving import portable_name
+from retrieve_rerank.models.checkpoints.resolving import portable_name
 
 POOLING_FACTOR = 2
 """Tokens averaged into one, as in the embedded index: docs/benchmarks/recipe.md."""

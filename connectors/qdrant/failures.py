@@ -16,7 +16,6 @@ from pydantic import ValidationError
 from qdrant_client.common.client_exceptions import QdrantException, ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-from retrieve_rerank.answers import TooLargeError, pause_s, said
 from retrieve_rerank.errors import (
     AuthenticationError,
     ConnectionFailedError,
@@ -35,6 +34,7 @@ from retrieve_rerank.errors import (
     UnknownFieldError,
     UnsupportedServerError,
 )
+from retrieve_rerank.network.answers import TooLargeError, pause_s, said
 
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")
 _IF_HTTPS = "if the server speaks https, expected qdrant+https://"

@@ -20,8 +20,8 @@ from retrieve_rerank.connectors.qdrant.requests import sparse_vector
 from retrieve_rerank.connectors.records import Record
 from retrieve_rerank.connectors.tensors import content_hash
 from retrieve_rerank.errors import IndexMismatchError, ModelError
-from retrieve_rerank.models.token_pooling import pool_tokens
-from retrieve_rerank.template import Template
+from retrieve_rerank.models.encoders.token_pooling import pool_tokens
+from retrieve_rerank.text.template import Template
 
 MAX_FLOATS = 1_048_576
 """Of one point's token vectors together; Qdrant refuses as many and more."""

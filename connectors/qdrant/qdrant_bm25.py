@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import qdrant_edge as edge
 
-from retrieve_rerank.language import detect_language
+from retrieve_rerank.text.language import detect_language
 
 LEFT_OUT = "the query has only what Qdrant/bm25 leaves out, and is not searched for by words"
 

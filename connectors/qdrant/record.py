@@ -28,9 +28,9 @@ from retrieve_rerank.errors import (
     PermissionDeniedError,
     UnsupportedServerError,
 )
-from retrieve_rerank.shapes import Shape, WrongShapeError, matches, maybe, shape
-from retrieve_rerank.shapes import values as values_of
-from retrieve_rerank.template import Template
+from retrieve_rerank.network.shapes import Shape, WrongShapeError, matches, maybe, shape
+from retrieve_rerank.network.shapes import values as values_of
+from retrieve_rerank.text.template import Template
 
 KEY = "retrieve_rerank"
 """Of the record in a collection's metadata."""

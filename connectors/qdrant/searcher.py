@@ -47,7 +47,7 @@ from retrieve_rerank.errors import (
     UnknownFieldError,
     UnsupportedServerError,
 )
-from retrieve_rerank.truncation import truncates
+from retrieve_rerank.text.truncation import truncates
 from retrieve_rerank.types import Candidates, Document, Hit
 
 HNSW_EF = 256
@@ -250,7 +250,7 @@ class Searcher:
         with self._loading:
             if self._sparse_encoder is None:
                 # Imported here as it takes longer than a search without it.
-                from retrieve_rerank.models.sparse import load_sparse_encoder
+                from retrieve_rerank.models.encoders.sparse import load_sparse_encoder
 
                 self._sparse_encoder = load_sparse_encoder(given)
             return self._sparse_encoder

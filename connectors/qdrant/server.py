@@ -18,14 +18,14 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from qdrant_client import AsyncQdrantClient, QdrantClient
 
+from retrieve_rerank.concurrency.event_loops import PerLoop
+from retrieve_rerank.concurrency.threads import begin
 from retrieve_rerank.connectors.qdrant.address import Address, is_local
 from retrieve_rerank.connectors.qdrant.answers import Answers
 from retrieve_rerank.connectors.qdrant.failures import is_transient, translated
 from retrieve_rerank.connectors.retrying import LONG_PATIENCE_S, PATIENCE_S, Attempts
 from retrieve_rerank.errors import ConnectorError, DeadlineExceededError, RetrieveRerankError
-from retrieve_rerank.giving_up import begin
-from retrieve_rerank.per_loop import PerLoop
-from retrieve_rerank.proxies import through
+from retrieve_rerank.network.proxies import through
 
 T = TypeVar("T")
 

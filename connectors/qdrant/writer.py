@@ -25,7 +25,7 @@ from retrieve_rerank.connectors.qdrant.server import Call, Server, Steps
 from retrieve_rerank.connectors.qdrant.state import State
 from retrieve_rerank.connectors.records import Record, record
 from retrieve_rerank.errors import SchemaError
-from retrieve_rerank.template import Template
+from retrieve_rerank.text.template import Template
 from retrieve_rerank.types import Document
 
 BATCH_POINTS = 64

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from retrieve_rerank.base.connector import Connector
 from retrieve_rerank.errors import InputError, ScoreError
-from retrieve_rerank.template import Template
+from retrieve_rerank.text.template import Template
 from retrieve_rerank.types import Hit, rescore
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from retrieve_rerank.cli.terminal import fitted, printable, say
+from retrieve_rerank.cli.views.terminal import fitted, printable, say
 from retrieve_rerank.errors import MissingExtraError, RetrieveRerankError
 
 STOPPED = 128 + 2
@@ -44,12 +44,12 @@ COMMANDS: Mapping[str, Listing] = {
         "Index a small real collection, search it, and measure what reranking did.", "eval"
     ),
 }
-"""Command -> its listing; its module in this package has the same name."""
+"""Command -> its listing; its module in commands/ has the same name."""
 
 
 def load_command(name: str) -> click.Command:
     """Import a command; raise MissingExtraError where packages of its extra are missing."""
-    module = f"{__name__}.{name}"
+    module = f"{__name__}.commands.{name}"
     try:
         command: click.Command = import_module(module).command
     except ModuleNotFoundError as exc:
@@ -111,7 +111,7 @@ def run() -> None:
     try:
         main()
     except SystemExit as exc:
-        giving_up = sys.modules.get("retrieve_rerank.giving_up")
+        giving_up = sys.modules.get("retrieve_rerank.concurrency.threads")
         if giving_up is not None and giving_up.given_up():
             sys.stdout.flush()
             sys.stderr.flush()

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from retrieve_rerank.base import Connector
+from retrieve_rerank.data.corpus import Corpus
+from retrieve_rerank.data.passages import Cut
 from retrieve_rerank.errors import shown
-from retrieve_rerank.indexing import absent, prune
-from retrieve_rerank.sources.corpus import Corpus
-from retrieve_rerank.sources.passages import Cut
+from retrieve_rerank.indexing.documents import absent, prune
 
 SMALL_INDEX = 10_000
 """Documents and passages of an index that is always read for what the sources do not have; a

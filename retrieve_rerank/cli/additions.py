@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from retrieve_rerank.additions import AdditionReport, AdditionStatus
-from retrieve_rerank.cli.terminal import say
+from retrieve_rerank.cli.views.terminal import say
 from retrieve_rerank.errors import RetrieveRerankError
+from retrieve_rerank.indexing.additions import AdditionReport, AdditionStatus
 
 
 def report_lines(report: AdditionReport, seconds: float, *, what: str) -> Iterator[str]:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
 
-from retrieve_rerank.settings_file import APP
+from retrieve_rerank.settings.file import APP
 
 SHOWN = ("openvino", "tokenizers", "qdrant-edge-py", "torch", "transformers")
 """Packages whose versions matter when something goes wrong."""

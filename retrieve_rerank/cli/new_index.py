@@ -10,14 +10,14 @@ from collections.abc import Sequence
 
 import click
 
-from retrieve_rerank.addresses import redacted
 from retrieve_rerank.base import Connector
-from retrieve_rerank.config import create_index, locate, open_index
 from retrieve_rerank.connectors.embedded.folder import SCHEME
 from retrieve_rerank.errors import IndexExistsError, IndexMismatchError, IndexNotFoundError
-from retrieve_rerank.language import UNKNOWN, Language, detect_language
 from retrieve_rerank.models.loading import DEFAULT_ENCODER, load_encoder
-from retrieve_rerank.settings import Settings
+from retrieve_rerank.network.addresses import redacted
+from retrieve_rerank.settings.build import create_index, locate, open_index
+from retrieve_rerank.settings.sources import Settings
+from retrieve_rerank.text.language import UNKNOWN, Language, detect_language
 from retrieve_rerank.types import Document
 
 NO_ENCODER = "none"

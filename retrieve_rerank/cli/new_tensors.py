@@ -10,14 +10,14 @@ from itertools import islice
 
 from retrieve_rerank.base import TensorDtype, TensorSettings, TensorStore
 from retrieve_rerank.cli.new_index import MULTILINGUAL, is_foreign
-from retrieve_rerank.config import open_index
 from retrieve_rerank.errors import ConfigError
-from retrieve_rerank.language import detect_language
-from retrieve_rerank.models.embedding_apis import APIS
-from retrieve_rerank.models.encoder import TextEncoder
+from retrieve_rerank.indexing.token_tensors import POOLING_FACTOR, tensor_settings
+from retrieve_rerank.models.catalog.embedding_apis import APIS
+from retrieve_rerank.models.encoders.encoder import TextEncoder
 from retrieve_rerank.models.loading import DEFAULT_ENCODER, load_encoder
-from retrieve_rerank.settings import Settings
-from retrieve_rerank.tensors import POOLING_FACTOR, tensor_settings
+from retrieve_rerank.settings.build import open_index
+from retrieve_rerank.settings.sources import Settings
+from retrieve_rerank.text.language import detect_language
 
 _SAMPLE = 200  # documents that tell the language
 

@@ -13,9 +13,9 @@ import click
 
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.registry import RERANKERS
-from retrieve_rerank.settings import LONGEST_S, FieldSettings, Settings
-from retrieve_rerank.settings_file import ENV_PREFIX
-from retrieve_rerank.stage_choice import NO_RERANKER, choose_stage
+from retrieve_rerank.settings.file import ENV_PREFIX
+from retrieve_rerank.settings.sources import LONGEST_S, FieldSettings, Settings
+from retrieve_rerank.settings.stage_choice import NO_RERANKER, choose_stage
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Command], Command]

@@ -13,8 +13,8 @@ import click
 from pydantic import BaseModel
 
 from retrieve_rerank.cli import COMMANDS, load_command, main
-from retrieve_rerank.settings import IndexSettings, Settings, StageSettings
-from retrieve_rerank.settings_file import CONFIG_FILE, ENV_PREFIX
+from retrieve_rerank.settings.file import CONFIG_FILE, ENV_PREFIX
+from retrieve_rerank.settings.sources import IndexSettings, Settings, StageSettings
 
 WIDTH = 100
 

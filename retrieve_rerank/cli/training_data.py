@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 
 import click
 
-from retrieve_rerank.cli.progress import Share
+from retrieve_rerank.cli.views.progress import Share
 from retrieve_rerank.evaluation.files import read_folder, read_queries
-from retrieve_rerank.template import Template
+from retrieve_rerank.text.template import Template
 from retrieve_rerank.training.formats import FORMATS
 from retrieve_rerank.training.judgments import TRAIN_SPLIT
 from retrieve_rerank.training.opening import read_groups

@@ -24,7 +24,7 @@ from retrieve_rerank.evaluation.measures import (
     parse_measures,
     score,
 )
-from retrieve_rerank.pipeline import FIRST_STAGE, Retriever
+from retrieve_rerank.pipeline.retriever import FIRST_STAGE, Retriever
 from retrieve_rerank.types import Qrels, StageReport
 
 

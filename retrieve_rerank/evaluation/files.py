@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from retrieve_rerank.data.lines import LineFile
+from retrieve_rerank.data.records import Reason, is_unicode, parse_json
 from retrieve_rerank.errors import InputError, shown
-from retrieve_rerank.sources.lines import LineFile
-from retrieve_rerank.sources.records import Reason, is_unicode, parse_json
-from retrieve_rerank.template import readable
+from retrieve_rerank.text.template import readable
 from retrieve_rerank.types import Qrels, Run
 
 Rankings: TypeAlias = Mapping[str, Sequence[str]]

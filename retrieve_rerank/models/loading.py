@@ -14,31 +14,31 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-from retrieve_rerank.addresses import redacted
 from retrieve_rerank.errors import ConfigError, MissingExtraError, ModelError
-from retrieve_rerank.models.backend import Backend
-from retrieve_rerank.models.encoder import TextEncoder
-from retrieve_rerank.models.folder import (
+from retrieve_rerank.models.checkpoints.folder import (
     MODULE_WEIGHTS,
     SETTINGS_FILE,
     ModelFolder,
     read_folder,
 )
-from retrieve_rerank.models.folder_files import list_files
-from retrieve_rerank.models.folder_schema import OURS, read_settings
-from retrieve_rerank.models.labels import Label, choose_label
-from retrieve_rerank.models.late_interaction import LateInteraction
-from retrieve_rerank.models.network_files import (
+from retrieve_rerank.models.checkpoints.folder_files import list_files
+from retrieve_rerank.models.checkpoints.folder_schema import OURS, read_settings
+from retrieve_rerank.models.checkpoints.labels import Label, choose_label
+from retrieve_rerank.models.checkpoints.late_interaction import LateInteraction
+from retrieve_rerank.models.checkpoints.network_files import (
     NetworkFiles,
     choose_network,
     missing_gpu,
     missing_network,
     wants_gpu,
 )
+from retrieve_rerank.models.checkpoints.resolving import prompts_of, resolve
+from retrieve_rerank.models.checkpoints.weights import check_weights
+from retrieve_rerank.models.encoders.encoder import TextEncoder
 from retrieve_rerank.models.pair_model import PairModel
-from retrieve_rerank.models.resolving import prompts_of, resolve
-from retrieve_rerank.models.tokenization import TextTokenizer
-from retrieve_rerank.models.weights import check_weights
+from retrieve_rerank.models.runtimes.engine import Backend
+from retrieve_rerank.models.tokenizers.texts import TextTokenizer
+from retrieve_rerank.network.addresses import redacted
 
 DEFAULT_ENCODER = "all-MiniLM-L6-v2"
 """The encoder that comes with the package."""
@@ -178,7 +178,7 @@ def load_backend(
     check_threads(threads)
     folder = checkpoint.folder
     if checkpoint.network.form != "safetensors":
-        openvino = import_module("retrieve_rerank.models.openvino_backend")
+        openvino = import_module("retrieve_rerank.models.runtimes.openvino")
         backend: Backend = openvino.OpenVINOBackend(
             folder.path / checkpoint.network.main,
             precision=checkpoint.precision,
@@ -202,7 +202,7 @@ def check_threads(threads: int | None) -> None:
 
 def _torch_backend(name: str) -> ModuleType:
     try:
-        return import_module("retrieve_rerank.models.torch_backend")
+        return import_module("retrieve_rerank.models.runtimes.torch")
     except ModuleNotFoundError as exc:
         if (exc.name or "").startswith("retrieve_rerank"):
             raise

@@ -12,12 +12,12 @@ import numpy as np
 
 from retrieve_rerank.base import Vectors
 from retrieve_rerank.errors import InputError, ModelError, ScoreError
-from retrieve_rerank.models.backend import Backend, run_all
-from retrieve_rerank.models.batching import Tokens
-from retrieve_rerank.models.folder import ModelFolder
-from retrieve_rerank.models.labels import LabelScore
-from retrieve_rerank.models.tokenization import TextTokenizer
-from retrieve_rerank.template import Template
+from retrieve_rerank.models.checkpoints.folder import ModelFolder
+from retrieve_rerank.models.checkpoints.labels import LabelScore
+from retrieve_rerank.models.runtimes.batching import Tokens
+from retrieve_rerank.models.runtimes.engine import Backend, run_all
+from retrieve_rerank.models.tokenizers.texts import TextTokenizer
+from retrieve_rerank.text.template import Template
 
 
 class PairScores(NamedTuple):

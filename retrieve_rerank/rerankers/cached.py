@@ -19,7 +19,7 @@ from cachetools import LRUCache
 
 from retrieve_rerank.base import Scorer, TextScores
 from retrieve_rerank.errors import ConfigError, InputError, ScoreError
-from retrieve_rerank.template import readable
+from retrieve_rerank.text.template import readable
 
 logger = logging.getLogger(__name__)
 

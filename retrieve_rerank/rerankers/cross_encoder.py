@@ -13,14 +13,14 @@ import numpy as np
 
 from retrieve_rerank.base import TextScores
 from retrieve_rerank.errors import InputError, ModelError
-from retrieve_rerank.models.calibration import Calibration, read_calibration
-from retrieve_rerank.models.folder import SETTINGS_FILE
-from retrieve_rerank.models.folder_schema import OURS, read_settings
-from retrieve_rerank.models.labels import Label
+from retrieve_rerank.models.checkpoints.calibration import Calibration, read_calibration
+from retrieve_rerank.models.checkpoints.folder import SETTINGS_FILE
+from retrieve_rerank.models.checkpoints.folder_schema import OURS, read_settings
+from retrieve_rerank.models.checkpoints.labels import Label
 from retrieve_rerank.models.loading import load_pair_model
 from retrieve_rerank.models.pair_model import PairModel, PairScores
 from retrieve_rerank.rerankers.drop_in import DropIn, readable_pairs
-from retrieve_rerank.template import Template
+from retrieve_rerank.text.template import Template
 
 DEFAULT_MODEL = "ms-marco-MiniLM-L6-v2"
 """Small and English; fetched from the hub when it is first used."""

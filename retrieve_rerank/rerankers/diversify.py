@@ -13,9 +13,9 @@ import numpy as np
 from retrieve_rerank.base import Connector, Embedder, Reranker, RerankResult
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.fusion import descending
-from retrieve_rerank.models.embedders import load_embedder
+from retrieve_rerank.models.encoders.embedders import load_embedder
 from retrieve_rerank.models.loading import DEFAULT_ENCODER
-from retrieve_rerank.template import Template
+from retrieve_rerank.text.template import Template
 from retrieve_rerank.types import Hit, rescore
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from retrieve_rerank.base import Scorer, Vectors
 from retrieve_rerank.errors import InputError, MissingExtraError
-from retrieve_rerank.template import readable
+from retrieve_rerank.text.template import readable
 
 Activation = Callable[[Any], Any]
 """A function of an array of scores, or a module of torch such as `torch.nn.Sigmoid()`."""

@@ -13,10 +13,10 @@ from retrieve_rerank.base import (
     TextScores,
     TokenEmbedder,
 )
+from retrieve_rerank.models.encoders.max_sim import max_sim
 from retrieve_rerank.models.loading import load_encoder
-from retrieve_rerank.models.max_sim import max_sim
 from retrieve_rerank.rerankers.database import MAX_SIM_WEIGHT, DatabaseMaxSim
-from retrieve_rerank.template import Template, readable
+from retrieve_rerank.text.template import Template, readable
 
 BLOCK = 256  # texts whose token vectors are held at once: 100 MB at 256 tokens of 384 dimensions
 

@@ -16,13 +16,13 @@ from typing import Any
 
 from retrieve_rerank.base import TextScores
 from retrieve_rerank.errors import ModelError, RequestError, ScoreError
-from retrieve_rerank.models.embedding_apis import SERVED
-from retrieve_rerank.models.http import JsonServer, read_url
-from retrieve_rerank.models.rerank_apis import RERANK_APIS
-from retrieve_rerank.models.resolving import check_served_model
+from retrieve_rerank.models.catalog.embedding_apis import SERVED
+from retrieve_rerank.models.catalog.rerank_apis import RERANK_APIS
+from retrieve_rerank.models.checkpoints.resolving import check_served_model
+from retrieve_rerank.models.services.http import JsonServer, read_url
+from retrieve_rerank.network.shapes import WrongShapeError, matches
 from retrieve_rerank.rerankers.drop_in import DropIn
-from retrieve_rerank.shapes import WrongShapeError, matches
-from retrieve_rerank.template import Template, readable
+from retrieve_rerank.text.template import Template, readable
 
 _EXAMPLES = "cohere:rerank-v3.5, jina:MODEL, voyage:rerank-2.5, tei:http://host:8080, vllm:URL"
 _EMPTY = "."  # in place of a document without text, which a service may refuse

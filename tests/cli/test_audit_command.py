@@ -62,7 +62,7 @@ def test_an_audit_is_written_as_json(rr: Rr, queries: str, qrels: str, stub: Stu
 def test_a_graph_that_is_being_built_is_waited_for(
     rr: Rr, queries: str, stub: Stub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retrieve_rerank.cli.audit._POLL_S", 0.05)
+    monkeypatch.setattr("retrieve_rerank.cli.commands.audit._POLL_S", 0.05)
     stub.described["status"] = "yellow"
     refused = rr("audit", "--index", stub.url, "--queries", queries)
     assert refused.exit_code == 1

@@ -10,9 +10,9 @@ import pytest
 pytest.importorskip("torch", reason="needs the extra 'torch'")
 
 from retrieve_rerank.errors import InputError, ModelError
-from retrieve_rerank.models.folder import SETTINGS_FILE
+from retrieve_rerank.models.checkpoints.folder import SETTINGS_FILE
+from retrieve_rerank.pipeline.stage import Stage
 from retrieve_rerank.rerankers.cross_encoder import CrossEncoder
-from retrieve_rerank.stage import Stage
 from tests.cli.conftest import Rr
 from tests.models.tiny import make_model
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from retrieve_rerank.cli.results import write_json
-from retrieve_rerank.cli.terminal import printable
+from retrieve_rerank.cli.views.results import write_json
+from retrieve_rerank.cli.views.terminal import printable
 from tests.cli.conftest import Rr
 from tests.models.embedding_server import Reply, serve
 

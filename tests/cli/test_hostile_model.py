@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from retrieve_rerank.models.resolving import resolve
+from retrieve_rerank.models.checkpoints.resolving import resolve
 from tests.cli.conftest import Rr
 
 

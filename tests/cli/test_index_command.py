@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 from click.testing import Result
 
-from retrieve_rerank.cli import progress
+from retrieve_rerank.cli.views import progress
 from retrieve_rerank.connectors.embedded import EmbeddedConnector
 from tests.cli.conftest import DOCUMENTS, Rr
 from tests.commands import RR

@@ -39,10 +39,11 @@ def test_the_command_line_does_not_wait_for_work_that_was_given_up(
 ) -> None:
     done = run_python(
         "import atexit, sys, threading, time\n"
-        "from retrieve_rerank import cli, giving_up\n"
+        "from retrieve_rerank import cli\n"
+        "from retrieve_rerank.concurrency import threads\n"
         "atexit.register(print, 'waited')\n"
         "going_on = threading.Thread(target=time.sleep, args=(50,), daemon=True)\n"
-        "going_on.name = giving_up.THREAD\n"
+        "going_on.name = threads.THREAD\n"
         "going_on.start()\n"
         f"sys.argv = ['rr', {argument!r}]\n"
         "cli.run()"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from retrieve_rerank.cli import progress
-from retrieve_rerank.cli.progress import share_of, show_progress
+from retrieve_rerank.cli.views import progress
+from retrieve_rerank.cli.views.progress import share_of, show_progress
 
 
 @pytest.mark.parametrize("things", ["documents", "queries"])

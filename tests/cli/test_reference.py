@@ -4,7 +4,7 @@ import tomllib
 from pathlib import Path
 
 from retrieve_rerank.cli.reference import EXAMPLE, reference
-from retrieve_rerank.settings import Settings
+from retrieve_rerank.settings.sources import Settings
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from retrieve_rerank.models import http
+from retrieve_rerank.models.services import http
 from tests.cli.conftest import Rr
 from tests.commands import RR
 from tests.models.chat_api import documented as chat_documented

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from retrieve_rerank.cli.snippets import snippet
+from retrieve_rerank.cli.views.snippets import snippet
 
 
 def shown(text: str, query: str, *, language: str = "english", width: int = 80) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from retrieve_rerank import Document, SearchResult, Stage, StageReport, rank
-from retrieve_rerank.cli.stage_messages import stage_messages
+from retrieve_rerank.cli.views.stage_messages import stage_messages
 from retrieve_rerank.testing import OverlapScorer
 
 HITS = rank((Document(str(n), "wing"), 0.0) for n in range(5))

@@ -16,8 +16,8 @@ from retrieve_rerank import Candidates, Connector, Document, Filter, Hit, Range
 from retrieve_rerank.base import MaxSimScores, TensorConnector, TensorStore, VectorSearch
 from retrieve_rerank.connectors.lexical import NOTHING_TO_FIND
 from retrieve_rerank.errors import InputError, UnknownFieldError
+from retrieve_rerank.indexing.token_tensors import add_tensors, tensor_settings
 from retrieve_rerank.registry import CONNECTORS
-from retrieve_rerank.tensors import add_tensors, tensor_settings
 from retrieve_rerank.testing import HashingEncoder
 from tests.connectors.conftest import MAKERS
 from tests.servers import delete_indexes

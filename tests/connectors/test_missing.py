@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from qdrant_client import QdrantClient, models
 
-from retrieve_rerank.config import open_index
 from retrieve_rerank.connectors.missing import missing
 from retrieve_rerank.errors import ConfigError, ConnectionFailedError, IndexNotFoundError
-from retrieve_rerank.settings import load_settings
+from retrieve_rerank.settings.build import open_index
+from retrieve_rerank.settings.sources import load_settings
 from tests.servers import delete_indexes, elasticsearch, fresh_index
 
 pytestmark = pytest.mark.usefixtures("home")

@@ -8,9 +8,9 @@ import pytest
 
 from retrieve_rerank import Connector, Document
 from retrieve_rerank.base import IndexReport
+from retrieve_rerank.data.passages import Cut
 from retrieve_rerank.errors import InputError
-from retrieve_rerank.indexing import absent, index_cut, index_documents, prune
-from retrieve_rerank.sources.passages import Cut
+from retrieve_rerank.indexing.documents import absent, index_cut, index_documents, prune
 
 WORDS = 5
 

@@ -7,8 +7,8 @@ import pytest
 
 from retrieve_rerank.connectors.tensor_encoder import TensorEncoder
 from retrieve_rerank.errors import IndexMismatchError
+from retrieve_rerank.indexing.token_tensors import tensor_settings
 from retrieve_rerank.models.loading import load_encoder
-from retrieve_rerank.tensors import tensor_settings
 from retrieve_rerank.testing import HashingEncoder
 
 

@@ -15,9 +15,14 @@ from retrieve_rerank.connectors.elasticsearch import ElasticsearchConnector
 from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.connectors.qdrant import QdrantConnector
 from retrieve_rerank.errors import IndexMismatchError
-from retrieve_rerank.models.token_pooling import pool_tokens
+from retrieve_rerank.indexing.token_tensors import (
+    TensorReport,
+    add_tensors,
+    tensor_settings,
+    tensor_status,
+)
+from retrieve_rerank.models.encoders.token_pooling import pool_tokens
 from retrieve_rerank.rerankers.database import DatabaseMaxSim
-from retrieve_rerank.tensors import TensorReport, add_tensors, tensor_settings, tensor_status
 from retrieve_rerank.testing import HashingEncoder
 from tests.connectors.test_conformance import ODD_IDS
 from tests.servers import NEWEST, OLDEST, delete_indexes, elasticsearch, fresh_index

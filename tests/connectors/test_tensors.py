@@ -8,7 +8,7 @@ import pytest
 from retrieve_rerank.base import TensorDtype, Vectors
 from retrieve_rerank.connectors.tensors import content_hash, pack, score, unpack
 from retrieve_rerank.errors import IndexCorruptError
-from retrieve_rerank.models.pooling import unit_rows
+from retrieve_rerank.models.encoders.pooling import unit_rows
 
 DTYPES: tuple[TensorDtype, ...] = get_args(TensorDtype)
 TOLERANCES: dict[TensorDtype, float] = {"float32": 1e-6, "float16": 5e-4, "int8": 5e-3}

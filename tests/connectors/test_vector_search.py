@@ -15,8 +15,8 @@ from retrieve_rerank.connectors.elasticsearch import ElasticsearchConnector
 from retrieve_rerank.connectors.embedded import EmbeddedConnector
 from retrieve_rerank.connectors.qdrant import QdrantConnector
 from retrieve_rerank.errors import ConfigError
-from retrieve_rerank.evaluation.audit import audit
-from retrieve_rerank.evaluation.audit_findings import findings
+from retrieve_rerank.evaluation.audit.audit import audit
+from retrieve_rerank.evaluation.audit.findings import findings
 from retrieve_rerank.testing import HashingEncoder
 from tests.servers import NEWEST, OLDEST, delete_indexes, elasticsearch, fresh_index
 

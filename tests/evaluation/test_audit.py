@@ -15,16 +15,16 @@ from rich.cells import cell_len
 
 from retrieve_rerank import Document
 from retrieve_rerank.base import Knob, Vectors, VectorSearch
-from retrieve_rerank.cli.audit_display import print_audit
-from retrieve_rerank.cli.console import Console
+from retrieve_rerank.cli.views.audit import print_audit
+from retrieve_rerank.cli.views.console import Console
 from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.errors import ConfigError, InputError
-from retrieve_rerank.evaluation.audit import audit, bootstrap
-from retrieve_rerank.evaluation.audit_findings import advice, findings, unmeasured
-from retrieve_rerank.evaluation.audit_grid import grid, recall, widths
-from retrieve_rerank.evaluation.audit_report import render_audit
+from retrieve_rerank.evaluation.audit.audit import audit, bootstrap
+from retrieve_rerank.evaluation.audit.findings import advice, findings, unmeasured
+from retrieve_rerank.evaluation.audit.grid import grid, recall, widths
+from retrieve_rerank.evaluation.audit.report import render_audit
 from retrieve_rerank.evaluation.evaluate import Latency
-from retrieve_rerank.evaluation.plots import recall_by_latency, save_recall_by_latency
+from retrieve_rerank.evaluation.report.plots import recall_by_latency, save_recall_by_latency
 from retrieve_rerank.testing import HashingEncoder
 
 ENCODER = HashingEncoder()

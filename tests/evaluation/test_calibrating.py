@@ -12,7 +12,7 @@ import pytest
 from retrieve_rerank import Document
 from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.errors import InputError
-from retrieve_rerank.evaluation.calibrating import (
+from retrieve_rerank.evaluation.calibration.calibrating import (
     FITS,
     Scored,
     calibrate,
@@ -22,7 +22,7 @@ from retrieve_rerank.evaluation.calibrating import (
     reliability,
     score_candidates,
 )
-from retrieve_rerank.models.calibration import CALIBRATION_METHODS, CalibrationMethod
+from retrieve_rerank.models.checkpoints.calibration import CALIBRATION_METHODS, CalibrationMethod
 from retrieve_rerank.testing import OverlapScorer
 
 
@@ -187,7 +187,7 @@ def test_candidates_without_a_judgment_are_not_relevant() -> None:
 
 def test_the_diagram_is_drawn(tmp_path: Path) -> None:
     plots = pytest.importorskip(
-        "retrieve_rerank.evaluation.reliability_plot", reason="needs the extra 'eval'"
+        "retrieve_rerank.evaluation.calibration.plot", reason="needs the extra 'eval'"
     )
     report = calibrate(drawn(20), method="platt")
     measured = {"before": report.before, "after": report.after}

@@ -10,10 +10,10 @@ import pytest
 
 from retrieve_rerank import Document, Retriever, Scorer, TextScores
 from retrieve_rerank.connectors.memory import MemoryConnector
+from retrieve_rerank.data.passages import Cut
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.evaluation.evaluate import evaluate, evaluate_rankings, latency, stage_names
-from retrieve_rerank.evaluation.findings import cautions
-from retrieve_rerank.sources.passages import Cut
+from retrieve_rerank.evaluation.report.findings import cautions
 
 DOCUMENTS = [
     Document("wing", "wing wing wing"),

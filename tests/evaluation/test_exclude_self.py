@@ -13,12 +13,12 @@ from retrieve_rerank import Document, Retriever
 from retrieve_rerank.cli import main
 from retrieve_rerank.connectors.embedded import EmbeddedConnector
 from retrieve_rerank.connectors.memory import MemoryConnector
-from retrieve_rerank.evaluation.audit import audit
-from retrieve_rerank.evaluation.audit_findings import findings
-from retrieve_rerank.evaluation.calibrating import score_candidates
+from retrieve_rerank.data.passages import Cut
+from retrieve_rerank.evaluation.audit.audit import audit
+from retrieve_rerank.evaluation.audit.findings import findings
+from retrieve_rerank.evaluation.calibration.calibrating import score_candidates
 from retrieve_rerank.evaluation.evaluate import evaluate, evaluate_rankings
-from retrieve_rerank.evaluation.findings import cautions
-from retrieve_rerank.sources.passages import Cut
+from retrieve_rerank.evaluation.report.findings import cautions
 from retrieve_rerank.testing import HashingEncoder, OverlapScorer
 
 TEXTS = {

@@ -7,7 +7,7 @@ import pytest
 from retrieve_rerank import Document
 from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.errors import InputError
-from retrieve_rerank.evaluation.calibrating import score_candidates
+from retrieve_rerank.evaluation.calibration.calibrating import score_candidates
 from retrieve_rerank.evaluation.judged_documents import JudgedDocuments
 from retrieve_rerank.testing import OverlapScorer
 

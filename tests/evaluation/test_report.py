@@ -9,8 +9,8 @@ import pytest
 
 from retrieve_rerank.evaluation.compare import compare
 from retrieve_rerank.evaluation.evaluate import Evaluation, StageEvaluation, evaluate_rankings
-from retrieve_rerank.evaluation.findings import cautions, verdict
-from retrieve_rerank.evaluation.report import extremes, render_report
+from retrieve_rerank.evaluation.report.findings import cautions, verdict
+from retrieve_rerank.evaluation.report.report import extremes, render_report
 
 QRELS = {f"q{i}": {"good": 1} for i in range(8)}
 GOOD = {query: ["good", "bad"] for query in QRELS}

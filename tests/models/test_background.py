@@ -9,11 +9,11 @@ import threading
 
 import pytest
 
-from retrieve_rerank.models.background import wait_for
+from retrieve_rerank.concurrency.background_loop import wait_for
 
 FORK = """
 import asyncio, os
-from retrieve_rerank.models.background import wait_for
+from retrieve_rerank.concurrency.background_loop import wait_for
 assert wait_for(asyncio.sleep(0, "parent")) == "parent"
 child = os.fork()
 if child == 0:
@@ -25,7 +25,7 @@ print(wait_for(asyncio.sleep(0, "parent again")))
 
 UNFINISHED = """
 import asyncio, threading
-from retrieve_rerank.models.background import wait_for
+from retrieve_rerank.concurrency.background_loop import wait_for
 begun = threading.Event()
 async def hang():
     begun.set()

@@ -18,10 +18,10 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from retrieve_rerank.base import Vectors
 from retrieve_rerank.errors import ModelError, OutOfMemoryError, ScoreError
-from retrieve_rerank.models.backend import run_all
-from retrieve_rerank.models.batching import TokenBatch, Tokens
 from retrieve_rerank.models.loading import load_pair_model
-from retrieve_rerank.models.torch_backend import TorchBackend
+from retrieve_rerank.models.runtimes.batching import TokenBatch, Tokens
+from retrieve_rerank.models.runtimes.engine import run_all
+from retrieve_rerank.models.runtimes.torch import TorchBackend
 from retrieve_rerank.rerankers.cross_encoder import CrossEncoder
 from tests.models.tiny import MAX_TOKENS, QUERY, TEXTS, make_model
 

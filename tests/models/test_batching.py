@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrieve_rerank.models.batching import Tokens, batches, pad
+from retrieve_rerank.models.runtimes.batching import Tokens, batches, pad
 
 
 @given(st.lists(st.integers(1, 50)), st.integers(1, 100))

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retrieve_rerank.models.backend import Backend
-from retrieve_rerank.models.batching import TokenBatch
-from retrieve_rerank.models.encoder import TextEncoder
+from retrieve_rerank.models.encoders.encoder import TextEncoder
 from retrieve_rerank.models.loading import load_encoder
+from retrieve_rerank.models.runtimes.batching import TokenBatch
+from retrieve_rerank.models.runtimes.engine import Backend
 
 TEXTS = [
     "How do I delete my account?",

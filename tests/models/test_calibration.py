@@ -9,7 +9,11 @@ from typing import Any
 import pytest
 
 from retrieve_rerank.errors import ModelError
-from retrieve_rerank.models.calibration import Calibration, read_calibration, write_calibration
+from retrieve_rerank.models.checkpoints.calibration import (
+    Calibration,
+    read_calibration,
+    write_calibration,
+)
 
 PLATT = Calibration("platt", slope=0.5, intercept=-1.0)
 ISOTONIC = Calibration("isotonic", scores=[-1.0, 2.0], probabilities=[0.1, 0.9], label=None)

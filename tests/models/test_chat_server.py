@@ -12,10 +12,10 @@ import pytest
 
 from retrieve_rerank import Document, rank
 from retrieve_rerank.errors import InputError, ModelError
-from retrieve_rerank.models import http
-from retrieve_rerank.models.chat_server import ChatServer
+from retrieve_rerank.models.causal.language_models import load_language_model
 from retrieve_rerank.models.language_model import Part, Piece, Prompt
-from retrieve_rerank.models.language_models import load_language_model
+from retrieve_rerank.models.services import http
+from retrieve_rerank.models.services.chat_server import ChatServer
 from retrieve_rerank.rerankers.llm.listwise import Listwise
 from retrieve_rerank.rerankers.llm.pairwise import Pairwise
 from retrieve_rerank.rerankers.llm.yes_no import YesNo

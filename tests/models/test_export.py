@@ -16,10 +16,10 @@ from sentence_transformers.base.modules import Normalize, Transformer
 from sentence_transformers.sentence_transformer.modules import Pooling
 
 from retrieve_rerank.errors import FidelityError, InputError
-from retrieve_rerank.models import export as exporting
-from retrieve_rerank.models.export import export
+from retrieve_rerank.models.export import exporting
+from retrieve_rerank.models.export.exporting import export
+from retrieve_rerank.models.export.quantization import RECIPES
 from retrieve_rerank.models.loading import Checkpoint, load_encoder, load_pair_model
-from retrieve_rerank.models.quantization import RECIPES
 from tests.models.tiny import FAMILIES, QUERY, TEXTS, make_model
 
 

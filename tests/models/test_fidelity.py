@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from retrieve_rerank.models.fidelity import compare, kendall_tau, overlap
+from retrieve_rerank.models.export.fidelity import compare, kendall_tau, overlap
 
 FOUR = np.array([4, 3, 2, 1], dtype=np.float32)
 

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from retrieve_rerank.errors import RetrieveRerankError
-from retrieve_rerank.models import http
-from retrieve_rerank.models.chat_server import ChatServer
-from retrieve_rerank.models.http_embedder import HttpEmbedder
 from retrieve_rerank.models.language_model import Part, Piece, Prompt
+from retrieve_rerank.models.services import http
+from retrieve_rerank.models.services.chat_server import ChatServer
+from retrieve_rerank.models.services.embedder import HttpEmbedder
 from retrieve_rerank.rerankers.remote import Remote
 from tests.hostile import ANSWERS, LONGEST_MESSAGE, bomb, spoiling
 from tests.models import chat_api, embedding_server

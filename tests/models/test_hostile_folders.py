@@ -16,11 +16,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from retrieve_rerank.errors import ModelError, RetrieveRerankError
-from retrieve_rerank.models.description import describe
-from retrieve_rerank.models.folder_files import MOST_TEXT
+from retrieve_rerank.models.checkpoints.description import describe
+from retrieve_rerank.models.checkpoints.folder_files import MOST_TEXT
+from retrieve_rerank.models.checkpoints.projection import read_projection
+from retrieve_rerank.models.checkpoints.resolving import resolve
 from retrieve_rerank.models.loading import find_checkpoint, load_encoder, load_tokenizer
-from retrieve_rerank.models.projection import read_projection
-from retrieve_rerank.models.resolving import resolve
 
 Spoil = Callable[[Path], None]
 

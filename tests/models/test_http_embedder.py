@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from retrieve_rerank.errors import ModelError
-from retrieve_rerank.models import http, http_embedder
-from retrieve_rerank.models.embedders import load_embedder
-from retrieve_rerank.models.http_embedder import HttpEmbedder
+from retrieve_rerank.models.encoders.embedders import load_embedder
+from retrieve_rerank.models.services import embedder as http_embedder
+from retrieve_rerank.models.services import http
+from retrieve_rerank.models.services.embedder import HttpEmbedder
 from tests.models.embedding_server import DIMENSION, EmbeddingServer, Reply, ok, serve, vector
 
 KEY = "sk-secret-key"

@@ -206,7 +206,7 @@ def test_a_sparse_encoder_comes_with_its_static_weights(hub: Hub, tmp_path: Path
 DOWNLOAD = """
 import json, sys
 from retrieve_rerank.errors import ModelError
-from retrieve_rerank.models.hub import download
+from retrieve_rerank.models.checkpoints.hub import download
 messages = {}
 for name in json.load(sys.stdin):
     try:

@@ -14,8 +14,8 @@ from sentence_transformers import CrossEncoder as Peer
 from torch.nn import Identity
 
 from retrieve_rerank.errors import InputError
-from retrieve_rerank.models.description import describe
-from retrieve_rerank.models.labels import EXPECTATION, Label, choose_label
+from retrieve_rerank.models.checkpoints.description import describe
+from retrieve_rerank.models.checkpoints.labels import EXPECTATION, Label, choose_label
 from retrieve_rerank.models.loading import load_pair_model
 from retrieve_rerank.rerankers.cross_encoder import CrossEncoder
 from tests.models.tiny import QUERY, TEXTS, make_model

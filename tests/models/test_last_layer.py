@@ -8,8 +8,8 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModel
 
-from retrieve_rerank.models.causal_network import CausalNetwork
-from retrieve_rerank.models.last_layer import LastLayer
+from retrieve_rerank.models.causal.causal_network import CausalNetwork
+from retrieve_rerank.models.causal.last_layer import LastLayer
 
 SIZES = {
     **{"vocab_size": 50, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2},

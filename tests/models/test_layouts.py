@@ -19,8 +19,8 @@ from sentence_transformers.sentence_transformer.modules import Pooling
 from torch import nn
 
 from retrieve_rerank.errors import ModelError, ModelNotFoundError
-from retrieve_rerank.models.calibration import Calibration, write_calibration
-from retrieve_rerank.models.folder import SETTINGS_FILE, read_folder
+from retrieve_rerank.models.checkpoints.calibration import Calibration, write_calibration
+from retrieve_rerank.models.checkpoints.folder import SETTINGS_FILE, read_folder
 from retrieve_rerank.models.loading import find_checkpoint, load_encoder, load_pair_model
 from tests.models.tiny import MAX_TOKENS, QUERY, TEXTS, make_model
 

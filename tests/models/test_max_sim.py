@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from retrieve_rerank.models.max_sim import max_sim
+from retrieve_rerank.models.encoders.max_sim import max_sim
 
 
 def rows(*values: tuple[float, float]) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from retrieve_rerank.errors import ModelError
-from retrieve_rerank.models import openvino_backend
 from retrieve_rerank.models.loading import load_encoder, load_pair_model
-from retrieve_rerank.models.openvino_backend import choose_arithmetic
+from retrieve_rerank.models.runtimes import openvino as openvino_backend
+from retrieve_rerank.models.runtimes.openvino import choose_arithmetic
 
 LONGEST = "wing flutter at supersonic speeds was measured in a wind tunnel by several models"
 TEXTS = [" ".join(LONGEST.split()[:n]) for n in (3, 9, 1, 14, 6, 12, 2)] * 6
@@ -102,7 +102,7 @@ def test_onnx_files_give_the_same_scores(
 ) -> None:
     torch = pytest.importorskip("torch")
     pytest.importorskip("onnxscript", reason="needs the extra 'export'")
-    from retrieve_rerank.models.torch_backend import input_names, load_network
+    from retrieve_rerank.models.runtimes.torch import input_names, load_network
 
     network = load_network(cross_encoder, head="scores", dtype=torch.float32)
     inputs = {name: torch.ones((2, 8), dtype=torch.int64) for name in input_names(network)}

@@ -15,9 +15,9 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from retrieve_rerank.base import Vectors
-from retrieve_rerank.models.batching import TokenBatch, Tokens, pad
 from retrieve_rerank.models.loading import load_pair_model
-from retrieve_rerank.models.packed import FAMILIES, attend, attend_at_once, pack
+from retrieve_rerank.models.runtimes.batching import TokenBatch, Tokens, pad
+from retrieve_rerank.models.runtimes.packed import FAMILIES, attend, attend_at_once, pack
 from tests.models.tiny import make_model
 
 LENGTHS = (1, 7, 3, 12, 12)

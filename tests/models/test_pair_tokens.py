@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, processors
 
-from retrieve_rerank.models import pair_tokens
-from retrieve_rerank.models.batching import Tokens
-from retrieve_rerank.models.pair_tokens import shares
-from retrieve_rerank.models.tokenization import TextTokenizer
+from retrieve_rerank.models.runtimes.batching import Tokens
+from retrieve_rerank.models.tokenizers import pairs as pair_tokens
+from retrieve_rerank.models.tokenizers.pairs import shares
+from retrieve_rerank.models.tokenizers.texts import TextTokenizer
 from tests.models.tiny import FAMILIES, MAX_TOKENS, QUERY, TEXTS, make_tokenizer
 
 LONG = " ".join(TEXTS)  # not longer: of two long texts the library makes all pairs of leftovers

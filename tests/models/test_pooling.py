@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from retrieve_rerank.models.pooling import pool, unit_rows
+from retrieve_rerank.models.encoders.pooling import pool, unit_rows
 
 STATES = np.array([[1, 0], [3, 4], [2, 8]], dtype=np.float32)
 

@@ -9,7 +9,7 @@ from transformers import AutoTokenizer
 
 from retrieve_rerank.errors import InputError, ModelError
 from retrieve_rerank.models.language_model import Part, Piece, Prompt, Role
-from retrieve_rerank.models.prompt_tokens import PromptTokenizer, PromptTokens
+from retrieve_rerank.models.tokenizers.prompts import PromptTokenizer, PromptTokens
 from tests.models.tiny_language_models import DOCUMENTS, QUERY, make_tokenizer
 
 FAMILIES = ("qwen3", "llama", "t5")

@@ -10,12 +10,12 @@ pytest.importorskip("nncf", reason="needs the extra 'export'")
 
 import openvino as ov
 
-from retrieve_rerank.models import openvino_backend
-from retrieve_rerank.models.batching import pad
-from retrieve_rerank.models.conversion import convert
+from retrieve_rerank.models.export.conversion import convert
+from retrieve_rerank.models.export.quantization import RECIPES, quantise
 from retrieve_rerank.models.loading import load_pair_model
-from retrieve_rerank.models.openvino_backend import OpenVINOBackend
-from retrieve_rerank.models.quantization import RECIPES, quantise
+from retrieve_rerank.models.runtimes import openvino as openvino_backend
+from retrieve_rerank.models.runtimes.batching import pad
+from retrieve_rerank.models.runtimes.openvino import OpenVINOBackend
 from tests.models.tiny import QUERY, TEXTS
 
 

@@ -6,8 +6,12 @@ from pathlib import Path
 import pytest
 
 from retrieve_rerank.errors import ConfigError, ModelNotFoundError
-from retrieve_rerank.models.network_files import choose_network, missing_network, wants_gpu
-from retrieve_rerank.models.resolving import ALIASES, prompts_of, resolve
+from retrieve_rerank.models.checkpoints.network_files import (
+    choose_network,
+    missing_network,
+    wants_gpu,
+)
+from retrieve_rerank.models.checkpoints.resolving import ALIASES, prompts_of, resolve
 
 
 def test_the_bundled_encoder_needs_no_network() -> None:

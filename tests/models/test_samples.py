@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from retrieve_rerank.errors import InputError
-from retrieve_rerank.models.samples import Sample, built_in_samples, halves, read_samples
-from retrieve_rerank.template import Template
+from retrieve_rerank.models.export.samples import Sample, built_in_samples, halves, read_samples
+from retrieve_rerank.text.template import Template
 
 LINES = [
     {"query": "q1", "documents": ["plain", {"title": "Title", "text": "text"}]},

@@ -23,10 +23,10 @@ from tokenizers import Tokenizer
 from transformers import AutoModelForMaskedLM
 
 from retrieve_rerank.errors import InputError, ModelError
-from retrieve_rerank.models import sparse
-from retrieve_rerank.models.description import describe
+from retrieve_rerank.models.checkpoints.description import describe
+from retrieve_rerank.models.encoders import sparse
+from retrieve_rerank.models.encoders.sparse import load_sparse_encoder
 from retrieve_rerank.models.loading import load_encoder
-from retrieve_rerank.models.sparse import load_sparse_encoder
 from tests.models.tiny import MAX_TOKENS, QUERY, TEXTS, make_model, make_tokenizer
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
@@ -172,7 +172,7 @@ def test_bge_m3_weighs_the_texts_own_tokens(tmp_path: Path) -> None:
 
 
 def test_an_exported_bge_m3_keeps_its_weights_for_words(tmp_path: Path) -> None:
-    export = pytest.importorskip("retrieve_rerank.models.export", reason="needs 'export'")
+    export = pytest.importorskip("retrieve_rerank.models.export.exporting", reason="needs 'export'")
     folder, _ = make_bge_m3(tmp_path)
     expected = load_sparse_encoder(str(folder), device="cpu").encode_documents(TEXTS)
     export.export(str(folder), tmp_path / "exported", precision="fp32")

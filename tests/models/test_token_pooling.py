@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from retrieve_rerank.errors import InputError
-from retrieve_rerank.models.token_pooling import pool_tokens
+from retrieve_rerank.models.encoders.token_pooling import pool_tokens
 
 
 def tokens(n: int, dim: int = 8) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:

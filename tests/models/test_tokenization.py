@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from retrieve_rerank.errors import InputError, ModelError
-from retrieve_rerank.models.tokenization import TextTokenizer
+from retrieve_rerank.models.tokenizers.texts import TextTokenizer
 
 WORDS = ["[CLS]", "[SEP]", "[UNK]", *"abcdefghijklmnopqrstuvwxyz", *(f"##{c}" for c in "xyz")]
 

@@ -18,9 +18,12 @@ from retrieve_rerank.errors import (
     ModelNotFoundError,
     OutOfMemoryError,
 )
+from retrieve_rerank.models.causal.torch_language_model import (
+    TorchLanguageModel,
+    load_language_model,
+)
+from retrieve_rerank.models.causal.vocabulary_head import VocabularyHead
 from retrieve_rerank.models.language_model import Part, Piece, Prompt
-from retrieve_rerank.models.torch_language_model import TorchLanguageModel, load_language_model
-from retrieve_rerank.models.vocabulary_head import VocabularyHead
 from tests.models.tiny_language_models import CAUSAL, DOCUMENTS, QUERY, make_language_model
 
 FAMILIES = (*CAUSAL, "t5")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from retrieve_rerank.models.vocabulary_head import VocabularyHead
+from retrieve_rerank.models.causal.vocabulary_head import VocabularyHead
 
 _SIZES: Mapping[str, Any] = {
     "vocab_size": 60,

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from retrieve_rerank import Hit, Reranker, RerankResult, Scorer, rescore
 from retrieve_rerank.base import Encoding, Vectors
 from retrieve_rerank.connectors.memory import MemoryConnector
+from retrieve_rerank.indexing.token_tensors import add_tensors, tensor_settings
 from retrieve_rerank.models.language_model import Answers, Prompt
 from retrieve_rerank.registry import RERANKERS, reranker_class
 from retrieve_rerank.rerankers.cached import Cached, ScoreCache
@@ -34,7 +35,6 @@ from retrieve_rerank.rerankers.llm.yes_no import YesNo
 from retrieve_rerank.rerankers.max_sim import MaxSim
 from retrieve_rerank.rerankers.metadata import Popularity, Recency
 from retrieve_rerank.rerankers.remote import Remote
-from retrieve_rerank.tensors import add_tensors, tensor_settings
 from retrieve_rerank.testing import (
     HashingEncoder,
     OverlapScorer,

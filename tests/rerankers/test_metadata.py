@@ -11,9 +11,9 @@ import pytest
 
 from retrieve_rerank import Document, Hit, Stage, rank, rescore
 from retrieve_rerank.errors import InputError
+from retrieve_rerank.pipeline.stage import place
 from retrieve_rerank.rerankers.collapse import Collapse
 from retrieve_rerank.rerankers.metadata import BOOST_WEIGHT, Boost, Popularity, Recency, value_at
-from retrieve_rerank.stage import place
 from retrieve_rerank.types import append_unscored
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -14,15 +14,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from retrieve_rerank import Document, Retriever, rank
-from retrieve_rerank.answers import SAID
 from retrieve_rerank.base import Scorer
-from retrieve_rerank.config import reranker_of
 from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.errors import ModelError, ScoreError
-from retrieve_rerank.models import http
-from retrieve_rerank.models.rerank_apis import RERANK_APIS
+from retrieve_rerank.models.catalog.rerank_apis import RERANK_APIS
+from retrieve_rerank.models.services import http
+from retrieve_rerank.network.answers import SAID
 from retrieve_rerank.registry import reranker_class
 from retrieve_rerank.rerankers.remote import Remote
+from retrieve_rerank.settings.build import reranker_of
 from tests.models.embedding_server import EmbeddingServer, Reply, ok, serve
 from tests.rerankers.rerank_server import documented, score
 

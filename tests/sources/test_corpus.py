@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from retrieve_rerank.data import lines
+from retrieve_rerank.data.corpus import Corpus
+from retrieve_rerank.data.records import Fields
 from retrieve_rerank.errors import InputError
-from retrieve_rerank.sources import lines
-from retrieve_rerank.sources.corpus import Corpus
-from retrieve_rerank.sources.records import Fields
 from retrieve_rerank.types import Document
 
 

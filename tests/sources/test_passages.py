@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from retrieve_rerank.sources.passages import Cut
+from retrieve_rerank.data.passages import Cut
 from retrieve_rerank.types import Document
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from retrieve_rerank.sources.records import Fields, Found, Note, Reason, parse_json, read_document
+from retrieve_rerank.data.records import Fields, Found, Note, Reason, parse_json, read_document
 from retrieve_rerank.types import Document
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from retrieve_rerank.connectors.qdrant import QdrantConnector
-from retrieve_rerank.lexical import add_lexical, lexical_status
-from retrieve_rerank.tensors import add_tensors, tensor_settings, tensor_status
+from retrieve_rerank.indexing.lexical import add_lexical, lexical_status
+from retrieve_rerank.indexing.token_tensors import add_tensors, tensor_settings, tensor_status
 from tests.stores.documents import DOCUMENTS, ENCODER, QUERY
 from tests.stores.environment import run
 from tests.stores.go_on import NEW

@@ -9,9 +9,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
+from retrieve_rerank.data.records import Fields, Reason, read_content
 from retrieve_rerank.errors import shown
-from retrieve_rerank.sources.records import Fields, Reason, read_content
-from retrieve_rerank.template import Template
+from retrieve_rerank.text.template import Template
 from retrieve_rerank.types import Document
 
 Record: TypeAlias = Mapping[str, Any]

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from retrieve_rerank.sources.records import Reason
-from retrieve_rerank.template import Template
+from retrieve_rerank.data.records import Reason
+from retrieve_rerank.text.template import Template
 from retrieve_rerank.training.formats.fields import Record
 from retrieve_rerank.training.formats.labels import LabelRange
 from retrieve_rerank.training.groups import Group

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from retrieve_rerank.sources.records import ID_FIELDS, Reason
+from retrieve_rerank.data.records import ID_FIELDS, Reason
 from retrieve_rerank.training.formats.fields import (
     Record,
     UnfitRecordError,

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from retrieve_rerank.base import Filter, Scorer
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.evaluation.judged_documents import JudgedDocuments, own_ids
-from retrieve_rerank.pipeline import Retriever
-from retrieve_rerank.template import Template
+from retrieve_rerank.pipeline.retriever import Retriever
+from retrieve_rerank.text.template import Template
 from retrieve_rerank.training.groups import Group, GroupText
 from retrieve_rerank.training.mining.near_identical import Shingles
 from retrieve_rerank.training.mining.rules import Reason, Rules

@@ -14,11 +14,11 @@ from typing import Any, ClassVar, Literal, TypeVar, get_args
 
 from retrieve_rerank.base import Reranker, RerankResult
 from retrieve_rerank.errors import InputError, ScoreError
+from retrieve_rerank.models.causal.language_models import load_language_model
 from retrieve_rerank.models.language_model import Answers, LanguageModel, Prompt
-from retrieve_rerank.models.language_models import load_language_model
 from retrieve_rerank.rerankers.llm.answers import read_choice, read_order
 from retrieve_rerank.rerankers.llm.comparison_prompts import ComparisonPrompt, load_prompt
-from retrieve_rerank.template import Template
+from retrieve_rerank.text.template import Template
 from retrieve_rerank.types import Hit, rescore
 
 T = TypeVar("T")

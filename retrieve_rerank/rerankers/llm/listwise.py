@@ -15,7 +15,7 @@ from retrieve_rerank.rerankers.llm.comparer import Comparer, Questions
 from retrieve_rerank.rerankers.llm.comparison_prompts import ComparisonPrompt
 from retrieve_rerank.rerankers.llm.published_comparisons import LISTWISE
 from retrieve_rerank.rerankers.llm.sorting import above_the_rest, windows
-from retrieve_rerank.template import Template
+from retrieve_rerank.text.template import Template
 
 
 class Listwise(Comparer):

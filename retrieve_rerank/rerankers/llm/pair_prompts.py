@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from retrieve_rerank.addresses import redacted
 from retrieve_rerank.errors import ConfigError
-from retrieve_rerank.models.folder import SETTINGS_FILE
-from retrieve_rerank.models.folder_schema import OURS, read_settings
+from retrieve_rerank.models.checkpoints.folder import SETTINGS_FILE
+from retrieve_rerank.models.checkpoints.folder_schema import OURS, read_settings
+from retrieve_rerank.models.checkpoints.resolving import local_folder
 from retrieve_rerank.models.language_model import Part, Piece, Prompt, Role
-from retrieve_rerank.models.resolving import local_folder
+from retrieve_rerank.network.addresses import redacted
 from retrieve_rerank.rerankers.llm.prompt_files import find_prompt, published
 
 _FIELD = re.compile(r"\{(query|document|instruction)\}")

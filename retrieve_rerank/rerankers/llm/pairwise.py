@@ -17,7 +17,7 @@ from retrieve_rerank.rerankers.llm.comparer import Comparer, Questions, Scoring
 from retrieve_rerank.rerankers.llm.comparison_prompts import ComparisonPrompt
 from retrieve_rerank.rerankers.llm.published_comparisons import PAIRWISE
 from retrieve_rerank.rerankers.llm.sorting import SORTS, above_the_rest
-from retrieve_rerank.template import Template
+from retrieve_rerank.text.template import Template
 
 Method = Literal["heap", "bubble", "sum", "binary", "sym-sum", "wins"]
 

@@ -16,7 +16,7 @@ from retrieve_rerank.errors import ScoreError
 from retrieve_rerank.models.language_model import Answers
 from retrieve_rerank.rerankers.drop_in import DropIn
 from retrieve_rerank.rerankers.llm.pair_prompts import PairPrompt
-from retrieve_rerank.template import Template, readable
+from retrieve_rerank.text.template import Template, readable
 
 P = TypeVar("P", bound=PairPrompt)
 

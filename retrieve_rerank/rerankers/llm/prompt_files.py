@@ -14,9 +14,9 @@ from typing import Any, Protocol, TypeVar, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
+from retrieve_rerank.data.lines import read_settings_text
 from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.models.language_model import Role
-from retrieve_rerank.sources.lines import read_settings_text
 
 T = TypeVar("T")
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from retrieve_rerank.models.causal.language_models import load_language_model
 from retrieve_rerank.models.language_model import Answers, LanguageModel
-from retrieve_rerank.models.language_models import load_language_model
 from retrieve_rerank.rerankers.llm.pair_prompts import LikelihoodPrompt, load_prompt
 from retrieve_rerank.rerankers.llm.pointwise import Pointwise
 from retrieve_rerank.rerankers.llm.published_prompts import LIKELIHOOD
-from retrieve_rerank.template import Template
+from retrieve_rerank.text.template import Template
 
 
 class QueryLikelihood(Pointwise[LikelihoodPrompt]):

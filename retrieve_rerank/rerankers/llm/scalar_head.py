@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from retrieve_rerank.models.labels import Label
+from retrieve_rerank.models.causal.scalar_head_model import ScalarHeadModel, load_scalar_head_model
+from retrieve_rerank.models.checkpoints.labels import Label
 from retrieve_rerank.models.language_model import Answers
-from retrieve_rerank.models.scalar_head_model import ScalarHeadModel, load_scalar_head_model
 from retrieve_rerank.rerankers.llm.pair_prompts import PairPrompt, load_prompt
 from retrieve_rerank.rerankers.llm.pointwise import Pointwise
 from retrieve_rerank.rerankers.llm.published_prompts import SCALAR
-from retrieve_rerank.template import Template
+from retrieve_rerank.text.template import Template
 
 
 class ScalarHead(Pointwise[PairPrompt]):

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from retrieve_rerank.errors import ConfigError
+from retrieve_rerank.models.causal.language_models import load_language_model
 from retrieve_rerank.models.language_model import Answers, LanguageModel
-from retrieve_rerank.models.language_models import load_language_model
 from retrieve_rerank.rerankers.llm.pair_prompts import YesNoPrompt, load_prompt
 from retrieve_rerank.rerankers.llm.pointwise import Pointwise
 from retrieve_rerank.rerankers.llm.published_prompts import YES_NO
-from retrieve_rerank.template import Template
+from retrieve_rerank.text.template import Template
 
 
 class YesNo(Pointwise[YesNoPrompt]):

@@ -10,8 +10,8 @@ from retrieve_rerank.base import Knob
 from retrieve_rerank.connectors.elasticsearch import ElasticsearchConnector
 from retrieve_rerank.connectors.elasticsearch.nearest import compare
 from retrieve_rerank.errors import ConfigError, ConnectorError
-from retrieve_rerank.evaluation.audit import audit
-from retrieve_rerank.evaluation.audit_findings import findings
+from retrieve_rerank.evaluation.audit.audit import audit
+from retrieve_rerank.evaluation.audit.findings import findings
 from retrieve_rerank.testing import HashingEncoder
 from tests.connectors.elasticsearch.conftest import Fill
 from tests.connectors.elasticsearch.test_search import TEXTS, documents, langchain

@@ -12,10 +12,10 @@ from retrieve_rerank import Document, Retriever
 from retrieve_rerank.connectors.elasticsearch import ElasticsearchConnector
 from retrieve_rerank.connectors.elasticsearch.names import is_plain, sidecar_name
 from retrieve_rerank.errors import ConfigError, IndexMismatchError, InputError
-from retrieve_rerank.evaluation.audit import audit
-from retrieve_rerank.evaluation.calibrating import score_candidates
+from retrieve_rerank.evaluation.audit.audit import audit
+from retrieve_rerank.evaluation.calibration.calibrating import score_candidates
 from retrieve_rerank.evaluation.evaluate import evaluate
-from retrieve_rerank.tensors import add_tensors, tensor_status
+from retrieve_rerank.indexing.token_tensors import add_tensors, tensor_status
 from retrieve_rerank.testing import HashingEncoder, OverlapScorer
 from tests.connectors.elasticsearch.test_tensors import settings, tensor
 from tests.servers import Server, fresh_index

@@ -24,7 +24,7 @@ from retrieve_rerank.connectors.elasticsearch.writer import CHUNK_BYTES, Operati
 from retrieve_rerank.connectors.lexical import LEFT_OUT
 from retrieve_rerank.connectors.records import record
 from retrieve_rerank.errors import PartialWriteError
-from retrieve_rerank.indexing import index_documents
+from retrieve_rerank.indexing.documents import index_documents
 from retrieve_rerank.testing import HashingEncoder
 from tests.servers import Server, fresh_index
 

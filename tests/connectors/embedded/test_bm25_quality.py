@@ -9,9 +9,9 @@ import pytest
 
 from retrieve_rerank import Retriever
 from retrieve_rerank.connectors.embedded import EmbeddedConnector
+from retrieve_rerank.data.corpus import Corpus
 from retrieve_rerank.evaluation.evaluate import evaluate
 from retrieve_rerank.evaluation.files import read_folder
-from retrieve_rerank.sources.corpus import Corpus
 
 
 @pytest.mark.shared_data

@@ -27,8 +27,8 @@ from retrieve_rerank.errors import (
     ModelError,
     ModelNotFoundError,
 )
+from retrieve_rerank.models.encoders.token_pooling import pool_tokens
 from retrieve_rerank.models.loading import load_encoder
-from retrieve_rerank.models.token_pooling import pool_tokens
 from retrieve_rerank.testing import HashingEncoder
 
 WORDS = ["lift", "drag", "wing", "body", "heat", "pipe", "flow", "shock", "layer", "cone", "jet"]

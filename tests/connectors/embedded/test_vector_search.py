@@ -11,7 +11,7 @@ import pytest
 from retrieve_rerank import Document
 from retrieve_rerank.connectors.embedded import EmbeddedConnector
 from retrieve_rerank.errors import ConfigError
-from retrieve_rerank.evaluation.audit import audit
+from retrieve_rerank.evaluation.audit.audit import audit
 from tests.connectors.embedded.conftest import COUNT, WORDS, copy_of, texts
 from tests.connectors.embedded.processes import ENCODER
 

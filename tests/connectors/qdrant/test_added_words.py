@@ -13,8 +13,8 @@ from retrieve_rerank import Document
 from retrieve_rerank.connectors.hybrid import Fusion
 from retrieve_rerank.connectors.qdrant import QdrantConnector, words_beside
 from retrieve_rerank.errors import ConfigError, IndexMismatchError, InputError, SchemaError
-from retrieve_rerank.lexical import add_lexical, lexical_status
-from retrieve_rerank.tensors import add_tensors, tensor_settings
+from retrieve_rerank.indexing.lexical import add_lexical, lexical_status
+from retrieve_rerank.indexing.token_tensors import add_tensors, tensor_settings
 from tests.connectors.qdrant.collections import (
     DENSE,
     ENCODER,

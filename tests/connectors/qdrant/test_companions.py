@@ -17,7 +17,7 @@ from retrieve_rerank.errors import (
     PermissionDeniedError,
     UnsupportedServerError,
 )
-from retrieve_rerank.tensors import add_tensors, tensor_status
+from retrieve_rerank.indexing.token_tensors import add_tensors, tensor_status
 from tests.connectors.qdrant.collections import (
     ENCODER,
     IDS,

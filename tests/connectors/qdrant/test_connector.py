@@ -23,9 +23,9 @@ from retrieve_rerank.errors import (
     IndexNotFoundError,
     InputError,
 )
-from retrieve_rerank.models.max_sim import max_sim
-from retrieve_rerank.models.token_pooling import pool_tokens
-from retrieve_rerank.tensors import add_tensors, tensor_status
+from retrieve_rerank.indexing.token_tensors import add_tensors, tensor_status
+from retrieve_rerank.models.encoders.max_sim import max_sim
+from retrieve_rerank.models.encoders.token_pooling import pool_tokens
 from retrieve_rerank.testing import HashingEncoder
 from tests.connectors.qdrant.collections import ENCODER, IDS, TEXTS, haystack, langchain
 

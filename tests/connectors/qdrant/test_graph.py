@@ -9,7 +9,7 @@ from qdrant_client import models
 
 from retrieve_rerank.connectors.qdrant import QdrantConnector
 from retrieve_rerank.errors import ConfigError
-from retrieve_rerank.evaluation.audit import audit
+from retrieve_rerank.evaluation.audit.audit import audit
 from tests.connectors.qdrant.collections import ENCODER, vector
 from tests.connectors.qdrant.stub import Stub
 

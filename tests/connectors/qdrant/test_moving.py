@@ -12,7 +12,7 @@ from retrieve_rerank import Document
 from retrieve_rerank.base import TensorSettings
 from retrieve_rerank.connectors.qdrant import QdrantConnector, moving, reader
 from retrieve_rerank.errors import IndexMismatchError, IndexNotFoundError, SchemaError
-from retrieve_rerank.tensors import add_tensors
+from retrieve_rerank.indexing.token_tensors import add_tensors
 from retrieve_rerank.testing import HashingEncoder
 from tests.connectors.qdrant.stub import Stub
 

@@ -11,7 +11,7 @@ from retrieve_rerank import Document, Retriever
 from retrieve_rerank.cli import main
 from retrieve_rerank.connectors.hybrid import Fusion
 from retrieve_rerank.connectors.qdrant import QdrantConnector
-from retrieve_rerank.tensors import add_tensors, tensor_settings, tensor_status
+from retrieve_rerank.indexing.token_tensors import add_tensors, tensor_settings, tensor_status
 from retrieve_rerank.testing import HashingEncoder
 from tests.connectors.qdrant.collections import langchain
 from tests.connectors.qdrant.stub import Fault, Stub

@@ -20,8 +20,11 @@ from transformers import (
 )
 
 from retrieve_rerank import Document, rank
-from retrieve_rerank.models.prompt_tokens import PromptTokenizer
-from retrieve_rerank.models.torch_language_model import TorchLanguageModel, load_language_model
+from retrieve_rerank.models.causal.torch_language_model import (
+    TorchLanguageModel,
+    load_language_model,
+)
+from retrieve_rerank.models.tokenizers.prompts import PromptTokenizer
 from retrieve_rerank.rerankers.llm.listwise import Listwise
 from retrieve_rerank.rerankers.llm.pairwise import Pairwise
 from retrieve_rerank.rerankers.llm.setwise import Setwise

@@ -20,7 +20,10 @@ from transformers import (
 from retrieve_rerank import Document, rank
 from retrieve_rerank.base import Scorer
 from retrieve_rerank.errors import ConfigError, InputError, ModelError
-from retrieve_rerank.models.torch_language_model import TorchLanguageModel, load_language_model
+from retrieve_rerank.models.causal.torch_language_model import (
+    TorchLanguageModel,
+    load_language_model,
+)
 from retrieve_rerank.rerankers.llm.published_prompts import YES_NO, rag_retrieval
 from retrieve_rerank.rerankers.llm.query_likelihood import QueryLikelihood
 from retrieve_rerank.rerankers.llm.scalar_head import ScalarHead

@@ -12,7 +12,10 @@ import torch
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
-from retrieve_rerank.models.torch_language_model import TorchLanguageModel, load_language_model
+from retrieve_rerank.models.causal.torch_language_model import (
+    TorchLanguageModel,
+    load_language_model,
+)
 from retrieve_rerank.rerankers.llm.query_likelihood import QueryLikelihood
 from retrieve_rerank.rerankers.llm.yes_no import YesNo
 

@@ -12,7 +12,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from retrieve_rerank.models.language_model import Part, Prompt
-from retrieve_rerank.models.prompt_tokens import PromptTokenizer
+from retrieve_rerank.models.tokenizers.prompts import PromptTokenizer
 from retrieve_rerank.rerankers.llm.published_prompts import (
     LIKELIHOOD,
     SCALAR,

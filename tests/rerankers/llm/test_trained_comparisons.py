@@ -19,7 +19,10 @@ from torch.nn.functional import cross_entropy, softplus
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from retrieve_rerank import Document, rank
-from retrieve_rerank.models.torch_language_model import TorchLanguageModel, load_language_model
+from retrieve_rerank.models.causal.torch_language_model import (
+    TorchLanguageModel,
+    load_language_model,
+)
 from retrieve_rerank.rerankers.llm.comparer import Comparer
 from retrieve_rerank.rerankers.llm.comparison_prompts import ComparisonPrompt
 from retrieve_rerank.rerankers.llm.listwise import Listwise

@@ -1,0 +1,1 @@
+"""Time and threads: deadlines, work in threads and event loops of its own."""

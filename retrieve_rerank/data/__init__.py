@@ -1,0 +1,1 @@
+"""Every file that people bring: documents, records, tables, folders, JSON lines."""

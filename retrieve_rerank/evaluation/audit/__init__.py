@@ -1,0 +1,1 @@
+"""What an approximate index loses against exact search."""

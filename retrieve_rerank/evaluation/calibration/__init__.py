@@ -1,0 +1,1 @@
+"""Scores as probabilities, and the stage weight and depth that suit an index."""

@@ -1,0 +1,1 @@
+"""What vendors' services are called, and how they want to be asked: data."""

@@ -1,0 +1,1 @@
+"""Texts as vectors, dense, sparse, or one for each token."""

@@ -1,0 +1,1 @@
+"""How a network runs: engines, batches, devices."""

@@ -1,0 +1,153 @@
+"""Cross-encoders without padding: the pairs of a batch follow each other in one row of tokens.
+
+Each token attends to its own pair alone, and after the last layer's attention only the first
+token of each pair goes on, the one that the score is made of. For networks of BERT's kind.
+Needs the extra `torch`.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+from transformers import AttentionInterface
+
+from retrieve_rerank.models.runtimes.batching import TokenBatch
+
+logger = logging.getLogger(__name__)
+
+FAMILIES = ("bert", "roberta", "xlm-roberta")
+_ATTENTION = "retrieve_rerank_packed"
+
+
+def pack(network: Any) -> PackedNetwork | None:
+    """Make a classifier work without padding; None, and it stays as it was, where that fails.
+
+    Networks of another kind are left alone, and so are those that give other scores packed than
+    padded, because they attend in a way of their own.
+    """
+    if network.config.model_type not in FAMILIES:
+        return None
+    pad, word = network.config.pad_token_id or 0, network.config.vocab_size // 2
+    ids = np.array([[word, word + 1, word + 2, pad, pad], [*range(word, word + 5)]])
+    mask = np.array([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]])
+    probe = TokenBatch(ids, mask, np.zeros_like(ids))
+    before = network.config._attn_implementation
+    with torch.inference_mode():
+        expected = network(
+            input_ids=torch.from_numpy(ids).to(network.device),
+            attention_mask=torch.from_numpy(mask).to(network.device),
+        ).logits
+        packed = PackedNetwork(network)
+        try:
+            difference = float((packed.logits(probe) - expected).abs().max())
+        except RuntimeError as exc:
+            difference = float("inf")
+            logger.warning("not packing %s on %s: %s", network.name_or_path, network.device, exc)
+    rounding = 1e-4 if network.dtype == torch.float32 else 3e-2
+    if difference <= rounding * max(1.0, float(expected.abs().max())):
+        return packed
+    packed.hook.remove()
+    network.set_attn_implementation(before)
+    return None
+
+
+class PackedNetwork:
+    """A classifier of one of FAMILIES; many threads may call it at once."""
+
+    def __init__(self, network: Any) -> None:
+        """Takes the network over: it cannot be called with padded batches afterwards."""
+        AttentionInterface.register(_ATTENTION, attend)
+        network.set_attn_implementation(_ATTENTION)
+        last = network.base_model.encoder.layer[-1].attention.output
+        self.hook = last.register_forward_pre_hook(self._keep_first_tokens)
+        self._network = network
+        self._call = threading.local()  # where each pair begins, for the hook
+        self._has_types = network.config.type_vocab_size > 1
+        # RoBERTa and its kin count positions from behind the padding token's id, and leave
+        # padding out, even where a text contains its name.
+        self._pad_id = None if network.config.model_type == "bert" else network.config.pad_token_id
+
+    def logits(self, batch: TokenBatch) -> torch.Tensor:
+        """Return (n, labels)."""
+        device = self._network.device
+        mask = torch.from_numpy(batch.attention_mask)
+        ids = torch.from_numpy(batch.input_ids)
+        counted = mask if self._pad_id is None else (ids != self._pad_id).long()
+        positions = counted.cumsum(1) - 1
+        if self._pad_id is not None:
+            positions = (positions + 1) * counted + self._pad_id
+        lengths = mask.sum(1)
+        ends = lengths.cumsum(0).to(device)
+        self._call.firsts = ends - lengths.to(device)
+        real = mask.bool()
+        types = torch.from_numpy(batch.token_type_ids)[real][None].to(device)
+        output = self._network(
+            input_ids=ids[real][None].to(device),
+            position_ids=positions[real][None].to(device),
+            token_type_ids=types if self._has_types else None,
+            lengths=lengths.tolist(),
+        )
+        logits: torch.Tensor = output.logits
+        return logits
+
+    def _keep_first_tokens(
+        self, module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]
+    ) -> tuple[torch.Tensor, ...]:
+        """Make (1, tokens, dim) to (n, 1, dim): what was attended to, and the residual."""
+        return tuple(states[0, self._call.firsts, None] for states in inputs)
+
+
+def attend(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: None,
+    *,
+    lengths: Sequence[int],
+    scaling: float,
+    **_: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attend within each stretch of `lengths`; (1, heads, tokens, dim) to (1, tokens, heads, dim).
+
+    On a GPU all stretches at once; on the CPU, where that would be slower, one by one.
+    """
+    if query.is_cuda:
+        return attend_at_once(query, key, value, lengths, scaling), None
+    found = torch.empty_like(query.transpose(1, 2))
+    start = 0
+    for length in lengths:
+        q, k, v = (states.narrow(2, start, length) for states in (query, key, value))
+        attended = functional.scaled_dot_product_attention(q, k, v, scale=scaling)
+        found.narrow(1, start, length).copy_(attended.transpose(1, 2))
+        start += length
+    return found, None
+
+
+def attend_at_once(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    lengths: Sequence[int],
+    scaling: float,
+) -> torch.Tensor:
+    """Attend as `attend` does, with one call for all stretches."""
+    ends = torch.tensor([0, *lengths], device=query.device).cumsum(0)
+    q, k, v = (
+        torch.nested.nested_tensor_from_jagged(
+            states[0].transpose(0, 1).contiguous(),
+            ends,
+            min_seqlen=min(lengths),
+            max_seqlen=max(lengths),
+        ).transpose(1, 2)
+        for states in (query, key, value)
+    )
+    found = functional.scaled_dot_product_attention(q, k, v, scale=scaling)
+    attended: torch.Tensor = found.transpose(1, 2).values()[None]
+    return attended

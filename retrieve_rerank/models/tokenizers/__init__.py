@@ -1,0 +1,1 @@
+"""Texts, pairs and prompts as token ids."""

@@ -1,0 +1,1 @@
+"""What services over the network need: addresses, proxies, transports, checked answers."""

@@ -1,0 +1,327 @@
+"""The pipeline: over-fetch from a connector, then stages, each reranking the best of the last.
+
+Knows nothing of backends or models. Sync and async share one generator, which yields each piece
+of blocking work and is told its outcome.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Collection, Generator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, Self
+
+from retrieve_rerank.base import (
+    Connector,
+    Filter,
+    MaxSimScores,
+    Reranker,
+    RerankResult,
+    Scorer,
+    TensorConnector,
+)
+from retrieve_rerank.concurrency.deadline import Clock, Pace
+from retrieve_rerank.concurrency.threads import Threads
+from retrieve_rerank.errors import (
+    ConnectorError,
+    DeadlineExceededError,
+    InputError,
+    NotPicklableError,
+    RetrieveRerankError,
+)
+from retrieve_rerank.pipeline.stage import Stage, place
+from retrieve_rerank.rerankers.database import DatabaseMaxSim
+from retrieve_rerank.text.truncation import QUERY_TRUNCATED
+from retrieve_rerank.types import Candidates, Hit, SearchResult, StageReport, rescore, without
+
+FIRST_STAGE = "first-stage"
+"""What reports call the connector's own search."""
+
+
+class Retriever:
+    """Search in stages: `candidates` from the connector, each stage reordering what it is given.
+
+    `top_k` and `deadline_s` are for searches that set none themselves.
+
+    A stage that fails or runs out of time leaves the incoming order, and the result says so.
+    Safe to share between threads and tasks. Closing it closes the connector.
+    """
+
+    def __init__(
+        self,
+        connector: Connector,
+        *stages: Reranker | Stage,
+        candidates: int = 100,
+        top_k: int = 10,
+        deadline_s: float | None = None,
+    ) -> None:
+        if candidates < 1:
+            raise InputError(f"candidates must be at least 1; got {candidates}")
+        self.connector = connector
+        self.stages = tuple(s if isinstance(s, Stage) else Stage(s) for s in stages)
+        self.candidates = candidates
+        self.top_k = top_k
+        self.deadline_s = deadline_s
+        self._paces = [Pace() for _ in self.stages]
+        self._threads = Threads()
+
+    def search(
+        self,
+        query: str,
+        *,
+        top_k: int | None = None,
+        filter: Filter | None = None,
+        deadline_s: float | None = None,
+        on_error: Literal["degrade", "raise"] = "degrade",
+        exclude: Collection[str] = (),
+    ) -> SearchResult:
+        """Return the best `top_k` hits for `query`.
+
+        `deadline_s` bounds the whole search in seconds: stages that cannot finish are given up,
+        and only a first stage that does not answer raises DeadlineExceededError. With
+        `on_error="raise"` the first failing stage raises. `exclude` names documents to leave
+        out, with their passages; as many more candidates are fetched.
+        """
+        clock = Clock(self.deadline_s if deadline_s is None else deadline_s)
+        steps = self._steps(query, top_k, filter, clock, on_error, exclude)
+        try:
+            work = next(steps)
+            while True:
+                try:
+                    outcome = self._threads.run(work.here, clock)
+                except Exception as exc:  # the generator decides what a failure means
+                    work = steps.throw(exc)
+                else:
+                    work = steps.send(outcome)
+        except StopIteration as stop:
+            return _result(stop)
+
+    async def asearch(
+        self,
+        query: str,
+        *,
+        top_k: int | None = None,
+        filter: Filter | None = None,
+        deadline_s: float | None = None,
+        on_error: Literal["degrade", "raise"] = "degrade",
+        exclude: Collection[str] = (),
+    ) -> SearchResult:
+        """Async twin of `search`."""
+        clock = Clock(self.deadline_s if deadline_s is None else deadline_s)
+        steps = self._steps(query, top_k, filter, clock, on_error, exclude)
+        try:
+            work = next(steps)
+            while True:
+                try:
+                    async with asyncio.timeout(clock.remaining_s) as limit:
+                        outcome = await work.in_loop()
+                except Exception as exc:  # the generator decides what a failure means
+                    work = steps.throw(clock.exceeded() if limit.expired() else exc)
+                else:
+                    work = steps.send(outcome)
+        except StopIteration as stop:
+            return _result(stop)
+
+    def __getstate__(self) -> object:
+        raise NotPicklableError(self)
+
+    def close(self) -> None:
+        """Close the connector."""
+        self.connector.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _steps(
+        self,
+        query: str,
+        top_k: int | None,
+        filter: Filter | None,
+        clock: Clock,
+        on_error: Literal["degrade", "raise"],
+        exclude: Collection[str],
+    ) -> Generator[_Work, Any, SearchResult]:
+        if not query.strip():
+            raise InputError("the query is empty; expected text to search for")
+        if top_k is None:
+            top_k = self.top_k
+        if top_k < 1:
+            raise InputError(f"top_k must be at least 1; got {top_k}")
+        if isinstance(exclude, str):
+            raise InputError(f"expected ids to exclude; got {exclude!r}")
+        reports: list[StageReport] = []
+        hits, database_scores = yield from self._first_stage(
+            query, top_k, filter, clock, reports, exclude
+        )
+
+        for position, stage in enumerate(self.stages):
+            started = time.perf_counter()
+            head, error = hits[: stage.depth], None
+            in_database = database_scores if position == 0 else None
+            reranked = RerankResult([])
+            try:
+                if clock.expired:
+                    raise clock.exceeded()
+                if isinstance(in_database, Exception):
+                    raise in_database
+                if in_database is not None and isinstance(stage.reranker, DatabaseMaxSim):
+                    started -= _scoring_ms(in_database) / 1000
+                    reranked = stage.reranker.by_scores(in_database, head)
+                elif head:
+                    reranked = yield from _rerank(
+                        stage.reranker, query, head, clock, self._paces[position]
+                    )
+                    if isinstance(stage.reranker, Scorer) and len(reranked) < len(head):
+                        error = f"scored {len(reranked)} of {len(head)}: {clock.exceeded()}"
+                hits = place(stage, reranked.hits, hits)
+            except Exception as exc:
+                if on_error == "raise":
+                    raise
+                reranked, error = RerankResult([]), _explain(exc)
+            reports.append(
+                StageReport(
+                    name=stage.reranker.name,
+                    ms=(time.perf_counter() - started) * 1000,
+                    candidates=len(head),
+                    scored=len(reranked),
+                    truncated=reranked.truncated,
+                    cache_hits=reranked.cache_hits,
+                    error=error,
+                    notes=_notes(reranked),
+                    hits=hits,
+                    query_truncated=reranked.query_truncated,
+                )
+            )
+        return SearchResult(query, hits[:top_k], reports)
+
+    def _first_stage(
+        self,
+        query: str,
+        top_k: int,
+        filter: Filter | None,
+        clock: Clock,
+        reports: list[StageReport],
+        exclude: Collection[str],
+    ) -> Generator[_Work, Any, tuple[list[Hit], dict[str, float] | Exception | None]]:
+        """Fetch candidates, and with them the MaxSim scores where the database has them."""
+        started = time.perf_counter()
+        wanted = max(top_k, self.candidates) + len(exclude)
+        scores: dict[str, float] | Exception | None = None
+        tensors = self._tensor_connector()
+        hits: list[Hit] | None = None
+        if tensors is not None:
+            try:
+                hits, scores = yield _Work(
+                    lambda: tensors.search_max_sim(
+                        query, top_k=wanted, filter=filter, timeout_s=clock.remaining_s
+                    ),
+                    lambda: tensors.asearch_max_sim(
+                        query, top_k=wanted, filter=filter, timeout_s=clock.remaining_s
+                    ),
+                )
+            except ConnectorError as exc:
+                scores = exc  # without the tensors the search may still work
+        if hits is None:
+            hits = yield _Work(
+                lambda: self.connector.search(
+                    query, top_k=wanted, filter=filter, timeout_s=clock.remaining_s
+                ),
+                lambda: self.connector.asearch(
+                    query, top_k=wanted, filter=filter, timeout_s=clock.remaining_s
+                ),
+            )
+        ms = (time.perf_counter() - started) * 1000
+        if scores is not None and not isinstance(scores, Exception):
+            ms -= _scoring_ms(scores)  # the stage's, though it was computed here
+        told = hits if isinstance(hits, Candidates) else Candidates()
+        if exclude:
+            hits = without(hits, exclude)[: wanted - len(exclude)]
+        reports.append(
+            StageReport(
+                FIRST_STAGE,
+                ms,
+                candidates=len(hits),
+                scored=len(hits),
+                notes=_notes(told),
+                hits=hits,
+                query_truncated=told.query_truncated,
+            )
+        )
+        return hits, scores
+
+    def _tensor_connector(self) -> TensorConnector | None:
+        """The connector, where its database computes what the first stage of ours wants."""
+        if not self.stages:
+            return None
+        first = self.stages[0].reranker
+        if isinstance(first, DatabaseMaxSim) and first.connector is self.connector:
+            return first.connector
+        return None
+
+
+class _Work(NamedTuple):
+    """One piece of blocking work, in both of its forms."""
+
+    here: Callable[[], Any]
+    in_loop: Callable[[], Awaitable[Any]]
+
+
+def _rerank(
+    reranker: Reranker, query: str, hits: Sequence[Hit], clock: Clock, pace: Pace
+) -> Generator[_Work, Any, RerankResult]:
+    """Rerank all hits; a pointwise reranker under a deadline, as many of the first as fit into it.
+
+    Raises DeadlineExceededError where not even one slice did.
+    """
+    if clock.remaining_s is None or not isinstance(reranker, Scorer):
+        whole: RerankResult = yield _reranking(reranker, query, hits)
+        return whole
+    slices: list[RerankResult] = []
+    done = 0
+    while done < len(hits) and (count := pace.slice(len(hits) - done, clock.remaining_s or 0.0)):
+        started = time.perf_counter()
+        try:
+            slices.append((yield _reranking(reranker, query, hits[done : done + count])))
+        except DeadlineExceededError:
+            if not (slices and clock.expired):
+                raise
+            break
+        finally:
+            pace.learn(count, time.perf_counter() - started)
+        done += count
+    if not slices:
+        raise clock.exceeded()
+    scores = {hit.document.id: hit.score for each in slices for hit in each}
+    return RerankResult(
+        rescore(hits[:done], [scores[hit.document.id] for hit in hits[:done]]),
+        sum(each.truncated for each in slices),
+        sum(each.cache_hits for each in slices),
+        tuple(dict.fromkeys(note for each in slices for note in each.notes)),
+        any(each.query_truncated for each in slices),
+    )
+
+
+def _reranking(reranker: Reranker, query: str, hits: Sequence[Hit]) -> _Work:
+    return _Work(lambda: reranker.rerank(query, hits), lambda: reranker.arerank(query, hits))
+
+
+def _notes(told: Candidates | RerankResult) -> tuple[str, ...]:
+    return (*told.notes, QUERY_TRUNCATED) if told.query_truncated else tuple(told.notes)
+
+
+def _scoring_ms(scores: Mapping[str, float]) -> float:
+    return scores.ms if isinstance(scores, MaxSimScores) else 0.0
+
+
+def _explain(exc: Exception) -> str:
+    if isinstance(exc, RetrieveRerankError):
+        return str(exc)
+    return f"{type(exc).__name__}: {exc}"
+
+
+def _result(stop: StopIteration) -> SearchResult:
+    result: SearchResult = stop.value
+    return result

@@ -1,1 +1,0 @@
-"""Reading documents from files, folders and standard input."""

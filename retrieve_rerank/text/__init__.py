@@ -1,0 +1,1 @@
+"""What is done with text alone: templates, languages, stop words."""
