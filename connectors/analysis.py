@@ -1,7 +1,6 @@
 """What of a text is searched for by words: look-alike characters made one, terms, stop words.
 
-An index keeps the analysis that it was made with; `ANALYSIS` is that of new ones. Knows nothing of
-weights.
+An index keeps the analysis that it was made with; `ANALYSIS` is that of new ones.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from typing import NamedTuple
 import Stemmer
 
 from retrieve_rerank.text.language import SPACELESS, WORD, words
-from retrieve_rerank.text.stop_words import FUNCTION_WORDS
+from retrieve_rerank.text.stop_words import STOP_WORDS
 
 ANALYSIS = 2
 """1 folds case and width, and leaves out stop words and all symbols. 2 also folds what looks alike
@@ -98,7 +97,7 @@ def fold(text: str, language: str) -> str:
 
 @cache
 def _stop_words(language: str, analysis: int) -> frozenset[str]:
-    listed = FUNCTION_WORDS.get(language, frozenset())
+    listed = STOP_WORDS.get(language, frozenset())
     return listed if analysis == 1 else frozenset(fold(word, language) for word in listed)
 
 

@@ -1,7 +1,4 @@
-"""A stream of documents, cut into what is encoded, written and reported at once.
-
-Knows nothing of any backend.
-"""
+"""A stream of documents, cut into what is encoded, written and reported at once."""
 
 from __future__ import annotations
 

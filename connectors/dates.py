@@ -1,7 +1,4 @@
-"""Dates and times, as texts write them, as spans of time.
-
-Knows nothing of fields or filters.
-"""
+"""Dates and times, as texts write them, as spans of time."""
 
 from __future__ import annotations
 

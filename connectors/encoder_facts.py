@@ -1,7 +1,4 @@
-"""What an index records of the model that its vectors were made with.
-
-Knows nothing of any backend.
-"""
+"""What an index records of the model that its vectors were made with."""
 
 from __future__ import annotations
 

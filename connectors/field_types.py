@@ -1,7 +1,4 @@
-"""The fields of an index's metadata, and the types of the values there.
-
-Knows nothing of filters.
-"""
+"""The fields of an index's metadata, and the types of the values there."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What the fields of an index that others made are for: picked where it is plain, else asked.
-
-Knows nothing of any backend.
-"""
+"""What the fields of an index that others made are for: picked where it is plain, else asked."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What a filter's value stands for among values of a type, and which values are so.
-
-Knows nothing of how filters are put together.
-"""
+"""What a filter's value stands for among values of a type, and which values are so."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Filters against the fields that an index has: unknown names refused, values converted.
-
-Knows nothing of any backend.
-"""
+"""Filters against the fields that an index has: unknown names refused, values converted."""
 
 from __future__ import annotations
 

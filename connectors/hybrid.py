@@ -1,7 +1,4 @@
-"""The first stage's rankings into one: what both built-in indexes do after searching.
-
-Knows nothing of where the rankings came from.
-"""
+"""The first stage's rankings into one: what both built-in indexes do after searching."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """BM25's weights: what a text's terms weigh in a document and in a query.
 
-Okapi BM25 as in Robertson and Zaragoza 2009, https://doi.org/10.1561/1500000019: a document's
-score is the sum, over the query's terms, of count in the query · inverse document frequency ·
-weight in the document. Knows nothing of where the weights are kept, nor of document frequencies.
+Okapi BM25 as in Robertson and Zaragoza 2009, https://doi.org/10.1561/1500000019: a document's score
+is the sum, over the query's terms, of count in the query · inverse document frequency · weight in
+the document.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""What a backend offers that keeps BM25's weights for documents that others put into it.
-
-Knows nothing of any backend.
-"""
+"""What a backend offers that keeps BM25's weights for documents that others put into it."""
 
 from __future__ import annotations
 

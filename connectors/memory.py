@@ -1,7 +1,4 @@
-"""An index in memory: exact, small, gone with its process. For tests and for reranking a list.
-
-Knows nothing of files or servers.
-"""
+"""An index in memory: exact, small, gone with its process. For tests and for reranking a list."""
 
 from __future__ import annotations
 

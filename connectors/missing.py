@@ -1,7 +1,4 @@
-"""What is said where a server has no index of a name: which of those it has are near.
-
-Knows nothing of how a server lists its indexes.
-"""
+"""What is said where a server has no index of a name: which of those it has are near."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What backends share about addresses that come to stand for something else while they are open.
-
-Knows nothing of how a backend tells.
-"""
+"""What backends share about addresses that come to stand for something else while they are open."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The encoder that an index's queries go through: recorded with the index, or named by the user.
-
-Knows nothing of any backend.
-"""
+"""The encoder that an index's queries go through: recorded with the index, or named by the user."""
 
 from __future__ import annotations
 

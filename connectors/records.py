@@ -1,7 +1,4 @@
-"""Documents on their way into an index: checked, copied as plain JSON, hashed, fields listed.
-
-Knows nothing of any backend.
-"""
+"""Documents on their way into an index: checked, copied as plain JSON, hashed, fields listed."""
 
 from __future__ import annotations
 

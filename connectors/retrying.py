@@ -1,7 +1,4 @@
-"""When a request that failed is sent again: one policy for all servers.
-
-Knows nothing of what is sent, nor of any server's errors.
-"""
+"""When a request that failed is sent again: one policy for all servers."""
 
 from __future__ import annotations
 

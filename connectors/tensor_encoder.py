@@ -1,7 +1,4 @@
-"""The model that an index's token tensors were made with, for the queries.
-
-Knows nothing of any backend.
-"""
+"""The model that an index's token tensors were made with, for the queries."""
 
 from __future__ import annotations
 

@@ -3,7 +3,6 @@
 A tensor is its tokens' numbers, row after row, little-endian, nothing before or after: 4, 2 or 1
 bytes each as float32, float16 or int8. The int8 of a token are its numbers divided by its largest
 and multiplied by 127; no scale is kept, as tokens have length 1 and get it back when they are read.
-Knows nothing of any backend.
 """
 
 from __future__ import annotations

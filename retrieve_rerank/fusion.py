@@ -1,7 +1,4 @@
-"""Rankings in, one ranking out: the same arithmetic for every backend.
-
-Knows nothing of where the rankings came from.
-"""
+"""Rankings in, one ranking out: the same arithmetic for every backend."""
 
 from __future__ import annotations
 

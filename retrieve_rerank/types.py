@@ -1,7 +1,4 @@
-"""The values that flow through the pipeline, and the only functions that order them.
-
-Knows nothing of backends, models or files.
-"""
+"""The values that flow through the pipeline, and the only functions that order them."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from retrieve_rerank.text.language import Language, detect_language, words
-from retrieve_rerank.text.stop_words import FUNCTION_WORDS
+from retrieve_rerank.text.stop_words import STOP_WORDS
 
 SENTENCES = {
     "english": "The government decided on Wednesday to lower taxes, but the opposition does not.",
@@ -77,8 +77,8 @@ def test_words_are_lower_case_without_punctuation_and_keep_their_marks() -> None
     assert words("नहीं है।") == ["नहीं", "है"]
 
 
-def test_function_words_are_as_words_are_cut() -> None:
-    for language, found in FUNCTION_WORDS.items():
+def test_stop_words_are_as_words_are_cut() -> None:
+    for language, found in STOP_WORDS.items():
         assert all(words(word) == [word] for word in found), language
 
 

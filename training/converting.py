@@ -1,7 +1,4 @@
-"""Writing groups in a format of training data.
-
-Knows nothing of where they came from.
-"""
+"""Writing groups in a format of training data."""
 
 from __future__ import annotations
 

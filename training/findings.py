@@ -1,7 +1,4 @@
-"""What can be wrong with training data: how bad each is, and what to do.
-
-Knows nothing of how it is found.
-"""
+"""What can be wrong with training data: how bad each is, and what to do."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The one training value: a query with texts, and how relevant each of them is.
-
-Knows nothing of files.
-"""
+"""The one training value: a query with texts, and how relevant each of them is."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Relevance judgments as groups: a BEIR folder, or qrels with queries and a corpus.
 
-Knows nothing of the files' forms. The judgments and the judged texts are held in memory; the
-corpus is passed through.
+The judgments and the judged texts are held in memory; the corpus is passed through.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""How long texts are, and what a model does not read of them.
-
-Knows nothing of networks: of a model it loads the tokenizer alone.
-"""
+"""How long texts are, and what a model does not read of them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Opening training data by its name, whatever it is.
-
-Knows nothing of what is in the files; the formats do.
-"""
+"""Opening training data by its name, whatever it is."""
 
 from __future__ import annotations
 

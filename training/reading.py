@@ -1,7 +1,4 @@
-"""Training data as a stream of groups, from a file in any known format or from judgments.
-
-Knows nothing of training.
-"""
+"""Training data as a stream of groups, from a file in any known format or from judgments."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Several sources as one stream, and groups of one size: what a trainer draws its batches from.
 
-Knows nothing of files. Everything is drawn by a seed: the same sources give the same groups.
+Everything is drawn by a seed: the same sources give the same groups.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Where an index is and what opens it: URL and credentials, checked.
 
-Knows nothing of requests. Nothing here ever shows a secret.
+Nothing here ever shows a secret.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The one way to the server: sends requests, repeats those that may be, translates what fails.
 
-An operation is a generator that yields each request and is sent its answer; `run` and `arun`
-drive it. Knows nothing of what requests mean.
+An operation is a generator that yields each request and is sent its answer; `run` and `arun` drive
+it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""An index at an Elasticsearch server as a connector: 8.15 to 9.x, made by whomever.
-
-Knows nothing of how requests are worded or answers read.
-"""
+"""An index at an Elasticsearch server as a connector: 8.15 to 9.x, made by whomever."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What `rr info` shows of an index at a server.
-
-Knows nothing of how any of it came about.
-"""
+"""What `rr info` shows of an index at a server."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Who wrote an index and what its fields are for, told from its mapping and some documents.
 
-Known writers by their signatures, others by the names and lengths of their fields. Knows nothing
-of requests.
+Known writers by their signatures, others by the names and lengths of their fields.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What Elasticsearch and its client say when something fails, as our errors.
 
-The one place that reads their texts. Knows nothing of documents.
+The one place that reads their texts.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""What documents of an index can be filtered by, as its mapping tells.
-
-Knows nothing of filters.
-"""
+"""What documents of an index can be filtered by, as its mapping tells."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Filters in the server's words.
-
-Knows nothing of clients, nor of how the fields came about.
-"""
+"""Filters in the server's words."""
 
 from __future__ import annotations
 

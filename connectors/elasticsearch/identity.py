@@ -1,6 +1,6 @@
 """Which document an id means: `_id` where an address stands for one index, `index/_id` for several.
 
-No index's name has a slash in it, an `_id` may have many. Knows nothing of searching.
+No index's name has a slash in it, an `_id` may have many.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""What the fields of an index are for, and how its documents are read.
-
-Knows nothing of how that was found out.
-"""
+"""What the fields of an index are for, and how its documents are read."""
 
 from __future__ import annotations
 

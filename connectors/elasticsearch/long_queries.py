@@ -1,7 +1,6 @@
 """Queries of more words than the server takes: which of them to search by.
 
 The server counts a clause for each term and field, up to `indices.query.bool.max_clause_count`.
-Knows nothing of what is searched.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 The analysers know their language's stems and stop words, and nothing of soft hyphens, Hebrew points
 or the symbols of C# and C++. So documents of our own indexes have another field, LOOK_ALIKES, that
 holds what `analysis` makes of such words; most documents have none. EVERY_WORD are the texts with
-their stop words. Knows nothing of requests.
+their stop words.
 """
 
 from __future__ import annotations

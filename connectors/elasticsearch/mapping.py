@@ -1,7 +1,4 @@
-"""The fields of an index, as its mapping declares them.
-
-Knows nothing of what they are for.
-"""
+"""The fields of an index, as its mapping declares them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Searching with token tensors: the first stage, then the tensors of its hits, scored here.
-
-Knows nothing of how tensors are kept.
-"""
+"""Searching with token tensors: the first stage, then the tensors of its hits, scored here."""
 
 from __future__ import annotations
 

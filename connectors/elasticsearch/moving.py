@@ -5,7 +5,7 @@ that is allowed. Whether it still stands for what was opened is told by the `_in
 costs nothing. An index made anew under the same name is told by its uuid, which takes a request of
 its own: sent where hits come from elsewhere, nothing is found or the server refuses, and with the
 first search after CHECK_EVERY_S. So long, at most, may such an index be searched as the old one
-was. Knows nothing of what is asked.
+was.
 """
 
 from __future__ import annotations

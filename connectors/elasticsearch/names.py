@@ -1,7 +1,4 @@
-"""Names of indexes: which stand for one by themselves, and what our own beside others are called.
-
-Knows nothing of requests.
-"""
+"""Names of indexes: which stand for one by themselves, and what our own beside others are called."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Neighbours of a vector, through the graph and without it, for audits of what the graph loses.
-
-Knows nothing of texts.
-"""
+"""Neighbours of a vector, through the graph and without it, for audits of what the graph loses."""
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
 """How requests reach a node of the server: as the client's own nodes send them, but through the
 environment's proxy, sync as async, and so that no answer to another request is taken.
-
-Knows nothing of what is asked.
 """
 
 from __future__ import annotations

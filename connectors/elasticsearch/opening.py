@@ -1,7 +1,4 @@
-"""Opening an index: what is asked once, so that searches need not.
-
-Knows nothing of searching.
-"""
+"""Opening an index: what is asked once, so that searches need not."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Indexes that this library makes: their mapping, and documents as they keep them.
-
-Knows nothing of clients.
-"""
+"""Indexes that this library makes: their mapping, and documents as they keep them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Searches in the server's words. Pure: everything that a request says comes in as arguments.
-
-Knows nothing of clients.
-"""
+"""Searches in the server's words. Pure: everything that a request says comes in as arguments."""
 
 from __future__ import annotations
 

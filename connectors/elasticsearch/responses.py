@@ -1,7 +1,4 @@
-"""Answers of the server as hits, with scores that mean the same everywhere.
-
-Knows nothing of clients.
-"""
+"""Answers of the server as hits, with scores that mean the same everywhere."""
 
 from __future__ import annotations
 

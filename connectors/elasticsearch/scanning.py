@@ -2,7 +2,7 @@
 
 A walk looks at the index as it was when it began. It goes by `_seq_no`, which a document keeps as
 long as it is not changed, so that another view of the index can take over where one is lost: with
-its node, or because nobody asked for the next page in time. Knows nothing of what documents are.
+its node, or because nobody asked for the next page in time.
 """
 
 from __future__ import annotations

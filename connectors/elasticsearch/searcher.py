@@ -1,7 +1,4 @@
-"""Searching: the query encoded, one request to the server, its rankings fused.
-
-Knows nothing of writing.
-"""
+"""Searching: the query encoded, one request to the server, its rankings fused."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What a server is: its release and its licence, and what these allow.
-
-Knows nothing of indexes.
-"""
+"""What a server is: its release and its licence, and what these allow."""
 
 from __future__ import annotations
 

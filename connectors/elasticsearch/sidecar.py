@@ -1,11 +1,10 @@
 """Token tensors in an index of their own, beside the one with the documents.
 
 The documents' index is never written to, and may be one that is only read. A tensor lies in its
-document's source as base64, under the document's `_id`, and is scored here, unless the server has
-a type for it, see `rank_vectors`. Beside it lies the hash of the settings that it was made with:
+document's source as base64, under the document's `_id`, and is scored here, unless the server has a
+type for it, see `rank_vectors`. Beside it lies the hash of the settings that it was made with:
 another process may drop the tensors and make them anew, of another model, while they are searched.
 That is also looked for every CHECK_EVERY_S, since the server scores without telling the hash.
-Knows nothing of searching.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Whom to trust: an authority, or one certificate, known by its fingerprint.
-
-Knows nothing of Elasticsearch.
-"""
+"""Whom to trust: an authority, or one certificate, known by its fingerprint."""
 
 from __future__ import annotations
 

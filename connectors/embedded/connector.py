@@ -1,7 +1,4 @@
-"""The embedded index as a connector: one folder, one process at a time, many threads.
-
-Knows nothing of how requests are worded or points are made.
-"""
+"""The embedded index as a connector: one folder, one process at a time, many threads."""
 
 from __future__ import annotations
 

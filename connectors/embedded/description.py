@@ -1,7 +1,4 @@
-"""What `rr info` shows of an embedded index.
-
-Knows nothing of how any of it came about.
-"""
+"""What `rr info` shows of an embedded index."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The encoder of an index: the one given, or the one recorded, loaded when first needed.
-
-Knows nothing of the engine.
-"""
+"""The encoder of an index: the one given, or the one recorded, loaded when first needed."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Indexes over metadata fields, made when a filter first asks for the field.
 
 Without one, the engine looks at every point's payload: 17 ms for 5,000 points, .1 ms with one.
-Knows nothing of filters' values.
 """
 
 from __future__ import annotations

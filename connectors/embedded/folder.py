@@ -1,7 +1,7 @@
 """An index's folder: whose it is, what in it is in use, and what may be removed.
 
 Only what we made is ever removed: shards that a manifest of ours names, and of these only the
-engine's files. Neither the folder nor its lock is renamed. Knows nothing of what is in a shard.
+engine's files. Neither the folder nor its lock is renamed.
 """
 
 from __future__ import annotations

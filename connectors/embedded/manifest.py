@@ -1,7 +1,4 @@
-"""What an index records of itself: how it was made, which shard is in use, what its files are.
-
-Knows nothing of the engine.
-"""
+"""What an index records of itself: how it was made, which shard is in use, what its files are."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Having the graph built by a process of its own: the engine keeps the interpreter to itself.
 
 The process inherits the index's lock, dies with its parent, and, killed at any moment, leaves the
-shard as it was or as it should become. Knows nothing of connectors.
+shard as it was or as it should become.
 """
 
 from __future__ import annotations

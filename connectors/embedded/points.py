@@ -1,7 +1,4 @@
-"""Documents into points: encoded, pooled, weighed, and cut into steps.
-
-Knows nothing of the shard that the points go to.
-"""
+"""Documents into points: encoded, pooled, weighed, and cut into steps."""
 
 from __future__ import annotations
 

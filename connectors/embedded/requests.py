@@ -1,7 +1,4 @@
-"""What is sent to the engine, and what its answers mean: pure functions, no shard.
-
-Knows nothing of files, locks or models.
-"""
+"""What is sent to the engine, and what its answers mean: pure functions, no shard."""
 
 from __future__ import annotations
 

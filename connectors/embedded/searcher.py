@@ -1,7 +1,4 @@
-"""Searching an index: the query encoded, one request to the engine, its rankings fused.
-
-Knows nothing of writing.
-"""
+"""Searching an index: the query encoded, one request to the engine, its rankings fused."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What an embedded index is made with.
-
-Knows nothing of the engine.
-"""
+"""What an embedded index is made with."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The engine's files: making and opening them, room on the disk, and its errors as ours.
 
-The one place that knows what qdrant-edge-py says when something fails: bare Exceptions that
-differ in their text only. Knows nothing of documents.
+The one place that knows what qdrant-edge-py says when something fails: bare Exceptions that differ
+in their text only.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""One shard for many threads: used by one at a time, closed and reopened around optimizing.
-
-Knows nothing of documents.
-"""
+"""One shard for many threads: used by one at a time, closed and reopened around optimizing."""
 
 from __future__ import annotations
 

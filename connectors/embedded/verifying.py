@@ -1,7 +1,4 @@
-"""Looking at everything that an index holds: what opening it has no time for.
-
-Knows nothing of searching.
-"""
+"""Looking at everything that an index holds: what opening it has no time for."""
 
 from __future__ import annotations
 

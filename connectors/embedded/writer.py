@@ -1,7 +1,7 @@
 """Writing to an index: batch by batch, leaving out what is there already.
 
 What has been reported survives the end of the process at any moment, and running the same again
-goes on from there. Knows nothing of searching.
+goes on from there.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Either in the collection itself, as named vectors of its points, or in a companion: a collection of
 the same point ids that holds these vectors and nothing else, for one that is not to be changed, or
-cannot be. Knows nothing of what the vectors are made from.
+cannot be.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Vectors added to the documents of a collection, ours or others': made room for, written, counted.
 
-With each goes the hash of the text that it was made from. Knows nothing of models.
+With each goes the hash of the text that it was made from.
 """
 
 from __future__ import annotations

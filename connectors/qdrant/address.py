@@ -1,7 +1,4 @@
-"""Where a Qdrant collection is, and the clients that reach it.
-
-Knows nothing of what is asked of them.
-"""
+"""Where a Qdrant collection is, and the clients that reach it."""
 
 from __future__ import annotations
 

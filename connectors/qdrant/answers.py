@@ -1,7 +1,7 @@
 """What may come back from the client: checked here, for every call, before anything looks into it.
 
 By REST the client has checked types, but of payloads and vectors; by gRPC protobuf has. That an
-answer is to what was asked nobody has. Knows nothing of what is made of it.
+answer is to what was asked nobody has.
 """
 
 from __future__ import annotations

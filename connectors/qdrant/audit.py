@@ -1,7 +1,4 @@
-"""Approximate and exact search for a vector's neighbours, to compare the two.
-
-Knows nothing of texts, nor of what is made of the comparison.
-"""
+"""Approximate and exact search for a vector's neighbours, to compare the two."""
 
 from __future__ import annotations
 

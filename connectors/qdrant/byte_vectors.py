@@ -2,7 +2,7 @@
 
 The server makes bytes of a query's numbers too, by cutting off: of what an encoder gives, from -1
 to 1, nothing is left. So queries are scaled as the stored vectors were, which a sample of them and
-of what the encoder gives for their texts tells. Knows nothing of searching.
+of what the encoder gives for their texts tells.
 """
 
 from __future__ import annotations

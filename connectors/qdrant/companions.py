@@ -1,7 +1,4 @@
-"""Making and deleting a collection of the same point ids, which holds what is added to another.
-
-Knows nothing of what the vectors are made from.
-"""
+"""Making and deleting a collection of the same point ids, which holds what is added to another."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""A Qdrant collection as a connector.
-
-Knows nothing of how requests are worded or points are made.
-"""
+"""A Qdrant collection as a connector."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Making a collection of our own schema.
-
-Knows nothing of what is put into it.
-"""
+"""Making a collection of our own schema."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What `rr info` shows of a Qdrant collection.
-
-Knows nothing of how any of it was found out.
-"""
+"""What `rr info` shows of a Qdrant collection."""
 
 from __future__ import annotations
 

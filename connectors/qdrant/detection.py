@@ -1,7 +1,5 @@
 """What an existing collection's vectors and payload are for: a pure function over its description
 and a sample of its points.
-
-Knows nothing of clients.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""What the client raises, as our errors: the one place that knows its exceptions and their texts.
-
-Knows nothing of what was asked for.
-"""
+"""What the client raises, as our errors: the one place that knows its exceptions and their texts."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What a collection can be filtered by: its fields, and those that its strict mode lets be asked.
-
-Knows nothing of clients.
-"""
+"""What a collection can be filtered by: its fields, and those that its strict mode lets be asked."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Vectors that are added to the points of a collection itself: written and taken away.
 
-Where the shards are its users' own, each point is written to by the key of its shard. Knows nothing
-of what the vectors are made from.
+Where the shards are its users' own, each point is written to by the key of its shard.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The keys of what arrives by gRPC, in one order: its maps have another at each call.
-
-Knows nothing of what the keys are for.
-"""
+"""The keys of what arrives by gRPC, in one order: its maps have another at each call."""
 
 from __future__ import annotations
 

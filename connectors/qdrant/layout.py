@@ -1,7 +1,4 @@
-"""Where a collection keeps what documents are made of, and reading them from there.
-
-Knows nothing of how that was found out.
-"""
+"""Where a collection keeps what documents are made of, and reading them from there."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What a server can do by its version, and what its strict mode allows.
 
 A newer request is not always refused by an older server: by gRPC it may be silently ignored, so
-that nothing is asked of a server that its version does not promise. Knows nothing of requests.
+that nothing is asked of a server that its version does not promise.
 """
 
 from __future__ import annotations

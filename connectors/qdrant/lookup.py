@@ -1,7 +1,4 @@
-"""Looking in a collection for what a sample of its points lacked.
-
-Knows nothing of what is made of it.
-"""
+"""Looking in a collection for what a sample of its points lacked."""
 
 from __future__ import annotations
 

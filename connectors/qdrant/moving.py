@@ -5,7 +5,7 @@ for when last looked, not through the alias: what is found, its documents and it
 collection whenever the alias moves. What it stands for is looked at with the first search after
 CHECK_EVERY_S, and where the server refuses, nothing is found, or hits have no text. So long, at
 most, is the old collection searched on, or one that was made anew under its name searched as the
-old one was. Knows nothing of what is asked.
+old one was.
 """
 
 from __future__ import annotations

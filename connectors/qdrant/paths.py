@@ -1,6 +1,6 @@
 """A dotted name, and the paths of a payload that it may stand for.
 
-Qdrant's paths quote odd keys; how a user names a field does not. Knows nothing of requests.
+Qdrant's paths quote odd keys; how a user names a field does not.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Filters as Qdrant words them: pure functions over its typed models.
-
-Knows nothing of which fields there are.
-"""
+"""Filters as Qdrant words them: pure functions over its typed models."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Documents into points: encoded, weighed, with an estimate of their size on the wire.
-
-Knows nothing of the server that the points go to.
-"""
+"""Documents into points: encoded, weighed, with an estimate of their size on the wire."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Sparse vectors as Qdrant's own `Qdrant/bm25` makes them, in the server and in fastembed.
 
-The engine that comes with the embedded index makes them too, so that they are the same to the
-last token. How they were made is not recorded: it is told from texts and what they are stored with.
-Knows nothing of collections.
+The engine that comes with the embedded index makes them too, so that they are the same to the last
+token. How they were made is not recorded: it is told from texts and what they are stored with.
 """
 
 from __future__ import annotations

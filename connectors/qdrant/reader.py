@@ -1,7 +1,4 @@
-"""Reading documents by their ids, and all of them.
-
-Knows nothing of searching.
-"""
+"""Reading documents by their ids, and all of them."""
 
 from __future__ import annotations
 

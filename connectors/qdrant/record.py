@@ -1,8 +1,7 @@
 """What an index of ours says of itself, kept with the collection.
 
 From Qdrant 1.16 on it is in the collection's metadata; before, in the one point of a companion
-collection, `NAME.retrieve_rerank`, so that no document's payload is touched. Knows nothing of
-documents.
+collection, `NAME.retrieve_rerank`, so that no document's payload is touched.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Writing what can be written: where a server refuses a batch, halve until it is clear which part.
-
-Knows nothing of what is written.
-"""
+"""Writing what can be written: where a server refuses a batch, halve until it is clear which part."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What is sent to Qdrant, and what its answers mean: pure functions over its typed models.
-
-Knows nothing of clients, versions or encoders.
-"""
+"""What is sent to Qdrant, and what its answers mean: pure functions over its typed models."""
 
 from __future__ import annotations
 

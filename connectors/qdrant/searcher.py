@@ -1,7 +1,4 @@
-"""Searching a collection: the query encoded, its rankings asked for and fused.
-
-Knows nothing of writing, nor of whether it runs sync or async.
-"""
+"""Searching a collection: the query encoded, its rankings asked for and fused."""
 
 from __future__ import annotations
 

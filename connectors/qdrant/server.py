@@ -1,7 +1,7 @@
 """Sending: one client, an async one for each event loop, retries, deadlines.
 
-An operation is a generator that yields a Call and is sent its answer, so that sync and async
-run the same one. Knows nothing of what the calls are about.
+An operation is a generator that yields a Call and is sent its answer, so that sync and async run
+the same one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""What is known of an open collection: read when connecting, and again when it may have changed.
-
-Knows nothing of searching or writing.
-"""
+"""What is known of an open collection: read when connecting, and again when it may have changed."""
 
 from __future__ import annotations
 

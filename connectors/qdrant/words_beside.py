@@ -1,7 +1,7 @@
 """A ranking by words in a companion, which knows neither payloads nor what was deleted since.
 
 So the collection is asked which of the points are there and pass the filter: of its matches, where
-they are few, before the ranking, and else of the ranking's points. Knows nothing of fusion.
+they are few, before the ranking, and else of the ranking's points.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Writing to an index of ours: batch by batch, leaving out what is there already.
 
-What has been reported is written, and running the same again goes on from there. Knows nothing of
-searching.
+What has been reported is written, and running the same again goes on from there.
 """
 
 from __future__ import annotations

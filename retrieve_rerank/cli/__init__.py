@@ -1,7 +1,4 @@
-"""The command line, `rr`: one module per command, imported when called.
-
-Knows nothing of what the commands do.
-"""
+"""The command line, `rr`: one module per command, imported when called."""
 
 from __future__ import annotations
 

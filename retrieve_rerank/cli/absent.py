@@ -1,7 +1,4 @@
-"""What an index holds and the sources of `rr index` do not: named, or deleted on request.
-
-Knows nothing of how documents were read or written.
-"""
+"""What an index holds and the sources of `rr index` do not: named, or deleted on request."""
 
 from __future__ import annotations
 

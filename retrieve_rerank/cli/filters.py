@@ -1,7 +1,4 @@
-"""`--filter field=value` into a Filter.
-
-Knows nothing of an index's fields; connectors read values as the types that their fields have.
-"""
+"""`--filter field=value` into a Filter."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What is installed here: versions, extras, the processor.
-
-Knows nothing of indexes.
-"""
+"""What is installed here: versions, extras, the processor."""
 
 from __future__ import annotations
 

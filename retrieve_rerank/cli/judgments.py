@@ -1,7 +1,4 @@
-"""Options that name judged queries, and the reading of them.
-
-Knows nothing of what is measured.
-"""
+"""Options that name judged queries, and the reading of them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The index that documents go to: opened where there is one, else made.
-
-Knows nothing of where the documents come from.
-"""
+"""The index that documents go to: opened where there is one, else made."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The token tensors that an index is to have: which model makes them, and how they are stored.
-
-Knows nothing of how they are computed.
-"""
+"""The token tensors that an index is to have: which model makes them, and how they are stored."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Options that several commands share.
-
-Knows nothing of what a command does with them.
-"""
+"""Options that several commands share."""
 
 from __future__ import annotations
 

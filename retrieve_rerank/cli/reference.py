@@ -1,8 +1,6 @@
 """The reference of all commands and settings, as Markdown.
 
 Run `python -m retrieve_rerank.cli.reference > docs/cli.md` when either changes.
-
-Knows nothing but what the commands and the settings say of themselves.
 """
 
 from __future__ import annotations

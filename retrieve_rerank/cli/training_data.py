@@ -1,7 +1,4 @@
-"""Options that say what training data are, and the opening of them.
-
-Knows nothing of what is done with them.
-"""
+"""Options that say what training data are, and the opening of them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""One event loop in a thread of its own, in which threads without one have their work done.
-
-Knows nothing of the work.
-"""
+"""One event loop in a thread of its own, in which threads without one have their work done."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Time within a deadline, and how much work fits into it.
-
-Knows nothing of what the work is.
-"""
+"""Time within a deadline, and how much work fits into it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""One client for each event loop: a pool of connections belongs to the loop that opened it.
-
-Knows nothing of what the client talks to.
-"""
+"""One client for each event loop: a pool of connections belongs to the loop that opened it."""
 
 from __future__ import annotations
 

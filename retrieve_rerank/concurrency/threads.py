@@ -1,7 +1,4 @@
-"""Work with a deadline: in a thread of its own, and given up when the time is over.
-
-Knows nothing of what the work is.
-"""
+"""Work with a deadline: in a thread of its own, and given up when the time is over."""
 
 from __future__ import annotations
 

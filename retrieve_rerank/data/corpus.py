@@ -1,7 +1,4 @@
-"""All sources of an index as one stream of documents, with a log of what could not be read.
-
-Knows nothing of indexes.
-"""
+"""All sources of an index as one stream of documents, with a log of what could not be read."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Folders of text and Markdown files, and single ones: each file is a document.
-
-Knows nothing of what is in files that hold many records.
-"""
+"""Folders of text and Markdown files, and single ones: each file is a document."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""JSON Lines: BEIR, Pyserini, Tevatron, and what LangChain, LlamaIndex and Haystack write.
-
-Knows nothing of folders.
-"""
+"""JSON Lines: BEIR, Pyserini, Tevatron, and what LangChain, LlamaIndex and Haystack write."""
 
 from __future__ import annotations
 

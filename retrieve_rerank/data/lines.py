@@ -1,7 +1,7 @@
 """Text files that people bring, gzipped or not: line by line, or small ones whole.
 
-Knows nothing of what a line means. Every reader of such files reads through here, so that all
-have the same limits and read what editors write: UTF-8, with a byte order mark or without.
+Every reader of such files reads through here, so that all have the same limits and read what
+editors write: UTF-8, with a byte order mark or without.
 """
 
 from __future__ import annotations

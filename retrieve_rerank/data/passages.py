@@ -1,7 +1,4 @@
-"""Documents as they go into an index: whole, or split into passages.
-
-Knows nothing of files and models.
-"""
+"""Documents as they go into an index: whole, or split into passages."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""From a record to a document: which field is the id, the text, the title; the rest is metadata.
-
-Knows nothing of files.
-"""
+"""From a record to a document: which field is the id, the text, the title; the rest is metadata."""
 
 from __future__ import annotations
 

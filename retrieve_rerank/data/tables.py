@@ -1,7 +1,4 @@
-"""CSV and TSV files.
-
-Knows nothing of JSON.
-"""
+"""CSV and TSV files."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Whether one ranking of the queries is better than another, or only luckier.
-
-Knows nothing of where the values came from: all it sees is one value for each query.
-"""
+"""Whether one ranking of the queries is better than another, or only luckier."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """One search for each judged query, and what each stage's ranking is worth.
 
-Knows nothing of files or of what a reader sees. The searches go through the Retriever that
-serves: a stage that fails leaves the incoming order there, so it does here, and is counted.
+The searches go through the Retriever that serves: a stage that fails leaves the incoming order
+there, so it does here, and is counted.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Queries, relevance judgments and run files, as BEIR and TREC write them.
 
-Knows nothing of indexes or measures. Every file may be gzipped. What cannot be read raises
-InputError with the file and the line; blank lines are passed over. Lines are split no further than
-their format has columns, so that one of nothing else takes no more memory than its size.
+Every file may be gzipped. What cannot be read raises InputError with the file and the line; blank
+lines are passed over. Lines are split no further than their format has columns, so that one of
+nothing else takes no more memory than its size.
 """
 
 from __future__ import annotations

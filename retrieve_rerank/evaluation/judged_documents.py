@@ -1,7 +1,6 @@
 """The judged documents of an index: found by their ids, whole or as the passages of them.
 
 The one place where ids of judgments and of hits meet: evaluation, audit and calibration use it.
-Knows nothing of measures.
 """
 
 from __future__ import annotations

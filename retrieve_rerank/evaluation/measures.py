@@ -1,7 +1,7 @@
 """Measures of a ranking, by name, computed by ir_measures (and through it trec_eval's own code).
 
-Knows nothing of searching. All take rankings, never scores: ir_measures' providers break ties
-each in their own way, so every document is passed with −rank as its score.
+All take rankings, never scores: ir_measures' providers break ties each in their own way, so every
+document is passed with −rank as its score.
 """
 
 from __future__ import annotations

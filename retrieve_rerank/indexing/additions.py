@@ -1,7 +1,7 @@
 """What is added to the documents of an index that is there: read, compared, counted, cleared away.
 
 Each addition carries a hash of the text that it was made from, so that one walk over the documents
-tells what is missing or stale. Knows nothing of what is added.
+tells what is missing or stale.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Documents into an index, whole or in passages, with what an earlier cut left there deleted.
-
-Knows nothing of files or of any backend.
-"""
+"""Documents into an index, whole or in passages, with what an earlier cut left there deleted."""
 
 from __future__ import annotations
 

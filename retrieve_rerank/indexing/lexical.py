@@ -1,7 +1,7 @@
 """A lexical ranking for an index that others made: BM25's weights, computed and kept up to date.
 
 The index's documents are read page by page, and what is held at once does not grow with their
-number. Knows nothing of backends or of what a user sees.
+number.
 """
 
 from __future__ import annotations

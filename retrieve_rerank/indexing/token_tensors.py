@@ -1,7 +1,7 @@
 """Token tensors for an index that is there already: computed, kept up to date, counted.
 
 The index's documents are read page by page, and what is held at once does not grow with their
-number. Knows nothing of backends or of what a user sees.
+number.
 """
 
 from __future__ import annotations

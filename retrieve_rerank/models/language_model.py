@@ -1,7 +1,4 @@
-"""What a language model can be asked, whether it runs here or behind a server.
-
-Knows nothing of templates, networks or protocols.
-"""
+"""What a language model can be asked, whether it runs here or behind a server."""
 
 from __future__ import annotations
 

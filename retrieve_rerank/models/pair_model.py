@@ -1,7 +1,4 @@
-"""Pairs of texts to scores, as cross-encoders do.
-
-Knows nothing of files, libraries or devices.
-"""
+"""Pairs of texts to scores, as cross-encoders do."""
 
 from __future__ import annotations
 

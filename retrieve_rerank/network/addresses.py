@@ -1,6 +1,6 @@
 """Addresses of indexes and servers: read, written, and shown without their secrets.
 
-The one parser and the one redaction. Knows nothing of what is behind an address.
+The one parser and the one redaction.
 """
 
 from __future__ import annotations

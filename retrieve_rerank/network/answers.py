@@ -1,7 +1,6 @@
 """Answers of servers, which may be anything: unpacked to a bounded size and read as JSON.
 
-Knows nothing of any server, nor what an answer should say; `shapes` does. What cannot be read
-raises ValueError, which says what came instead.
+What cannot be read raises ValueError, which says what came instead.
 """
 
 from __future__ import annotations

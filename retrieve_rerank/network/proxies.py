@@ -1,7 +1,7 @@
 """Which proxy the environment sets for an address: the same for every client, sync and async.
 
 Read from HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, in upper or lower case. What runs on this
-machine is always reached directly. Knows nothing of any client.
+machine is always reached directly.
 """
 
 from __future__ import annotations

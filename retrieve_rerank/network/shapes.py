@@ -2,7 +2,7 @@
 
 A shape is written as such a value is: str, bool, int, dict, list, or float for any finite number;
 `[shape]` for a list of such; `{"key": shape, "other?": shape}` for an object, which may have more
-keys; or a check. Knows nothing of where values come from.
+keys; or a check.
 
 A check takes all values of one place at once, such as the ids of all hits: one by one would take
 longer than reading them.

@@ -1,7 +1,7 @@
 """The pipeline: over-fetch from a connector, then stages, each reranking the best of the last.
 
-Knows nothing of backends or models. Sync and async share one generator, which yields each piece
-of blocking work and is told its outcome.
+Sync and async share one generator, which yields each piece of blocking work and is told its
+outcome.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""A reranker's place in the pipeline, and where the hits go that it has scored.
-
-Knows nothing of time or of backends.
-"""
+"""A reranker's place in the pipeline, and where the hits go that it has scored."""
 
 from __future__ import annotations
 

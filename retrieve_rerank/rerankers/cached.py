@@ -1,7 +1,4 @@
-"""Scores that were computed before: kept in memory, or in a file that processes share.
-
-Knows no model.
-"""
+"""Scores that were computed before: kept in memory, or in a file that processes share."""
 
 from __future__ import annotations
 

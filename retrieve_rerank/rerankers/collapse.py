@@ -1,7 +1,4 @@
-"""One hit for each group: chunks to the documents that they were cut from.
-
-Knows no model.
-"""
+"""One hit for each group: chunks to the documents that they were cut from."""
 
 from __future__ import annotations
 

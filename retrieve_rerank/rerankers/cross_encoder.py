@@ -1,7 +1,4 @@
-"""Cross-encoders: query and document read together by one model.
-
-Knows nothing of how the model is run; `models` does.
-"""
+"""Cross-encoders: query and document read together by one model."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Reranking inside the database, where the token tensors lie.
-
-Knows no model: the connector encodes the query.
-"""
+"""Reranking inside the database, where the token tensors lie."""
 
 from __future__ import annotations
 

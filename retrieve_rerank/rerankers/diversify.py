@@ -1,7 +1,4 @@
-"""Hits that repeat each other moved apart: maximal marginal relevance.
-
-Knows no model: an embedder says how alike two texts are.
-"""
+"""Hits that repeat each other moved apart: maximal marginal relevance."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What sentence-transformers' CrossEncoder and FlagEmbedding's rerankers offer, by their names.
-
-Knows no model.
-"""
+"""What sentence-transformers' CrossEncoder and FlagEmbedding's rerankers offer, by their names."""
 
 from __future__ import annotations
 

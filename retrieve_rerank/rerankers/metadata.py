@@ -1,6 +1,6 @@
 """Scores from metadata alone: how recent a document is, how popular.
 
-Knows no model. Meant to be mixed into the incoming order, by a stage's weight.
+Meant to be mixed into the incoming order, by a stage's weight.
 """
 
 from __future__ import annotations

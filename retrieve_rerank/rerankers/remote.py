@@ -1,7 +1,4 @@
-"""Scores from reranking services: Cohere, Jina, Voyage, and servers of one's own.
-
-Knows nothing of how any of them is asked; `models.rerank_apis` does.
-"""
+"""Scores from reranking services: Cohere, Jina, Voyage, and servers of one's own."""
 
 from __future__ import annotations
 

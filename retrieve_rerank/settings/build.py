@@ -1,7 +1,4 @@
-"""What is made of settings: an index's address, an open index, a retriever.
-
-Knows nothing of where the settings came from.
-"""
+"""What is made of settings: an index's address, an open index, a retriever."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""`rr.toml`: where it is, and what is in it.
-
-Knows nothing of what can be set, but which settings are files and folders.
-"""
+"""`rr.toml`: where it is, and what is in it."""
 
 from __future__ import annotations
 

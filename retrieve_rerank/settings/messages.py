@@ -1,7 +1,4 @@
-"""Wrong settings in words: what was expected, and what came.
-
-Knows nothing of where a setting came from.
-"""
+"""Wrong settings in words: what was expected, and what came."""
 
 from __future__ import annotations
 

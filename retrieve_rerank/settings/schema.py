@@ -1,7 +1,7 @@
 """What can be set, and which sources it comes from.
 
-A setting comes from the caller, else the environment (`RR_TOP_K`), else `rr.toml`, else
-its default. Knows nothing of what is made of the settings.
+A setting comes from the caller, else the environment (`RR_TOP_K`), else `rr.toml`, else its
+default.
 """
 
 from __future__ import annotations

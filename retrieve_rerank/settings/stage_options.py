@@ -1,7 +1,4 @@
-"""The options of a stage: whether its reranker has them, and can use what they are set to.
-
-Knows nothing of any reranker: the annotations of its arguments say what it takes.
-"""
+"""The options of a stage: whether its reranker has them, and can use what they are set to."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Which script and language texts are in, as far as counting can tell.
-
-Knows nothing of models; it is no translator's tool: what it cannot tell it calls "unknown".
-"""
+"""Which script and language texts are in, as far as counting can tell."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
 
-from retrieve_rerank.text.stop_words import FUNCTION_WORDS
+from retrieve_rerank.text.stop_words import STOP_WORDS
 
 UNKNOWN = "unknown"
 
@@ -21,7 +18,7 @@ SAMPLE_TEXTS = 1000
 SAMPLE_CHARACTERS = 2000  # of each text: neither a long document nor a large corpus costs more
 
 _MIN_LETTERS = 20  # fewer prove nothing
-_MIN_SHARE = 0.12  # of function words; running prose has .2 to .5, lists of names and codes less
+_MIN_SHARE = 0.12  # of stop words; running prose has .2 to .5, lists of names and codes less
 _MIN_LEAD = 1.1  # over the second language: Danish and Norwegian share most of their words
 _KANA_IN_JAPANESE = 0.05  # of the letters; Chinese quotes a Japanese name now and then
 
@@ -62,9 +59,7 @@ _BY_WORDS = {
     "cyrillic": ("bulgarian", "russian", "serbian", "ukrainian"),
     "devanagari": ("hindi", "nepali"),
 }
-_LATIN = tuple(
-    sorted(FUNCTION_WORDS.keys() - {name for names in _BY_WORDS.values() for name in names})
-)
+_LATIN = tuple(sorted(STOP_WORDS.keys() - {name for names in _BY_WORDS.values() for name in names}))
 
 
 class Language(NamedTuple):
@@ -77,7 +72,7 @@ class Language(NamedTuple):
 
 
 def detect_language(texts: Iterable[str]) -> Language:
-    """Tell the main language of texts by their letters' script and their function words.
+    """Tell the main language of texts by their letters' script and their stop words.
 
     Reads the beginning of the first thousand texts. A corpus in several languages is given the
     one that leads clearly; "unknown" when none does.
@@ -98,7 +93,7 @@ def detect_language(texts: Iterable[str]) -> Language:
     if script in _BY_SCRIPT:
         return Language(_BY_SCRIPT[script], script)
     candidates = _LATIN if script == "latin" else _BY_WORDS.get(script, ())
-    return Language(_by_function_words(counts, candidates), script)
+    return Language(_by_stop_words(counts, candidates), script)
 
 
 def words(text: str) -> list[str]:
@@ -109,10 +104,10 @@ def words(text: str) -> list[str]:
     return WORD.findall(unicodedata.normalize("NFKC", text).lower())
 
 
-def _by_function_words(counts: Counter[str], languages: Iterable[str]) -> str:
+def _by_stop_words(counts: Counter[str], languages: Iterable[str]) -> str:
     shares = sorted(
         (
-            (sum(counts[word] for word in FUNCTION_WORDS[language]) / counts.total(), language)
+            (sum(counts[word] for word in STOP_WORDS[language]) / counts.total(), language)
             for language in languages
         ),
         reverse=True,

@@ -1,13 +1,12 @@
-"""Function words by language: articles, pronouns, prepositions, conjunctions, auxiliaries.
+"""Stop words by language: articles, pronouns, prepositions, conjunctions, auxiliaries.
 
 They tell languages of one script apart, and are the stop words of lexical search. As tokenizers
 split at apostrophes, elided and contracted forms stand here in their parts (`l`, `qu`, `don`).
-Knows nothing of how words are counted or matched.
 """
 
 from __future__ import annotations
 
-FUNCTION_WORDS: dict[str, frozenset[str]] = {
+STOP_WORDS: dict[str, frozenset[str]] = {
     language: frozenset(words.split())
     for language, words in {
         # Latin script

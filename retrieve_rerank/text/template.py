@@ -1,7 +1,4 @@
-"""What a model reads of a document: a template over its fields.
-
-Knows nothing of models.
-"""
+"""What a model reads of a document: a template over its fields."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Queries of which a model reads only the beginning.
-
-Knows no model.
-"""
+"""Queries of which a model reads only the beginning."""
 
 from __future__ import annotations
 

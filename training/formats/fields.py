@@ -1,7 +1,4 @@
-"""Reading the fields of a record, each with a reason where it is not what was expected.
-
-Knows nothing of formats.
-"""
+"""Reading the fields of a record, each with a reason where it is not what was expected."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What a format of training data is.
-
-Knows nothing of any one format.
-"""
+"""What a format of training data is."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The range of labels that data are on, and its mapping to 0 … 1.
-
-Knows nothing of formats.
-"""
+"""The range of labels that data are on, and its mapping to 0 … 1."""
 
 from __future__ import annotations
 

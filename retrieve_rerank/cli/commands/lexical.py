@@ -17,7 +17,7 @@ from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.indexing.lexical import add_lexical, lexical_status
 from retrieve_rerank.settings.build import open_index
 from retrieve_rerank.settings.sources import Settings, load_settings
-from retrieve_rerank.text.stop_words import FUNCTION_WORDS
+from retrieve_rerank.text.stop_words import STOP_WORDS
 
 
 @click.group("lexical")
@@ -33,7 +33,7 @@ def command() -> None:
 @index_option
 @click.option(
     "--language",
-    type=click.Choice(sorted(FUNCTION_WORDS)),
+    type=click.Choice(sorted(STOP_WORDS)),
     metavar="NAME",
     help="Language that words are stemmed in, such as german.  [default: that of the first "
     "documents]",

@@ -1,7 +1,4 @@
-"""An audit for people at a terminal.
-
-Knows nothing of where an audit came from.
-"""
+"""An audit for people at a terminal."""
 
 from __future__ import annotations
 

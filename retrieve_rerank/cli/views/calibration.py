@@ -1,7 +1,4 @@
-"""A calibration for people at a terminal: the reliability diagram, and the error.
-
-Knows nothing of how it was fitted.
-"""
+"""A calibration for people at a terminal: the reliability diagram, and the error."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What is in training data and what is wrong with it, for people at a terminal.
-
-Knows nothing of how it was found.
-"""
+"""What is in training data and what is wrong with it, for people at a terminal."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What `rr demo` shows: one search before and after reranking, and what it is worth.
-
-Knows nothing of indexes.
-"""
+"""What `rr demo` shows: one search before and after reranking, and what it is worth."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""An evaluation for people at a terminal: a table of measures, and one of differences.
-
-Knows nothing of where an evaluation came from.
-"""
+"""An evaluation for people at a terminal: a table of measures, and one of differences."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Search results for people: a table of hits, and what each stage did.
-
-Knows nothing of where a result came from.
-"""
+"""Search results for people: a table of hits, and what each stage did."""
 
 from __future__ import annotations
 

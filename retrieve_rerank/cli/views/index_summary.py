@@ -1,7 +1,4 @@
-"""What `rr index` says when it is done.
-
-Knows nothing of how documents were read or written.
-"""
+"""What `rr index` says when it is done."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""How far work on many things has come: a bar on a terminal, a line now and then in a log.
-
-Knows nothing of indexes.
-"""
+"""How far work on many things has come: a bar on a terminal, a line now and then in a log."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""One line of `rr rerank`: a query with its documents in, the documents in their new order out.
-
-Knows nothing of rerankers.
-"""
+"""One line of `rr rerank`: a query with its documents in, the documents in their new order out."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Search results as JSON values.
-
-Knows nothing of terminals.
-"""
+"""Search results as JSON values."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """The part of a text that answers a query, its matching words marked.
 
 Words match by their stems, as they do for BM25; scripts without spaces by pairs of characters.
-Knows nothing of terminals.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""What people are told of the stages of a search, beside its hits.
-
-Knows nothing of how a stage works.
-"""
+"""What people are told of the stages of a search, beside its hits."""
 
 from __future__ import annotations
 

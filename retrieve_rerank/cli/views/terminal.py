@@ -3,7 +3,7 @@
 The one place that makes foreign text harmless: nothing that a document, a server or a file's name
 says can command the terminal.
 
-Knows nothing of what they say. Tables are rich's; loading that takes a tenth of a second.
+Tables are rich's; loading that takes a tenth of a second.
 """
 
 from __future__ import annotations

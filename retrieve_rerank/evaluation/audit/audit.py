@@ -1,7 +1,4 @@
-"""What approximate vector search loses on an index, against exact search on the same index.
-
-Knows nothing of backends or of what a reader sees.
-"""
+"""What approximate vector search loses on an index, against exact search on the same index."""
 
 from __future__ import annotations
 

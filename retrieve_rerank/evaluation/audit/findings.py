@@ -1,7 +1,4 @@
-"""What an audit means, in words.
-
-Knows nothing of terminals or pages.
-"""
+"""What an audit means, in words."""
 
 from __future__ import annotations
 

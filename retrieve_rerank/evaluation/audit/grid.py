@@ -1,7 +1,4 @@
-"""Which settings of approximate search are worth measuring, and what one search has found.
-
-Knows nothing of time.
-"""
+"""Which settings of approximate search are worth measuring, and what one search has found."""
 
 from __future__ import annotations
 

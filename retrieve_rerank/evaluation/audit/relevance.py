@@ -1,7 +1,4 @@
-"""What exact vector search finds of the relevant documents: the error of the encoder itself.
-
-Knows nothing of searching.
-"""
+"""What exact vector search finds of the relevant documents: the error of the encoder itself."""
 
 from __future__ import annotations
 

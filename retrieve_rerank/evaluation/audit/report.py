@@ -1,7 +1,4 @@
-"""The audit as one HTML file that needs nothing else.
-
-Knows nothing of searching or measuring.
-"""
+"""The audit as one HTML file that needs nothing else."""
 
 from __future__ import annotations
 

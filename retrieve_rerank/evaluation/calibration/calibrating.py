@@ -1,7 +1,4 @@
-"""Fitting a scorer's probabilities on judged documents, and measuring how far to trust them.
-
-Knows nothing of files or terminals.
-"""
+"""Fitting a scorer's probabilities on judged documents, and measuring how far to trust them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The reliability diagram as a picture.
-
-Knows nothing of how the probabilities were fitted.
-"""
+"""The reliability diagram as a picture."""
 
 from __future__ import annotations
 
@@ -38,7 +35,7 @@ def plot_reliability(measured: Mapping[str, Reliability], path: Path) -> None:
     """
     figure = Figure(figsize=(5.5, 6.5), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
-    upper.plot([0, 1], [0, 1], ls=":", lw=1, color="#999999", label="as good as its word")
+    upper.plot([0, 1], [0, 1], ls=":", lw=1, color="#999999", label="perfectly calibrated")
     width = 1 / BINS / (len(measured) + 1)
     for number, ((name, each), colour) in enumerate(zip(measured.items(), _COLOURS, strict=False)):
         upper.plot(

@@ -1,7 +1,4 @@
-"""The evaluation in words: whether a stage helps or hurts, and what to mind in the numbers.
-
-Knows nothing of pages or terminals.
-"""
+"""The evaluation in words: whether a stage helps or hurts, and what to mind in the numbers."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """HTML pages that need nothing else, from templates beside this file.
 
-Knows nothing of what is on them. Whatever is put into a template is escaped.
+Whatever is put into a template is escaped.
 """
 
 from __future__ import annotations

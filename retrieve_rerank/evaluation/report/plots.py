@@ -1,6 +1,6 @@
 """The report's pictures, as SVG that stands inline in HTML.
 
-Knows nothing of the page around them. Letters stay text, in the page's font.
+Letters stay text, in the page's font.
 """
 
 from __future__ import annotations

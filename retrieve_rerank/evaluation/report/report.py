@@ -1,7 +1,6 @@
 """The evaluation as one HTML file that needs nothing else: words, tables, pictures.
 
-Knows nothing of searching or measuring. Whatever came from outside (queries, ids, names) is
-escaped by the template.
+Whatever came from outside (queries, ids, names) is escaped by the template.
 """
 
 from __future__ import annotations

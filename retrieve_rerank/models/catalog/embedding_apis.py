@@ -1,7 +1,4 @@
-"""How embedding servers are asked for vectors, and how they answer: one entry for each kind.
-
-Knows nothing of connections.
-"""
+"""How embedding servers are asked for vectors, and how they answer: one entry for each kind."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""How reranking services are asked for scores, and how they answer: one entry for each kind.
-
-Knows nothing of connections.
-"""
+"""How reranking services are asked for scores, and how they answer: one entry for each kind."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Decoders of transformers, from token ids to hidden states; what prompts share is read once.
-
-Knows nothing of texts or of what becomes of the states.
-"""
+"""Decoders of transformers, from token ids to hidden states; what prompts share is read once."""
 
 from __future__ import annotations
 

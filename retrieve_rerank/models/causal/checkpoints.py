@@ -1,6 +1,6 @@
 """Names to language models on this machine, and their networks.
 
-Needs the extra `torch`. Knows nothing of prompts.
+Needs the extra `torch`.
 """
 
 from __future__ import annotations

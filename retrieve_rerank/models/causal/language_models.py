@@ -1,6 +1,6 @@
 """Names to language models, wherever the model runs.
 
-Knows nothing of how a model is run. Reads URLs and keys of servers from the environment.
+Reads URLs and keys of servers from the environment.
 """
 
 from __future__ import annotations

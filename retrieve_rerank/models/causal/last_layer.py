@@ -1,7 +1,7 @@
 """A decoder's last layer, whose feed-forward part is spared for tokens that nobody asks about.
 
 That part has three quarters of a layer's weights in networks like Qwen3: of twelve layers a
-sixteenth of the multiplications is saved. Knows nothing of texts.
+sixteenth of the multiplications is saved.
 """
 
 from __future__ import annotations

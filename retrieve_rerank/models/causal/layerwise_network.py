@@ -1,7 +1,7 @@
 """MiniCPM decoders with a linear head after each of their upper layers, from which one may be read.
 
-Needs the extra `torch`. Knows nothing of prompts. The network is Granite's of transformers, which
-has the three scales of MiniCPM under other names; the checkpoint's own code is not run.
+Needs the extra `torch`. The network is Granite's of transformers, which has the three scales of
+MiniCPM under other names; the checkpoint's own code is not run.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Networks of transformers from folders, without a word: what is amiss becomes an error of ours.
 
-Needs the extra `torch`. Knows nothing of what a network is for.
+Needs the extra `torch`.
 """
 
 from __future__ import annotations

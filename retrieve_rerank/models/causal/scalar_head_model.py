@@ -1,6 +1,6 @@
 """Decoders with a linear head on the last token's state: RankLLaMA, bge-reranker-layerwise, ….
 
-Needs the extra `torch`. Knows nothing of templates.
+Needs the extra `torch`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Sequence-to-sequence networks of transformers, from token ids to the decoder's states.
 
-Knows nothing of texts or of what becomes of the states. What prompts share is read again for
-each: in an encoder every token depends on all others.
+What prompts share is read again for each: in an encoder every token depends on all others.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Language models run here by torch and transformers, from safetensors and without their code.
 
-Needs the extra `torch`. Knows nothing of templates or scores.
+Needs the extra `torch`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Scores to probabilities of relevance, as fitted on judged data and kept with a model.
-
-Knows nothing of how it is fitted.
-"""
+"""Scores to probabilities of relevance, as fitted on judged data and kept with a model."""
 
 from __future__ import annotations
 

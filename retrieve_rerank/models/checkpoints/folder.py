@@ -1,7 +1,7 @@
 """What a model's folder records: layout, lengths, pooling, projections, prompts.
 
 Reads the layout of sentence-transformers (modules.json, any version) and plain transformers
-checkpoints. Knows nothing of how a model is run, and opens no weights.
+checkpoints.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The files of a model's folder, which anyone may have written: regular ones alone, read in bounds.
-
-Knows nothing of what they hold.
-"""
+"""The files of a model's folder, which anyone may have written: regular ones alone, read in bounds."""
 
 from __future__ import annotations
 

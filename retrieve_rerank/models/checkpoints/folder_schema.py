@@ -1,7 +1,7 @@
 """What the settings of a model's folder may hold: the kinds and sizes of all that we read of them.
 
 Settings that only a library reads are left to it, but for the sizes that would have it build
-networks without end. Knows nothing of what the settings mean.
+networks without end.
 """
 
 from __future__ import annotations

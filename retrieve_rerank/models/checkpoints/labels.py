@@ -1,7 +1,4 @@
-"""One score from a model's several labels: one of them, or what they expect.
-
-Knows nothing of where the labels come from.
-"""
+"""One score from a model's several labels: one of them, or what they expect."""
 
 from __future__ import annotations
 

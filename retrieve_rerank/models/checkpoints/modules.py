@@ -1,7 +1,4 @@
-"""The modules that a checkpoint of sentence-transformers is built of, as its folder lists them.
-
-Knows nothing of how they are computed.
-"""
+"""The modules that a checkpoint of sentence-transformers is built of, as its folder lists them."""
 
 from __future__ import annotations
 

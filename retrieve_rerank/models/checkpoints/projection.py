@@ -1,7 +1,7 @@
 """Linear layers that follow a network, computed with numpy from their safetensors files.
 
 Sentence-transformers' Dense module: late-interaction models project every token with it, some
-encoders their pooled vector. Knows nothing of texts.
+encoders their pooled vector.
 """
 
 from __future__ import annotations

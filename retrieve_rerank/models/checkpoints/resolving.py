@@ -1,7 +1,4 @@
-"""Names of models to folders on this machine: aliases, local folders, hub ids.
-
-Knows nothing of what is in a folder.
-"""
+"""Names of models to folders on this machine: aliases, local folders, hub ids."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Weights in the format of safetensors: what a file says it holds, and small files as arrays.
 
-https://huggingface.co/docs/safetensors describes the format. Knows nothing of networks.
+https://huggingface.co/docs/safetensors describes the format.
 """
 
 from __future__ import annotations

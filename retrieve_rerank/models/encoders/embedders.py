@@ -1,7 +1,6 @@
 """Names to models that embed queries, wherever the model runs.
 
-Knows nothing of how a model is run. The one place in `models` that reads URLs and keys of
-servers from the environment.
+The one place in `models` that reads URLs and keys of servers from the environment.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Texts to vectors: an encoder's pooled vector and its tokens' vectors, from one forward pass.
-
-Knows nothing of libraries or devices.
-"""
+"""Texts to vectors: an encoder's pooled vector and its tokens' vectors, from one forward pass."""
 
 from __future__ import annotations
 

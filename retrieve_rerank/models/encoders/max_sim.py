@@ -1,7 +1,4 @@
-"""MaxSim of token vectors, in numpy.
-
-Knows nothing of models or storage.
-"""
+"""MaxSim of token vectors, in numpy."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Texts to weights of a vocabulary's tokens: SPLADE, and the sparse half of BGE-M3.
-
-Knows nothing of libraries or devices.
-"""
+"""Texts to weights of a vocabulary's tokens: SPLADE, and the sparse half of BGE-M3."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Token vectors of one text to fewer: neighbours are averaged.
-
-Knows nothing of models or storage.
-"""
+"""Token vectors of one text to fewer: neighbours are averaged."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Texts to calibrate and to check an exported model on: queries, each with documents.
-
-Knows nothing of models.
-"""
+"""Texts to calibrate and to check an exported model on: queries, each with documents."""
 
 from __future__ import annotations
 

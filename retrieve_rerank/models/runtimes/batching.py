@@ -1,7 +1,4 @@
-"""Token sequences to padded batches.
-
-Knows nothing of texts or of what runs the batches.
-"""
+"""Token sequences to padded batches."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What models can run on here.
-
-Knows nothing of models.
-"""
+"""What models can run on here."""
 
 from __future__ import annotations
 

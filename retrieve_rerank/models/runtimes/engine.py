@@ -1,7 +1,4 @@
-"""What runs a batch through a network, whichever library does it.
-
-Knows nothing of texts, pooling or scores.
-"""
+"""What runs a batch through a network, whichever library does it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Batches that become smaller when memory runs out.
-
-Knows nothing of what is computed.
-"""
+"""Batches that become smaller when memory runs out."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Networks run by OpenVINO on the CPU, from its own format or from ONNX.
-
-Knows nothing of texts or scores.
-"""
+"""Networks run by OpenVINO on the CPU, from its own format or from ONNX."""
 
 from __future__ import annotations
 

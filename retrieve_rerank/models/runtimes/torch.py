@@ -1,6 +1,6 @@
 """Networks run by torch and transformers, from safetensors; on a GPU where there is one.
 
-Needs the extra `torch`. Knows nothing of texts or scores.
+Needs the extra `torch`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""A language model behind an OpenAI-compatible server: vLLM, llama.cpp, Ollama and others.
-
-Knows nothing of the environment.
-"""
+"""A language model behind an OpenAI-compatible server: vLLM, llama.cpp, Ollama and others."""
 
 from __future__ import annotations
 

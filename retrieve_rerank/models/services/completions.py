@@ -1,7 +1,6 @@
 """What OpenAI-compatible servers are asked to complete, and how they answer.
 
 https://platform.openai.com/docs/api-reference/chat and …/completions; checked against llama.cpp.
-Knows nothing of connections.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Texts to vectors by a server: OpenAI-compatible, Ollama, text-embeddings-inference, Cohere.
-
-Knows nothing of the environment.
-"""
+"""Texts to vectors by a server: OpenAI-compatible, Ollama, text-embeddings-inference, Cohere."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""JSON over HTTP: how every server of models is asked, from threads and from event loops.
-
-Knows nothing of what is asked, and nothing of the environment.
-"""
+"""JSON over HTTP: how every server of models is asked, from threads and from event loops."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Pairs of texts to token ids, with each text tokenised once however many pairs it is in.
 
-A pair's texts are tokenised independently of one another, so its tokens are those of both, cut
-to length, with the template's special tokens around them. Knows nothing of networks.
+A pair's texts are tokenised independently of one another, so its tokens are those of both, cut to
+length, with the template's special tokens around them.
 """
 
 from __future__ import annotations

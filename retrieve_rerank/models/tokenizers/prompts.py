@@ -1,7 +1,6 @@
 """Prompts to token ids: the template's special tokens stay special, those of documents do not.
 
-Knows nothing of networks. A prompt that is too long loses the ends of its documents, never what
-comes after them.
+A prompt that is too long loses the ends of its documents, never what comes after them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Texts to token ids with the `tokenizers` library alone.
 
-Knows nothing of networks. A tokenizer's truncation is set once, when it is loaded, and never
-touched again, so that many threads may share it.
+A tokenizer's truncation is set once, when it is loaded, and never touched again, so that many
+threads may share it.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ Language Models are Effective Text Rankers with Pairwise Ranking Prompting,
 https://arxiv.org/abs/2306.17563.
 
 `preferences[i][j]` is the probability that document i is more relevant than j, asked with i
-standing first; the diagonal is not read. Knows nothing of models.
+standing first; the diagonal is not read.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Reading what a model writes when it is asked to compare documents.
-
-Knows nothing of models.
-"""
+"""Reading what a model writes when it is asked to compare documents."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What rerankers that compare documents have in common: asking a model, and keeping count.
-
-Knows nothing of how a model is run.
-"""
+"""What rerankers that compare documents have in common: asking a model, and keeping count."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """How models are asked to compare documents.
 
-Knows nothing of models. A prompt is data: a published one, or a user's own from TOML or JSON.
+A prompt is data: a published one, or a user's own from TOML or JSON.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Listwise: a language model orders a window of documents, and the window slides to the top.
-
-Knows nothing of how a model is run.
-"""
+"""Listwise: a language model orders a window of documents, and the window slides to the top."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """How models are shown one query and one document: published prompts, word for word.
 
-Knows nothing of how models are run. A prompt is data: a published one, or a user's own from TOML
-or JSON.
+A prompt is data: a published one, or a user's own from TOML or JSON.
 """
 
 from __future__ import annotations

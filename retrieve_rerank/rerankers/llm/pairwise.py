@@ -1,7 +1,4 @@
-"""Pairwise: a language model says which of two documents is more relevant.
-
-Knows nothing of how a model is run.
-"""
+"""Pairwise: a language model says which of two documents is more relevant."""
 
 from __future__ import annotations
 

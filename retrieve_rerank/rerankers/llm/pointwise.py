@@ -1,7 +1,4 @@
-"""What rerankers that ask a model about one document at a time have in common.
-
-Knows nothing of how a model is run, or of what it is asked.
-"""
+"""What rerankers that ask a model about one document at a time have in common."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Prompts that are data: known by name, or a user's own from TOML or JSON.
-
-Knows nothing of what a prompt asks.
-"""
+"""Prompts that are data: known by name, or a user's own from TOML or JSON."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Setwise: a language model picks the best of a few documents.
-
-Knows nothing of how a model is run.
-"""
+"""Setwise: a language model picks the best of a few documents."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 Items are numbers from 0 in their incoming order. `choose` is given groups of them, each in that
 order, and returns the best of each, the first of equals, so that equal items keep their order.
-Groups that can be compared at the same time come in one call. Knows nothing of models.
+Groups that can be compared at the same time come in one call.
 """
 
 from __future__ import annotations
