@@ -1,4 +1,4 @@
-"""Whether the indexes behind one address can be searched as one: what differs is refused or said."""
+"""Whether indexes behind one address can be searched as one; what differs is refused or said."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names of indexes: which stand for one by themselves, and what our own beside others are called."""
+"""Names of indexes: which stand for one by themselves, and what ours beside others are called."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the client raises, as our errors: the one place that knows its exceptions and their texts."""
+"""What the client raises, as our errors: the one place that knows its exceptions and texts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a collection can be filtered by: its fields, and those that its strict mode lets be asked."""
+"""What a collection can be filtered by: its fields, and those that strict mode lets be asked."""
 
 from __future__ import annotations
 

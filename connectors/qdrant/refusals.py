@@ -1,4 +1,4 @@
-"""Writing what can be written: where a server refuses a batch, halve until it is clear which part."""
+"""Writing what can be written: where a server refuses a batch, halve until the part is clear."""
 
 from __future__ import annotations
 

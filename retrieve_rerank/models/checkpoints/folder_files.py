@@ -1,4 +1,4 @@
-"""The files of a model's folder, which anyone may have written: regular ones alone, read in bounds."""
+"""The files of a model's folder, which anyone may have made: regular ones, read in bounds."""
 
 from __future__ import annotations
 
