@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from retrieve_rerank.connectors.elasticsearch.detection import Asked
+from retrieve_rerank.connectors.elasticsearch.detection import FieldChoice
 from retrieve_rerank.connectors.elasticsearch.layout import Layout
 from retrieve_rerank.connectors.elasticsearch.mapping import TEXT_TYPES, VECTOR_TYPES, Index
 from retrieve_rerank.errors import SchemaError
@@ -12,13 +12,15 @@ _NAMED_IN_NOTES = 5
 _ADVICE = "Name indexes that are alike"
 
 
-def check_asked(index: Index, asked: Asked) -> None:
+def check_asked(index: Index, asked: FieldChoice) -> None:
     """Raise SchemaError where a field that was asked for is not alike in all indexes."""
     for path in (asked.text, asked.vector, asked.sparse):
         _refuse(index, path)
 
 
-def check_alike(index: Index, layout: Layout, asked: Asked, *, searches_vectors: bool) -> None:
+def check_alike(
+    index: Index, layout: Layout, asked: FieldChoice, *, searches_vectors: bool
+) -> None:
     """Raise SchemaError where the text, or the vectors that are to be searched, are not alike.
 
     A text field that some of the indexes lack is refused unless it was asked for by its name.

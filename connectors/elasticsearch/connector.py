@@ -24,26 +24,26 @@ from retrieve_rerank.base import (
     Vectors,
     VectorSearch,
 )
-from retrieve_rerank.connectors.elasticsearch import nearest, own, searcher, writer
+from retrieve_rerank.connectors.elasticsearch import schema, searcher, vector_search, writer
 from retrieve_rerank.connectors.elasticsearch.address import Address, client_options
-from retrieve_rerank.connectors.elasticsearch.cluster import (
+from retrieve_rerank.connectors.elasticsearch.client import (
     Cluster,
     Request,
     Steps,
 )
 from retrieve_rerank.connectors.elasticsearch.description import describe
-from retrieve_rerank.connectors.elasticsearch.detection import Asked
+from retrieve_rerank.connectors.elasticsearch.detection import FieldChoice
 from retrieve_rerank.connectors.elasticsearch.identity import by_index, fetch
 from retrieve_rerank.connectors.elasticsearch.layout import Layout
 from retrieve_rerank.connectors.elasticsearch.max_sim import MaxSimSearcher
 from retrieve_rerank.connectors.elasticsearch.moving import Standing, require_same
 from retrieve_rerank.connectors.elasticsearch.names import is_plain, sidecar_name
 from retrieve_rerank.connectors.elasticsearch.opening import Opened, open_index
+from retrieve_rerank.connectors.elasticsearch.reader import MOST, walk
 from retrieve_rerank.connectors.elasticsearch.requests import KnnSettings, quoted
-from retrieve_rerank.connectors.elasticsearch.scanning import MOST, walk
 from retrieve_rerank.connectors.elasticsearch.searcher import Searcher
-from retrieve_rerank.connectors.elasticsearch.server import ask_license, ask_server
-from retrieve_rerank.connectors.elasticsearch.sidecar import Sidecar
+from retrieve_rerank.connectors.elasticsearch.tensors import Sidecar
+from retrieve_rerank.connectors.elasticsearch.versions import ask_license, ask_server
 from retrieve_rerank.connectors.elasticsearch.writer import Writer
 from retrieve_rerank.connectors.encoder_facts import EncoderFacts
 from retrieve_rerank.connectors.hybrid import Fusion
@@ -138,7 +138,7 @@ class ElasticsearchConnector(TensorStore, VectorSearch):
             client,
         )
         try:
-            asked = Asked(text_field, title_field, vector_field, sparse_field)
+            asked = FieldChoice(text_field, title_field, vector_field, sparse_field)
             opened = cluster.run(open_index(address.index, address.location, asked, encoder))
             found = Searcher(
                 opened,
@@ -227,7 +227,7 @@ class ElasticsearchConnector(TensorStore, VectorSearch):
         Of several indexes, raises InputError as `get` does before anything is deleted.
         """
         if len(self._opened.indexes) == 1:
-            return writer.delete(self._cluster, self._opened.single_name, map(own.key, ids))
+            return writer.delete(self._cluster, self._opened.single_name, map(schema.key, ids))
         _, there = self._fetch(ids, lambda layout: layout.id_source)
         return sum(
             writer.delete(self._cluster, index, keys)
@@ -325,13 +325,13 @@ class ElasticsearchConnector(TensorStore, VectorSearch):
 
     def tensor_hashes(self, ids: Sequence[str]) -> dict[str, str]:
         """Return document id -> content hash, for those of these documents with a tensor."""
-        keys = {id_: own.key(id_) for id_ in ids}
+        keys = {id_: schema.key(id_) for id_ in ids}
         hashes = self._sidecar.hashes(list(keys.values())) if self.tensor_settings() else {}
         return {id_: hashes[key] for id_, key in keys.items() if key in hashes}
 
     def write_tensors(self, tensors: Sequence[TokenTensor]) -> None:
         """Store tensors, replacing those of the same documents."""
-        self._sidecar.write([(own.key(each.id), each) for each in tensors])
+        self._sidecar.write([(schema.key(each.id), each) for each in tensors])
 
     def tensor_ids(self) -> Iterator[str]:
         """Iterate over the ids that have a tensor, those of deleted documents among them."""
@@ -339,7 +339,7 @@ class ElasticsearchConnector(TensorStore, VectorSearch):
 
     def delete_tensors(self, ids: Sequence[str]) -> None:
         """Delete the tensors of these documents."""
-        self._sidecar.delete(map(own.key, ids))
+        self._sidecar.delete(map(schema.key, ids))
 
     def drop_tensors(self) -> None:
         """Delete the index with the tensors; the documents stay as they are."""
@@ -347,11 +347,11 @@ class ElasticsearchConnector(TensorStore, VectorSearch):
 
     def knobs(self, *, top_k: int) -> list[Knob]:
         """List what trades time for recall: num_candidates, and oversample where quantised."""
-        return nearest.knobs(self._opened, self._searcher.knn, top_k=top_k)
+        return vector_search.knobs(self._opened, self._searcher.knn, top_k=top_k)
 
     def graph(self) -> Graph:
         """Tell whether searches walk a graph, or compare with every vector."""
-        return nearest.graph(self._cluster, self._opened)
+        return vector_search.graph(self._cluster, self._opened)
 
     def query_vectors(self, queries: Sequence[str]) -> Vectors:
         """Embed queries as searches do; (n, dim)."""
@@ -366,8 +366,10 @@ class ElasticsearchConnector(TensorStore, VectorSearch):
         self, vector: Vectors, *, top_k: int, settings: Mapping[str, float] | None = None
     ) -> list[tuple[str, float]]:
         """Find (document id, similarity) through the graph, best first, with these knobs."""
-        adjusted = nearest.adjusted(self._searcher.knn, settings)
-        return nearest.nearest(self._cluster, self._opened, vector, top_k=top_k, settings=adjusted)
+        adjusted = vector_search.adjusted(self._searcher.knn, settings)
+        return vector_search.nearest(
+            self._cluster, self._opened, vector, top_k=top_k, settings=adjusted
+        )
 
     def nearest_exact(
         self,
@@ -377,7 +379,7 @@ class ElasticsearchConnector(TensorStore, VectorSearch):
         on_progress: Callable[[int], None] | None = None,
     ) -> list[list[tuple[str, float]]]:
         """Find the true neighbours of each query, (document id, similarity), best first."""
-        return nearest.nearest_exact(
+        return vector_search.nearest_exact(
             self._cluster, self._opened, vectors, top_k=top_k, on_progress=on_progress
         )
 
@@ -436,4 +438,4 @@ def _create(
             "in lower case, digits, dots and hyphens"
         )
     yield from ask_server(location)
-    yield Request("PUT", f"/{quoted(name)}", own.new_index(encoder, language), safe=False)
+    yield Request("PUT", f"/{quoted(name)}", schema.new_index(encoder, language), safe=False)

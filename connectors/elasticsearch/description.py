@@ -9,7 +9,7 @@ from typing import Any
 from retrieve_rerank.base import IndexSchema, TensorSettings
 from retrieve_rerank.connectors.elasticsearch.mapping import Index
 from retrieve_rerank.connectors.elasticsearch.opening import Opened
-from retrieve_rerank.connectors.elasticsearch.own import recorded_language
+from retrieve_rerank.connectors.elasticsearch.schema import recorded_language
 from retrieve_rerank.connectors.elasticsearch.searcher import Searcher
 from retrieve_rerank.connectors.field_types import field_types
 from retrieve_rerank.connectors.hybrid import DENSE

@@ -35,7 +35,7 @@ _FILES = ("file_name", "source")  # are shown as titles, but their words are not
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class FieldChoice:
     """What the user says of the fields; None leaves it to be found out."""
 
     text: str | None = None
@@ -57,7 +57,7 @@ class _Signature:
     sparse: str | None = None
 
 
-def detect(index: Index, samples: Sequence[Mapping[str, Any]], asked: Asked) -> Layout:
+def detect(index: Index, samples: Sequence[Mapping[str, Any]], asked: FieldChoice) -> Layout:
     """Tell what the fields of an index of others are for.
 
     Raises SchemaError where that is ambiguous, UnknownFieldError for a field that was asked for
@@ -124,7 +124,7 @@ def _signature(index: Index) -> _Signature | None:
 
 
 def _vector(
-    index: Index, asked: Asked, known: _Signature | None
+    index: Index, asked: FieldChoice, known: _Signature | None
 ) -> tuple[VectorField | None, list[str]]:
     there = index.vectors()
     fit = [each for each in there if each.element_type in _FLOATS]
@@ -152,7 +152,7 @@ def _vector(
     return picked, notes
 
 
-def _nested_text(index: Index, asked: Asked) -> str | None:
+def _nested_text(index: Index, asked: FieldChoice) -> str | None:
     found = index.fields.get(asked.text) if asked.text else None
     return found.nested if found else None
 
@@ -160,7 +160,7 @@ def _nested_text(index: Index, asked: Asked) -> str | None:
 def _text(
     index: Index,
     statistics: Sequence[TextStatistics],
-    asked: Asked,
+    asked: FieldChoice,
     known: _Signature | None,
     chunks: str | None,
 ) -> str | None:
@@ -205,7 +205,7 @@ def _texts(index: Index) -> set[str]:
 def _title(
     index: Index,
     statistics: Sequence[TextStatistics],
-    asked: Asked,
+    asked: FieldChoice,
     known: _Signature | None,
     text: str | None,
 ) -> str | None:
@@ -251,7 +251,7 @@ def _semantic_field(found: Field) -> Semantic:
     )
 
 
-def _sparse(index: Index, asked: Asked, known: _Signature | None) -> str | None:
+def _sparse(index: Index, asked: FieldChoice, known: _Signature | None) -> str | None:
     there = [each.path for each in index.of_type("sparse_vector")]
     if asked.sparse is not None:
         if asked.sparse not in there:

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from retrieve_rerank.connectors.elasticsearch import requests
-from retrieve_rerank.connectors.elasticsearch.cluster import Request, Steps
+from retrieve_rerank.connectors.elasticsearch.client import Request, Steps
 from retrieve_rerank.connectors.elasticsearch.opening import Opened
-from retrieve_rerank.connectors.elasticsearch.own import key
 from retrieve_rerank.connectors.elasticsearch.responses import hits_of
+from retrieve_rerank.connectors.elasticsearch.schema import key
 from retrieve_rerank.errors import InputError
 
 AT_ONCE = 1000

@@ -14,10 +14,10 @@ from retrieve_rerank.base import (
     TensorSettings,
     Vectors,
 )
-from retrieve_rerank.connectors.elasticsearch.cluster import Steps
-from retrieve_rerank.connectors.elasticsearch.own import key
+from retrieve_rerank.connectors.elasticsearch.client import Steps
+from retrieve_rerank.connectors.elasticsearch.schema import key
 from retrieve_rerank.connectors.elasticsearch.searcher import Searcher
-from retrieve_rerank.connectors.elasticsearch.sidecar import Sidecar
+from retrieve_rerank.connectors.elasticsearch.tensors import Sidecar
 from retrieve_rerank.connectors.hybrid import DENSE, check_search
 from retrieve_rerank.connectors.moving import TIMES, unsteady
 from retrieve_rerank.connectors.tensor_encoder import TensorEncoder

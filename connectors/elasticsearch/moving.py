@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from retrieve_rerank.connectors import moving
-from retrieve_rerank.connectors.elasticsearch.cluster import Request, Steps
+from retrieve_rerank.connectors.elasticsearch.client import Request, Steps
 from retrieve_rerank.connectors.elasticsearch.opening import Opened, opened_anew, reopened
 from retrieve_rerank.connectors.elasticsearch.requests import quoted
 from retrieve_rerank.connectors.moving import CHECK_EVERY_S, may_be_of_a_move, unfit, unsteady

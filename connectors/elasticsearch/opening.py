@@ -12,21 +12,21 @@ from retrieve_rerank.connectors.elasticsearch.agreement import (
     check_asked,
     notes_on_differences,
 )
-from retrieve_rerank.connectors.elasticsearch.cluster import Request, Steps
-from retrieve_rerank.connectors.elasticsearch.detection import SAMPLE, Asked, detect
+from retrieve_rerank.connectors.elasticsearch.client import Request, Steps
+from retrieve_rerank.connectors.elasticsearch.detection import SAMPLE, FieldChoice, detect
 from retrieve_rerank.connectors.elasticsearch.filter_fields import filter_fields
 from retrieve_rerank.connectors.elasticsearch.filtering import FilterFields
 from retrieve_rerank.connectors.elasticsearch.layout import Layout
 from retrieve_rerank.connectors.elasticsearch.mapping import VECTOR_TYPES, Index
 from retrieve_rerank.connectors.elasticsearch.names import SIDECAR_PREFIX, is_plain
-from retrieve_rerank.connectors.elasticsearch.own import own_layout, recorded_encoder
 from retrieve_rerank.connectors.elasticsearch.requests import (
     quoted,
     search,
     search_body,
 )
 from retrieve_rerank.connectors.elasticsearch.responses import hits_of
-from retrieve_rerank.connectors.elasticsearch.server import Server, ask_server
+from retrieve_rerank.connectors.elasticsearch.schema import own_layout, recorded_encoder
+from retrieve_rerank.connectors.elasticsearch.versions import Server, ask_server
 from retrieve_rerank.connectors.missing import missing
 from retrieve_rerank.connectors.query_encoder import QueryEncoder
 from retrieve_rerank.errors import ConfigError, IndexNotFoundError, RetrieveRerankError
@@ -44,7 +44,7 @@ class Opened:
     layout: Layout
     filters: FilterFields
     encoder: QueryEncoder
-    asked: Asked
+    asked: FieldChoice
     """What the user said of the fields."""
 
     @property
@@ -78,7 +78,7 @@ class Opened:
 
 
 def open_index(
-    name: str, location: str, asked: Asked, encoder: str | Embedder | QueryEncoder | None
+    name: str, location: str, asked: FieldChoice, encoder: str | Embedder | QueryEncoder | None
 ) -> Steps[Opened]:
     """Find out what an index is; `encoder` may be that of what the name stood for before.
 

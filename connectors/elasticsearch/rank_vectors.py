@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from retrieve_rerank.base import TensorSettings, Vectors
-from retrieve_rerank.connectors.elasticsearch.cluster import Steps
+from retrieve_rerank.connectors.elasticsearch.client import Steps
 from retrieve_rerank.connectors.elasticsearch.responses import hits_of
-from retrieve_rerank.connectors.elasticsearch.server import (
+from retrieve_rerank.connectors.elasticsearch.versions import (
     ENTERPRISE_LICENSES,
     ask_license,
     ask_server,

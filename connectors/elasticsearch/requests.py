@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from retrieve_rerank.base import Vectors
-from retrieve_rerank.connectors.elasticsearch.cluster import Request
+from retrieve_rerank.connectors.elasticsearch.client import Request
 from retrieve_rerank.connectors.elasticsearch.layout import Layout, Semantic
 from retrieve_rerank.connectors.elasticsearch.look_alikes import (
     LOOK_ALIKES,

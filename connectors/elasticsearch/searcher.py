@@ -11,7 +11,7 @@ from typing import Any
 from retrieve_rerank.base import Filter, SparseEncoder, Vectors
 from retrieve_rerank.connectors.analysis import analyse
 from retrieve_rerank.connectors.elasticsearch import requests
-from retrieve_rerank.connectors.elasticsearch.cluster import Request, Steps
+from retrieve_rerank.connectors.elasticsearch.client import Request, Steps
 from retrieve_rerank.connectors.elasticsearch.errors import TooManyWordsError
 from retrieve_rerank.connectors.elasticsearch.layout import Layout
 from retrieve_rerank.connectors.elasticsearch.long_queries import Words, shortened
@@ -20,7 +20,7 @@ from retrieve_rerank.connectors.elasticsearch.moving import Standing
 from retrieve_rerank.connectors.elasticsearch.opening import Opened
 from retrieve_rerank.connectors.elasticsearch.requests import Body, KnnSettings
 from retrieve_rerank.connectors.elasticsearch.responses import hits_of, ranking, similarity
-from retrieve_rerank.connectors.elasticsearch.server import ENTERPRISE_LICENSES, ask_license
+from retrieve_rerank.connectors.elasticsearch.versions import ENTERPRISE_LICENSES, ask_license
 from retrieve_rerank.connectors.hybrid import BM25, DENSE, DEPTH, SPARSE, Fusion, check_search
 from retrieve_rerank.connectors.lexical import LEFT_OUT, NOTHING_TO_FIND
 from retrieve_rerank.errors import (

@@ -13,12 +13,13 @@ from typing import Any, NamedTuple, cast
 
 from retrieve_rerank.base import Encoder, IndexReport, Vectors
 from retrieve_rerank.connectors.batches import batches, sample
-from retrieve_rerank.connectors.elasticsearch.cluster import Cluster, Request
+from retrieve_rerank.connectors.elasticsearch.client import Cluster, Request
 from retrieve_rerank.connectors.elasticsearch.errors import refusal
 from retrieve_rerank.connectors.elasticsearch.identity import fetch
 from retrieve_rerank.connectors.elasticsearch.moving import require_same
 from retrieve_rerank.connectors.elasticsearch.opening import Opened, reopened
-from retrieve_rerank.connectors.elasticsearch.own import (
+from retrieve_rerank.connectors.elasticsearch.requests import quoted
+from retrieve_rerank.connectors.elasticsearch.schema import (
     HASH,
     VECTOR,
     keeps_dates,
@@ -28,7 +29,6 @@ from retrieve_rerank.connectors.elasticsearch.own import (
     source,
     texts,
 )
-from retrieve_rerank.connectors.elasticsearch.requests import quoted
 from retrieve_rerank.connectors.lexical import Bm25
 from retrieve_rerank.connectors.records import Record, record
 from retrieve_rerank.connectors.retrying import LONG_PATIENCE_S

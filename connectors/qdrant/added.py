@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 from qdrant_client import models
 
+from retrieve_rerank.connectors.qdrant.client import Call, Steps
 from retrieve_rerank.connectors.qdrant.detection import multivectors, sparse_names
 from retrieve_rerank.connectors.qdrant.layout import ADDED_BM25, BM25_HASH, TENSOR_HASH, TENSORS
-from retrieve_rerank.connectors.qdrant.limits import Limits, Version
 from retrieve_rerank.connectors.qdrant.record import IndexRecord, load_record
-from retrieve_rerank.connectors.qdrant.server import Call, Steps
+from retrieve_rerank.connectors.qdrant.versions import Limits, Version
 from retrieve_rerank.errors import IndexNotFoundError, PermissionDeniedError
 
 

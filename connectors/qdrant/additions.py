@@ -14,11 +14,11 @@ from qdrant_client import models
 
 from retrieve_rerank.connectors.qdrant import companions, in_place
 from retrieve_rerank.connectors.qdrant.added import Added, Kind
-from retrieve_rerank.connectors.qdrant.limits import VECTOR_NAMES, Version
+from retrieve_rerank.connectors.qdrant.client import Call, Steps
+from retrieve_rerank.connectors.qdrant.opening import State
 from retrieve_rerank.connectors.qdrant.reader import Reader
 from retrieve_rerank.connectors.qdrant.refusals import partial, write_what_can_be
-from retrieve_rerank.connectors.qdrant.server import Call, Steps
-from retrieve_rerank.connectors.qdrant.state import State
+from retrieve_rerank.connectors.qdrant.versions import VECTOR_NAMES, Version
 from retrieve_rerank.connectors.qdrant.writer import BATCH_BYTES, BATCH_POINTS, Writer
 from retrieve_rerank.errors import (
     IndexExistsError,

@@ -13,8 +13,8 @@ import numpy as np
 
 from retrieve_rerank.base import Vectors
 from retrieve_rerank.connectors.fields import VectorField
-from retrieve_rerank.connectors.qdrant.server import Call, Compute, Steps
-from retrieve_rerank.connectors.qdrant.state import State
+from retrieve_rerank.connectors.qdrant.client import Call, Compute, Steps
+from retrieve_rerank.connectors.qdrant.opening import State
 from retrieve_rerank.errors import IndexMismatchError
 
 UINT8 = "uint8"

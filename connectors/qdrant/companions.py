@@ -10,15 +10,15 @@ from typing import Any
 from qdrant_client import models
 
 from retrieve_rerank.connectors.qdrant.added import KINDS, Added, Kind
-from retrieve_rerank.connectors.qdrant.limits import METADATA, VECTOR_NAMES, Version
+from retrieve_rerank.connectors.qdrant.client import Call, Steps
+from retrieve_rerank.connectors.qdrant.opening import State
 from retrieve_rerank.connectors.qdrant.record import (
     KEY,
     IndexRecord,
     forget_record,
     save_record,
 )
-from retrieve_rerank.connectors.qdrant.server import Call, Steps
-from retrieve_rerank.connectors.qdrant.state import State
+from retrieve_rerank.connectors.qdrant.versions import METADATA, VECTOR_NAMES, Version
 from retrieve_rerank.errors import IndexExistsError, IndexNotFoundError, PermissionDeniedError
 
 

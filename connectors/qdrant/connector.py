@@ -23,13 +23,13 @@ from retrieve_rerank.base import (
     VectorSearch,
 )
 from retrieve_rerank.connectors.hybrid import Fusion
-from retrieve_rerank.connectors.qdrant import audit, creation
+from retrieve_rerank.connectors.qdrant import schema, vector_search
 from retrieve_rerank.connectors.qdrant.address import Address
+from retrieve_rerank.connectors.qdrant.client import Server
 from retrieve_rerank.connectors.qdrant.description import describe
+from retrieve_rerank.connectors.qdrant.opening import Options, read_state
 from retrieve_rerank.connectors.qdrant.reader import Reader
 from retrieve_rerank.connectors.qdrant.searcher import Searcher
-from retrieve_rerank.connectors.qdrant.server import Server
-from retrieve_rerank.connectors.qdrant.state import Options, read_state
 from retrieve_rerank.connectors.qdrant.tensors import Tensors
 from retrieve_rerank.connectors.qdrant.term_store import QdrantLexicalStore
 from retrieve_rerank.connectors.qdrant.terms import Terms
@@ -113,7 +113,7 @@ class QdrantConnector(QdrantTensorStore, QdrantLexicalStore, VectorSearch):
         options = Options(encoder=encoder, hnsw_ef=hnsw_ef, fusion=fusion or Fusion())
         try:
             server.search(
-                creation.create(
+                schema.create(
                     server, collection, encoder=encoder, language=language, tensors=tensors
                 )
             )
@@ -238,21 +238,21 @@ class QdrantConnector(QdrantTensorStore, QdrantLexicalStore, VectorSearch):
 
         A new index takes over from an old one so, without a search failing in between.
         """
-        self._server.run(creation.take_alias(self._searcher.state.collection, alias))
+        self._server.run(schema.take_alias(self._searcher.state.collection, alias))
 
     def knobs(self, *, top_k: int) -> list[Knob]:
         """List what can be tuned; nothing in local mode, which is exact."""
         if self._server.local:
             return []
         state, options = self._searcher.state, self._searcher.options
-        return audit.knobs(audit.dense_field(self._searcher), state.limits, options)
+        return vector_search.knobs(vector_search.dense_field(self._searcher), state.limits, options)
 
     def graph(self) -> Graph:
         """Tell how far the server is with the graph; local mode has none."""
         if self._server.local:
             return Graph(walked=False, said="local mode has no graph")
         self._server.run(self._searcher.refresh())
-        return audit.graph(self._searcher.state)
+        return vector_search.graph(self._searcher.state)
 
     def query_vectors(self, queries: Sequence[str]) -> Vectors:
         """Embed queries as searches do; (n, dim)."""
@@ -267,7 +267,7 @@ class QdrantConnector(QdrantTensorStore, QdrantLexicalStore, VectorSearch):
         self, vector: Vectors, *, top_k: int, settings: Mapping[str, float] | None = None
     ) -> list[tuple[str, float]]:
         """Find (document id, similarity) through the graph, best first, with these knobs."""
-        steps = audit.nearest(self._searcher, vector, top_k=top_k, settings=settings or {})
+        steps = vector_search.nearest(self._searcher, vector, top_k=top_k, settings=settings or {})
         return self._server.run(steps)
 
     def nearest_exact(
@@ -282,7 +282,7 @@ class QdrantConnector(QdrantTensorStore, QdrantLexicalStore, VectorSearch):
         By the engine, unless its strict mode allows no exact search: then by reading all vectors
         once.
         """
-        return audit.nearest_exact(
+        return vector_search.nearest_exact(
             self._server,
             self._searcher,
             vectors,

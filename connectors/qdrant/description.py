@@ -16,9 +16,9 @@ from retrieve_rerank.connectors.qdrant.detection import (
     vector_fields,
 )
 from retrieve_rerank.connectors.qdrant.layout import NODE_CONTENT, TENSORS
-from retrieve_rerank.connectors.qdrant.limits import TEXT_QUERY
+from retrieve_rerank.connectors.qdrant.opening import Options, State
 from retrieve_rerank.connectors.qdrant.qdrant_bm25 import Tokens
-from retrieve_rerank.connectors.qdrant.state import Options, State
+from retrieve_rerank.connectors.qdrant.versions import TEXT_QUERY
 
 _LOCAL_MODE_BEARS = 20_000  # points; above, the client itself warns
 

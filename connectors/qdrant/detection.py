@@ -42,7 +42,7 @@ _MOSTLY = 0.5
 _ROOTS = ("metadata", "meta")
 
 
-class Choice(NamedTuple):
+class FieldChoice(NamedTuple):
     """What the user has said about the fields; None leaves it to detection."""
 
     text: str | None = None
@@ -60,7 +60,7 @@ class Choice(NamedTuple):
 def detect(
     info: models.CollectionInfo,
     sample: Sequence[models.Record],
-    choice: Choice,
+    choice: FieldChoice,
     *,
     ours: bool,
     text_queries: bool,
@@ -187,7 +187,7 @@ def _signature(
     return None
 
 
-def _by_hand(payloads: Sequence[Mapping[str, Any]], choice: Choice) -> Layout:
+def _by_hand(payloads: Sequence[Mapping[str, Any]], choice: FieldChoice) -> Layout:
     if not payloads:
         return Layout("unknown", choice.text or "text")
     text = choice.text or pick_text(text_statistics(payloads))
@@ -209,7 +209,7 @@ def _lexical(
     info: models.CollectionInfo,
     sample: Sequence[models.Record],
     layout: Layout,
-    choice: Choice,
+    choice: FieldChoice,
     *,
     text_queries: bool,
 ) -> Lexical | None:
@@ -229,7 +229,7 @@ def _lexical(
     return Lexical("text-index", next((p for p in paths_of(layout.text) if p in scored), scored[0]))
 
 
-def _sparse(info: models.CollectionInfo, lexical: Lexical | None, choice: Choice) -> str | None:
+def _sparse(info: models.CollectionInfo, lexical: Lexical | None, choice: FieldChoice) -> str | None:
     """Pick the learned sparse vectors: those asked for, else the only ones that are not BM25's."""
     names = their_sparse_names(info)
     if choice.sparse is not None and choice.sparse not in names:

@@ -17,12 +17,12 @@ from qdrant_client import models
 from retrieve_rerank.base import Vectors
 from retrieve_rerank.connectors.hybrid import BM25
 from retrieve_rerank.connectors.qdrant import requests
+from retrieve_rerank.connectors.qdrant.client import Call, Steps, Together
 from retrieve_rerank.connectors.qdrant.detection import multivectors
 from retrieve_rerank.connectors.qdrant.layout import TENSORS
+from retrieve_rerank.connectors.qdrant.opening import State
 from retrieve_rerank.connectors.qdrant.requests import PointId
 from retrieve_rerank.connectors.qdrant.sending import send
-from retrieve_rerank.connectors.qdrant.server import Call, Steps, Together
-from retrieve_rerank.connectors.qdrant.state import State
 from retrieve_rerank.connectors.qdrant.words_beside import rank_beside
 from retrieve_rerank.types import Document, Hit
 

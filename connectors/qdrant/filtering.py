@@ -18,11 +18,11 @@ from retrieve_rerank.connectors.filters import (
     conditions,
     matches,
 )
+from retrieve_rerank.connectors.qdrant.client import Steps
 from retrieve_rerank.connectors.qdrant.lookup import points_with
+from retrieve_rerank.connectors.qdrant.opening import State
 from retrieve_rerank.connectors.qdrant.paths import paths_of
 from retrieve_rerank.connectors.qdrant.payload_filter import answers
-from retrieve_rerank.connectors.qdrant.server import Steps
-from retrieve_rerank.connectors.qdrant.state import State
 from retrieve_rerank.connectors.records import type_of
 from retrieve_rerank.errors import LimitExceededError
 from retrieve_rerank.types import Hit

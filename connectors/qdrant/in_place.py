@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 from qdrant_client import models
 
 from retrieve_rerank.connectors.qdrant.added import Kind
+from retrieve_rerank.connectors.qdrant.client import Call, Steps
 from retrieve_rerank.connectors.qdrant.companions import is_custom
+from retrieve_rerank.connectors.qdrant.opening import State
 from retrieve_rerank.connectors.qdrant.requests import PointId
-from retrieve_rerank.connectors.qdrant.server import Call, Steps
-from retrieve_rerank.connectors.qdrant.state import State
 
 
 class Entry(NamedTuple):

@@ -8,12 +8,12 @@ from typing import Any
 from qdrant_client import models
 
 from retrieve_rerank.connectors.fields import text_statistics
+from retrieve_rerank.connectors.qdrant.client import Call, Steps
 from retrieve_rerank.connectors.qdrant.detection import indexed_paths
 from retrieve_rerank.connectors.qdrant.layout import as_text
-from retrieve_rerank.connectors.qdrant.limits import Limits
 from retrieve_rerank.connectors.qdrant.paths import paths_of, reach
 from retrieve_rerank.connectors.qdrant.payload_filter import is_empty
-from retrieve_rerank.connectors.qdrant.server import Call, Steps
+from retrieve_rerank.connectors.qdrant.versions import Limits
 from retrieve_rerank.errors import UnknownFieldError
 
 _WITH_VECTOR = 10  # points that tell what sparse vectors are of

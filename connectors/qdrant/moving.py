@@ -19,10 +19,10 @@ from typing import TypeVar
 
 from retrieve_rerank.connectors import moving
 from retrieve_rerank.connectors.moving import CHECK_EVERY_S, may_be_of_a_move, unfit, unsteady
+from retrieve_rerank.connectors.qdrant.client import Call, Server, Steps
 from retrieve_rerank.connectors.qdrant.detection import vector_fields
+from retrieve_rerank.connectors.qdrant.opening import Options, State, reread
 from retrieve_rerank.connectors.qdrant.record import real_name
-from retrieve_rerank.connectors.qdrant.server import Call, Server, Steps
-from retrieve_rerank.connectors.qdrant.state import Options, State, reread
 from retrieve_rerank.errors import (
     ConfigError,
     ConnectorError,

@@ -10,10 +10,10 @@ from qdrant_client import models
 
 from retrieve_rerank.connectors.batches import check_part
 from retrieve_rerank.connectors.moving import CHECK_EVERY_S
-from retrieve_rerank.connectors.qdrant.limits import SLICES
+from retrieve_rerank.connectors.qdrant.client import Call, Server, Steps
+from retrieve_rerank.connectors.qdrant.opening import State
 from retrieve_rerank.connectors.qdrant.searcher import Searcher
-from retrieve_rerank.connectors.qdrant.server import Call, Server, Steps
-from retrieve_rerank.connectors.qdrant.state import State
+from retrieve_rerank.connectors.qdrant.versions import SLICES
 from retrieve_rerank.errors import UnsupportedServerError
 from retrieve_rerank.types import Document
 

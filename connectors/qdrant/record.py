@@ -17,8 +17,8 @@ from retrieve_rerank.base import TensorSettings
 from retrieve_rerank.connectors.encoder_facts import EncoderFacts
 from retrieve_rerank.connectors.field_types import Fields
 from retrieve_rerank.connectors.lexical import Bm25
-from retrieve_rerank.connectors.qdrant.limits import METADATA, Version
-from retrieve_rerank.connectors.qdrant.server import Call, Steps
+from retrieve_rerank.connectors.qdrant.client import Call, Steps
+from retrieve_rerank.connectors.qdrant.versions import METADATA, Version
 from retrieve_rerank.errors import (
     IndexCorruptError,
     IndexExistsError,

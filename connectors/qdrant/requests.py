@@ -22,7 +22,7 @@ RRF_K = 61
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class EncodedQuery:
     """A query in every form that is searched for; None is not."""
 
     dense: Vectors | None = None  # (dim,)
@@ -40,7 +40,7 @@ class Asked:
 
 def rankings(
     layout: Layout,
-    asked: Asked,
+    asked: EncodedQuery,
     *,
     filter: models.Filter | None,
     depth: int,
@@ -66,7 +66,7 @@ def pages(request: models.QueryRequest, *, most: float) -> list[models.QueryRequ
 
 def fused_search(
     layout: Layout,
-    asked: Asked,
+    asked: EncodedQuery,
     *,
     filter: models.Filter | None,
     depth: int,
@@ -171,7 +171,7 @@ def sparse_vector(weights: Mapping[int, float]) -> models.SparseVector:
 
 def _prefetches(
     layout: Layout,
-    asked: Asked,
+    asked: EncodedQuery,
     *,
     filter: models.Filter | None,
     depth: int,

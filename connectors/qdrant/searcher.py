@@ -21,6 +21,7 @@ from retrieve_rerank.connectors.filters import Clause, clauses, field_names
 from retrieve_rerank.connectors.hybrid import BM25, DENSE, DEPTH, SPARSE, check_search
 from retrieve_rerank.connectors.qdrant import requests
 from retrieve_rerank.connectors.qdrant.byte_vectors import UINT8, Scale, ask_scale
+from retrieve_rerank.connectors.qdrant.client import Compute, Notes, Server, Steps
 from retrieve_rerank.connectors.qdrant.fetching import ask, bare, complete, max_sims
 from retrieve_rerank.connectors.qdrant.filtering import (
     equal_alone,
@@ -30,13 +31,12 @@ from retrieve_rerank.connectors.qdrant.filtering import (
     worded,
 )
 from retrieve_rerank.connectors.qdrant.layout import Lexical
-from retrieve_rerank.connectors.qdrant.limits import METADATA, RRF_WEIGHTS
 from retrieve_rerank.connectors.qdrant.moving import Standing
+from retrieve_rerank.connectors.qdrant.opening import Options, State
 from retrieve_rerank.connectors.qdrant.payload_filter import payload_filter
 from retrieve_rerank.connectors.qdrant.qdrant_bm25 import LEFT_OUT, query_terms
-from retrieve_rerank.connectors.qdrant.requests import Asked
-from retrieve_rerank.connectors.qdrant.server import Compute, Notes, Server, Steps
-from retrieve_rerank.connectors.qdrant.state import Options, State
+from retrieve_rerank.connectors.qdrant.requests import EncodedQuery
+from retrieve_rerank.connectors.qdrant.versions import METADATA, RRF_WEIGHTS
 from retrieve_rerank.connectors.tensor_encoder import TensorEncoder
 from retrieve_rerank.errors import (
     ConfigError,
@@ -96,7 +96,7 @@ class Searcher:
         if not used:
             return TensorSearch(Candidates(), {})
         scale = (yield from self.scale(state)) if DENSE in used else None
-        asked: Asked = yield Compute(
+        asked: EncodedQuery = yield Compute(
             lambda: self._encode(state, query, used, scale, max_sim=max_sim)
         )
         by_words = worded(wanted, state)
@@ -206,7 +206,7 @@ class Searcher:
         scale: Scale | None,
         *,
         max_sim: bool,
-    ) -> Asked:
+    ) -> EncodedQuery:
         """Encode a query as far as is needed."""
         layout = state.layout
         dense: Vectors | None = None
@@ -238,7 +238,7 @@ class Searcher:
             [weights] = encoder.encode_queries([query])
             sparse = weights or None
             cut = cut or truncates(encoder, query)
-        return Asked(dense, bm25, sparse, tokens, notes, cut, tokens_cut)
+        return EncodedQuery(dense, bm25, sparse, tokens, notes, cut, tokens_cut)
 
     def _sparse(self) -> SparseEncoder | None:
         given = self.options.sparse_encoder
@@ -253,7 +253,7 @@ class Searcher:
             return self._sparse_encoder
 
     def _word(
-        self, state: State, asked: Asked, wanted: Sequence[Clause], *, top_k: int
+        self, state: State, asked: EncodedQuery, wanted: Sequence[Clause], *, top_k: int
     ) -> tuple[dict[str, list[models.QueryRequest]], tuple[str, ...]]:
         """Word the rankings, or the one that the server makes of them, and say what limits it."""
         fusion = self.options.fusion

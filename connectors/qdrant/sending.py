@@ -7,8 +7,8 @@ from typing import Any
 
 from qdrant_client import models
 
-from retrieve_rerank.connectors.qdrant.limits import Limits
-from retrieve_rerank.connectors.qdrant.server import Call, Steps
+from retrieve_rerank.connectors.qdrant.client import Call, Steps
+from retrieve_rerank.connectors.qdrant.versions import Limits
 
 
 def send(

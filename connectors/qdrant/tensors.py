@@ -9,11 +9,11 @@ from qdrant_client import models
 from retrieve_rerank.base import TensorDtype, TensorSettings, TokenTensor
 from retrieve_rerank.connectors.qdrant.added import TOKEN_TENSORS
 from retrieve_rerank.connectors.qdrant.additions import Additions
-from retrieve_rerank.connectors.qdrant.creation import NO_GRAPH, tensor_datatype, tensor_vectors
+from retrieve_rerank.connectors.qdrant.client import Call, Steps
 from retrieve_rerank.connectors.qdrant.layout import TENSORS
-from retrieve_rerank.connectors.qdrant.limits import TEXT_QUERY, Version
 from retrieve_rerank.connectors.qdrant.points import fit_tensor, wire_size
-from retrieve_rerank.connectors.qdrant.server import Call, Steps
+from retrieve_rerank.connectors.qdrant.schema import NO_GRAPH, tensor_datatype, tensor_vectors
+from retrieve_rerank.connectors.qdrant.versions import TEXT_QUERY, Version
 
 
 class Tensors(Additions[TensorSettings, TokenTensor]):

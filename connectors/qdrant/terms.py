@@ -10,11 +10,11 @@ from retrieve_rerank.connectors.lexical import Bm25
 from retrieve_rerank.connectors.lexical_store import WeighedTerms
 from retrieve_rerank.connectors.qdrant.added import BM25_TERMS
 from retrieve_rerank.connectors.qdrant.additions import Additions
+from retrieve_rerank.connectors.qdrant.client import Call, Steps
 from retrieve_rerank.connectors.qdrant.layout import ADDED_BM25
-from retrieve_rerank.connectors.qdrant.limits import Version
 from retrieve_rerank.connectors.qdrant.points import terms_size
 from retrieve_rerank.connectors.qdrant.requests import sparse_vector
-from retrieve_rerank.connectors.qdrant.server import Call, Steps
+from retrieve_rerank.connectors.qdrant.versions import Version
 from retrieve_rerank.errors import SchemaError
 
 

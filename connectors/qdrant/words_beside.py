@@ -12,10 +12,10 @@ from typing import Any
 from qdrant_client import models
 
 from retrieve_rerank.connectors.qdrant.added import Added
+from retrieve_rerank.connectors.qdrant.client import Call, Steps
+from retrieve_rerank.connectors.qdrant.opening import State
 from retrieve_rerank.connectors.qdrant.requests import PointId, pages
 from retrieve_rerank.connectors.qdrant.sending import send
-from retrieve_rerank.connectors.qdrant.server import Call, Steps
-from retrieve_rerank.connectors.qdrant.state import State
 
 FEW = 1000
 """Matches of a filter that are named one by one."""

@@ -16,12 +16,12 @@ from retrieve_rerank.base import Encoder, IndexReport
 from retrieve_rerank.connectors.batches import batches, sample
 from retrieve_rerank.connectors.field_types import add_fields
 from retrieve_rerank.connectors.lexical import Bm25
+from retrieve_rerank.connectors.qdrant.client import Call, Server, Steps
+from retrieve_rerank.connectors.qdrant.opening import State
 from retrieve_rerank.connectors.qdrant.points import Sized, make_points
 from retrieve_rerank.connectors.qdrant.record import IndexRecord, save_record
 from retrieve_rerank.connectors.qdrant.refusals import MAX_REFUSED, partial, write_what_can_be
 from retrieve_rerank.connectors.qdrant.searcher import Searcher
-from retrieve_rerank.connectors.qdrant.server import Call, Server, Steps
-from retrieve_rerank.connectors.qdrant.state import State
 from retrieve_rerank.connectors.records import Record, record
 from retrieve_rerank.errors import SchemaError
 from retrieve_rerank.text.template import Template

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from retrieve_rerank.connectors.elasticsearch.address import Address, client_options
-from retrieve_rerank.connectors.elasticsearch.cluster import Cluster, Request, Steps
+from retrieve_rerank.connectors.elasticsearch.client import Cluster, Request, Steps
 from retrieve_rerank.connectors.elasticsearch.writer import Operation, bulk
 from retrieve_rerank.connectors.retrying import PATIENCE_S
 from retrieve_rerank.errors import (

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from retrieve_rerank.connectors.elasticsearch.detection import Asked, detect
+from retrieve_rerank.connectors.elasticsearch.detection import FieldChoice, detect
 from retrieve_rerank.connectors.elasticsearch.filter_fields import filter_fields
 from retrieve_rerank.connectors.elasticsearch.layout import Layout, as_text, value_at
 from retrieve_rerank.connectors.elasticsearch.mapping import Index
-from retrieve_rerank.connectors.elasticsearch.own import own_layout
+from retrieve_rerank.connectors.elasticsearch.schema import own_layout
 from retrieve_rerank.errors import (
     IndexMismatchError,
     InputError,
@@ -185,7 +185,7 @@ CASES: list[tuple[Index, dict[str, Any], dict[str, Any]]] = [
 def test_writers_are_known_by_their_signatures(
     found: Index, sample: dict[str, Any], expected: dict[str, Any]
 ) -> None:
-    layout = detect(found, [sample] * 3, Asked())
+    layout = detect(found, [sample] * 3, FieldChoice())
     seen = {name: getattr(layout, name) for name in expected}
     if layout.vector is not None:
         seen["vector"] = layout.vector.name
@@ -196,18 +196,18 @@ def test_writers_are_known_by_their_signatures(
 def test_an_empty_index_is_understood_as_far_as_its_mapping_goes(
     found: Index, sample: dict[str, Any], expected: dict[str, Any]
 ) -> None:
-    layout = detect(found, [], Asked())
+    layout = detect(found, [], FieldChoice())
     assert (layout.writer, layout.text) == (expected["writer"], expected["text"])
 
 
 def test_a_semantic_text_says_what_model_embeds_it() -> None:
-    semantic = detect(SEMANTIC, [{"body": LONG}], Asked()).semantic
+    semantic = detect(SEMANTIC, [{"body": LONG}], FieldChoice()).semantic
     assert semantic is not None
     assert (semantic.field, semantic.ranking, semantic.model) == ("body", "dense", "my-e5")
 
 
 def test_an_index_without_any_field_is_empty() -> None:
-    layout = detect(index({}), [], Asked())
+    layout = detect(index({}), [], FieldChoice())
     assert (layout.text, layout.lexical) == (None, ())
     assert layout.notes == ("the index has no documents and no field for texts yet",)
 
@@ -215,62 +215,70 @@ def test_an_index_without_any_field_is_empty() -> None:
 def test_several_texts_are_an_error_that_lists_them() -> None:
     both = index({"one": WORDS, "two": WORDS})
     with pytest.raises(SchemaError, match=r"one \(200 characters.*two.*--text-field"):
-        detect(both, [{"one": LONG, "two": LONG}], Asked())
+        detect(both, [{"one": LONG, "two": LONG}], FieldChoice())
     with pytest.raises(SchemaError, match=r"one, two; name one with --text-field"):
-        detect(both, [], Asked())
-    assert detect(both, [{"one": LONG, "two": LONG}], Asked(text="two")).text == "two"
+        detect(both, [], FieldChoice())
+    assert detect(both, [{"one": LONG, "two": LONG}], FieldChoice(text="two")).text == "two"
 
 
 def test_several_vectors_are_an_error_that_lists_them() -> None:
     both = index({"text": WORDS, "small": vector(8), "large": vector(64), "other": vector(8)})
     sample = [{"text": LONG}]
     with pytest.raises(SchemaError, match=r"small \(8 dimensions\).*--vector-field"):
-        detect(both, sample, Asked())
-    picked = detect(both, sample, Asked(dimension=64)).vector
+        detect(both, sample, FieldChoice())
+    picked = detect(both, sample, FieldChoice(dimension=64)).vector
     assert picked is not None
     assert picked.name == "large"
     with pytest.raises(SchemaError, match=r"small.*other"):
-        detect(both, sample, Asked(dimension=8))
+        detect(both, sample, FieldChoice(dimension=8))
     with pytest.raises(IndexMismatchError, match="16 dimensions"):
-        detect(both, sample, Asked(dimension=16))
-    layout = detect(both, sample, Asked(vector="small"))
+        detect(both, sample, FieldChoice(dimension=16))
+    layout = detect(both, sample, FieldChoice(vector="small"))
     assert [note for note in layout.notes if "`large` (64" in note]
 
 
 @pytest.mark.parametrize(
-    "asked", [Asked(text="x"), Asked(title="x"), Asked(vector="x"), Asked(sparse="x")]
+    "asked",
+    [
+        FieldChoice(text="x"),
+        FieldChoice(title="x"),
+        FieldChoice(vector="x"),
+        FieldChoice(sparse="x"),
+    ],
 )
-def test_a_field_that_is_not_there_is_an_error(asked: Asked) -> None:
+def test_a_field_that_is_not_there_is_an_error(asked: FieldChoice) -> None:
     with pytest.raises(UnknownFieldError, match="'x'"):
         detect(LANGCHAIN, [{"text": LONG}], asked)
 
 
 def test_vectors_that_no_encoder_makes_are_left_out_and_named() -> None:
     found = index({"text": WORDS, "bits": vector(64, element_type="bit", similarity="l2_norm")})
-    layout = detect(found, [{"text": LONG}], Asked())
+    layout = detect(found, [{"text": LONG}], FieldChoice())
     assert layout.vector is None
     assert "`bits` are kept as bit" in layout.notes[0]
 
 
 def test_a_text_that_is_not_analysed_cannot_be_searched_by_words() -> None:
-    layout = detect(index({"text": KEYWORD}), [{"text": LONG}], Asked())
+    layout = detect(index({"text": KEYWORD}), [{"text": LONG}], FieldChoice())
     assert (layout.text, layout.lexical) == ("text", ())
     assert "is keyword, not of type text" in layout.notes[0]
 
 
 def test_a_variant_that_is_analysed_is_searched_in_its_place() -> None:
     found = index({"text": {"type": "keyword", "fields": {"words": {"type": "text"}}}})
-    assert detect(found, [{"text": LONG}], Asked()).lexical == ("text.words",)
+    assert detect(found, [{"text": LONG}], FieldChoice()).lexical == ("text.words",)
 
 
 def test_documents_without_text_are_counted() -> None:
-    layout = detect(PLAIN, [{"body": LONG}, {"body": LONG}, {"author": "Ada"}], Asked())
+    layout = detect(PLAIN, [{"body": LONG}, {"body": LONG}, {"author": "Ada"}], FieldChoice())
     assert "1 of 3 documents looked at have no `body`" in layout.notes
 
 
 def test_thousands_of_fields_are_no_trouble() -> None:
     wide = index({"text": WORDS, **{f"field{i}": KEYWORD for i in range(5000)}})
-    layout = detect(wide, [{"text": LONG, **{f"field{i}": "x" for i in range(5000)}}], Asked())
+    layout = detect(
+        wide, [{"text": LONG, **{f"field{i}": "x" for i in range(5000)}}], FieldChoice()
+    )
     assert layout.text == "text"
     with pytest.raises(UnknownFieldError, match=r"'colour'.*and 4981 more"):
         filter_fields(wide, layout).clauses({"colour": "red"})
@@ -352,16 +360,16 @@ def document(layout: Layout, source: dict[str, Any], **hit: Any) -> tuple[str, M
 
 def test_documents_are_read_as_their_writers_meant_them() -> None:
     langchain = {"text": "wing", "metadata": {"source": "a.pdf", "page": 1}}
-    assert document(detect(LANGCHAIN, [langchain], Asked()), langchain) == (
+    assert document(detect(LANGCHAIN, [langchain], FieldChoice()), langchain) == (
         "wing",
         {"title": "a.pdf", "source": "a.pdf", "page": 1},
     )
     haystack = {"id": "x", "content": "wing", "title": "Wings", "year": 1950}
-    assert document(detect(HAYSTACK, [haystack], Asked()), haystack) == (
+    assert document(detect(HAYSTACK, [haystack], FieldChoice()), haystack) == (
         "wing",
         {"id": "x", "title": "Wings", "year": 1950},
     )
-    assert document(detect(PLAIN, [{"body": LONG}], Asked()), {"author": "Ada"}) == (
+    assert document(detect(PLAIN, [{"body": LONG}], FieldChoice()), {"author": "Ada"}) == (
         "",
         {"author": "Ada"},
     )
@@ -369,7 +377,7 @@ def test_documents_are_read_as_their_writers_meant_them() -> None:
 
 def test_the_best_chunk_stands_for_a_document_where_there_is_one() -> None:
     source = {"title": "Wings", "passages": [{"text": "one"}, {"text": "two"}]}
-    layout = detect(CHUNKS, [source], Asked())
+    layout = detect(CHUNKS, [source], FieldChoice())
     assert document(layout, source) == ("one\ntwo", {"title": "Wings"})
     best = {"passages": {"hits": {"hits": [{"_source": {"text": "two"}}]}}}
     assert document(layout, source, inner_hits=best) == ("two", {"title": "Wings"})
@@ -400,7 +408,7 @@ def test_paths_reach_through_lists_and_keys_with_dots() -> None:
 
 
 def test_filters_take_the_variant_that_keeps_texts_whole() -> None:
-    layout = detect(LANGCHAIN, [{"text": LONG}], Asked())
+    layout = detect(LANGCHAIN, [{"text": LONG}], FieldChoice())
     fields = filter_fields(LANGCHAIN, layout)
     assert fields.clauses({"source": "a.pdf", "page": "1"}) == [
         {"terms": {"metadata.source.keyword": ["a.pdf"]}},
@@ -413,7 +421,7 @@ def test_filters_take_the_variant_that_keeps_texts_whole() -> None:
 
 def test_filters_refuse_texts_that_have_only_words() -> None:
     found = index({"text": WORDS, "note": {"type": "text"}})
-    layout = detect(found, [{"text": LONG}], Asked())
+    layout = detect(found, [{"text": LONG}], FieldChoice())
     with pytest.raises(UnknownFieldError, match="'note' is analysed into words"):
         filter_fields(found, layout).clauses({"note": "a b"})
 
@@ -426,7 +434,7 @@ def test_filters_reach_into_nested_and_flattened_fields() -> None:
             "labels": {"type": "flattened"},
         }
     )
-    fields = filter_fields(found, detect(found, [{"text": LONG}], Asked()))
+    fields = filter_fields(found, detect(found, [{"text": LONG}], FieldChoice()))
     assert fields.clauses({"people.name": "Ada", "labels.env": "prod"}) == [
         {"nested": {"path": "people", "query": {"terms": {"people.name": ["Ada"]}}}},
         {"terms": {"labels.env": ["prod"]}},

@@ -11,7 +11,7 @@ import elasticsearch.helpers
 import pytest
 from elastic_transport import ApiResponseMeta, HttpHeaders, NodeConfig, TransportError
 
-from retrieve_rerank.connectors.elasticsearch.cluster import Cluster, Request
+from retrieve_rerank.connectors.elasticsearch.client import Cluster, Request
 from retrieve_rerank.connectors.elasticsearch.errors import (
     PointInTimeLostError,
     UnavailableError,

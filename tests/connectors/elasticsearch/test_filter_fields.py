@@ -13,7 +13,7 @@ from retrieve_rerank.connectors.elasticsearch import ElasticsearchConnector
 from retrieve_rerank.connectors.elasticsearch.filter_fields import filter_fields
 from retrieve_rerank.connectors.elasticsearch.layout import Layout
 from retrieve_rerank.connectors.elasticsearch.mapping import Index
-from retrieve_rerank.connectors.elasticsearch.own import new_index
+from retrieve_rerank.connectors.elasticsearch.schema import new_index
 from retrieve_rerank.errors import (
     ConnectorError,
     InputError,

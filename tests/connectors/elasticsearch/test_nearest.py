@@ -8,7 +8,7 @@ import pytest
 from retrieve_rerank import Document
 from retrieve_rerank.base import Knob
 from retrieve_rerank.connectors.elasticsearch import ElasticsearchConnector
-from retrieve_rerank.connectors.elasticsearch.nearest import compare
+from retrieve_rerank.connectors.elasticsearch.vector_search import compare
 from retrieve_rerank.errors import ConfigError, ConnectorError
 from retrieve_rerank.evaluation.audit.audit import audit
 from retrieve_rerank.evaluation.audit.findings import findings

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from retrieve_rerank.connectors.elasticsearch.cluster import Request
+from retrieve_rerank.connectors.elasticsearch.client import Request
 from retrieve_rerank.connectors.elasticsearch.errors import refused_within
 from retrieve_rerank.connectors.elasticsearch.layout import Layout, Semantic
+from retrieve_rerank.connectors.elasticsearch.reader import page
 from retrieve_rerank.connectors.elasticsearch.requests import (
     KnnSettings,
     dense_vector_query,
@@ -26,8 +27,7 @@ from retrieve_rerank.connectors.elasticsearch.requests import (
     sparse_query,
 )
 from retrieve_rerank.connectors.elasticsearch.responses import hits_of, ranking, similarity
-from retrieve_rerank.connectors.elasticsearch.scanning import page
-from retrieve_rerank.connectors.elasticsearch.server import Server, ask_server, read_server
+from retrieve_rerank.connectors.elasticsearch.versions import Server, ask_server, read_server
 from retrieve_rerank.connectors.fields import VectorField
 from retrieve_rerank.connectors.hybrid import Fusion
 from retrieve_rerank.errors import (

@@ -11,10 +11,10 @@ import pytest
 from retrieve_rerank import Candidates, Document
 from retrieve_rerank.base import Encoding
 from retrieve_rerank.connectors.elasticsearch import ElasticsearchConnector
-from retrieve_rerank.connectors.elasticsearch.cluster import Request
+from retrieve_rerank.connectors.elasticsearch.client import Request
 from retrieve_rerank.connectors.elasticsearch.filter_fields import filter_fields
 from retrieve_rerank.connectors.elasticsearch.mapping import Index
-from retrieve_rerank.connectors.elasticsearch.own import (
+from retrieve_rerank.connectors.elasticsearch.schema import (
     key,
     new_index,
     own_layout,

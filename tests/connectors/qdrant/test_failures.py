@@ -16,7 +16,7 @@ import qdrant_client.http.exceptions as http_exceptions
 from pydantic import TypeAdapter, ValidationError
 
 from retrieve_rerank import errors
-from retrieve_rerank.connectors.qdrant.failures import is_transient, translated
+from retrieve_rerank.connectors.qdrant.errors import is_transient, translated
 
 WHERE = "qdrant://host:6333/docs"
 REQUEST = httpx.Request("GET", "http://host:6333")

@@ -13,12 +13,12 @@ from retrieve_rerank.connectors.field_types import Fields
 from retrieve_rerank.connectors.fields import VectorField
 from retrieve_rerank.connectors.filters import KnownFields, clauses
 from retrieve_rerank.connectors.qdrant import requests
-from retrieve_rerank.connectors.qdrant.audit import knobs, similarities
 from retrieve_rerank.connectors.qdrant.layout import OURS, Layout, Lexical
-from retrieve_rerank.connectors.qdrant.limits import Limits
+from retrieve_rerank.connectors.qdrant.opening import Options
 from retrieve_rerank.connectors.qdrant.payload_filter import payload_filter
-from retrieve_rerank.connectors.qdrant.requests import Asked
-from retrieve_rerank.connectors.qdrant.state import Options
+from retrieve_rerank.connectors.qdrant.requests import EncodedQuery
+from retrieve_rerank.connectors.qdrant.vector_search import knobs, similarities
+from retrieve_rerank.connectors.qdrant.versions import Limits
 
 OWN = Layout(
     OURS,
@@ -46,7 +46,7 @@ def sent(request: models.QueryRequest) -> dict[str, Any]:
 
 def test_rankings_come_in_pages_that_the_server_allows() -> None:
     params = requests.search_params(hnsw_ef=256, quantized=False, oversample=3.0)
-    asked = Asked(ROW, {7: 1.0, 9: 2.0}, tokens=TOKENS)
+    asked = EncodedQuery(ROW, {7: 1.0, 9: 2.0}, tokens=TOKENS)
     found = requests.rankings(OWN, asked, filter=None, depth=100, most=60, params=params)
     dense = {
         **{"query": [0.5, 0.25], "using": "dense"},
@@ -72,7 +72,7 @@ def test_max_sim_is_asked_of_points_by_a_prefetch() -> None:
 
 
 def test_others_vectors_and_text_index() -> None:
-    asked = Asked(ROW, "a wing", {5: 0.5})
+    asked = EncodedQuery(ROW, "a wing", {5: 0.5})
     found = requests.rankings(OTHERS, asked, filter=None, depth=10, most=1000, params=None)
     bare = {"limit": 10}
     assert {name: [sent(page) for page in pages] for name, pages in found.items()} == {
@@ -84,7 +84,7 @@ def test_others_vectors_and_text_index() -> None:
 
 def test_the_server_fuses_with_the_constant_of_the_literature() -> None:
     request = requests.fused_search(
-        OWN, Asked(ROW, {7: 1.0}), filter=None, depth=5, params=None, weights=[2.0, 1.0]
+        OWN, EncodedQuery(ROW, {7: 1.0}), filter=None, depth=5, params=None, weights=[2.0, 1.0]
     )
     assert sent(request)["query"] == {"rrf": {"k": 61, "weights": [2.0, 1.0]}}
     assert [each["using"] for each in sent(request)["prefetch"]] == ["dense", "bm25"]

@@ -10,13 +10,13 @@ import numpy as np
 
 from retrieve_rerank.base import Graph, Knob, Vectors
 from retrieve_rerank.connectors.elasticsearch import requests
-from retrieve_rerank.connectors.elasticsearch.cluster import Cluster
+from retrieve_rerank.connectors.elasticsearch.client import Cluster
 from retrieve_rerank.connectors.elasticsearch.layout import value_at
 from retrieve_rerank.connectors.elasticsearch.moving import require_same
 from retrieve_rerank.connectors.elasticsearch.opening import Opened
+from retrieve_rerank.connectors.elasticsearch.reader import walk
 from retrieve_rerank.connectors.elasticsearch.requests import Body, KnnSettings
 from retrieve_rerank.connectors.elasticsearch.responses import hits_of, similarity
-from retrieve_rerank.connectors.elasticsearch.scanning import walk
 from retrieve_rerank.connectors.fields import VectorField
 from retrieve_rerank.errors import ConnectorError, UnsupportedServerError
 

@@ -10,8 +10,8 @@ from qdrant_client import models
 from retrieve_rerank.base import Encoder, TensorDtype, TensorSettings
 from retrieve_rerank.connectors.encoder_facts import EncoderFacts
 from retrieve_rerank.connectors.hybrid import BM25, DENSE
+from retrieve_rerank.connectors.qdrant.client import Call, Server, Steps
 from retrieve_rerank.connectors.qdrant.layout import TENSORS
-from retrieve_rerank.connectors.qdrant.limits import METADATA, TEXT_QUERY, Version, read_version
 from retrieve_rerank.connectors.qdrant.record import (
     KEY,
     SCHEMA,
@@ -19,7 +19,7 @@ from retrieve_rerank.connectors.qdrant.record import (
     real_name,
     save_record,
 )
-from retrieve_rerank.connectors.qdrant.server import Call, Server, Steps
+from retrieve_rerank.connectors.qdrant.versions import METADATA, TEXT_QUERY, Version, read_version
 from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.models.checkpoints.resolving import portable_name
 

@@ -10,12 +10,12 @@ from qdrant_client import models
 from retrieve_rerank.base import Graph, Knob, Vectors
 from retrieve_rerank.connectors.fields import VectorField
 from retrieve_rerank.connectors.qdrant import requests
+from retrieve_rerank.connectors.qdrant.client import WRITE_TIMEOUT_S, Server, Steps
 from retrieve_rerank.connectors.qdrant.detection import vector_params
-from retrieve_rerank.connectors.qdrant.limits import Limits
+from retrieve_rerank.connectors.qdrant.opening import Options, State
 from retrieve_rerank.connectors.qdrant.searcher import HNSW_EF, OVERSAMPLE, Searcher
 from retrieve_rerank.connectors.qdrant.sending import send
-from retrieve_rerank.connectors.qdrant.server import WRITE_TIMEOUT_S, Server, Steps
-from retrieve_rerank.connectors.qdrant.state import Options, State
+from retrieve_rerank.connectors.qdrant.versions import Limits
 from retrieve_rerank.errors import SchemaError
 
 _QUERIES_AT_ONCE = 16

@@ -20,8 +20,9 @@ from retrieve_rerank.connectors.qdrant.added import (
     find_companions,
     in_place,
 )
+from retrieve_rerank.connectors.qdrant.client import Call, Compute, Server, Steps
 from retrieve_rerank.connectors.qdrant.detection import (
-    Choice,
+    FieldChoice,
     detect,
     indexed_paths,
     sparse_of,
@@ -29,16 +30,15 @@ from retrieve_rerank.connectors.qdrant.detection import (
     vector_fields,
 )
 from retrieve_rerank.connectors.qdrant.layout import ADDED_BM25, Layout, Lexical
-from retrieve_rerank.connectors.qdrant.limits import (
+from retrieve_rerank.connectors.qdrant.lookup import confirm, points_with_vector
+from retrieve_rerank.connectors.qdrant.record import IndexRecord, load_record, real_name
+from retrieve_rerank.connectors.qdrant.versions import (
     HAS_VECTOR,
     TEXT_QUERY,
     Limits,
     Version,
     read_version,
 )
-from retrieve_rerank.connectors.qdrant.lookup import confirm, points_with_vector
-from retrieve_rerank.connectors.qdrant.record import IndexRecord, load_record, real_name
-from retrieve_rerank.connectors.qdrant.server import Call, Compute, Server, Steps
 from retrieve_rerank.connectors.query_encoder import QueryEncoder
 from retrieve_rerank.errors import (
     ConfigError,
@@ -208,7 +208,7 @@ def read_state(
     several = len(vector_fields(info)) > 1 and options.vector_field is None
     if encoder.exists and dimension is None and several:
         dimension = yield Compute(lambda: encoder.load().dimension)
-    choice = Choice(
+    choice = FieldChoice(
         options.text_field,
         options.title_field,
         options.vector_field,

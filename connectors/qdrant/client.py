@@ -22,7 +22,7 @@ from retrieve_rerank.concurrency.event_loops import PerLoop
 from retrieve_rerank.concurrency.threads import begin
 from retrieve_rerank.connectors.qdrant.address import Address, is_local
 from retrieve_rerank.connectors.qdrant.answers import Answers
-from retrieve_rerank.connectors.qdrant.failures import is_transient, translated
+from retrieve_rerank.connectors.qdrant.errors import is_transient, translated
 from retrieve_rerank.connectors.retrying import LONG_PATIENCE_S, PATIENCE_S, Attempts
 from retrieve_rerank.errors import ConnectorError, DeadlineExceededError, RetrieveRerankError
 from retrieve_rerank.network.proxies import through

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from retrieve_rerank.connectors.elasticsearch.cluster import Request, Steps
+from retrieve_rerank.connectors.elasticsearch.client import Request, Steps
 from retrieve_rerank.errors import PermissionDeniedError, UnsupportedServerError
 
 OLDEST = (8, 15)

@@ -15,7 +15,7 @@ from typing import Any
 
 from retrieve_rerank.concurrency.threads import begin
 from retrieve_rerank.connectors.batches import check_part
-from retrieve_rerank.connectors.elasticsearch.cluster import Cluster, Request
+from retrieve_rerank.connectors.elasticsearch.client import Cluster, Request
 from retrieve_rerank.connectors.elasticsearch.errors import PointInTimeLostError
 from retrieve_rerank.connectors.elasticsearch.moving import ask_indexes, moved_meanwhile
 from retrieve_rerank.connectors.elasticsearch.requests import quoted
