@@ -229,7 +229,9 @@ def _lexical(
     return Lexical("text-index", next((p for p in paths_of(layout.text) if p in scored), scored[0]))
 
 
-def _sparse(info: models.CollectionInfo, lexical: Lexical | None, choice: FieldChoice) -> str | None:
+def _sparse(
+    info: models.CollectionInfo, lexical: Lexical | None, choice: FieldChoice
+) -> str | None:
     """Pick the learned sparse vectors: those asked for, else the only ones that are not BM25's."""
     names = their_sparse_names(info)
     if choice.sparse is not None and choice.sparse not in names:
