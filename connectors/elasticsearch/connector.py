@@ -12,15 +12,11 @@ from retrieve_rerank.base import (
     Embedder,
     Encoder,
     Filter,
-    Graph,
     IndexReport,
     IndexSchema,
-    Knob,
     SparseEncoder,
-    Vectors,
-    VectorSearch,
 )
-from retrieve_rerank.connectors.elasticsearch import schema, searcher, vector_search, writer
+from retrieve_rerank.connectors.elasticsearch import schema, searcher, writer
 from retrieve_rerank.connectors.elasticsearch.address import Address, client_options
 from retrieve_rerank.connectors.elasticsearch.client import (
     Cluster,
@@ -38,13 +34,13 @@ from retrieve_rerank.connectors.elasticsearch.reader import MOST, walk
 from retrieve_rerank.connectors.elasticsearch.requests import KnnSettings, quoted
 from retrieve_rerank.connectors.elasticsearch.searcher import Searcher
 from retrieve_rerank.connectors.elasticsearch.token_store import ElasticsearchTensorStore
+from retrieve_rerank.connectors.elasticsearch.vector_search import ElasticsearchVectorSearch
 from retrieve_rerank.connectors.elasticsearch.versions import ask_license, ask_server
 from retrieve_rerank.connectors.elasticsearch.writer import Writer
 from retrieve_rerank.connectors.encoder_facts import EncoderFacts
 from retrieve_rerank.connectors.hybrid import Fusion
 from retrieve_rerank.connectors.retrying import LONG_PATIENCE_S
 from retrieve_rerank.errors import ConfigError, PermissionDeniedError
-from retrieve_rerank.text.truncation import truncates
 from retrieve_rerank.types import Document, Hit
 
 _CREDENTIALS = (
@@ -53,7 +49,7 @@ _CREDENTIALS = (
 )
 
 
-class ElasticsearchConnector(ElasticsearchTensorStore, VectorSearch):
+class ElasticsearchConnector(ElasticsearchTensorStore, ElasticsearchVectorSearch):
     """An index at an Elasticsearch server, ranked by BM25, vectors and sparse vectors.
 
     Threads and event loops share one connector. Indexes made by others are only read, but for
@@ -271,44 +267,6 @@ class ElasticsearchConnector(ElasticsearchTensorStore, VectorSearch):
         actions.append({"add": {"index": index, "alias": alias}})
         self._cluster.send(Request("POST", "/_aliases", {"actions": actions}, safe=False))
         return before
-
-    def knobs(self, *, top_k: int) -> list[Knob]:
-        """List what trades time for recall: num_candidates, and oversample where quantised."""
-        return vector_search.knobs(self._opened, self._searcher.knn, top_k=top_k)
-
-    def graph(self) -> Graph:
-        """Tell whether searches walk a graph, or compare with every vector."""
-        return vector_search.graph(self._cluster, self._opened)
-
-    def query_vectors(self, queries: Sequence[str]) -> Vectors:
-        """Embed queries as searches do; (n, dim)."""
-        return self._opened.encoder.load().embed_queries(list(queries))
-
-    def truncated_queries(self, queries: Sequence[str]) -> int:
-        """Count the queries of which the encoder reads only the beginning, where it tells."""
-        encoder = self._opened.encoder.load()
-        return sum(truncates(encoder, query) for query in queries)
-
-    def nearest(
-        self, vector: Vectors, *, top_k: int, settings: Mapping[str, float] | None = None
-    ) -> list[tuple[str, float]]:
-        """Find (document id, similarity) through the graph, best first, with these knobs."""
-        adjusted = vector_search.adjusted(self._searcher.knn, settings)
-        return vector_search.nearest(
-            self._cluster, self._opened, vector, top_k=top_k, settings=adjusted
-        )
-
-    def nearest_exact(
-        self,
-        vectors: Vectors,
-        *,
-        top_k: int,
-        on_progress: Callable[[int], None] | None = None,
-    ) -> list[list[tuple[str, float]]]:
-        """Find the true neighbours of each query, (document id, similarity), best first."""
-        return vector_search.nearest_exact(
-            self._cluster, self._opened, vectors, top_k=top_k, on_progress=on_progress
-        )
 
     def close(self) -> None:
         """Close the connections; those of a running event loop end with it, or by `aclose`."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from retrieve_rerank.base import Graph, Knob, Vectors
+from retrieve_rerank.base import Graph, Knob, Vectors, VectorSearch
 from retrieve_rerank.connectors.elasticsearch import requests
 from retrieve_rerank.connectors.elasticsearch.client import Cluster
 from retrieve_rerank.connectors.elasticsearch.layout import value_at
@@ -17,14 +17,59 @@ from retrieve_rerank.connectors.elasticsearch.opening import Opened
 from retrieve_rerank.connectors.elasticsearch.reader import walk
 from retrieve_rerank.connectors.elasticsearch.requests import Body, KnnSettings
 from retrieve_rerank.connectors.elasticsearch.responses import hits_of, similarity
+from retrieve_rerank.connectors.elasticsearch.searcher import Searcher
 from retrieve_rerank.connectors.fields import VectorField
 from retrieve_rerank.errors import ConnectorError, UnsupportedServerError
+from retrieve_rerank.text.truncation import truncates
 
 NUM_CANDIDATES = (10, 20, 50, 100, 200, 400, 800, 1600, 3200, 6400)
 OVERSAMPLE = (0, 1, 2, 3, 5, 10)
 """Of which the server takes 0 for none, and 1 to 10."""
 
 Neighbours = list[tuple[str, float]]
+
+
+class ElasticsearchVectorSearch(VectorSearch):
+    """The part of a connector that audits go by."""
+
+    _cluster: Cluster
+    _searcher: Searcher
+
+    def knobs(self, *, top_k: int) -> list[Knob]:
+        """List what trades time for recall: num_candidates, and oversample where quantised."""
+        return knobs(self._searcher.opened, self._searcher.knn, top_k=top_k)
+
+    def graph(self) -> Graph:
+        """Tell whether searches walk a graph, or compare with every vector."""
+        return graph(self._cluster, self._searcher.opened)
+
+    def query_vectors(self, queries: Sequence[str]) -> Vectors:
+        """Embed queries as searches do; (n, dim)."""
+        return self._searcher.opened.encoder.load().embed_queries(list(queries))
+
+    def truncated_queries(self, queries: Sequence[str]) -> int:
+        """Count the queries of which the encoder reads only the beginning, where it tells."""
+        encoder = self._searcher.opened.encoder.load()
+        return sum(truncates(encoder, query) for query in queries)
+
+    def nearest(
+        self, vector: Vectors, *, top_k: int, settings: Mapping[str, float] | None = None
+    ) -> list[tuple[str, float]]:
+        """Find (document id, similarity) through the graph, best first, with these knobs."""
+        knn = adjusted(self._searcher.knn, settings)
+        return nearest(self._cluster, self._searcher.opened, vector, top_k=top_k, settings=knn)
+
+    def nearest_exact(
+        self,
+        vectors: Vectors,
+        *,
+        top_k: int,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> list[list[tuple[str, float]]]:
+        """Find the true neighbours of each query, (document id, similarity), best first."""
+        return nearest_exact(
+            self._cluster, self._searcher.opened, vectors, top_k=top_k, on_progress=on_progress
+        )
 
 
 def knobs(opened: Opened, settings: KnnSettings, *, top_k: int) -> list[Knob]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
@@ -12,18 +12,14 @@ from retrieve_rerank.base import (
     Embedder,
     Encoder,
     Filter,
-    Graph,
     IndexReport,
     IndexSchema,
-    Knob,
     SparseEncoder,
     TensorDtype,
     TensorSearch,
-    Vectors,
-    VectorSearch,
 )
 from retrieve_rerank.connectors.hybrid import Fusion
-from retrieve_rerank.connectors.qdrant import schema, vector_search
+from retrieve_rerank.connectors.qdrant import schema
 from retrieve_rerank.connectors.qdrant.address import Address
 from retrieve_rerank.connectors.qdrant.client import Server
 from retrieve_rerank.connectors.qdrant.description import describe
@@ -34,13 +30,13 @@ from retrieve_rerank.connectors.qdrant.tensors import Tensors
 from retrieve_rerank.connectors.qdrant.term_store import QdrantLexicalStore
 from retrieve_rerank.connectors.qdrant.terms import Terms
 from retrieve_rerank.connectors.qdrant.token_store import QdrantTensorStore
+from retrieve_rerank.connectors.qdrant.vector_search import QdrantVectorSearch
 from retrieve_rerank.connectors.qdrant.writer import Writer
 from retrieve_rerank.errors import ConfigError
-from retrieve_rerank.text.truncation import truncates
 from retrieve_rerank.types import Document, Hit
 
 
-class QdrantConnector(QdrantTensorStore, QdrantLexicalStore, VectorSearch):
+class QdrantConnector(QdrantTensorStore, QdrantLexicalStore, QdrantVectorSearch):
     """A collection of a Qdrant server, made by this library or by others.
 
     What it holds is found out when connecting. Safe to share between threads and event loops.
@@ -239,57 +235,6 @@ class QdrantConnector(QdrantTensorStore, QdrantLexicalStore, VectorSearch):
         A new index takes over from an old one so, without a search failing in between.
         """
         self._server.run(schema.take_alias(self._searcher.state.collection, alias))
-
-    def knobs(self, *, top_k: int) -> list[Knob]:
-        """List what can be tuned; nothing in local mode, which is exact."""
-        if self._server.local:
-            return []
-        state, options = self._searcher.state, self._searcher.options
-        return vector_search.knobs(vector_search.dense_field(self._searcher), state.limits, options)
-
-    def graph(self) -> Graph:
-        """Tell how far the server is with the graph; local mode has none."""
-        if self._server.local:
-            return Graph(walked=False, said="local mode has no graph")
-        self._server.run(self._searcher.refresh())
-        return vector_search.graph(self._searcher.state)
-
-    def query_vectors(self, queries: Sequence[str]) -> Vectors:
-        """Embed queries as searches do; (n, dim)."""
-        return self._server.run(self._searcher.embed(queries))
-
-    def truncated_queries(self, queries: Sequence[str]) -> int:
-        """Count the queries of which the encoder reads only the beginning, where it tells."""
-        encoder = self._searcher.state.encoder.load()
-        return sum(truncates(encoder, query) for query in queries)
-
-    def nearest(
-        self, vector: Vectors, *, top_k: int, settings: Mapping[str, float] | None = None
-    ) -> list[tuple[str, float]]:
-        """Find (document id, similarity) through the graph, best first, with these knobs."""
-        steps = vector_search.nearest(self._searcher, vector, top_k=top_k, settings=settings or {})
-        return self._server.run(steps)
-
-    def nearest_exact(
-        self,
-        vectors: Vectors,
-        *,
-        top_k: int,
-        on_progress: Callable[[int], None] | None = None,
-    ) -> list[list[tuple[str, float]]]:
-        """Find the true neighbours of each query, (document id, similarity), best first.
-
-        By the engine, unless its strict mode allows no exact search: then by reading all vectors
-        once.
-        """
-        return vector_search.nearest_exact(
-            self._server,
-            self._searcher,
-            vectors,
-            self._reader.pages,
-            top_k=top_k,
-            on_progress=on_progress or (lambda _: None),
-        )
 
     def close(self) -> None:
         """Close the connections, and let other processes into a folder of local mode."""

@@ -7,21 +7,82 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 from qdrant_client import models
 
-from retrieve_rerank.base import Graph, Knob, Vectors
+from retrieve_rerank.base import Graph, Knob, Vectors, VectorSearch
 from retrieve_rerank.connectors.fields import VectorField
 from retrieve_rerank.connectors.qdrant import requests
 from retrieve_rerank.connectors.qdrant.client import WRITE_TIMEOUT_S, Server, Steps
 from retrieve_rerank.connectors.qdrant.detection import vector_params
 from retrieve_rerank.connectors.qdrant.opening import Options, State
+from retrieve_rerank.connectors.qdrant.reader import Reader
 from retrieve_rerank.connectors.qdrant.searcher import HNSW_EF, OVERSAMPLE, Searcher
 from retrieve_rerank.connectors.qdrant.sending import send
 from retrieve_rerank.connectors.qdrant.versions import Limits
 from retrieve_rerank.errors import SchemaError
+from retrieve_rerank.text.truncation import truncates
 
 _QUERIES_AT_ONCE = 16
 _BYTES = {"float32": 4, "float16": 2}  # of a number
 
 Neighbours = list[tuple[str, float]]
+
+
+class QdrantVectorSearch(VectorSearch):
+    """The part of a connector that audits go by."""
+
+    _server: Server
+    _searcher: Searcher
+    _reader: Reader
+
+    def knobs(self, *, top_k: int) -> list[Knob]:
+        """List what can be tuned; nothing in local mode, which is exact."""
+        if self._server.local:
+            return []
+        state, options = self._searcher.state, self._searcher.options
+        return knobs(dense_field(self._searcher), state.limits, options)
+
+    def graph(self) -> Graph:
+        """Tell how far the server is with the graph; local mode has none."""
+        if self._server.local:
+            return Graph(walked=False, said="local mode has no graph")
+        self._server.run(self._searcher.refresh())
+        return graph(self._searcher.state)
+
+    def query_vectors(self, queries: Sequence[str]) -> Vectors:
+        """Embed queries as searches do; (n, dim)."""
+        return self._server.run(self._searcher.embed(queries))
+
+    def truncated_queries(self, queries: Sequence[str]) -> int:
+        """Count the queries of which the encoder reads only the beginning, where it tells."""
+        encoder = self._searcher.state.encoder.load()
+        return sum(truncates(encoder, query) for query in queries)
+
+    def nearest(
+        self, vector: Vectors, *, top_k: int, settings: Mapping[str, float] | None = None
+    ) -> list[tuple[str, float]]:
+        """Find (document id, similarity) through the graph, best first, with these knobs."""
+        steps = nearest(self._searcher, vector, top_k=top_k, settings=settings or {})
+        return self._server.run(steps)
+
+    def nearest_exact(
+        self,
+        vectors: Vectors,
+        *,
+        top_k: int,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> list[list[tuple[str, float]]]:
+        """Find the true neighbours of each query, (document id, similarity), best first.
+
+        By the engine, unless its strict mode allows no exact search: then by reading all vectors
+        once.
+        """
+        return nearest_exact(
+            self._server,
+            self._searcher,
+            vectors,
+            self._reader.pages,
+            top_k=top_k,
+            on_progress=on_progress or (lambda _: None),
+        )
 
 
 def knobs(field: VectorField, limits: Limits, options: Options) -> list[Knob]:
