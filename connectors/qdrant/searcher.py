@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,15 +12,15 @@ from retrieve_rerank.base import (
     Encoding,
     Filter,
     MaxSimScores,
-    SparseEncoder,
     TensorSearch,
     Vectors,
 )
 from retrieve_rerank.connectors.filters import Clause, clauses, field_names
-from retrieve_rerank.connectors.hybrid import BM25, DENSE, DEPTH, SPARSE, check_search
+from retrieve_rerank.connectors.hybrid import BM25, DENSE, DEPTH, check_search
 from retrieve_rerank.connectors.qdrant import requests
 from retrieve_rerank.connectors.qdrant.byte_vectors import UINT8, Scale, ask_scale
 from retrieve_rerank.connectors.qdrant.client import Compute, Notes, Server, Steps
+from retrieve_rerank.connectors.qdrant.encoding import QueryEncoding
 from retrieve_rerank.connectors.qdrant.fetching import ask, bare, complete, max_sims
 from retrieve_rerank.connectors.qdrant.filtering import (
     equal_alone,
@@ -30,21 +29,17 @@ from retrieve_rerank.connectors.qdrant.filtering import (
     served,
     worded,
 )
-from retrieve_rerank.connectors.qdrant.layout import Lexical
 from retrieve_rerank.connectors.qdrant.moving import Standing
 from retrieve_rerank.connectors.qdrant.opening import Options, State
 from retrieve_rerank.connectors.qdrant.payload_filter import payload_filter
-from retrieve_rerank.connectors.qdrant.qdrant_bm25 import LEFT_OUT, query_terms
 from retrieve_rerank.connectors.qdrant.requests import EncodedQuery
 from retrieve_rerank.connectors.qdrant.versions import METADATA, RRF_WEIGHTS
-from retrieve_rerank.connectors.tensor_encoder import TensorEncoder
 from retrieve_rerank.errors import (
     ConfigError,
     SchemaError,
     UnknownFieldError,
     UnsupportedServerError,
 )
-from retrieve_rerank.text.truncation import truncates
 from retrieve_rerank.types import Candidates, Document, Hit
 
 HNSW_EF = 256
@@ -66,10 +61,8 @@ class Searcher:
         self.standing = Standing(server, options, state)
         self.options = options
         self._server = server
-        self._tensor_encoder = TensorEncoder()
-        self._sparse_encoder: SparseEncoder | None = None
+        self._encoding = QueryEncoding(options)
         self._scale: tuple[tuple[object, ...], Scale | None] = ((), None)
-        self._loading = threading.Lock()
 
     @property
     def state(self) -> State:
@@ -97,7 +90,7 @@ class Searcher:
             return TensorSearch(Candidates(), {})
         scale = (yield from self.scale(state)) if DENSE in used else None
         asked: EncodedQuery = yield Compute(
-            lambda: self._encode(state, query, used, scale, max_sim=max_sim)
+            lambda: self._encoding.query(state, query, used, scale, max_sim=max_sim)
         )
         by_words = worded(wanted, state)
         fetched = max(top_k, DEPTH) if by_words else top_k
@@ -138,7 +131,7 @@ class Searcher:
         if not points or tensors is None:
             return {}
         encoding: Encoding = yield Compute(
-            lambda: self._tensor_encoder.encode(query, tensors.settings, embedder=_embedder(state))
+            lambda: self._encoding.tokens(state, query, tensors.settings)
         )
         scored = yield from max_sims(state, encoding.tokens, list(points), with_payload=False)
         means = requests.mean_max_sims(scored, encoding.tokens)
@@ -197,60 +190,6 @@ class Searcher:
                 "rr lexical add; rr info tells more"
             )
         return [name for name in state.rankings if self.options.fusion.uses(name)]
-
-    def _encode(
-        self,
-        state: State,
-        query: str,
-        used: Sequence[str],
-        scale: Scale | None,
-        *,
-        max_sim: bool,
-    ) -> EncodedQuery:
-        """Encode a query as far as is needed."""
-        layout = state.layout
-        dense: Vectors | None = None
-        tokens: Vectors | None = None
-        bm25: Mapping[int, float] | str | None = None
-        sparse: Mapping[int, float] | None = None
-        cut = tokens_cut = False
-        notes: tuple[str, ...] = ()
-        settings = state.tensors.settings if max_sim and state.tensors else None
-        if settings is not None:
-            embedder = _embedder(state) if DENSE in used else None
-            encoding = self._tensor_encoder.encode(query, settings, embedder=embedder)
-            tokens = encoding.tokens
-            tokens_cut = encoding.truncated
-            if embedder is not None and embedder.fingerprint == settings.fingerprint:
-                dense = encoding.vector
-        if DENSE in used and dense is None and layout.dense is not None:
-            dense = state.encoder.embed(query, layout.dense.dimension)
-        if dense is not None:
-            cut = truncates(state.encoder.load(), query)
-            dense = scale.bytes(dense) if scale else dense
-        if BM25 in used and layout.lexical is not None:
-            bm25 = _words(state, query, layout.lexical)
-            if layout.lexical.kind == "own" and (ours := state.bm25):
-                notes = ours.notes(query)
-            elif not bm25:
-                notes = (LEFT_OUT,)
-        if SPARSE in used and (encoder := self._sparse()) is not None:
-            [weights] = encoder.encode_queries([query])
-            sparse = weights or None
-            cut = cut or truncates(encoder, query)
-        return EncodedQuery(dense, bm25, sparse, tokens, notes, cut, tokens_cut)
-
-    def _sparse(self) -> SparseEncoder | None:
-        given = self.options.sparse_encoder
-        if not isinstance(given, str):
-            return given
-        with self._loading:
-            if self._sparse_encoder is None:
-                # Imported here as it takes longer than a search without it.
-                from retrieve_rerank.models.encoders.sparse import load_sparse_encoder
-
-                self._sparse_encoder = load_sparse_encoder(given)
-            return self._sparse_encoder
 
     def _word(
         self, state: State, asked: EncodedQuery, wanted: Sequence[Clause], *, top_k: int
@@ -332,17 +271,3 @@ class Searcher:
                         state = learned
             wanted = clauses(filter, known_fields(state))
         return wanted, state
-
-
-def _embedder(state: State) -> Any:
-    return state.encoder.load() if state.encoder.exists else None
-
-
-def _words(state: State, query: str, lexical: Lexical) -> Mapping[int, float] | str | None:
-    """Word a query for the lexical ranking; None where none of its words count."""
-    if lexical.kind == "text-index":
-        return query
-    if lexical.kind == "qdrant-bm25":
-        return query_terms(query, lexical.tokens) or None
-    bm25 = state.bm25
-    return (bm25.query(query) or None) if bm25 else None
