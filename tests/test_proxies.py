@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, Request, build_opener
 
@@ -39,7 +40,11 @@ class _Forwarding(BaseHTTPRequestHandler):
         status, found, data = 502, {}, b"<html>Bad gateway</html>"
         if not self.server.broken:
             request = Request(url, body, headers, method=self.command)
-            with build_opener(ProxyHandler({})).open(request, timeout=10) as answer:
+            try:
+                answer = build_opener(ProxyHandler({})).open(request, timeout=10)
+            except HTTPError as refused:  # an answer like any other
+                answer = refused
+            with answer:
                 status, found, data = answer.status, dict(answer.headers), answer.read()
         self.send_response(status)
         for name, value in {**found, "Content-Length": str(len(data))}.items():

@@ -86,7 +86,7 @@ def test_cautions_name_all_that_is_missing() -> None:
         "Degraded searches: 1 of 8; a stage failed or ran out of time there, and its incoming "
         "order was measured.",
         "cross-encoder failed in 1 of 8 searches; the first error: no time left",
-        "cross-encoder read only the beginning of 3 of the 16 texts it judged.",
+        "cross-encoder read only the beginning of 3 of the 16 texts it scored.",
         "cross-encoder has no results for 1 of the 8 judged queries; those count as zero.",
         "Judged documents that the index lacks: 1 of 1; no search can find them.",
     ]

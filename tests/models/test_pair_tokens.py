@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, processors
 
+from retrieve_rerank import models
 from retrieve_rerank.models.runtimes.batching import Tokens
-from retrieve_rerank.models.tokenizers import pairs as pair_tokens
 from retrieve_rerank.models.tokenizers.pairs import shares
 from retrieve_rerank.models.tokenizers.texts import TextTokenizer
 from tests.models.tiny import FAMILIES, MAX_TOKENS, QUERY, TEXTS, make_tokenizer
@@ -20,7 +20,7 @@ from tests.models.tiny import FAMILIES, MAX_TOKENS, QUERY, TEXTS, make_tokenizer
 LONG = " ".join(TEXTS)  # not longer: of two long texts the library makes all pairs of leftovers
 SPECIAL = "[CLS] </s> <s> [SEP] <|endoftext|>"
 TEXTS_OF_ALL_KINDS = [*TEXTS, QUERY, LONG, SPECIAL, " \n\t"]
-BUNDLED = Path(pair_tokens.__file__).parent / "bundled" / "all-MiniLM-L6-v2" / "tokenizer.json"
+BUNDLED = Path(models.__file__).parent / "bundled" / "all-MiniLM-L6-v2" / "tokenizer.json"
 
 Load = Callable[..., TextTokenizer]
 
@@ -125,7 +125,7 @@ def test_templates_that_cannot_be_put_together_are_tokenised_whole(tmp_path: Pat
 
 
 def test_the_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pair_tokens, "CACHED_TOKENS", 600)
+    monkeypatch.setattr("retrieve_rerank.models.tokenizers.pairs.CACHED_TOKENS", 600)
     tokenizer = TextTokenizer(BUNDLED, max_tokens=512)
     assert tokenizer._pair_tokens is not None
     pairs = [(QUERY, f"text {number}") for number in range(100)]

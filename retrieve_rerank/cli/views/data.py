@@ -49,10 +49,10 @@ def print_report(console: Console, report: DataReport) -> None:
 
 def _sources(report: DataReport) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("file", "format"):
-        table.add_column(name, overflow="fold")
+    table.add_column("file", overflow="fold")
+    table.add_column("format", no_wrap=True)
     for name in ("groups", "texts", "positive", "negative", "unlabelled", "scored", "labels"):
-        table.add_column(name, justify="right", overflow="fold")
+        table.add_column(name, justify="right", no_wrap=True)
     for facts in report.sources:
         counts = (
             facts.groups,

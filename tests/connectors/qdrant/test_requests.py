@@ -150,7 +150,7 @@ def test_the_knobs_stay_within_strict_mode() -> None:
 
 @pytest.mark.parametrize(
     ("similarity", "expected"),
-    [("dot", 11.0), ("cosine", 11 / 5**0.5), ("l2", -(8**0.5)), ("l1", -4.0)],
+    [("dot", 11.0), ("cosine", 11 / (5**0.5 * 5)), ("l2", -(8**0.5)), ("l1", -4.0)],
 )
 def test_similarities_computed_here_are_qdrants(similarity: str, expected: float) -> None:
     queries, rows = np.array([[1.0, 2.0]], np.float32), np.array([[3.0, 4.0]], np.float32)
