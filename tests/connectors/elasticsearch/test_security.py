@@ -20,6 +20,7 @@ from retrieve_rerank.connectors.elasticsearch import ElasticsearchConnector
 from retrieve_rerank.errors import (
     AuthenticationError,
     ConnectionFailedError,
+    IndexNotFoundError,
     PermissionDeniedError,
     RetrieveRerankError,
 )
@@ -160,3 +161,18 @@ def test_a_key_that_has_expired_is_refused(secure: Server) -> None:
     time.sleep(1.5)
     with pytest.raises(AuthenticationError, match="may have expired"):
         found(secure, api_key=key)
+
+
+def test_a_misspelt_index_is_named_with_its_nearest_as_far_as_the_key_may_see(
+    secure: Server,
+) -> None:
+    with pytest.raises(IndexNotFoundError, match=r"dosc.*docs"):
+        ElasticsearchConnector.connect(secure.address("dosc"), **credentials(secure))
+    key = api_key(secure, READING)
+    with pytest.raises(RetrieveRerankError) as caught:
+        ElasticsearchConnector.connect(
+            secure.address("dosc"), api_key=key, ca_certs=Path(secure.ca)
+        )
+    assert isinstance(caught.value, IndexNotFoundError | PermissionDeniedError)
+    assert "dosc" in str(caught.value)
+    assert key not in str(caught.value)
