@@ -108,8 +108,8 @@ def run() -> None:
     try:
         main()
     except SystemExit as exc:
-        giving_up = sys.modules.get("retrieve_rerank.concurrency.threads")
-        if giving_up is not None and giving_up.given_up():
+        threads = sys.modules.get("retrieve_rerank.concurrency.threads")
+        if threads is not None and threads.given_up():
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(exc.code if isinstance(exc.code, int) else 0)

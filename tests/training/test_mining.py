@@ -30,10 +30,10 @@ DOCUMENTS = [
 
 
 def mined(
-    report: Mined | None = None, *, stages: int = 0, candidates: int = 7, **options: object
+    report: Mined | None = None, **options: object
 ) -> dict[str | None, list[tuple[str | None, float | None]]]:
     """Return each query's texts as (id, label)."""
-    retriever = Retriever(MemoryConnector(DOCUMENTS), candidates=candidates)
+    retriever = Retriever(MemoryConnector(DOCUMENTS))
     groups = mine(retriever, QUERIES, QRELS, report=report, sampling="top", **options)  # type: ignore[arg-type]  # the test's own
     return {group.query_id: [(each.id, each.label) for each in group.texts] for group in groups}
 
@@ -124,15 +124,11 @@ def test_margins_of_cosines_need_no_model_but_a_dense_ranking() -> None:
 
 def test_positives_that_the_search_does_not_return_are_fetched_and_counted() -> None:
     report = Mined()
-    found = mined(report, candidates=2, rules=Rules(first_rank=2))
-    assert report.not_returned == 0
-    report = Mined()
     qrels = {"q1": {"fares": 1, "gone": 1, "lift": 1}}
     retriever = Retriever(MemoryConnector(DOCUMENTS), candidates=3)
     [group] = mine(retriever, QUERIES, qrels, report=report)
     assert {text.id for text in group.positives} == {"fares", "lift"}
-    assert report.not_returned == 1
-    assert found["q2"]
+    assert (report.positives, report.not_returned) == (2, 1)
 
 
 def test_a_query_whose_positives_the_index_lacks_has_no_group() -> None:
@@ -153,6 +149,24 @@ def test_passages_of_a_positive_are_no_negatives() -> None:
     [group] = mine(Retriever(connector), QUERIES, {"q1": {"lift": 1}}, report=report)
     assert [(text.id, text.label) for text in group.texts] == [("lift#1", 1), ("flap", 0)]
     assert report.dropped["relevant"] == 2
+
+
+def test_a_positive_in_passages_that_the_search_does_not_return_is_counted_and_not_guessed() -> (
+    None
+):
+    passages = [Document(f"tail#{n}", "nothing in common", {"parent": "tail"}) for n in range(2)]
+    connector = MemoryConnector([*DOCUMENTS, *passages])
+    report = Mined()
+    assert not list(mine(Retriever(connector), QUERIES, {"q1": {"tail": 1}}, report=report))
+    assert (report.positives, report.not_returned) == (1, 1)
+    assert report.without_positive == ["q1"]
+
+
+def test_a_field_that_is_missing_is_not_shared_with_one_that_reads_none() -> None:
+    documents = [Document("a", "wings lift", {"page": "None"}), Document("b", "wings do lift air")]
+    rules = Rules(exclude_same=["page"])
+    [group] = mine(Retriever(MemoryConnector(documents)), QUERIES, {"q1": {"a": 1}}, rules=rules)
+    assert [text.id for text in group.negatives] == ["b"]
 
 
 def test_the_document_that_the_query_was_taken_from_is_left_out_where_asked_for() -> None:

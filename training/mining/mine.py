@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from retrieve_rerank.base import Filter, Scorer
+from retrieve_rerank.connectors.hybrid import DENSE
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.evaluation.judged_documents import JudgedDocuments, own_ids
 from retrieve_rerank.pipeline.retriever import Retriever
@@ -20,9 +21,6 @@ from retrieve_rerank.training.mining.near_identical import Shingles
 from retrieve_rerank.training.mining.rules import Reason, Rules
 from retrieve_rerank.training.mining.sampling import Sampling, sample
 from retrieve_rerank.types import Document, Hit, Qrels
-
-DENSE = "dense"
-"""The ranking whose scores are cosines, among those that a fusion is made of."""
 
 
 @dataclass(slots=True)
@@ -39,7 +37,8 @@ class Mined:
     dropped: Counter[Reason] = field(default_factory=Counter)
     """Why hits are no negatives -> how many."""
     without_positive: list[str] = field(default_factory=list)
-    """Queries of which the index holds no relevant document: no group."""
+    """Queries without a relevant text: the index holds none, or holds it in passages of which the
+    search returned none, so that which of them is meant is not known. No group."""
     without_negative: list[str] = field(default_factory=list)
     """Queries of which no hit was admitted: no group."""
     degraded: list[str] = field(default_factory=list)
@@ -63,9 +62,10 @@ def mine(
     """Search for each judged query and yield a group: its positives and at most so many negatives.
 
     Labels are the judgments' grades, and 0 for what is mined. Scores that `rules` look at are the
-    `scorer`'s, else the cosines of a search that has a dense ranking; of positives that the search
-    did not return, too, where there is a `scorer`. `report` is filled in on the way. Raises
-    InputError where rules need scores that there are none of, and as `JudgedDocuments` does.
+    `scorer`'s, else the cosines of a search that has a dense ranking. Of positives that the search
+    did not return only a `scorer` has scores: without one, margins are taken of the lowest positive
+    that was returned. `report` is filled in on the way. Raises InputError where rules need scores
+    that there are none of, and as `JudgedDocuments` does.
     """
     if negatives < 1:
         raise InputError(f"a group needs at least one negative; got {negatives}")
@@ -89,10 +89,12 @@ def mine(
         found = _Found(judged, relevant, result.hits)
         absent = [id_ for id_ in relevant if id_ not in found.positives]
         fetched = {judged.id_of(each): each for each in retriever.connector.get(absent)}
+        in_passages = retriever.connector.resolve_ids([f"{id_}#0" for id_ in absent])
         report.hits += len(result.hits)
-        report.not_returned += len(fetched)
+        not_returned = len(fetched) + len(in_passages)
+        report.not_returned += not_returned
+        report.positives += len(found.positives) + not_returned
         positives = {**{id_: hit.document for id_, hit in found.positives.items()}, **fetched}
-        report.positives += len(positives)
         if not positives:
             report.without_positive.append(query_id)
             continue
@@ -164,7 +166,9 @@ def _admitted(
             rank=hit.rank, score=scores.get(document.id), anchor=anchor
         )
         if broken is None and any(
-            (name, str(document.metadata.get(name))) in same for name in rules.exclude_same
+            (name, str(document.metadata[name])) in same
+            for name in rules.exclude_same
+            if name in document.metadata
         ):
             broken = "same"
         if broken is None and any(Shingles(document.text).near(each) for each in shingles):
