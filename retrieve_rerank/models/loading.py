@@ -33,6 +33,7 @@ from retrieve_rerank.models.checkpoints.network_files import (
     wants_gpu,
 )
 from retrieve_rerank.models.checkpoints.resolving import prompts_of, resolve
+from retrieve_rerank.models.checkpoints.version_record import UNSCORED
 from retrieve_rerank.models.checkpoints.weights import check_weights
 from retrieve_rerank.models.encoders.encoder import TextEncoder
 from retrieve_rerank.models.pair_model import PairModel
@@ -67,7 +68,8 @@ class Checkpoint:
     def fingerprint(self) -> str:
         """A hash over settings and weights, 16 hexadecimal digits.
 
-        A calibration is left out, as scores do not depend on it. Of large files it reads the size
+        A calibration is left out, as scores do not depend on it, and so is what a version's folder
+        tells of its training. Of large files it reads the size
         and 256 blocks throughout: training changes all of them, and a model of gigabytes would
         take seconds to read.
         """
@@ -84,7 +86,8 @@ class Checkpoint:
     def _files(self) -> Iterator[Path]:
         settings = ("*.json", "*_*/*.json", *MODULE_WEIGHTS)
         for pattern in (*self.network.patterns, *settings):
-            yield from (file for file in self.folder.path.glob(pattern) if file.is_file())
+            found = self.folder.path.glob(pattern)
+            yield from (each for each in found if each.is_file() and each.name not in UNSCORED)
 
 
 def find_checkpoint(name: str, *, device: str = "auto") -> Checkpoint:

@@ -19,10 +19,11 @@ from retrieve_rerank.cli.views.audit import print_audit
 from retrieve_rerank.cli.views.console import Console
 from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.errors import ConfigError, InputError
-from retrieve_rerank.evaluation.audit.audit import audit, bootstrap
+from retrieve_rerank.evaluation.audit.audit import DRAWS, audit
 from retrieve_rerank.evaluation.audit.findings import advice, findings, unmeasured
 from retrieve_rerank.evaluation.audit.grid import grid, recall, widths
 from retrieve_rerank.evaluation.audit.report import render_audit
+from retrieve_rerank.evaluation.bootstrap import bootstrap
 from retrieve_rerank.evaluation.evaluate import Latency
 from retrieve_rerank.evaluation.report.plots import recall_by_latency, save_recall_by_latency
 from retrieve_rerank.testing import HashingEncoder
@@ -223,10 +224,10 @@ def test_what_is_left_to_the_server_is_a_setting_too() -> None:
 
 
 def test_an_interval_is_that_of_the_resampled_mean() -> None:
-    low, high = bootstrap([0.0, 1.0] * 200)  # standard error .025
+    low, high = bootstrap([0.0, 1.0] * 200, draws=DRAWS)  # standard error .025
     assert low == pytest.approx(0.5 - 1.96 * 0.025, abs=0.004)
     assert high == pytest.approx(0.5 + 1.96 * 0.025, abs=0.004)
-    assert bootstrap([0.5] * 10) == (0.5, 0.5)
+    assert bootstrap([0.5] * 10, draws=DRAWS) == (0.5, 0.5)
 
 
 def test_an_index_that_cannot_be_audited_is_an_error() -> None:

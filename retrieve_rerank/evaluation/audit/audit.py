@@ -23,6 +23,7 @@ from retrieve_rerank.evaluation.audit.grid import (
     walk,
 )
 from retrieve_rerank.evaluation.audit.relevance import Relevance, relevance
+from retrieve_rerank.evaluation.bootstrap import bootstrap
 from retrieve_rerank.evaluation.evaluate import Latency, latency
 from retrieve_rerank.evaluation.judged_documents import JudgedDocuments, own_ids, passage_of
 from retrieve_rerank.types import Qrels
@@ -233,16 +234,6 @@ def audit(
     )
 
 
-def bootstrap(values: Sequence[float], *, seed: int = 0) -> tuple[float, float]:
-    """Return the 95 % confidence interval of a mean, by resampling (Efron 1979, percentiles)."""
-    array = np.asarray(values)
-    draws = np.random.default_rng(seed).multinomial(
-        len(array), np.full(len(array), 1 / len(array)), size=DRAWS
-    )  # (DRAWS, queries): how often each query is drawn
-    low, high = np.percentile(draws @ array / len(array), (2.5, 97.5))
-    return float(low), float(high)
-
-
 def _truth(neighbours: Neighbours, own: str | None) -> Truth:
     """Take out what a query finds of its own document."""
     left_out = {id_ for id_, _ in neighbours if own in (id_, passage_of(id_))}
@@ -291,7 +282,7 @@ def _measured(trial: _Trial, trials: Sequence[_Trial], knobs: Sequence[Knob]) ->
         and (width is None or each.settings.get(width.name) == trial.settings.get(width.name))
     ]
     mean = float(np.mean(trial.recalls))
-    low, high = bootstrap(trial.recalls)
+    low, high = bootstrap(trial.recalls, draws=DRAWS)
     return Measured(
         top_k=trial.top_k,
         settings=trial.settings,

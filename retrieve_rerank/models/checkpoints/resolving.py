@@ -1,4 +1,4 @@
-"""Names of models to folders on this machine: aliases, local folders, hub ids."""
+"""Names of models to folders on this machine: aliases, folders, versions trained here, hub ids."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from pathlib import Path
 from retrieve_rerank.errors import ModelError, ModelNotFoundError
 from retrieve_rerank.models.catalog.embedding_apis import APIS
 from retrieve_rerank.models.catalog.rerank_apis import RERANK_APIS
+from retrieve_rerank.models.checkpoints.versions import find_version
 from retrieve_rerank.network.addresses import redacted
 
 _USER = re.compile(r":.*@", re.DOTALL)
+_VERSION = re.compile(r"[\w.-]+@\d+")  # not of a user at a host
 _BUNDLED = Path(__file__).parents[1] / "bundled"
 
 
@@ -109,20 +111,23 @@ _SERVED: Mapping[str, Mapping[str, str]] = {
 def resolve(name: str, *, on_gpu: bool = False) -> Path:
     """Return the folder of the model called `name`, downloading it if it is one of the hub's.
 
-    Raises ModelNotFoundError where there is none, ModelError where its files are unusable.
+    `docs-reranker` is the promoted version of a model that was trained here, `docs-reranker@2`
+    another. Raises ModelNotFoundError where there is none, ModelError where its files are unusable.
     """
     folder = local_folder(name)
+    if folder is None and name not in ALIASES:
+        folder = find_version(name)
     if folder is not None:
         return folder
     repository = ALIASES[name].repository if name in ALIASES else name
     parts = repository.split("/")
     if len(parts) != 2 or not all(parts) or parts[0] in (".", "..", "~") or ":" in name:
-        wrong = f"no model {redacted(name)!r}"
+        wrong = f"no model {name if _VERSION.fullmatch(name) else redacted(name)!r}"
         if _is_service(name):
             wrong = f"{redacted(name)} is run by a service: nothing to load or inspect is here"
         raise ModelNotFoundError(
-            f"{wrong}; expected a folder, a hub id such as 'BAAI/bge-m3', or a short name of"
-            " `rr models list`"
+            f"{wrong}; expected a folder, a hub id such as 'BAAI/bge-m3', or a name that"
+            " `rr models list` shows"
         )
     # Imported here because it takes longer than loading the bundled encoder.
     hub = import_module("retrieve_rerank.models.checkpoints.hub")

@@ -1,0 +1,298 @@
+"""Versions of a model that was trained here, and which of them is promoted.
+
+`models/NAME/3` in the data directory is version 3 of NAME, a folder like any model's. Which version
+is promoted, and which were before it, stands in `promoted.json` beside them: a small file that is
+replaced by a rename, so that whoever reads it meets the old state or the new one, whatever happens.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import platformdirs
+
+from retrieve_rerank.errors import InputError, ModelError, ModelNotFoundError
+from retrieve_rerank.models.checkpoints import folder_schema as schema
+from retrieve_rerank.models.checkpoints.folder_schema import checked, read_settings
+from retrieve_rerank.models.checkpoints.version_record import (
+    Record,
+    Serving,
+    flush,
+    now,
+    read_record,
+    read_serving,
+    write_json,
+)
+
+PROMOTED_FILE = "promoted.json"
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_NUMBER = re.compile(r"[1-9]\d{0,8}")
+_COPYING = ".copying"
+_HISTORY: schema.Schema = {"history": schema.list_of(schema.OBJECT)}
+_ENTRY: schema.Schema = {
+    "version": schema.whole(1, 1 << 31),
+    "since": schema.TEXT,
+    "serving": schema.OBJECT,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of a model."""
+
+    name: str
+    number: int
+    folder: Path
+    promoted: bool
+    record: Record = field(default_factory=Record)
+
+    @property
+    def address(self) -> str:
+        """What names it wherever a model is asked for."""
+        return f"{self.name}@{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """A version that was promoted, as promoted.json has it."""
+
+    name: str
+    version: int
+    since: str
+    """Date and time, ISO 8601."""
+    serving: Serving | None
+    folder: Path
+    """Where it was; it may have been moved away since."""
+
+    @property
+    def address(self) -> str:
+        """What names the version wherever a model is asked for."""
+        return f"{self.name}@{self.version}"
+
+
+class ModelVersions:
+    """The versions of the model NAME in a data directory.
+
+    Several processes may use it at once: those that change something wait for each other.
+    """
+
+    def __init__(self, data_dir: Path | str, name: str) -> None:
+        if not _NAME.fullmatch(name):
+            raise InputError(
+                f"{name!r} cannot be a model's name; expected letters, digits, dots, dashes and _"
+            )
+        self.name = name
+        self.folder = models_folder(Path(data_dir)) / name
+
+    @property
+    def numbers(self) -> list[int]:
+        """The versions whose folders are there, lowest first."""
+        return sorted(
+            int(each.name)
+            for each in (self.folder.iterdir() if self.folder.is_dir() else ())
+            if _NUMBER.fullmatch(each.name) and each.is_dir()
+        )
+
+    @property
+    def promotion(self) -> Promotion | None:
+        """The version that is promoted; raise ModelError where promoted.json cannot be read."""
+        return next(reversed(self._history()), None)
+
+    @property
+    def promoted(self) -> int | None:
+        """The number of the version that is promoted."""
+        found = self.promotion
+        return None if found is None else found.version
+
+    def list(self) -> list[Version]:
+        """Return the versions whose folders are there, lowest first."""
+        promoted = self.promoted
+        return [
+            Version(self.name, n, self.path(n), n == promoted, read_record(self.path(n)))
+            for n in self.numbers
+        ]
+
+    def path(self, number: int) -> Path:
+        """Return where a version's folder is, or would be."""
+        return self.folder / str(number)
+
+    def add(self, model: Path) -> int:
+        """Copy a model's folder, and return the number of the version that it became.
+
+        Nothing is promoted. Raises ModelNotFoundError where there is no such folder, ModelError
+        where it cannot be copied.
+        """
+        if not model.is_dir():
+            raise ModelNotFoundError(f"no model folder at {model}")
+        with self._locked():
+            used = [*self.numbers, *(each.version for each in self._history()), 0]
+            number = max(used) + 1
+            half = self.folder / _COPYING
+            try:
+                shutil.rmtree(half, ignore_errors=True)  # of a process that ended half-way
+                shutil.copytree(model, half)
+                for file in half.rglob("*"):
+                    flush(file)
+                half.rename(self.path(number))
+                flush(self.folder)
+            except OSError as exc:
+                shutil.rmtree(half, ignore_errors=True)
+                raise ModelError(
+                    f"cannot keep {model} as version {number} of {self.name}: "
+                    f"{exc.strerror or exc}; the model is still in its own folder"
+                ) from exc
+        return number
+
+    def promote(self, number: int) -> None:
+        """Make a version the one that serves; raise ModelNotFoundError where it is not there."""
+        if number not in self.numbers:
+            raise _unknown(self, str(number))
+        record = read_record(self.path(number))
+        with self._locked():
+            history = self._history()
+            if history and history[-1].version == number:
+                return
+            since = now()
+            made = Promotion(self.name, number, since, record.serving, self.path(number))
+            self._write([*history, made])
+
+    def rollback(self) -> int | None:
+        """Promote what was promoted before, and return it: None where nothing was.
+
+        Raises ModelNotFoundError where nothing is promoted, or that version's folder is gone.
+        """
+        with self._locked():
+            history = self._history()
+            if not history:
+                raise ModelNotFoundError(
+                    f"no version of {self.name} is promoted; there is nothing to go back from"
+                )
+            before = history[:-1]
+            if before and before[-1].version not in self.numbers:
+                raise _unknown(self, str(before[-1].version), "which was promoted before")
+            self._write(before)
+        return before[-1].version if before else None
+
+    def _history(self) -> Sequence[Promotion]:
+        file = self.folder / PROMOTED_FILE
+        entries = read_settings(file, _HISTORY).get("history") or []
+        found = []
+        for entry in entries:
+            checked(entry, _ENTRY, where=str(file))
+            if "version" not in entry:
+                raise ModelError(f"{file} holds an entry without a version; rr models promote")
+            number = entry["version"]
+            found.append(
+                Promotion(
+                    self.name,
+                    number,
+                    entry.get("since") or "",
+                    read_serving(entry.get("serving"), where=str(file)),
+                    self.path(number),
+                )
+            )
+        return found
+
+    def _write(self, history: Sequence[Promotion]) -> None:
+        entries = [
+            {
+                "version": each.version,
+                "since": each.since,
+                "serving": asdict(each.serving) if each.serving else None,
+            }
+            for each in history
+        ]
+        write_json(self.folder / PROMOTED_FILE, {"history": entries})
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as exc:
+            raise ModelError(f"cannot write to {self.folder}: {exc.strerror or exc}") from exc
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # let go by the system if the process dies
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def models_folder(data_dir: Path) -> Path:
+    """Return where a data directory keeps the models that were trained."""
+    return data_dir / "models"
+
+
+def known_models(data_dir: Path) -> list[ModelVersions]:
+    """List the models that have versions in a data directory."""
+    folders = models_folder(data_dir)
+    names = [each.name for each in (folders.iterdir() if folders.is_dir() else ())]
+    return [ModelVersions(data_dir, name) for name in sorted(names) if _NAME.fullmatch(name)]
+
+
+def promotion_for(data_dir: Path, index: str) -> Promotion | None:
+    """Return the promotion that serves the index at an address; of several the latest.
+
+    Raises ModelError where a promoted.json cannot be read.
+    """
+    if not (models_folder(data_dir)).is_dir():
+        return None
+    promoted = [each.promotion for each in known_models(data_dir)]
+    serving = (each for each in promoted if each and each.serving and each.serving.index == index)
+    return max(serving, key=lambda each: each.since, default=None)
+
+
+_looked_in: dict[Path, None] = {}
+
+
+def look_in(data_dir: Path) -> None:
+    """Have names be looked up in this data directory too, before those that were said earlier."""
+    _looked_in.pop(data_dir, None)
+    _looked_in[data_dir] = None
+
+
+def find_version(name: str) -> Path | None:
+    """Return the folder of `NAME`, the promoted version, or `NAME@2`; None for other names.
+
+    Raises ModelNotFoundError, with the versions there are, where NAME is known and that is not.
+    """
+    model, at, number = name.partition("@")
+    if not _NAME.fullmatch(model):
+        return None
+    for data_dir in [*reversed(_looked_in), _default_data_dir()]:
+        versions = ModelVersions(data_dir, model)
+        if not versions.folder.is_dir():
+            continue
+        chosen = number if at else str(versions.promoted or "")
+        if not chosen:
+            raise _unknown(versions, "", "none of which is promoted")
+        if not _NUMBER.fullmatch(chosen) or int(chosen) not in versions.numbers:
+            raise _unknown(versions, chosen, "" if at else "which is promoted")
+        return versions.path(int(chosen))
+    return None
+
+
+def _default_data_dir() -> Path:
+    return Path(os.environ.get("RR_DATA_DIR") or platformdirs.user_data_path("retrieve-rerank"))
+
+
+def _unknown(versions: ModelVersions, number: str, which: str = "") -> ModelNotFoundError:
+    there = ", ".join(f"{versions.name}@{n}" for n in versions.numbers)
+    if not number:
+        return ModelNotFoundError(
+            f"{versions.name} has these versions, {which}: {there or 'none'}; "
+            f"name one, or promote one: rr models promote {versions.name} VERSION"
+        )
+    which = f", {which}," if which else ""
+    return ModelNotFoundError(
+        f"version {number} of {versions.name}{which} is not in {versions.folder}; there: "
+        f"{there or 'none'}"
+    )
