@@ -112,22 +112,24 @@ def attend(
     *,
     lengths: Sequence[int],
     scaling: float,
+    dropout: float = 0.0,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
     """Attend within each stretch of `lengths`; (1, heads, tokens, dim) to (1, tokens, heads, dim).
 
-    On a GPU all stretches at once; on the CPU, where that would be slower, one by one.
+    On a GPU all stretches at once; on the CPU, where that would be slower, one by one: split and
+    put together whole, so that the gradient too is put together once, not for each stretch.
     """
     if query.is_cuda:
         return attend_at_once(query, key, value, lengths, scaling), None
-    found = torch.empty_like(query.transpose(1, 2))
-    start = 0
-    for length in lengths:
-        q, k, v = (states.narrow(2, start, length) for states in (query, key, value))
-        attended = functional.scaled_dot_product_attention(q, k, v, scale=scaling)
-        found.narrow(1, start, length).copy_(attended.transpose(1, 2))
-        start += length
-    return found, None
+    stretches = zip(
+        *(torch.split(states, list(lengths), 2) for states in (query, key, value)), strict=True
+    )
+    found = [
+        functional.scaled_dot_product_attention(q, k, v, scale=scaling, dropout_p=dropout)
+        for q, k, v in stretches
+    ]
+    return torch.cat([attended.transpose(1, 2) for attended in found], dim=1), None
 
 
 def attend_at_once(

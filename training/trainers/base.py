@@ -1,0 +1,120 @@
+"""What training starts from: a cross-encoder, or an encoder that is given a head."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForSequenceClassification
+
+from retrieve_rerank.errors import ModelError
+from retrieve_rerank.models.causal.pretrained import load_pretrained, silent
+from retrieve_rerank.models.checkpoints.folder import ModelFolder, read_folder
+from retrieve_rerank.models.checkpoints.folder_files import list_files
+from retrieve_rerank.models.checkpoints.network_files import choose_network
+from retrieve_rerank.models.checkpoints.resolving import resolve
+from retrieve_rerank.models.export.dequantization import dequantised_weights
+from retrieve_rerank.training.trainers.settings import TrainerSettings
+
+KINDS = ("bert", "roberta", "xlm-roberta", "modernbert")
+"""Model types that are trained."""
+
+_DROPOUT = {
+    **dict.fromkeys(("bert", "roberta", "xlm-roberta"), "attention_probs_dropout_prob"),
+    "modernbert": "attention_dropout",
+}
+_HEAD = ("classifier", "pooler", "head")  # an encoder has none of these, or not for pairs
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A network to train, with one label, and what its folder records."""
+
+    name: str
+    folder: ModelFolder
+    network: Any
+    new_head: bool
+    """Whether the head has random weights, as an encoder has none."""
+
+
+def load_base(name: str, settings: TrainerSettings) -> Base:
+    """Load a cross-encoder of one label, or an encoder with a new head.
+
+    Raises ModelNotFoundError or ModelError, for networks of other kinds and heads too.
+    """
+    path = resolve(name, on_gpu=True)  # which asks the hub for safetensors
+    folder = read_folder(path)
+    kind = str(folder.config.get("model_type"))
+    if kind not in KINDS:
+        raise ModelError(
+            f"{name} is a network of the kind {kind!r}; training takes {', '.join(KINDS)}"
+        )
+    if folder.late_interaction or folder.splade:
+        raise ModelError(
+            f"{name} is a late-interaction or sparse encoder; training takes cross-encoders and"
+            " dense encoders"
+        )
+    if (folder.labels or 1) > 1:
+        raise ModelError(
+            f"{name} gives each pair {folder.labels} labels ({', '.join(folder.label_names)});"
+            " training takes a cross-encoder of one label, or an encoder"
+        )
+    if folder.lowercase:
+        raise ModelError(
+            f"{name} has texts lowercased before they are tokenised, which other libraries would"
+            " not do for a cross-encoder; name one whose tokenizer does it itself"
+        )
+    if settings.max_tokens is not None:
+        folder = folder.with_max_tokens(settings.max_tokens)
+    torch.manual_seed(settings.seed)  # of a new head
+    network, new_head = _load(name, folder, settings)
+    return Base(name, folder, network, new_head)
+
+
+def _load(name: str, folder: ModelFolder, settings: TrainerSettings) -> tuple[Any, bool]:
+    where = folder.transformer.relative_to(folder.path).as_posix()
+    files = choose_network(
+        list_files(folder.path), on_gpu=True, transformer="" if where == "." else where
+    )
+    dropout = {_DROPOUT[str(folder.config["model_type"])]: settings.attention_dropout}
+    if files is None:
+        return _dequantised(name, folder, dropout), True
+    network, found = load_pretrained(
+        AutoModelForSequenceClassification,
+        folder.transformer,
+        dtype=torch.float32,
+        num_labels=1,
+        **dropout,
+    )
+    lacking = [key for key in found["missing_keys"] if not _of_head(key)]
+    if lacking:
+        raise ModelError(
+            f"{folder.transformer} lacks weights of its network: {len(lacking)}, as {min(lacking)};"
+            " expected a checkpoint of a cross-encoder or an encoder"
+        )
+    return network, bool(found["missing_keys"])
+
+
+def _dequantised(name: str, folder: ModelFolder, dropout: dict[str, float]) -> Any:
+    """Make the network of an encoder that was exported, as the bundled one was."""
+    if folder.labels is not None or folder.config["model_type"] != "bert":
+        source = folder.export.get("source")
+        raise ModelError(
+            f"{name} holds no safetensors, which training starts from; name"
+            f" {source or 'the checkpoint that it was made from'}"
+        )
+    config = AutoConfig.from_pretrained(str(folder.transformer), num_labels=1, **dropout)
+    with silent():
+        network = AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]
+    weights = dequantised_weights(
+        folder.path / "openvino" / "openvino_model.xml", layers=config.num_hidden_layers
+    )
+    network.base_model.load_state_dict(
+        {key: torch.from_numpy(value) for key, value in weights.items()}, strict=False
+    )
+    return network
+
+
+def _of_head(key: str) -> bool:
+    return any(part in _HEAD for part in key.split("."))

@@ -1,0 +1,68 @@
+"""Which groups and texts each step sees: a function of the seed and the step alone.
+
+So that training goes on exactly where it was broken off.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+
+from torch.utils.data import Dataset
+
+from retrieve_rerank.training.groups import Group
+
+
+class Steps(Dataset[list[Group]]):
+    """The groups of each step, all groups in a new order each time round.
+
+    Groups of more than `group_size` texts are sampled anew each time: one positive at least, and
+    for a loss that pits positives against negatives no other positive while there are negatives.
+    """
+
+    def __init__(
+        self,
+        groups: Sequence[Group],
+        *,
+        steps: int,
+        batch_size: int,
+        group_size: int,
+        contrastive: bool,
+        seed: int,
+    ) -> None:
+        self._groups = groups
+        self._steps = steps
+        self._batch_size = batch_size
+        self._group_size = group_size
+        self._contrastive = contrastive
+        self._seed = seed
+        self._round = -1
+        self._order: list[int] = []
+
+    def __len__(self) -> int:
+        return self._steps
+
+    def __getitem__(self, step: int) -> list[Group]:
+        start = step * self._batch_size
+        return [self._draw(place) for place in range(start, start + self._batch_size)]
+
+    def _draw(self, place: int) -> Group:
+        round_, place = divmod(place, len(self._groups))
+        if round_ != self._round:
+            self._order = list(range(len(self._groups)))
+            random.Random(f"{self._seed} {round_}").shuffle(self._order)
+            self._round = round_
+        number = self._order[place]
+        return self._sample(self._groups[number], random.Random(f"{self._seed} {round_} {number}"))
+
+    def _sample(self, group: Group, draw: random.Random) -> Group:
+        texts = list(group.texts)
+        draw.shuffle(texts)  # losses over lists take equal labels in the order that they come in
+        if len(texts) > self._group_size:
+            first = next((text for text in texts if (text.label or 0) > 0), texts[0])
+            rest = [text for text in texts if text is not first]
+            if self._contrastive:
+                rest.sort(key=lambda text: (text.label or 0) > 0)
+            texts = [first, *rest[: self._group_size - 1]]
+        return replace(group, texts=tuple(texts))

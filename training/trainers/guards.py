@@ -1,0 +1,103 @@
+"""What can go wrong in training, noticed while it does: collapse, divergence, NaN.
+
+Losses are compared with what they would be if all scores of a group were equal: ln(group size) for
+`lce`, for the others whatever their formula says.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from typing import NamedTuple
+
+WINDOW = 50
+"""Steps that a guard looks back on, or a fifth of a smaller budget."""
+EQUAL = 1e-3
+"""Scores of a group no further apart are as good as equal: logits of a working model are 1 and
+more apart."""
+STUCK = 0.99
+"""Share of the loss of equal scores that counts as nothing learnt."""
+DIVERGED = 2.0
+"""Times the loss of equal scores, and the loss at the start, that counts as diverged."""
+
+
+_FEWEST = 25  # steps: the mean loss of fewer says little
+
+
+class Stopped(Exception):
+    """Training is over before its time; says why and what to change."""
+
+
+class Seen(NamedTuple):
+    """What a step showed."""
+
+    loss: float
+    if_equal: float
+    """The loss if all scores were equal."""
+    spread: float
+    """How far apart a group's scores are, on average."""
+
+
+class Guards:
+    """Looks at each step; `see` raises Stopped."""
+
+    def __init__(self, *, steps: int, learning_rate: float) -> None:
+        self._steps = steps
+        self._learning_rate = learning_rate
+        self._advice = f"lower learning_rate (now {learning_rate:g}) or lengthen warmup"
+        window = min(WINDOW, max(steps // 5, _FEWEST))
+        self._first: list[float] = []
+        self._seen: deque[Seen] = deque(maxlen=window)
+
+    def see(self, step: int, seen: Seen) -> None:
+        """Take in a step; `step` counts from 1."""
+        if not math.isfinite(seen.loss):
+            raise Stopped(
+                f"the loss became {seen.loss} at step {step}: {self._advice}; where that does not"
+                " help, look for weights of the base or labels that are no numbers"
+            )
+        self._seen.append(seen)
+        if len(self._first) < 5:
+            self._first.append(seen.loss)
+        if len(self._seen) < (self._seen.maxlen or 0):
+            return
+        loss, if_equal, spread = (
+            sum(each) / len(self._seen) for each in zip(*self._seen, strict=True)
+        )
+        if loss > DIVERGED * max(if_equal, sum(self._first) / len(self._first)):
+            raise Stopped(
+                f"training diverged: the loss is {loss:.3g} at step {step}, {if_equal:.3g} if all"
+                f" scores were equal: {self._advice}"
+            )
+        if spread < EQUAL:
+            raise Stopped(
+                f"the scores collapsed: texts of one query are {spread:.1g} apart at step {step}:"
+                f" {self._advice}, or start from another base"
+            )
+        if step > self._steps / 2 and loss >= STUCK * if_equal:
+            raise Stopped(
+                f"nothing is learnt: the loss is {loss:.3f} after {step} of {self._steps} steps,"
+                f" {if_equal:.3f} if all scores of a query were equal: raise learning_rate"
+                f" (now {self._learning_rate:g}) or the number of steps, or look at the data with"
+                " rr data check"
+            )
+
+    def see_gradient(self, step: int, norm: float) -> None:
+        """Take in the norm of a step's gradient."""
+        if not math.isfinite(norm):
+            raise Stopped(f"the gradient became {norm} at step {step}: {self._advice}")
+
+
+def warn_if_below(measures: Sequence[float], *, floor: float, spent: float) -> str | None:
+    """Say that the dev measure stays below `floor` after half of the budget, else None.
+
+    `spent` is the share of the steps that were taken.
+    """
+    if spent < 0.5 or len(measures) < 2 or max(measures) >= floor or measures[-1] > measures[-2]:
+        return None
+    return (
+        f"after {spent:.0%} of the steps the dev measure is {measures[-1]:.3f}, below {floor:.3f}"
+        " where it has to get beyond, and it is not rising: more or cleaner data, or another base,"
+        " are likelier to help than more steps"
+    )

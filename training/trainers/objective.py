@@ -1,0 +1,147 @@
+"""What is minimised, and which groups it can learn from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from torch import Tensor
+
+from retrieve_rerank.errors import InputError
+from retrieve_rerank.training.groups import Group, GroupText
+from retrieve_rerank.training.losses import (
+    Mixture,
+    Part,
+    bce,
+    find_loss,
+    kl,
+    lce,
+    margin_mse,
+    mse,
+    pad,
+    permutation,
+    poly,
+)
+
+_POINTWISE = (bce, mse)  # learn from a text alone
+_CONTRASTIVE = (lce, poly)  # need a positive and a negative
+_FROM_TEACHERS = (kl, margin_mse, permutation)
+_CHECKED_AT_ONCE = 1024  # groups
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """A mixture of losses by their names."""
+
+    weights: Mapping[str, float]
+    mixture: Mixture
+
+    @property
+    def from_teacher(self) -> bool:
+        """Whether any loss learns from a teacher's scores."""
+        return any(part.on == "teacher" for part in self.mixture.parts)
+
+    @property
+    def contrastive(self) -> bool:
+        """Whether all losses look at positives against negatives."""
+        return all(part.loss in _CONTRASTIVE for part in self.mixture.parts)
+
+    def __str__(self) -> str:
+        if len(self.weights) == 1:
+            return next(iter(self.weights))
+        return " + ".join(f"{weight:g} · {name}" for name, weight in self.weights.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Usable:
+    """The groups that a loss can learn from."""
+
+    groups: Sequence[Group]
+    left_out: Counter[str] = field(default_factory=Counter)
+    """Why -> how many groups or texts."""
+
+
+def choose_objective(loss: str | Mapping[str, float] | None, groups: Sequence[Group]) -> Objective:
+    """Return the losses of these names, else what the labels call for; raise ConfigError.
+
+    Where labels are 0 and 1 `lce`, which asks of a positive no more than to beat the negatives;
+    where they are graded `ranknet`, which takes labels of any scale; where no group tells two texts
+    apart `bce`.
+    """
+    if loss is None:
+        loss = _by_labels(groups)
+    weights = {loss: 1.0} if isinstance(loss, str) else dict(loss)
+    parts = []
+    for name, weight in weights.items():
+        found = find_loss(name)
+        parts.append(Part(found, weight, "teacher" if found in _FROM_TEACHERS else "labels"))
+    return Objective(weights, Mixture(parts))
+
+
+def choose_groups(groups: Sequence[Group], objective: Objective) -> Usable:
+    """Leave out what the losses cannot learn from, and count it.
+
+    Raises InputError where nothing is left, or labels are out of a loss's range.
+    """
+    left_out: Counter[str] = Counter()
+    usable = []
+    for group in groups:
+        texts = tuple(text for text in group.texts if _has_target(text, objective))
+        if len(texts) < len(group.texts):
+            left_out["text without a label"] += len(group.texts) - len(texts)
+        kept = replace(group, texts=texts)
+        reasons = [_lacks(kept, part) for part in objective.mixture.parts]
+        if all(reasons):
+            left_out[str(reasons[0])] += 1
+        else:
+            usable.append(kept)
+    if not usable:
+        why = ", ".join(f"{n:,} × {reason}" for reason, n in left_out.most_common())
+        raise InputError(
+            f"no group that {objective} can learn from: {why or 'there are no groups at all'};"
+            " expected groups with a query, relevant texts and others"
+        )
+    for start in range(0, len(usable), _CHECKED_AT_ONCE):
+        objective.mixture.counts(*targets(usable[start : start + _CHECKED_AT_ONCE], objective))
+    return Usable(usable, left_out)
+
+
+def targets(groups: Sequence[Group], objective: Objective) -> tuple[Tensor, Tensor | None]:
+    """Return labels, and a teacher's scores if a loss wants them; (groups, size), NaN for none."""
+    nan = float("nan")
+    labels = pad([[nan if t.label is None else t.label for t in g.texts] for g in groups])
+    if not objective.from_teacher:
+        return labels, None
+    scores = [
+        [nan if t.teacher_score is None else t.teacher_score for t in g.texts] for g in groups
+    ]
+    return labels, pad(scores)
+
+
+def _by_labels(groups: Sequence[Group]) -> str:
+    if not any(group.tells_apart for group in groups):
+        return "bce"
+    labels = {text.label for group in groups for text in group.texts if text.label is not None}
+    return "lce" if labels <= {0, 1} else "ranknet"
+
+
+def _has_target(text: GroupText, objective: Objective) -> bool:
+    on = {part.on for part in objective.mixture.parts}
+    return ("labels" in on and text.label is not None) or (
+        "teacher" in on and text.teacher_score is not None
+    )
+
+
+def _lacks(group: Group, part: Part) -> str | None:
+    """Say what a loss needs and a group does not have; None where it can learn from it."""
+    if part.on == "teacher":
+        scores = {text.teacher_score for text in group.texts} - {None}
+        return None if len(scores) > 1 else "group without different scores of a teacher"
+    if part.loss in _POINTWISE:
+        return None if group.positives or group.negatives else "group without a label"
+    if part.loss in _CONTRASTIVE:
+        if not group.positives:
+            return "group without a positive"
+        return None if group.negatives else "group without a negative"
+    return None if group.tells_apart else "group of equal labels"

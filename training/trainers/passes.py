@@ -1,0 +1,28 @@
+"""Groups to forward passes: as many as the token budget allows, a group never torn apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def passes(lengths: Sequence[Sequence[int]], *, budget: int, padded: bool) -> list[list[int]]:
+    """Return numbers of groups that go together; `lengths` are tokens of each group's pairs.
+
+    Padded, groups of like length go together, and the tokens that fill them up count. A group
+    that alone is beyond the budget is alone.
+    """
+    order = list(range(len(lengths)))
+    if padded:
+        order.sort(key=lambda group: -max(lengths[group]))
+    found: list[list[int]] = []
+    for group in order:
+        if found and _tokens([lengths[g] for g in (*found[-1], group)], padded=padded) <= budget:
+            found[-1].append(group)
+        else:
+            found.append([group])
+    return found
+
+
+def _tokens(groups: Sequence[Sequence[int]], *, padded: bool) -> int:
+    pairs = [length for group in groups for length in group]
+    return len(pairs) * max(pairs) if padded else sum(pairs)

@@ -1,0 +1,74 @@
+"""What training tells while it runs, and what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """A point of the learning curve."""
+
+    step: int
+    loss: float | None
+    """Mean since the point before; None before the first step."""
+    measure: float | None = None
+    """The dev measure, where it was looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What `on_progress` hears after each step."""
+
+    step: int
+    steps: int
+    loss: float
+    measure: float | None
+    """The latest dev measure."""
+    pairs_per_s: float
+    seconds_left: float
+    """Of training; looks at the dev measure come on top."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A trained model and how it came about."""
+
+    model: Path
+    """A folder that `load_pair_model` and sentence-transformers load."""
+    steps: int
+    """How many were taken, of however many were planned."""
+    curve: Sequence[CurvePoint]
+    pairs_per_s: float
+    """Without the looks at the dev measure."""
+    loss: str
+    description: str
+    """Where and how it was computed."""
+    stopped: str | None = None
+    """Why it ended before its time, and what to change; None where it did not."""
+    failed: bool = False
+    """Whether a guard stopped it: the model is that of the last good checkpoint."""
+    warnings: Sequence[str] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """Why groups or texts were left out -> how many."""
+
+    @property
+    def measure(self) -> float | None:
+        """The best dev measure; None where there was no evaluator."""
+        return max((p.measure for p in self.curve if p.measure is not None), default=None)
+
+    def save(self, file: Path) -> None:
+        """Write it down."""
+        content = {**asdict(self), "model": self.model.name}
+        file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, file: Path) -> Trained:
+        """Read what `save` wrote."""
+        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        curve = [CurvePoint(**point) for point in found.pop("curve")]
+        return cls(**{**found, "model": file.parent / found["model"], "curve": curve})

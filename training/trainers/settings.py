@@ -1,0 +1,108 @@
+"""How to train: every choice with its default. Loads no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from math import isfinite
+from typing import Any, Literal
+
+from retrieve_rerank.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class TrainerSettings:
+    """How to train; raises ConfigError for what cannot be."""
+
+    loss: str | Mapping[str, float] | None = None
+    """A loss's name, or names with weights. None: `lce` where labels are 0 and 1, `ranknet` where
+    they are graded, `bce` where no group tells two texts apart."""
+    learning_rate: float = 5e-5
+    epochs: float = 1.0
+    max_steps: int | None = None
+    """Steps in all, in place of `epochs`."""
+    batch_size: int = 16
+    """Groups a step, however many forward passes memory makes of them."""
+    group_size: int = 8
+    """Texts of a group in a step; larger groups are sampled anew each time they come."""
+    max_tokens: int | None = None
+    """Tokens read of a pair, special tokens included; the base's own limit where None."""
+    token_budget: int | None = None
+    """Tokens a forward pass; None is 4,096 on a CPU and 32,768 on a GPU."""
+    weight_decay: float = 0.01
+    warmup: float = 0.1
+    """Share of the steps in which the learning rate rises."""
+    stable: float = 0.0
+    """Share of the steps at the full learning rate; in the rest it falls as a cosine does."""
+    max_gradient: float = 1.0
+    """Norm that gradients are cut to."""
+    layer_decay: float = 1.0
+    """By how much each layer's learning rate is smaller than the next one's."""
+    trainable: Literal["all", "lora"] | int = "all"
+    """All weights, those of the last so many layers and the head, or LoRA's, which are merged into
+    the model when it is saved (needs the package `peft`)."""
+    lora_rank: int = 16
+    evaluate_every: int = 100
+    """Steps from one look at the dev measure, and one checkpoint, to the next."""
+    patience: int | None = None
+    """Stop after so many looks without a better measure."""
+    attention_dropout: float = 0.0
+    """Of the weights of attention; without it the fused kernels run."""
+    bf16: bool | None = None
+    """Whether networks compute in bfloat16 (losses never do); None where the processor has it."""
+    without_padding: bool = True
+    """On the CPU, where the network's kind allows it; else batches are padded."""
+    gradient_checkpointing: bool = False
+    """Compute twice rather than keep what the backward pass needs; batches are padded."""
+    template: str | None = None
+    """What the model will read of a document, recorded in its folder; the base's where None."""
+    report_to: tuple[str, ...] = ()
+    """Where the Hugging Face Trainer reports: "tensorboard", "wandb", …"""
+    device: str = "auto"
+    seed: int = 13
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "evaluate_every", "max_steps", "token_budget", "patience"):
+            _check(self, name, "at least 1", lambda value: value >= 1)
+        for name in ("learning_rate", "epochs", "max_gradient"):
+            _check(self, name, "above 0", lambda value: isfinite(value) and value > 0)
+        _check(self, "group_size", "at least 2", lambda value: value >= 2)
+        _check(self, "layer_decay", "above 0 and at most 1", lambda value: 0 < value <= 1)
+        for name in ("warmup", "stable", "attention_dropout"):
+            _check(self, name, "from 0 and below 1", lambda value: 0 <= value < 1)
+        if self.warmup + self.stable > 1:
+            raise ConfigError(
+                f"warmup and stable are shares of the steps, 1 at most together; got"
+                f" {self.warmup + self.stable:g}"
+            )
+        if not (self.trainable in ("all", "lora") or _is_count(self.trainable)):
+            raise ConfigError(
+                f"trainable must be 'all', 'lora' or a number of layers; got {self.trainable!r}"
+            )
+
+    @classmethod
+    def from_mapping(cls, given: Mapping[str, Any]) -> TrainerSettings:
+        """Make them of a configuration file's keys; raise ConfigError for an unknown one."""
+        known = [field.name for field in fields(cls)]
+        for name in given:
+            if name not in known:
+                near = get_close_matches(name, known, n=1)
+                meant = f"; did you mean {near[0]!r}?" if near else ""
+                raise ConfigError(f"training has no setting {name!r}{meant} ({', '.join(known)})")
+        return cls(**given)
+
+
+def _check(
+    settings: TrainerSettings, name: str, expected: str, holds: Callable[[float], bool]
+) -> None:
+    value = getattr(settings, name)
+    if value is None:
+        return
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not holds(value):
+        raise ConfigError(f"{name} must be {expected}; got {value!r}")
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

@@ -1,0 +1,222 @@
+"""The Hugging Face Trainer, taught groups: a step is so many groups, in as many forward passes as
+memory asks for.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from transformers import PrinterCallback, Trainer, TrainingArguments
+
+from retrieve_rerank.base import Scorer
+from retrieve_rerank.errors import InputError, OutOfMemoryError
+from retrieve_rerank.models.causal.pretrained import said, silent
+from retrieve_rerank.models.runtimes.batching import Tokens
+from retrieve_rerank.models.runtimes.torch import out_of_memory
+from retrieve_rerank.training.groups import Group
+from retrieve_rerank.training.trainers.drawing import Steps
+from retrieve_rerank.training.trainers.guards import Guards, Seen
+from retrieve_rerank.training.trainers.layers import parameter_groups
+from retrieve_rerank.training.trainers.network import PairNetwork
+from retrieve_rerank.training.trainers.objective import Objective, targets
+from retrieve_rerank.training.trainers.passes import passes
+from retrieve_rerank.training.trainers.settings import TrainerSettings
+
+MEASURE = "eval_measure"
+
+
+class GroupTrainer(Trainer):
+    """Trains a `PairNetwork`; checkpoints appear whole or not at all."""
+
+    def __init__(
+        self,
+        network: PairNetwork,
+        objective: Objective,
+        steps: Steps,
+        *,
+        settings: TrainerSettings,
+        folder: Path,
+        evaluator: Callable[[Scorer], float] | None,
+        callbacks: Sequence[Any],
+    ) -> None:
+        self._pairs = network
+        self._objective = objective
+        self._settings = settings
+        self._folder = folder
+        self._staging: Path | None = None
+        self._evaluator = evaluator
+        self._guards = Guards(steps=len(steps), learning_rate=settings.learning_rate)
+        self.pairs_seen = 0
+        self.last_loss = math.nan
+        super().__init__(
+            model=network.trained,
+            args=_arguments(settings, steps=len(steps), folder=folder, evaluates=bool(evaluator)),
+            train_dataset=steps,
+            eval_dataset=[],
+            data_collator=lambda items: items[0],
+            callbacks=list(callbacks),
+        )
+        self.remove_callback(PrinterCallback)
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
+        """Add up a step's gradient over its forward passes, and return its loss."""
+        model.train()
+        groups: list[Group] = inputs
+        mixture = self._objective.mixture
+        labels, teacher = targets(groups, self._objective)
+        counts = mixture.counts(labels, teacher)
+        sequences = [self._pairs.tokenize(g.query, [t.text for t in g.texts]) for g in groups]
+        scored: list[Tensor] = [torch.empty(0)] * len(groups)
+        loss = 0.0
+        for places in self._passes(sequences):
+            scores = self._scores([sequences[place] for place in places])
+            its_labels, its_teacher = targets([groups[place] for place in places], self._objective)
+            part = mixture(scores, its_labels, its_teacher, counts=counts)
+            part.backward()  # type: ignore[no-untyped-call]
+            loss += part.item()
+            for place, row in zip(places, scores.detach(), strict=True):
+                scored[place] = row[: len(sequences[place])]
+        self.pairs_seen += sum(map(len, sequences))
+        self._guards.see(
+            self.state.global_step + 1,
+            Seen(
+                loss,
+                float(mixture(torch.zeros_like(labels), labels, teacher)),
+                sum(float(row.max() - row.min()) for row in scored) / len(scored),
+            ),
+        )
+        self.last_loss = loss
+        return torch.tensor(loss, device=self._pairs.device)
+
+    @property
+    def evaluates(self) -> bool:
+        """Whether there is a dev measure."""
+        return self._evaluator is not None
+
+    @property
+    def first_step(self) -> int:
+        """The step from which this call went on."""
+        return int(self._initial_global_step)
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """Ask the evaluator what the network is worth now."""
+        assert self._evaluator is not None  # the Trainer asks only where there is one
+        metrics = {MEASURE: float(self._evaluator(self._pairs.scorer()))}
+        self.log(dict(metrics))
+        self.control = self.callback_handler.on_evaluate(
+            self.args, self.state, self.control, metrics
+        )
+        return metrics
+
+    def create_optimizer(self, model: Any = None) -> Any:
+        """Make AdamW with each layer's learning rate."""
+        if self.optimizer is None:
+            groups = parameter_groups(self._pairs.trained, self._settings)
+            self.optimizer = torch.optim.AdamW(groups, lr=self._settings.learning_rate)
+        return self.optimizer
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        """Count none: groups are no tensors."""
+        return 0
+
+    def _passes(self, sequences: Sequence[Sequence[Tokens]]) -> list[list[int]]:
+        lengths = [[len(tokens.ids) for tokens in group] for group in sequences]
+        return passes(lengths, budget=self._pairs.token_budget, padded=self._pairs.packed is None)
+
+    def _scores(self, groups: Sequence[Sequence[Tokens]]) -> Tensor:
+        """Score the pairs of some groups, (groups, size), on the CPU."""
+        flat = [tokens for group in groups for tokens in group]
+        try:
+            scores = self._pairs.scores(flat).cpu()
+        except Exception as exc:
+            if out_of_memory(exc):
+                longest = max(len(tokens.ids) for tokens in flat)
+                raise OutOfMemoryError(
+                    f"out of memory on {len(flat)} pairs of up to {longest} tokens: lower"
+                    f" token_budget (now {self._pairs.token_budget:,}), group_size or max_tokens"
+                ) from exc
+            raise
+        rows = torch.split(scores, [len(group) for group in groups])
+        return pad_sequence(list(rows), batch_first=True)
+
+    def _clip_grad_norm(self, model: Any) -> Any:
+        norm = super()._clip_grad_norm(model)  # type: ignore[no-untyped-call]
+        self._guards.see_gradient(self.state.global_step + 1, float(norm))
+        return norm
+
+    def _get_output_dir(self, trial: Any) -> str:
+        return str(self._staging or self._folder)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Save beside, then rename: whatever breaks off leaves the last good checkpoint."""
+        self._staging = self._folder / STAGING
+        shutil.rmtree(self._staging, ignore_errors=True)
+        name = f"checkpoint-{self.state.global_step}"
+        try:
+            super()._save_checkpoint(model, trial)
+            os.replace(self._staging / name, self._folder / name)
+        except Exception as exc:  # safetensors, torch and Python each raise errors of their own
+            raise InputError(
+                f"cannot write {self._folder / name}: {said(exc)}; checkpoints before it are kept,"
+                " and the same call goes on from the last one"
+            ) from exc
+        finally:
+            shutil.rmtree(self._staging, ignore_errors=True)
+            self._staging = None
+        kept = {self.state.global_step, self.state.best_global_step}
+        for step, old in checkpoints(self._folder):
+            if step not in kept:
+                shutil.rmtree(old)
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        """Save the weights; not the arguments, which would be a pickle."""
+        with silent():
+            self._pairs.trained.save_pretrained(output_dir)
+
+
+STAGING = ".saving"
+
+
+def checkpoints(folder: Path) -> list[tuple[int, Path]]:
+    """Return whole checkpoints with their steps, in their order."""
+    found = ((path.name.rpartition("-")[2], path) for path in folder.glob("checkpoint-*"))
+    return sorted((int(step), path) for step, path in found if step.isdecimal())
+
+
+def _arguments(
+    settings: TrainerSettings, *, steps: int, folder: Path, evaluates: bool
+) -> TrainingArguments:
+    warmup = round(settings.warmup * steps)
+    stable = round(settings.stable * steps)
+    return TrainingArguments(
+        output_dir=str(folder),
+        max_steps=steps,
+        per_device_train_batch_size=1,  # one step, which is a whole batch of groups
+        train_sampling_strategy="sequential",  # `Steps` has shuffled them
+        lr_scheduler_type="warmup_stable_decay",
+        warmup_steps=warmup,
+        lr_scheduler_kwargs={"num_decay_steps": steps - warmup - stable},
+        max_grad_norm=settings.max_gradient,
+        eval_strategy="steps" if evaluates else "no",
+        eval_steps=settings.evaluate_every,
+        save_strategy="steps",
+        save_steps=settings.evaluate_every,
+        metric_for_best_model=MEASURE if evaluates else None,
+        greater_is_better=True if evaluates else None,
+        logging_steps=math.ceil(steps / 100),
+        report_to=list(settings.report_to) or "none",
+        use_cpu=settings.device == "cpu",
+        seed=settings.seed,
+        dataloader_pin_memory=False,
+        remove_unused_columns=False,
+        disable_tqdm=True,
+        log_level="critical",
+    )

@@ -1,0 +1,184 @@
+"""Groups and a base to a trained cross-encoder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import shutil
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from transformers import TrainerCallback, TrainerState
+from transformers.utils import logging as its_logging
+
+from retrieve_rerank.base import Scorer
+from retrieve_rerank.errors import ConfigError, InputError
+from retrieve_rerank.training.groups import Group
+from retrieve_rerank.training.trainers.base import load_base
+from retrieve_rerank.training.trainers.drawing import Steps
+from retrieve_rerank.training.trainers.guards import Stopped
+from retrieve_rerank.training.trainers.network import PairNetwork
+from retrieve_rerank.training.trainers.objective import choose_groups, choose_objective
+from retrieve_rerank.training.trainers.result import Progress, Trained
+from retrieve_rerank.training.trainers.saving import save_model
+from retrieve_rerank.training.trainers.settings import TrainerSettings
+from retrieve_rerank.training.trainers.trainer import GroupTrainer, checkpoints
+from retrieve_rerank.training.trainers.watching import Watcher, curve, measured, out_of_patience
+
+_RUN, _RESULT, _MODEL, _CHECKPOINTS = "run.json", "trained.json", "model", "checkpoints"
+
+
+def train(
+    groups: Sequence[Group],
+    *,
+    base: str,
+    output: Path | str,
+    settings: TrainerSettings = TrainerSettings(),  # noqa: B008 - a frozen value
+    evaluator: Callable[[Scorer], float] | None = None,
+    floor: float | None = None,
+    callbacks: Sequence[TrainerCallback] = (),
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Trained:
+    """Train a cross-encoder from groups; the model is in `output`/model.
+
+    `base` is a cross-encoder of one label or an encoder, by name or folder. `evaluator` is given
+    the network as a `Scorer` before the first step and every `settings.evaluate_every` steps, and
+    returns the dev measure, higher is better: the best checkpoint becomes the model, the last one
+    where there is no evaluator. `floor` is what the measure has to get beyond, the first stage's;
+    its value before the first step where None. `callbacks` are the Hugging Face Trainer's.
+
+    What broke off goes on where the last checkpoint was, by the same call; what has ended is
+    returned as it is. Raises ConfigError where `output` holds a run of other data or settings,
+    InputError where there is nothing to learn from, ModelError for a base that cannot be trained,
+    OutOfMemoryError, and InputError too where
+    a checkpoint cannot be written: the last good one is kept.
+    """
+    output = Path(output)
+    objective = choose_objective(settings.loss, groups)
+    usable = choose_groups(groups, objective)
+    _claim(output, groups=groups, base=base, settings=settings)
+    if (output / _RESULT).is_file():
+        return Trained.load(output / _RESULT)
+    steps = settings.max_steps or math.ceil(
+        settings.epochs * len(usable.groups) / settings.batch_size
+    )
+    network = PairNetwork(load_base(base, settings), settings)
+    watcher = Watcher(settings, floor=floor, on_progress=on_progress)
+    draws = Steps(
+        usable.groups,
+        steps=steps,
+        batch_size=settings.batch_size,
+        group_size=settings.group_size,
+        contrastive=objective.contrastive,
+        seed=settings.seed,
+    )
+    with quiet():
+        trainer = watcher.trainer = GroupTrainer(
+            network,
+            objective,
+            draws,
+            settings=settings,
+            folder=output / _CHECKPOINTS,
+            evaluator=evaluator,
+            callbacks=[watcher, *callbacks],
+        )
+    failure = _run(trainer, network, output / _CHECKPOINTS, settings)
+    history = trainer.state.log_history
+    save_model(network, output / _MODEL, template=settings.template)
+    trained = Trained(
+        model=output / _MODEL,
+        steps=trainer.state.global_step,
+        curve=curve(history),
+        pairs_per_s=watcher.pairs_per_s,
+        loss=str(objective),
+        description=network.description,
+        stopped=failure or out_of_patience(measured(history), settings.patience),
+        failed=failure is not None,
+        warnings=[watcher.warning] if watcher.warning else [],
+        left_out=usable.left_out,
+    )
+    trained.save(output / _RESULT)
+    shutil.rmtree(output / _CHECKPOINTS)
+    return trained
+
+
+def _run(
+    trainer: GroupTrainer, network: PairNetwork, folder: Path, settings: TrainerSettings
+) -> str | None:
+    """Train from the last checkpoint, then take the best one's weights; why a guard stopped it."""
+    last = next((path for _, path in reversed(checkpoints(folder))), None)
+    failure = None
+    if last and _had_ended(last, settings):
+        trainer.state = TrainerState.load_from_json(str(last / "trainer_state.json"))
+    else:
+        with quiet():
+            try:
+                trainer.train(resume_from_checkpoint=str(last) if last else None)
+            except Stopped as exc:
+                failure = str(exc)
+    saved = dict(checkpoints(folder))
+    best = trainer.state.best_global_step if trainer.evaluates else None
+    if best in saved:
+        network.load(saved[best])
+    elif failure and saved:
+        network.load(saved[max(saved)])
+    return failure
+
+
+def _had_ended(checkpoint: Path, settings: TrainerSettings) -> bool:
+    """Whether training had stopped early here, and was killed before it could say so."""
+    state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+    return out_of_patience(measured(state.log_history), settings.patience) is not None
+
+
+def _claim(output: Path, *, groups: Sequence[Group], base: str, settings: TrainerSettings) -> None:
+    """Write down whose folder this is; raise ConfigError where it is another run's."""
+    digest = hashlib.sha256()
+    for group in groups:
+        digest.update(repr((group.query, group.texts)).encode())
+    run = {
+        "base": base,
+        "groups": len(groups),
+        "sha256": digest.hexdigest(),
+        "settings": asdict(settings),
+    }
+    file = output / _RUN
+    wanted = json.dumps(run, indent=2) + "\n"
+    if file.is_file():
+        there = json.loads(file.read_text(encoding="utf-8"))
+        came = json.loads(wanted)
+        differing = [
+            f"{name} {before.get(name)!r}, now {now.get(name)!r}"
+            for before, now in ((there, came), (there["settings"], came["settings"]))
+            for name in now
+            if name != "settings" and before.get(name) != now.get(name)
+        ]
+        if differing:
+            raise ConfigError(
+                f"{output} holds another run, with {'; '.join(differing)}: give the same data and"
+                " settings for it to go on, or another output folder"
+            )
+        return
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        file.write_text(wanted, encoding="utf-8")
+    except OSError as exc:
+        raise InputError(f"cannot write to {output}: {exc.strerror}") from exc
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep other libraries' warnings to themselves: progress is told by `on_progress` alone."""
+    level = its_logging.get_verbosity()
+    its_logging.set_verbosity(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        its_logging.set_verbosity(level)
