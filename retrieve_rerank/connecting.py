@@ -16,14 +16,17 @@ from retrieve_rerank.settings.build import (
     ON_ANY_CLIENT,
     build_retriever,
     build_stage,
+    locate,
     open_index,
     open_on_client,
     reranker_of,
 )
 from retrieve_rerank.settings.file import FOUND
+from retrieve_rerank.settings.promoted import index_address, with_promoted
 from retrieve_rerank.settings.sources import (
     ConnectionSettings,
     FieldSettings,
+    IndexSettings,
     StageSettings,
     settings_of,
 )
@@ -55,12 +58,15 @@ def open_retriever(
     given_encoder = None if isinstance(named, str) else named
     words = {**others, "encoder": named} if isinstance(named, str) else others
     settings = settings_of({**words, "index": _name(index)}, config=config, caller=caller)
+    url = None if client is None else address_of(client, _on_client(index))
+    if "stages" not in given:
+        where = locate(settings) if url is None else IndexSettings(url=url)
+        settings = with_promoted(settings, index_address(where))
     settings = choose_stage(settings, rerank, stage)
-    if client is None:
+    if url is None:
         return build_retriever(settings, partial(open_index, encoder=given_encoder))
     if access := others.keys() & (ConnectionSettings.model_fields.keys() - _WITH_CLIENT):
         raise InputError(f"{min(access)} is the client's own; leave it out")
-    url = address_of(client, _on_client(index))
     return build_retriever(
         settings,
         lambda settings: open_on_client(settings, client, url, encoder=given_encoder),

@@ -10,7 +10,9 @@ import click
 
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.registry import RERANKERS
+from retrieve_rerank.settings.build import locate
 from retrieve_rerank.settings.file import ENV_PREFIX
+from retrieve_rerank.settings.promoted import index_address, with_promoted
 from retrieve_rerank.settings.sources import LONGEST_S, FieldSettings, Settings
 from retrieve_rerank.settings.stage_choice import NO_RERANKER, choose_stage
 
@@ -118,7 +120,11 @@ def with_stage(
     depth: int | None,
     weight: float | None,
 ) -> Settings:
-    """Put what `stage_options` chose in place of the stages that are set, see `choose_stage`."""
+    """Put what `stage_options` chose in place of the stages that are set, see `choose_stage`.
+
+    What is promoted for the index is among these. Raises ConfigError where there is no one index.
+    """
+    settings = with_promoted(settings, index_address(locate(settings)))
     options = {"model": model, "prompt": prompt, "depth": depth, "weight": weight}
     try:
         return choose_stage(settings, rerank, options)

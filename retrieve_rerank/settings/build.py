@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from retrieve_rerank.base import (
     Verification,
 )
 from retrieve_rerank.connectors.hybrid import Fusion
-from retrieve_rerank.errors import ConfigError, IndexNotFoundError
+from retrieve_rerank.errors import ConfigError, IndexNotFoundError, RetrieveRerankError
 from retrieve_rerank.models.catalog.rerank_apis import is_remote
 from retrieve_rerank.models.loading import find_checkpoint, load_encoder
 from retrieve_rerank.network.addresses import redacted
@@ -27,7 +27,9 @@ from retrieve_rerank.pipeline.retriever import Retriever
 from retrieve_rerank.pipeline.stage import Stage
 from retrieve_rerank.registry import connector_class, reranker_class
 from retrieve_rerank.rerankers.cached import Cached, ScoreCache
+from retrieve_rerank.rerankers.unavailable import Unavailable
 from retrieve_rerank.settings.file import CONFIG_FILE
+from retrieve_rerank.settings.promoted import PromotedStage, default_stages, unusable
 from retrieve_rerank.settings.sources import (
     ConnectionSettings,
     FieldSettings,
@@ -176,19 +178,16 @@ def build_retriever(
 ) -> Retriever:
     """Open the index and set up the stages; closing the retriever closes the index.
 
-    What is wrong with any stage's options is found before the index is opened or a model loaded.
+    What is wrong with any stage's options is found before the index is opened or a model loaded. A
+    promoted model that cannot be loaded is a stage that fails, after those that it was to replace.
     """
-    stages = settings.stages
-    for stage in stages or ():
+    for stage in settings.stages or ():
         check_stage(stage)
     connector = opening(settings)
     try:
-        if stages is None:
-            tensors = connector.schema().token_tensors
-            stages = [StageSettings(reranker="max-sim")] if tensors else []
         return Retriever(
             connector,
-            *(build_stage(stage, connector) for stage in stages),
+            *_stages(settings.stages, connector),
             candidates=settings.candidates,
             top_k=settings.top_k,
             deadline_s=settings.deadline_s,
@@ -196,6 +195,22 @@ def build_retriever(
     except BaseException:
         connector.close()
         raise
+
+
+def _stages(stages: Sequence[StageSettings] | None, connector: Connector) -> list[Stage]:
+    if stages is None:
+        stages = default_stages(token_tensors=connector.schema().token_tensors)
+    made: list[Stage] = []
+    for stage in stages:
+        try:
+            made.append(build_stage(stage, connector))
+        except RetrieveRerankError as exc:
+            if not isinstance(stage, PromotedStage):
+                raise
+            why = unusable(stage.promotion, exc)
+            fails = Stage(Unavailable(stage.promotion.address, why))
+            return [*_stages(stage.instead, connector), fails]
+    return made
 
 
 def reranker_of(model: str | None) -> str:

@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import SettingsError
 
 from retrieve_rerank.errors import ConfigError
+from retrieve_rerank.models.checkpoints.versions import look_in
 from retrieve_rerank.settings.file import ENV_PREFIX, FOUND, config_file, read_config_file
 from retrieve_rerank.settings.messages import explain
 from retrieve_rerank.settings.schema import (
@@ -61,6 +62,7 @@ def settings_of(given: Mapping[str, Any], *, config: Path | str | None, caller: 
             for error in exc.errors(include_url=False)
         )
         raise ConfigError(wrong) from None  # the cause may hold a secret
+    look_in(settings.data_dir)
     file = config_file() if config == FOUND else config
     if file is not None:
         for key, expected in _mistaken(read_config_file(Path(file)), settings):

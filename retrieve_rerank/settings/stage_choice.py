@@ -7,6 +7,7 @@ from typing import Any
 
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.settings.build import reranker_of
+from retrieve_rerank.settings.promoted import promoted_in
 from retrieve_rerank.settings.sources import Settings, StageSettings
 
 NO_RERANKER = "none"
@@ -16,9 +17,17 @@ def choose_stage(settings: Settings, rerank: str | None, options: Mapping[str, A
     """Put the reranker called `rerank`, "none" for none, in place of the stages that are set.
 
     Without a name, the options that are not None change the one stage that is set; where none is,
-    the model says what reranks. Raises InputError, which begins with an option's name.
+    the model says what reranks. A promoted model keeps its place under another depth or weight, and
+    gives it up to all else. Raises InputError, which begins with an option's name.
     """
     changes = {name: value for name, value in options.items() if value is not None}
+    promoted = promoted_in(settings.stages)
+    if promoted is not None:
+        if rerank is None and changes.keys() <= {"depth", "weight"}:
+            before = [stage for stage in settings.stages or () if stage is not promoted]
+            stages = [*before, promoted.changed(changes)]
+            return settings.model_copy(update={"stages": stages})
+        settings = settings.model_copy(update={"stages": promoted.instead})
     if rerank == NO_RERANKER:
         if changes:
             raise InputError(f"{next(iter(changes))} needs a reranker; got {rerank} as its name")

@@ -13,9 +13,11 @@ from retrieve_rerank.cli.options import field_options, index_option, json_option
 from retrieve_rerank.cli.views.results import write_json
 from retrieve_rerank.cli.views.terminal import say, write_rows
 from retrieve_rerank.errors import IndexCorruptError
+from retrieve_rerank.models.checkpoints.versions import promotion_for
 from retrieve_rerank.models.runtimes.devices import devices
 from retrieve_rerank.settings.build import index_names, locate, open_index, verify_index
 from retrieve_rerank.settings.file import APP, config_file
+from retrieve_rerank.settings.promoted import index_address, problem
 from retrieve_rerank.settings.sources import Settings, load_settings
 
 
@@ -37,11 +39,12 @@ def command(index: str | None, verify: bool, as_json: bool, **fields: str | None
     if verify:
         _verify(settings)
     there, installation = _index(settings), _installation(settings)
+    promoted = None if there is None else _promoted(settings)
     if as_json:
-        write_json({**installation, "index": there})
+        write_json({**installation, "index": there, "promoted": promoted})
         return
     if there is not None:
-        write_rows(_index_rows(there))
+        write_rows((*_index_rows(there), *_promoted_rows(promoted)))
         click.echo()
     write_rows(_installation_rows(installation))
 
@@ -77,6 +80,29 @@ def _index(settings: Settings) -> dict[str, Any] | None:
         return None
     with open_index(settings) as connector:
         return asdict(connector.schema())
+
+
+def _promoted(settings: Settings) -> dict[str, Any] | None:
+    """Return what is promoted for the index, and why it does not serve where it does not."""
+    promotion = promotion_for(settings.data_dir, index_address(locate(settings)))
+    if promotion is None:
+        return None
+    return {
+        "model": promotion.address,
+        "since": promotion.since,
+        "folder": str(promotion.folder),
+        **(asdict(promotion.serving) if promotion.serving else {}),
+        "problem": problem(promotion, settings.stages),
+    }
+
+
+def _promoted_rows(promoted: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
+    if promoted is None:
+        return
+    place = ", ".join(f"{n} {promoted[n]}" for n in ("depth", "weight") if promoted[n] is not None)
+    yield "reranker", f"{promoted['model']}, promoted {promoted['since'][:10]}; {place}"
+    if promoted["problem"]:
+        yield "note", promoted["problem"]
 
 
 def _installation_rows(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:

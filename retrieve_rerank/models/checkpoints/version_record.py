@@ -28,7 +28,9 @@ _SERVING: schema.Schema = {
     "replaces": schema.TEXT,
     "kept": schema.whole(0, 1000),
     "depth": schema.whole(1, 1 << 31),
-    "weight": schema.NUMBER,
+    "weight": schema.Kind(
+        "a number from 0 to 1", lambda value: schema.NUMBER.holds(value) and 0 <= value <= 1
+    ),
 }
 _RECORD: schema.Schema = {
     "created": schema.TEXT,

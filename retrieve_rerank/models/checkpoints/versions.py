@@ -8,6 +8,7 @@ replaced by a rename, so that whoever reads it meets the old state or the new on
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import re
 import shutil
@@ -33,7 +34,9 @@ from retrieve_rerank.models.checkpoints.version_record import (
 
 PROMOTED_FILE = "promoted.json"
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+logger = logging.getLogger(__name__)
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _NUMBER = re.compile(r"[1-9]\d{0,8}")
 _COPYING = ".copying"
 _HISTORY: schema.Schema = {"history": schema.list_of(schema.OBJECT)}
@@ -241,12 +244,17 @@ def known_models(data_dir: Path) -> list[ModelVersions]:
 def promotion_for(data_dir: Path, index: str) -> Promotion | None:
     """Return the promotion that serves the index at an address; of several the latest.
 
-    Raises ModelError where a promoted.json cannot be read.
+    What cannot be read is warned of and left out: searches go on without it.
     """
-    if not (models_folder(data_dir)).is_dir():
-        return None
-    promoted = [each.promotion for each in known_models(data_dir)]
-    serving = (each for each in promoted if each and each.serving and each.serving.index == index)
+    serving = []
+    for versions in known_models(data_dir):
+        try:
+            found = versions.promotion
+        except ModelError as exc:
+            logger.warning("what is promoted of %s is not known: %s", versions.name, exc)
+            continue
+        if found and found.serving and found.serving.index == index:
+            serving.append(found)
     return max(serving, key=lambda each: each.since, default=None)
 
 
