@@ -19,6 +19,7 @@ from retrieve_rerank.errors import ConfigError, InputError, shown
 from retrieve_rerank.text.template import readable
 from retrieve_rerank.training.formats import FORMATS, WRITTEN
 from retrieve_rerank.training.formats.format import NEGATIVES, WriteOptions
+from retrieve_rerank.training.formats.grouped import grouped_row
 from retrieve_rerank.training.groups import Group
 
 
@@ -61,6 +62,11 @@ def write_groups(
                     done.lines += 1
                     file.write(_line(row, group))
     return done
+
+
+def grouped_line(group: Group) -> bytes:
+    """Return a group as a line of this project's own format."""
+    return _line(grouped_row(group), group)
 
 
 def _line(row: dict[str, Any], group: Group) -> bytes:

@@ -19,6 +19,8 @@ class GroupText:
     """Where the text came from, such as "qrels" or "bm25 rank 12"."""
     teacher_score: float | None = None
     """What another model scored it, on that model's own scale."""
+    rank: int | None = None
+    """Where it stood in the ranking that it was mined from, from 1."""
 
 
 @dataclass(frozen=True, slots=True)

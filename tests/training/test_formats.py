@@ -24,7 +24,7 @@ LINES: list[tuple[str, dict[str, Any], Group]] = [
     (
         "grouped",
         {"query": "q", "hits": [{"content": "a", "label": -1, "rank": 3}, {"content": "b"}]},
-        Group("q", (GroupText("a", -1.0), GroupText("b", 0.0))),
+        Group("q", (GroupText("a", -1.0, rank=3), GroupText("b", 0.0))),
     ),
     (
         "grouped",

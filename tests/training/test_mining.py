@@ -10,7 +10,7 @@ from retrieve_rerank.testing.overlap import OverlapScorer
 from retrieve_rerank.training.groups import Group
 from retrieve_rerank.training.mining import Margin, Mined, Rules, Sampling, mine
 from retrieve_rerank.training.mining.near_identical import Shingles
-from retrieve_rerank.training.mining.sampling import sample
+from retrieve_rerank.training.mining.sampling import check_sampling, order_of_trial
 
 QUERIES = {"q1": "how do wings lift", "q2": "price of a ticket"}
 QRELS = {"q1": {"lift": 2, "bernoulli": 0}, "q2": {"fares": 1}}
@@ -80,7 +80,7 @@ def test_margins_compare_with_the_lowest_positive() -> None:
     report = Mined()
     found = mined(report, scorer=scorer, rules=Rules(margin=Margin(relative=0.95)))
     assert found["q1"] == [("lift", 2), ("drag", 0)]
-    assert report.dropped["margin"] == 3  # the copy as well: 3 of 3
+    assert report.dropped == {"relevant": 2, "near-identical": 1, "margin": 2}
     assert mined(scorer=scorer, rules=Rules(margin=Margin()))["q1"][1:] == [
         ("flap", 0),
         ("bernoulli", 0),
@@ -181,22 +181,23 @@ def test_the_document_that_the_query_was_taken_from_is_left_out_where_asked_for(
 
 
 @pytest.mark.parametrize("how", ["random", "top", "stratified"])
-def test_sampling_is_the_same_for_the_same_seed_and_keeps_the_order(how: Sampling) -> None:
-    admitted = list(range(100))
-    first = sample(admitted, 7, how=how, seed=1, query="q")
-    assert first == sample(admitted, 7, how=how, seed=1, query="q") == sorted(set(first))
-    assert len(first) == 7
-    assert sample(admitted[:5], 7, how=how, seed=1, query="q") == admitted[:5]
-    if how != "top":
-        assert first != sample(admitted, 7, how=how, seed=2, query="q")
-        assert first != sample(admitted, 7, how=how, seed=1, query="r")
+def test_all_hits_are_tried_in_an_order_that_the_seed_and_the_query_give(how: Sampling) -> None:
+    def order(seed: int, query: str) -> list[int]:
+        return list(order_of_trial(100, 7, how=how, seed=seed, query=query))
+
+    assert sorted(order(1, "q")) == list(range(100))
+    assert order(1, "q") == order(1, "q")
+    assert (order(1, "q") != order(2, "q")) == (how != "top")
+    assert (order(1, "q") != order(1, "r")) == (how != "top")
 
 
-def test_stratified_sampling_takes_one_of_each_part() -> None:
+def test_stratified_sampling_takes_one_of_each_part_and_goes_round_again() -> None:
     for seed in range(20):
-        found = sample(range(10), 4, how="stratified", seed=seed, query="q")
+        order = list(order_of_trial(10, 4, how="stratified", seed=seed, query="q"))
         parts = [range(0, 2), range(2, 5), range(5, 7), range(7, 10)]
-        assert [next(i for i, p in enumerate(parts) if x in p) for x in found] == [0, 1, 2, 3]
+        for tried in (order[:4], order[4:8]):
+            assert [next(i for i, p in enumerate(parts) if x in p) for x in tried] == [0, 1, 2, 3]
+        assert sorted(order[8:]) == sorted(set(range(10)) - set(order[:8]))
 
 
 def test_copies_are_told_by_their_shingles() -> None:
@@ -217,7 +218,11 @@ def test_copies_are_told_by_their_shingles() -> None:
         (lambda: Margin(relative=95), "above 0 and at most 1; got 95"),
         (lambda: Margin(absolute=-1), "0 or more; got -1"),
         (lambda: mined(negatives=0), "at least one negative"),
-        (lambda: sample([1, 2], 1, how="rnd", seed=0, query=""), "unknown sampling 'rnd'"),  # type: ignore[arg-type]  # wrong on purpose
+        (lambda: check_sampling("rnd"), "unknown sampling 'rnd'"),
+        (
+            lambda: mine(Retriever(MemoryConnector(DOCUMENTS)), QUERIES, QRELS, sampling="rnd"),  # type: ignore[arg-type]  # wrong on purpose
+            "unknown sampling 'rnd'",
+        ),
     ],
 )
 def test_what_makes_no_sense_is_refused(wrong: object, message: str) -> None:
@@ -230,5 +235,5 @@ def test_groups_are_what_training_data_are() -> None:
     assert isinstance(group, Group)
     assert group.tells_apart
     assert group.texts[0].source == "qrels"
-    assert group.negatives[0].source is not None
-    assert group.negatives[0].source.startswith("rank ")
+    assert group.negatives[0].source == "mined"
+    assert group.negatives[0].rank is not None

@@ -64,7 +64,14 @@ def _read_hit(hit: Record, label: float | None) -> GroupText:
         identifier(hit, "id"),
         text(hit, "source") if hit.get("source") is not None else None,
         optional_number(hit, "teacher_score"),
+        _rank(hit),
     )
+
+
+def _rank(hit: Record) -> int | None:
+    """Read a rank as we write it; other files may mean something else by the name."""
+    rank = hit.get("rank")
+    return rank if isinstance(rank, int) and rank >= 1 else None
 
 
 def read_prompts(record: Record) -> dict[str, str]:
@@ -73,6 +80,11 @@ def read_prompts(record: Record) -> dict[str, str]:
 
 
 def _write(group: Group, options: WriteOptions) -> Iterator[Row]:
+    yield grouped_row(group)
+
+
+def grouped_row(group: Group) -> dict[str, Any]:
+    """Return a group as a record of this format."""
     row: dict[str, Any] = {"query": group.query}
     if group.query_id is not None:
         row["query_id"] = group.query_id
@@ -80,7 +92,7 @@ def _write(group: Group, options: WriteOptions) -> Iterator[Row]:
     row["hits"] = [_write_hit(each) for each in group.texts if each.label is not None]
     if unlabelled := [_write_hit(each) for each in group.texts if each.label is None]:
         row["unlabelled"] = unlabelled
-    yield row
+    return row
 
 
 def _write_hit(each: GroupText) -> dict[str, Any]:
@@ -90,6 +102,7 @@ def _write_hit(each: GroupText) -> dict[str, Any]:
         "id": each.id,
         "source": each.source,
         "teacher_score": None if each.teacher_score is None else float(each.teacher_score),
+        "rank": each.rank,
     }
     return {name: value for name, value in hit.items() if value is not None}
 

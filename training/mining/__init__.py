@@ -1,7 +1,24 @@
 """Negatives for training, mined from the index that serves."""
 
-from retrieve_rerank.training.mining.mine import Mined, mine
+from retrieve_rerank.training.mining.mine import Mining, mine
+from retrieve_rerank.training.mining.report import Mined
 from retrieve_rerank.training.mining.rules import Margin, Rules
 from retrieve_rerank.training.mining.sampling import Sampling
+from retrieve_rerank.training.mining.to_file import MiningStoppedError, mine_to_file
+from retrieve_rerank.training.mining.veto import CrossFitted, Veto, cross_fit, fit_veto, halves
 
-__all__ = ["Margin", "Mined", "Rules", "Sampling", "mine"]
+__all__ = [
+    "CrossFitted",
+    "Margin",
+    "Mined",
+    "Mining",
+    "MiningStoppedError",
+    "Rules",
+    "Sampling",
+    "Veto",
+    "cross_fit",
+    "fit_veto",
+    "halves",
+    "mine",
+    "mine_to_file",
+]

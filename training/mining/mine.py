@@ -6,43 +6,27 @@ stages. Nothing is embedded but the queries.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
 
 from retrieve_rerank.base import Filter, Scorer
-from retrieve_rerank.connectors.hybrid import DENSE
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.evaluation.judged_documents import JudgedDocuments, own_ids
 from retrieve_rerank.pipeline.retriever import Retriever
 from retrieve_rerank.text.template import Template
 from retrieve_rerank.training.groups import Group, GroupText
-from retrieve_rerank.training.mining.near_identical import Shingles
-from retrieve_rerank.training.mining.rules import Reason, Rules
-from retrieve_rerank.training.mining.sampling import Sampling, sample
-from retrieve_rerank.types import Document, Hit, Qrels
+from retrieve_rerank.training.mining.choosing import Choosing
+from retrieve_rerank.training.mining.found import Found, tell_apart
+from retrieve_rerank.training.mining.report import Mined
+from retrieve_rerank.training.mining.rules import Rules
+from retrieve_rerank.training.mining.sampling import Sampling, check_sampling, order_of_trial
+from retrieve_rerank.training.mining.scores import QueryScores, ScoresOf, cosines
+from retrieve_rerank.training.mining.searching import Searched, search_all, search_exactly
+from retrieve_rerank.training.mining.veto import CrossFitted, Veto
+from retrieve_rerank.types import Qrels
 
-
-@dataclass(slots=True)
-class Mined:
-    """What became of the queries and their hits; it grows while groups are mined."""
-
-    queries: int = 0
-    hits: int = 0
-    positives: int = 0
-    """Judged relevant documents that the index holds."""
-    not_returned: int = 0
-    """Positives that the search did not return: reranking cannot move them."""
-    negatives: int = 0
-    dropped: Counter[Reason] = field(default_factory=Counter)
-    """Why hits are no negatives -> how many."""
-    without_positive: list[str] = field(default_factory=list)
-    """Queries without a relevant text: the index holds none, or holds it in passages of which the
-    search returned none, so that which of them is meant is not known. No group."""
-    without_negative: list[str] = field(default_factory=list)
-    """Queries of which no hit was admitted: no group."""
-    degraded: list[str] = field(default_factory=list)
-    """Queries whose search left out a stage."""
+DEFAULT_RULES = Rules()
 
 
 def mine(
@@ -51,12 +35,14 @@ def mine(
     qrels: Qrels,
     *,
     negatives: int = 15,
-    rules: Rules = Rules(),  # noqa: B008 - a frozen value
+    rules: Rules = DEFAULT_RULES,
     sampling: Sampling = "random",
     seed: int = 0,
     scorer: Scorer | None = None,
+    veto: Veto | CrossFitted | None = None,
     filter: Filter | None = None,
     exclude_self: bool = False,
+    exact: bool = False,
     report: Mined | None = None,
 ) -> Iterator[Group]:
     """Search for each judged query and yield a group: its positives and at most so many negatives.
@@ -64,138 +50,151 @@ def mine(
     Labels are the judgments' grades, and 0 for what is mined. Scores that `rules` look at are the
     `scorer`'s, else the cosines of a search that has a dense ranking. Of positives that the search
     did not return only a `scorer` has scores: without one, margins are taken of the lowest positive
-    that was returned. `report` is filled in on the way. Raises InputError where rules need scores
-    that there are none of, and as `JudgedDocuments` does.
+    that was returned. The scores of the `veto`'s scorer, else of `scorer`, become teacher scores.
+    `exact` compares queries with all vectors, in place of the search that serves. `report` is
+    filled in on the way. Raises InputError where rules need scores that there are none of, and as
+    `JudgedDocuments` does.
     """
-    if negatives < 1:
-        raise InputError(f"a group needs at least one negative; got {negatives}")
-    report = Mined() if report is None else report
-    judged = JudgedDocuments(retriever.connector, qrels)
-    searched = {query: queries[query] for query in qrels if query in queries}
-    if not searched:
-        raise InputError(f"none of the {len(qrels)} judged queries has a text")
-    own = own_ids(retriever.connector, searched) if exclude_self else {}
-    for query_id, query in searched.items():
-        relevant = {id_: grade for id_, grade in qrels[query_id].items() if grade > 0}
-        report.queries += 1
-        result = retriever.search(
-            query,
-            top_k=retriever.candidates,
-            filter=filter,
-            exclude=[own[query_id]] if query_id in own else [],
-        )
-        if result.degraded:
-            report.degraded.append(query_id)
-        found = _Found(judged, relevant, result.hits)
-        absent = [id_ for id_ in relevant if id_ not in found.positives]
-        fetched = {judged.id_of(each): each for each in retriever.connector.get(absent)}
-        in_passages = retriever.connector.resolve_ids([f"{id_}#0" for id_ in absent])
-        report.hits += len(result.hits)
-        not_returned = len(fetched) + len(in_passages)
-        report.not_returned += not_returned
-        report.positives += len(found.positives) + not_returned
-        positives = {**{id_: hit.document for id_, hit in found.positives.items()}, **fetched}
-        if not positives:
-            report.without_positive.append(query_id)
-            continue
-        scores = _scores(query, found, fetched, scorer) if rules.need_scores else {}
-        admitted = list(_admitted(found, positives, scores, rules, report.dropped))
-        if not admitted:
-            report.without_negative.append(query_id)
-            continue
-        chosen = sample(admitted, negatives, how=sampling, seed=seed, query=query_id)
-        report.negatives += len(chosen)
-        template = scorer.template if scorer is not None else Template()
-        yield Group(
-            query,
-            tuple(
-                [
-                    GroupText(template.render(document), relevant[id_], document.id, "qrels")
-                    for id_, document in positives.items()
-                ]
-                + [
-                    GroupText(template.render(hit.document), 0, hit.document.id, f"rank {hit.rank}")
-                    for hit in chosen
-                ]
-            ),
-            query_id,
-        )
+    mining = Mining(
+        retriever=retriever,
+        queries=queries,
+        qrels=qrels,
+        negatives=negatives,
+        rules=rules,
+        sampling=sampling,
+        seed=seed,
+        scorer=scorer,
+        veto=veto,
+        filter=filter,
+        exclude_self=exclude_self,
+        exact=exact,
+    )
+    return _groups(mining, Mined() if report is None else report)
 
 
-class _Found:
-    """A query's hits, told apart by what the judgments say of them."""
-
-    def __init__(
-        self, judged: JudgedDocuments, relevant: Mapping[str, int], hits: Sequence[Hit]
-    ) -> None:
-        self.positives: dict[str, Hit] = {}
-        """Judged id -> its best hit: of a document in passages the one that was found first."""
-        self.others: list[Hit] = []
-        self.relevant = 0
-        """Hits that are judged relevant, further passages among them."""
-        for hit in hits:
-            id_ = judged.id_of(hit.document)
-            if id_ in relevant:
-                self.positives.setdefault(id_, hit)
-                self.relevant += 1
-            else:
-                self.others.append(hit)
+def _groups(mining: Mining, report: Mined) -> Iterator[Group]:
+    report.textless += mining.textless
+    for group, its in mining.outcomes():
+        report.add(its)
+        if group is not None:
+            yield group
 
 
-def _admitted(
-    found: _Found,
-    positives: Mapping[str, Document],
-    scores: Mapping[str, float],
-    rules: Rules,
-    dropped: Counter[Reason],
-) -> Iterator[Hit]:
-    """Yield the hits that may be negatives, and count the others by why they may not."""
-    dropped["relevant"] += found.relevant
-    shingles = [Shingles(document.text) for document in positives.values()]
-    same = {
-        (name, str(value))
-        for name in rules.exclude_same
-        for document in positives.values()
-        if (value := document.metadata.get(name)) is not None
-    }
-    known = [scores[each.id] for each in positives.values() if each.id in scores]
-    anchor = min(known, default=None)
-    for hit in found.others:
-        document = hit.document
-        broken: Reason | None = rules.against(
-            rank=hit.rank, score=scores.get(document.id), anchor=anchor
-        )
-        if broken is None and any(
-            (name, str(document.metadata[name])) in same
-            for name in rules.exclude_same
-            if name in document.metadata
-        ):
-            broken = "same"
-        if broken is None and any(Shingles(document.text).near(each) for each in shingles):
-            broken = "near-identical"
-        if broken is None:
-            yield hit
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mining:
+    """What is mined, and how; `mine` says what each part is."""
+
+    retriever: Retriever
+    queries: Mapping[str, str]
+    qrels: Qrels
+    negatives: int = 15
+    rules: Rules = DEFAULT_RULES
+    sampling: Sampling = "random"
+    seed: int = 0
+    scorer: Scorer | None = None
+    veto: Veto | CrossFitted | None = None
+    filter: Filter | None = None
+    exclude_self: bool = False
+    exact: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise InputError for what makes no sense."""
+        if self.negatives < 1:
+            raise InputError(f"a group needs at least one negative; got {self.negatives}")
+        check_sampling(self.sampling)
+        if self.exact and self.filter is not None:
+            raise InputError("an exact search takes no filter; leave out one of the two")
+        if self.exact and self.retriever.stages:
+            raise InputError("an exact search is the first stage alone; leave out the reranker")
+        if self.textless == len(self.qrels):
+            raise InputError(f"none of the {len(self.qrels)} judged queries has a text")
+
+    @property
+    def textless(self) -> int:
+        """How many judged queries have no text."""
+        return sum(query not in self.queries for query in self.qrels)
+
+    def outcomes(self, *, done: int = 0) -> Iterator[tuple[Group | None, Mined]]:
+        """Yield for each query its group, None where there is none, and what became of its hits.
+
+        Queries without a text are passed over, and the first `done` of the others.
+        """
+        connector = self.retriever.connector
+        judged = JudgedDocuments(connector, self.qrels)
+        known = (query for query in self.qrels if query in self.queries)
+        queries = {query: self.queries[query] for query in islice(known, done, None)}
+        own = own_ids(connector, queries) if self.exclude_self else {}
+        if self.exact:
+            depth = self.retriever.candidates
+            all_found = search_exactly(connector, queries, depth=depth, own=own)
         else:
-            dropped[broken] += 1
+            all_found = search_all(self.retriever, queries, own=own, filter=self.filter)
+        for searched in all_found:
+            grades = self.qrels[searched.query_id]
+            found = tell_apart(searched, grades, judged, connector)
+            report = Mined(
+                queries=1,
+                hits=len(searched.hits),
+                positives=len(found.positives) + found.in_passages,
+                not_returned=found.not_returned,
+                not_held=found.not_held,
+                degraded=[searched.query_id] if searched.degraded else [],
+            )
+            if relevant := len(searched.hits) - len(found.others):
+                report.dropped["relevant"] = relevant
+            yield self._group(searched, found, report), report
 
-
-def _scores(
-    query: str, found: _Found, fetched: Mapping[str, Document], scorer: Scorer | None
-) -> dict[str, float]:
-    """Return the scores that compare, by id in the index, for those that have one."""
-    hits = [*found.positives.values(), *found.others]
-    if scorer is not None:
-        documents = [*(hit.document for hit in hits), *fetched.values()]
-        texts = [scorer.template.render(document) for document in documents]
-        return dict(zip((each.id for each in documents), scorer.score(query, texts), strict=True))
-    cosines = {
-        hit.document.id: hit.first_stage.sources[DENSE].score
-        for hit in hits
-        if DENSE in hit.first_stage.sources
-    }
-    if hits and not cosines:
-        raise InputError(
-            "margins and bounds of scores compare cosines or a cross-encoder's scores, and this"
-            " search has neither: a share of a BM25 or a fused score means nothing; give a scorer"
+    def _group(self, searched: Searched, found: Found, report: Mined) -> Group | None:
+        if not found.positives:
+            report.without_positive.append(searched.query_id)
+            return None
+        grades = self.qrels[searched.query_id]
+        positives = list(found.positives.values())
+        veto = self.veto.of(searched.query_id) if self.veto is not None else None
+        scored = QueryScores(self.scorer, searched.query) if self.scorer is not None else None
+        vetoing = scored
+        if veto is not None and veto.scorer is not self.scorer:
+            vetoing = QueryScores(veto.scorer, searched.query)
+        compared: ScoresOf | None = None
+        if self.rules.need_scores:
+            compared = scored if scored is not None else cosines(searched.hits)
+        hits = [hit for hit in found.others if self.rules.take(hit.rank)]
+        if outside := len(found.others) - len(hits):
+            report.dropped["rank"] = outside
+        order = order_of_trial(
+            len(hits), self.negatives, how=self.sampling, seed=self.seed, query=searched.query_id
         )
-    return cosines
+        grade = min(grades[id_] for id_ in found.positives)
+        choosing = Choosing(positives, grade, self.rules, compared, veto, vetoing)
+        chosen = choosing.choose((hits[place] for place in order), self.negatives, report.dropped)
+        count = sum(each.label == 0 for each in chosen)
+        if not count:
+            report.without_negative.append(searched.query_id)
+            return None
+        report.groups += 1
+        report.negatives += count
+        report.kept_vetoed += len(chosen) - count
+        scorer = veto.scorer if veto is not None else self.scorer
+        template = scorer.template if scorer is not None else Template()
+        documents = [*positives, *(each.hit.document for each in chosen)]
+        teacher = vetoing(documents) if vetoing is not None else [None] * len(documents)
+        ranks = {hit.document.id: hit.rank for hit in searched.hits}
+        labels = [*(grades[id_] for id_ in found.positives), *(each.label for each in chosen)]
+        sources = [*["qrels"] * len(positives), *("veto" if e.label else "mined" for e in chosen)]
+        return Group(
+            searched.query,
+            tuple(
+                GroupText(
+                    template.render(document),
+                    label,
+                    document.id,
+                    source,
+                    score,
+                    ranks.get(document.id),
+                )
+                for document, label, source, score in zip(
+                    documents, labels, sources, teacher, strict=True
+                )
+            ),
+            searched.query_id,
+        )

@@ -8,10 +8,10 @@ from typing import Literal, TypeAlias
 
 from retrieve_rerank.errors import InputError
 
-Reason: TypeAlias = Literal["relevant", "near-identical", "same", "rank", "score", "margin"]
+Reason: TypeAlias = Literal["relevant", "near-identical", "same", "rank", "score", "margin", "veto"]
 """Why a hit is no negative: it is judged relevant; its text is nearly a positive's; it shares a
 field with a positive; it stands outside the ranks, or its score outside the scores, that were
-asked for; its score is too close to the positive's."""
+asked for; its score is too close to the positive's; a cross-encoder takes it for relevant."""
 
 RELATIVE_MARGIN = 0.95
 """TopK-PercPos's share of the positive's score, Moreira et al., https://arxiv.org/abs/2407.15831,
@@ -83,16 +83,16 @@ class Rules:
         """Whether they look at scores, not at ranks alone."""
         return any(bound is not None for bound in (self.min_score, self.max_score, self.margin))
 
-    def against(self, *, rank: int, score: float | None, anchor: float | None) -> Reason | None:
-        """Tell which rule a hit breaks, None where it may be a negative.
+    def take(self, rank: int) -> bool:
+        """Tell whether a rank is among those asked for."""
+        return self.first_rank <= rank and (self.last_rank is None or rank <= self.last_rank)
 
-        `score` and `anchor`, that of the lowest positive, are None where they are not known: a
-        hit whose score is not known is left out by every rule that needs it.
+    def against(self, score: float | None, *, anchor: float | None) -> Reason | None:
+        """Tell which rule a score breaks, None where its text may be a negative.
+
+        It and `anchor`, that of the lowest positive, are None where they are not known: what has
+        no score is left out by every rule that needs one.
         """
-        if rank < self.first_rank or (self.last_rank is not None and rank > self.last_rank):
-            return "rank"
-        if not self.need_scores:
-            return None
         if score is None:
             return "margin" if self.margin is not None else "score"
         if self.min_score is not None and score < self.min_score:

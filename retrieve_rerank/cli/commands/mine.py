@@ -1,0 +1,290 @@
+"""`rr mine`: training groups with hard negatives from the index that serves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, get_args
+
+import click
+
+from retrieve_rerank.base import Scorer
+from retrieve_rerank.cli.filters import parse_filters
+from retrieve_rerank.cli.judgments import (
+    exclude_self_option,
+    judgment_options,
+    read_judgments,
+)
+from retrieve_rerank.cli.options import (
+    NumberRange,
+    candidates_option,
+    field_options,
+    index_option,
+    json_option,
+    stage_options,
+    with_stage,
+)
+from retrieve_rerank.cli.views.mining import print_report
+from retrieve_rerank.cli.views.progress import share_of, show_progress, show_wait
+from retrieve_rerank.cli.views.results import write_json
+from retrieve_rerank.cli.views.terminal import say, wide_console
+from retrieve_rerank.errors import InputError
+from retrieve_rerank.pipeline.retriever import Retriever
+from retrieve_rerank.rerankers.cross_encoder import CrossEncoder
+from retrieve_rerank.settings.build import build_retriever
+from retrieve_rerank.settings.first_stage import FIRST_STAGES, FirstStage, with_first_stage
+from retrieve_rerank.settings.sources import load_settings
+from retrieve_rerank.training.judgments import TRAIN_SPLIT
+from retrieve_rerank.training.mining import (
+    Margin,
+    Mining,
+    Rules,
+    Sampling,
+    Veto,
+    fit_veto,
+    mine_to_file,
+)
+from retrieve_rerank.training.mining.mine import DEFAULT_RULES
+from retrieve_rerank.training.mining.to_file import describe, recorded_settings
+from retrieve_rerank.training.mining.veto import QUERIES, SHARE, Vetoed
+
+SERVED: Literal["served"] = "served"
+
+
+@click.command()
+@index_option
+@judgment_options
+@click.option("--split", default=TRAIN_SPLIT, show_default=True, help="Which judgments of --data.")
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="File of groups to write, gzipped if it ends in .gz.",
+)
+@click.option(
+    "--method",
+    type=click.Choice([SERVED, *FIRST_STAGES]),
+    default=SERVED,
+    show_default=True,
+    help="Ranking to mine from: all that serves, with its rerankers; or its first stage, as it is "
+    "(hybrid), or by vectors or words alone.",
+)
+@click.option(
+    "--exact",
+    is_flag=True,
+    help="Compare each query with all vectors, in place of approximate search; for --method dense.",
+)
+@click.option(
+    "--negatives",
+    type=click.IntRange(min=1),
+    default=15,
+    show_default=True,
+    help="Negatives of a query, at most.",
+)
+@click.option(
+    "--sampling",
+    type=click.Choice(get_args(Sampling)),
+    default="random",
+    show_default=True,
+    help="Which of those that the rules admit: any, the first, or one from each part of the "
+    "ranking.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="What chance draws by.")
+@click.option(
+    "--first-rank",
+    type=click.IntRange(min=1),
+    default=DEFAULT_RULES.first_rank,
+    show_default=True,
+    help="Leave out the ranks above it, where false negatives stand.",
+)
+@click.option("--last-rank", type=click.IntRange(min=1), help="Leave out the ranks below it.")
+@click.option("--min-score", type=NumberRange(), help="Lowest score of a negative.")
+@click.option("--max-score", type=NumberRange(), help="Highest score of a negative.")
+@click.option(
+    "--relative-margin",
+    type=NumberRange(0, 1, min_open=True),
+    help="Highest share of the lowest positive's score that a negative may score, such as 0.95.",
+)
+@click.option(
+    "--absolute-margin",
+    type=NumberRange(min=0),
+    help="How much less than the lowest positive a negative scores at least; with "
+    "--relative-margin, where the positive's score is 0 or below.",
+)
+@click.option(
+    "--scorer",
+    metavar="MODEL",
+    help="Cross-encoder whose scores the bounds and margins compare: an alias, a hub id, a folder, "
+    f"or '{SERVED}' for the index's own.  [default: the cosines of the dense ranking]",
+)
+@click.option(
+    "--veto",
+    metavar="MODEL",
+    help="Cross-encoder that keeps texts which it takes for relevant from becoming negatives; "
+    "named as for --scorer.",
+)
+@click.option(
+    "--veto-share",
+    type=NumberRange(0, 1),
+    default=SHARE,
+    show_default=True,
+    help="A text is vetoed where it scores above so large a share of judged positives; fitted on "
+    f"up to {QUERIES} of the queries.",
+)
+@click.option(
+    "--veto-threshold", type=NumberRange(), help="Score from which texts are vetoed, not fitted."
+)
+@click.option(
+    "--vetoed",
+    type=click.Choice(get_args(Vetoed)),
+    default="leave-out",
+    show_default=True,
+    help="What becomes of them: left out; kept with their probability of relevance as label; or "
+    "made positives.",
+)
+@click.option(
+    "--exclude-same",
+    "exclude_same",
+    metavar="FIELD",
+    multiple=True,
+    help="Leave out what has the same value there as a positive, such as title; can be given "
+    "several times.",
+)
+@click.option(
+    "--filter",
+    "conditions",
+    metavar="CONDITION",
+    multiple=True,
+    help="Mine only from documents that meet it, as for rr search; can be given several times.",
+)
+@click.option(
+    "--accept-changes",
+    is_flag=True,
+    help="Go on where documents were added to the index or deleted since mining began.",
+)
+@exclude_self_option
+@candidates_option
+@stage_options
+@field_options
+@json_option
+def command(
+    index: str | None,
+    data: Path | None,
+    split: str,
+    queries: Path | None,
+    qrels: Path | None,
+    limit: int | None,
+    output: Path,
+    method: FirstStage | Literal["served"],
+    exact: bool,
+    negatives: int,
+    sampling: Sampling,
+    seed: int,
+    first_rank: int,
+    last_rank: int | None,
+    min_score: float | None,
+    max_score: float | None,
+    relative_margin: float | None,
+    absolute_margin: float | None,
+    scorer: str | None,
+    veto: str | None,
+    veto_share: float,
+    veto_threshold: float | None,
+    vetoed: Vetoed,
+    exclude_same: tuple[str, ...],
+    conditions: tuple[str, ...],
+    accept_changes: bool,
+    exclude_self: bool,
+    candidates: int | None,
+    rerank: str | None,
+    model: str | None,
+    prompt: str | None,
+    depth: int | None,
+    weight: float | None,
+    as_json: bool,
+    **fields: str | None,
+) -> None:
+    """Mine hard negatives for judged queries from the index that serves.
+
+    Searches for each query as rr search does, with the same fields, filters and depth, and writes
+    a group for each: its judged positives, and hits that are not judged relevant. Nothing is
+    embedded but the queries. The same command goes on where it was stopped; what is mined and how
+    far it has come stands in OUTPUT.mining.
+    """
+    if exact and method != "dense":
+        raise click.UsageError("--exact compares vectors; it needs --method dense")
+    margins = (relative_margin, absolute_margin)
+    margin = None if margins == (None, None) else Margin(relative_margin, absolute_margin or 0.0)
+    rules = Rules(first_rank, last_rank, min_score, max_score, margin, exclude_same)
+    filter = parse_filters(conditions) or None
+    judged = read_judgments(
+        data=data, split=split, queries=queries, qrels=qrels, limit=limit, texts_needed=True
+    )
+    settings = load_settings(index=index, candidates=candidates, **fields)
+    settings = with_stage(
+        settings, rerank=rerank, model=model, prompt=prompt, depth=depth, weight=weight
+    )
+    if method != SERVED:
+        if SERVED in (scorer, veto):
+            raise click.UsageError(
+                f"'{SERVED}' as a model needs --method {SERVED}; name the model itself"
+            )
+        settings = with_first_stage(settings, method)
+    with build_retriever(settings) as retriever:
+        models = {name: _scorer(name, retriever) for name in (scorer, veto) if name is not None}
+        fitted = None
+        if veto is not None and veto_threshold is not None:
+            fitted = Veto(models[veto], veto_threshold, vetoed)
+        elif veto is not None:
+            recorded = (recorded_settings(output) or {}).get("veto")
+            fitted = Veto.fitted_before(recorded, models[veto], share=veto_share, then=vetoed)
+            if fitted is None:
+                with show_wait("fitting the veto's threshold …", quiet=as_json):
+                    fitted = fit_veto(
+                        models[veto],
+                        retriever,
+                        *judged,
+                        share=veto_share,
+                        then=vetoed,
+                        seed=seed,
+                    )
+        mining = Mining(
+            retriever=retriever,
+            queries=judged.queries,
+            qrels=judged.qrels,
+            negatives=negatives,
+            rules=rules,
+            sampling=sampling,
+            seed=seed,
+            scorer=models[scorer] if scorer is not None else None,
+            veto=fitted,
+            filter=filter,
+            exclude_self=exclude_self,
+            exact=exact,
+        )
+        known = len(judged.qrels) - mining.textless
+        try:
+            with show_progress(
+                share_of(known), doing="mining", quiet=as_json, things="queries"
+            ) as advance:
+                report = mine_to_file(
+                    mining, output, accept_changes=accept_changes, on_progress=advance
+                )
+        except KeyboardInterrupt:
+            say(f"What was mined is kept; the same command goes on with {output}.")
+            raise
+    if as_json:
+        write_json({**report.to_dict(), "output": str(output), "settings": describe(mining)})
+    else:
+        print_report(wide_console(), report, veto=fitted)
+        say(f"Groups: {output}")
+
+
+def _scorer(name: str, retriever: Retriever) -> Scorer:
+    """Return the served cross-encoder, or the one of a name."""
+    if name != SERVED:
+        return CrossEncoder(name)
+    scorers = [stage.reranker for stage in retriever.stages if isinstance(stage.reranker, Scorer)]
+    if not scorers:
+        raise InputError("this index is served without a cross-encoder; name a model")
+    return scorers[-1]

@@ -1,0 +1,52 @@
+"""The scores of a query's texts that compare: cosines, or a cross-encoder's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from retrieve_rerank.base import Scorer
+from retrieve_rerank.connectors.hybrid import DENSE
+from retrieve_rerank.errors import InputError, ScoreError
+from retrieve_rerank.types import Document, Hit
+
+ScoresOf: TypeAlias = Callable[[Sequence[Document]], Sequence[float | None]]
+"""Gives the scores of documents, None for those of which it is not known."""
+
+
+class QueryScores:
+    """A scorer's scores for one query, each document scored once."""
+
+    def __init__(self, scorer: Scorer, query: str) -> None:
+        self._scorer = scorer
+        self._query = query
+        self._known: dict[str, float] = {}
+
+    def __call__(self, documents: Sequence[Document]) -> list[float]:
+        """Score documents; raise ScoreError on a NaN."""
+        new = [each for each in documents if each.id not in self._known]
+        if new:
+            texts = [self._scorer.template.render(each) for each in new]
+            for document, score in zip(new, self._scorer.score(self._query, texts), strict=True):
+                if math.isnan(score):
+                    raise ScoreError(
+                        f"{self._scorer.name} gave document {document.id!r} NaN; expected a number"
+                    )
+                self._known[document.id] = score
+        return [self._known[each.id] for each in documents]
+
+
+def cosines(hits: Sequence[Hit]) -> ScoresOf:
+    """Return the cosines that a dense ranking gave; raise InputError where there was none."""
+    known = {
+        hit.document.id: hit.first_stage.sources[DENSE].score
+        for hit in hits
+        if DENSE in hit.first_stage.sources
+    }
+    if hits and not known:
+        raise InputError(
+            "margins and bounds of scores compare cosines or a cross-encoder's scores, and this"
+            " search has neither: a share of a BM25 or a fused score means nothing; give a scorer"
+        )
+    return lambda documents: [known.get(each.id) for each in documents]
