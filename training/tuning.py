@@ -1,7 +1,8 @@
 """A stage's weight and depth, chosen on dev queries from scores that were computed once.
 
-The first stage searches once for each query and each reranker scores each candidate once, at the
-greatest depth. Every weight and depth is then ranked by the pipeline's own `place`.
+The first stage searches once for each query (`find_candidates`) and each reranker scores each
+candidate once, at the greatest depth. Every weight and depth is then ranked by the pipeline's own
+`place`.
 """
 
 from __future__ import annotations
@@ -54,6 +55,51 @@ class Tuned:
     """All settings, in the order in which they were tried."""
 
 
+class FoundCandidates:
+    """The hits that come to a stage for every judged query; the index is no longer needed."""
+
+    def __init__(
+        self,
+        judged: JudgedDocuments,
+        queries: Mapping[str, str],
+        qrels: Qrels,
+        hits: Mapping[str, Sequence[Hit]],
+    ) -> None:
+        self.qrels = qrels
+        self._judged = judged
+        self._queries = queries
+        self._hits = hits
+
+    def scored(
+        self,
+        rerankers: Mapping[str, Reranker],
+        *,
+        depth: int | None = None,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> ScoredCandidates:
+        """Have each reranker score the `depth` best hits of each query, all where None.
+
+        `on_progress` hears of each query that has been dealt with. Raises InputError for rerankers
+        whose scores depend on the other hits: theirs cannot be had once for all depths.
+        """
+        for name, reranker in rerankers.items():
+            if not can_tune(reranker):
+                raise InputError(
+                    f"{name} does not score hits one by one; its depth cannot be tuned"
+                )
+        scored: dict[str, dict[str, Sequence[Hit]]] = {name: {} for name in rerankers}
+        for query, hits in self._hits.items():
+            head = hits[:depth]
+            for name, reranker in rerankers.items():
+                answer = reranker.rerank(self._queries[query], head).hits if head else []
+                scored[name][query] = answer
+            if on_progress is not None:
+                on_progress(1)
+        most = max((len(hits) for hits in self._hits.values()), default=0)
+        reach = most if depth is None else min(depth, most)
+        return ScoredCandidates(self._judged, self.qrels, reach, self._hits, scored)
+
+
 class ScoredCandidates:
     """The hits that come to a stage, and what rerankers say of each, for every judged query."""
 
@@ -98,48 +144,33 @@ class ScoredCandidates:
         return place(stage, ranked, hits)
 
 
-def score_candidates(
+def find_candidates(
     retriever: Retriever,
-    rerankers: Mapping[str, Reranker],
     queries: Mapping[str, str],
     qrels: Qrels,
     *,
-    depth: int | None = None,
     exclude_self: bool = False,
-    on_progress: Callable[[int], None] | None = None,
-) -> ScoredCandidates:
-    """Search once for each judged query, and have each reranker score the `depth` best hits.
+) -> FoundCandidates:
+    """Search once for each judged query.
 
-    `retriever` has the stages that come before the one that is tuned; all its candidates are
-    scored where `depth` is None. `on_progress` hears of each query that has been dealt with. Raises
-    InputError where no judged query has a text, as `JudgedDocuments` does, and for rerankers whose
-    scores depend on the other hits: theirs cannot be had once for all depths.
+    `retriever` has the stages that come before the one that is tuned. Raises InputError where no
+    judged query has a text, and as `JudgedDocuments` does.
     """
-    for name, reranker in rerankers.items():
-        if not can_tune(reranker):
-            raise InputError(f"{name} does not score hits one by one; its depth cannot be tuned")
     asked = {query: queries[query] for query in qrels if query in queries}
     if not asked:
         raise InputError(f"none of the {len(qrels)} judged queries has a text")
-    depth = min(depth or retriever.candidates, retriever.candidates)
     judged = JudgedDocuments(retriever.connector, qrels)
-    found: dict[str, Sequence[Hit]] = {}
-    scored: dict[str, dict[str, Sequence[Hit]]] = {name: {} for name in rerankers}
     own = own_ids(retriever.connector, asked) if exclude_self else {}
-    for query, text in asked.items():
-        hits = retriever.search(
+    found = {
+        query: retriever.search(
             text,
             top_k=retriever.candidates,
             on_error="raise",
             exclude=[own[query]] if query in own else [],
         ).hits
-        found[query] = hits
-        for name, reranker in rerankers.items():
-            head = hits[:depth]
-            scored[name][query] = reranker.rerank(text, head).hits if head else []
-        if on_progress is not None:
-            on_progress(1)
-    return ScoredCandidates(judged, qrels, depth, found, scored)
+        for query, text in asked.items()
+    }
+    return FoundCandidates(judged, asked, qrels, found)
 
 
 def can_tune(reranker: Reranker) -> bool:

@@ -11,7 +11,7 @@ from retrieve_rerank.errors import InputError
 from retrieve_rerank.pipeline.stage import Stage
 from retrieve_rerank.testing.hashing import HashingEncoder
 from retrieve_rerank.testing.overlap import OverlapScorer
-from retrieve_rerank.training.tuning import score_candidates, tune
+from retrieve_rerank.training.tuning import find_candidates, tune
 from retrieve_rerank.types import Hit, rescore
 
 pytest.importorskip("ir_measures", reason="needs the extra 'eval'")
@@ -51,9 +51,9 @@ def test_rankings_are_those_that_a_retriever_serves(
     connector: MemoryConnector, before: tuple[Reranker, ...]
 ) -> None:
     scorer = OverlapScorer()
-    candidates = score_candidates(
-        Retriever(connector, *before, candidates=30), {"mine": scorer}, QUERIES, QRELS
-    )
+    candidates = find_candidates(
+        Retriever(connector, *before, candidates=30), QUERIES, QRELS
+    ).scored({"mine": scorer})
     for depth in (1, 7, 30, None):
         for weight in (0.0, 0.35, 1.0, None):
             stage = Stage(scorer, depth, weight)
@@ -67,8 +67,8 @@ def test_rankings_are_those_that_a_retriever_serves(
 def test_the_best_setting_is_that_of_exhaustive_evaluation(connector: MemoryConnector) -> None:
     from retrieve_rerank.evaluation.evaluate import evaluate
 
-    candidates = score_candidates(
-        Retriever(connector, candidates=30), {"fewest": Fewest()}, QUERIES, QRELS
+    candidates = find_candidates(Retriever(connector, candidates=30), QUERIES, QRELS).scored(
+        {"fewest": Fewest()}
     )
     weights, depths = (0.0, 0.3, 1.0), (5, 20)
 
@@ -88,8 +88,8 @@ def test_settings_of_equal_worth_leave_the_shallowest_and_the_usual_weight(
 ) -> None:
     """Where nothing relevant is within reach, all settings are worth the same."""
     qrels = {"q1": {"d39": 1}}
-    candidates = score_candidates(
-        Retriever(connector, candidates=3), {"fewest": Fewest()}, QUERIES, qrels
+    candidates = find_candidates(Retriever(connector, candidates=3), QUERIES, qrels).scored(
+        {"fewest": Fewest()}
     )
     tuned = tune(candidates, Fewest(), "fewest", weights=(0.0, 0.5, 1.0), depths=(2, 50))
     assert (tuned.depth, tuned.weight, tuned.value) == (2, 0.5, 0.0)
@@ -104,8 +104,8 @@ def test_each_candidate_is_searched_for_and_scored_once(connector: MemoryConnect
             asked.append(len(texts))
             return super().score(query, texts)
 
-    candidates = score_candidates(
-        Retriever(connector, candidates=30), {"mine": Counting()}, QUERIES, QRELS, depth=20
+    candidates = find_candidates(Retriever(connector, candidates=30), QUERIES, QRELS).scored(
+        {"mine": Counting()}, depth=20
     )
     tune(candidates, Counting(), "mine")
     assert asked == [20, 20, 20]
@@ -117,6 +117,6 @@ def test_rerankers_that_look_at_all_hits_cannot_be_tuned_from_scores_once(
     connector: MemoryConnector,
 ) -> None:
     with pytest.raises(InputError, match="listwise does not score hits one by one"):
-        score_candidates(Retriever(connector), {"listwise": Reversed()}, QUERIES, QRELS)
+        find_candidates(Retriever(connector), QUERIES, QRELS).scored({"listwise": Reversed()})
     with pytest.raises(InputError, match="none of the 1 judged queries has a text"):
-        score_candidates(Retriever(connector), {}, QUERIES, {"unknown": {"d1": 1}})
+        find_candidates(Retriever(connector), QUERIES, {"unknown": {"d1": 1}})
