@@ -37,7 +37,7 @@ COMMANDS: Mapping[str, Listing] = {
     "tensors": Listing("Give an index at a server token tensors, to rerank by."),
     "lexical": Listing("Give a Qdrant collection a ranking by words, where it has none."),
     "info": Listing("Show what an index holds, and what is installed."),
-    "models": Listing("Show, fetch and export models."),
+    "models": Listing("Show, fetch and export models, and choose which version of one serves."),
     "demo": Listing(
         "Index a small real collection, search it, and measure what reranking did.", "eval"
     ),

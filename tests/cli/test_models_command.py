@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from retrieve_rerank.cli import main
+from retrieve_rerank.models.checkpoints.resolving import resolve
+from retrieve_rerank.models.checkpoints.version_record import Record, Serving, write_record
+from retrieve_rerank.models.checkpoints.versions import ModelVersions
+from retrieve_rerank.settings.sources import load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -99,3 +104,83 @@ def test_export_prints_the_fidelity(tmp_path: Path) -> None:
     again = rr(*arguments)
     assert again.exit_code == 1
     assert "exists already" in again.stderr
+
+
+@pytest.fixture
+def trained(home: Path) -> ModelVersions:
+    """Two versions, of which the second has a record."""
+    folder = home / "trained"
+    shutil.copytree(Path(resolve("all-MiniLM-L6-v2")), folder)
+    versions = ModelVersions(load_settings().data_dir, "docs-reranker")
+    versions.add(folder)
+    serving = Serving("qdrant://host/docs", depth=30, weight=0.8)
+    write_record(
+        folder,
+        Record("2026-01-02T03:04:05+00:00", "better: as measured", 0.0251, -0.01, 0.06, serving),
+    )
+    versions.add(folder)
+    return versions
+
+
+def test_versions_are_listed_promoted_and_rolled_back(trained: ModelVersions) -> None:
+    found = [json.loads(line) for line in rr("list", "docs-reranker", "--json").stdout.splitlines()]
+    assert [(each["version"], each["promoted"]) for each in found] == [(1, False), (2, False)]
+    assert found[1]["serving"]["depth"] == 30
+
+    told = rr("promote", "docs-reranker")
+
+    assert told.exit_code == 0
+    assert told.stdout.splitlines()[0] == "docs-reranker@2 is promoted."
+    assert "+0.025, 95 % interval −0.010 to +0.060" in told.stdout
+    assert "qdrant://host/docs, depth 30, weight 0.8" in told.stdout
+    assert "docs-reranker@2  promoted" in rr("list", "docs-reranker").stdout.splitlines()
+    assert json.loads(rr("promote", "docs-reranker", "1", "--json").stdout)["version"] == 1
+    assert json.loads(rr("list", "--json").stdout.splitlines()[0]) == {
+        "name": "docs-reranker",
+        "kind": "cross-encoder",
+        "present": True,
+        "versions": [1, 2],
+        "promoted": 1,
+    }
+    assert "docs-reranker@2 is promoted." in rr("rollback", "docs-reranker").stdout
+    assert (
+        "No version of docs-reranker is promoted any more" in rr("rollback", "docs-reranker").stdout
+    )
+    assert trained.promoted is None
+    assert rr("rollback", "docs-reranker").exit_code == 1
+
+
+def test_what_is_not_there_is_an_error_that_lists_what_is(trained: ModelVersions) -> None:
+    for arguments, wanted in (
+        (("promote", "other"), "no model 'other' was trained here; known: docs-reranker"),
+        (("list", "other"), "no model 'other' was trained here; known: docs-reranker"),
+        (("promote", "docs-reranker", "7"), "there: docs-reranker@1, docs-reranker@2"),
+        (("info", "docs-reranker@7"), "there: docs-reranker@1, docs-reranker@2"),
+        (("promote", "a/b"), "cannot be a model's name"),
+    ):
+        result = rr(*arguments)
+        assert result.exit_code == 1
+        assert wanted in result.stderr, arguments
+    assert rr("promote", "docs-reranker", "0").exit_code == 2
+
+
+def test_a_damaged_version_is_not_promoted(trained: ModelVersions) -> None:
+    (trained.path(2) / "config.json").write_text("{")
+    result = rr("promote", "docs-reranker", "2")
+    assert result.exit_code == 1
+    assert trained.promoted is None
+    assert "config.json" in result.stderr
+    (trained.folder / "promoted.json").write_text("nonsense")
+    result = rr("list", "docs-reranker")
+    assert result.exit_code == 1
+    assert "promoted.json to have no version of docs-reranker promoted" in result.stderr
+
+
+def test_a_trained_model_is_named_wherever_a_model_is(trained: ModelVersions) -> None:
+    rr("promote", "docs-reranker", "1")
+    facts = json.loads(rr("info", "docs-reranker", "--json").stdout)
+    assert facts["folder"] == str(trained.path(1))
+    assert (
+        json.loads(rr("info", "docs-reranker@2", "--json").stdout)["fingerprint"]
+        == (facts["fingerprint"])
+    )

@@ -67,17 +67,19 @@ def test_names_find_the_promoted_version_or_the_one_they_number(
     tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RR_DATA_DIR", str(tmp_path))
-    versions = ModelVersions(tmp_path, "docs-reranker")
+    versions = ModelVersions(tmp_path, "named-reranker")
     assert [versions.add(model), versions.add(model)] == [1, 2]
 
-    with pytest.raises(ModelNotFoundError, match="none of which is promoted: docs-reranker@1, doc"):
-        resolve("docs-reranker")
+    with pytest.raises(
+        ModelNotFoundError, match="none of which is promoted: named-reranker@1, named"
+    ):
+        resolve("named-reranker")
     versions.promote(1)
 
-    assert resolve("docs-reranker") == versions.path(1)
-    assert resolve("docs-reranker@2") == versions.path(2)
-    for wrong in ("docs-reranker@3", "docs-reranker@", "docs-reranker@x", "docs-reranker@../2"):
-        with pytest.raises(ModelNotFoundError, match="docs-reranker@1, docs-reranker@2"):
+    assert resolve("named-reranker") == versions.path(1)
+    assert resolve("named-reranker@2") == versions.path(2)
+    for wrong in ("named-reranker@3", "named-reranker@", "named-reranker@x", "named-reranker@../2"):
+        with pytest.raises(ModelNotFoundError, match="named-reranker@1, named-reranker@2"):
             resolve(wrong)
     with pytest.raises(ModelNotFoundError, match="no model 'other-reranker@1'"):
         resolve("other-reranker@1")

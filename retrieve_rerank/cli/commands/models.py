@@ -1,4 +1,4 @@
-"""`rr models`: show, fetch and export models."""
+"""`rr models`: show, fetch and export models, and choose which version of one serves."""
 
 from __future__ import annotations
 
@@ -11,25 +11,46 @@ from typing import Any
 
 import click
 
+from retrieve_rerank.cli.commands.model_versions import (
+    list_trained,
+    list_versions,
+    promote,
+    rollback,
+)
 from retrieve_rerank.cli.options import json_option
 from retrieve_rerank.cli.views.results import write_json
 from retrieve_rerank.cli.views.terminal import write_beside, write_rows
 from retrieve_rerank.errors import MissingExtraError
 from retrieve_rerank.models.checkpoints.description import ModelDescription, aliases, describe
+from retrieve_rerank.settings.sources import load_settings
 
 
 @click.group("models")
 def command() -> None:
-    """Show, fetch and export models.
+    """Show, fetch and export models, and choose which version of one serves.
 
-    A model is an alias, a folder, or a hub id such as BAAI/bge-m3.
+    A model is an alias, a folder, a hub id such as BAAI/bge-m3, or one that was trained here:
+    docs-reranker is its promoted version, docs-reranker@2 another.
     """
+    load_settings()  # which say where models that were trained here are
+
+
+command.add_command(promote)
+command.add_command(rollback)
 
 
 @command.command("list")
+@click.argument("name", required=False)
 @json_option
-def list_aliases(as_json: bool) -> None:
-    """List the models that have short names, and which are on this machine."""
+def list_models(name: str | None, as_json: bool) -> None:
+    """List the models that have short names, and which are on this machine.
+
+    With the NAME of one that was trained here, list its versions.
+    """
+    if name is not None:
+        list_versions(name, as_json=as_json)
+        return
+    list_trained(as_json=as_json)
     for alias in aliases():
         if as_json:
             write_json(asdict(alias))

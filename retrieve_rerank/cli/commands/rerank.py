@@ -15,6 +15,7 @@ from retrieve_rerank.data.lines import STDIN, LineFile
 from retrieve_rerank.data.records import Reason
 from retrieve_rerank.errors import InputError, RequestError, RetrieveRerankError, ScoreError
 from retrieve_rerank.registry import RERANKERS
+from retrieve_rerank.settings.sources import load_settings
 
 
 @click.command()
@@ -63,6 +64,7 @@ def command(
     is named on standard error and left out, and the exit code is 1. What would go wrong with
     every line, such as a refused key, ends the run.
     """
+    load_settings()  # which say where models that were trained here are
     number = int(label) if label is not None and label.isdecimal() else label
     scorer = reranker_for(model, reranker, {"prompt": prompt, "label": number})
     done = failed = texts = truncated = truncated_queries = 0

@@ -12,10 +12,11 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
@@ -186,23 +187,25 @@ class ModelVersions:
 
     def _history(self) -> Sequence[Promotion]:
         file = self.folder / PROMOTED_FILE
-        entries = read_settings(file, _HISTORY).get("history") or []
-        found = []
-        for entry in entries:
-            checked(entry, _ENTRY, where=str(file))
-            if "version" not in entry:
-                raise ModelError(f"{file} holds an entry without a version; rr models promote")
-            number = entry["version"]
-            found.append(
-                Promotion(
-                    self.name,
-                    number,
-                    entry.get("since") or "",
-                    read_serving(entry.get("serving"), where=str(file)),
-                    self.path(number),
-                )
-            )
-        return found
+        try:
+            entries = read_settings(file, _HISTORY).get("history") or []
+            return [self._promotion(entry, file) for entry in entries]
+        except ModelError as exc:
+            raise ModelError(
+                f"{exc}. Delete {file} to have no version of {self.name} promoted"
+            ) from exc
+
+    def _promotion(self, entry: Mapping[str, Any], file: Path) -> Promotion:
+        checked(entry, _ENTRY, where=str(file))
+        if entry.get("version") is None:
+            raise ModelError(f"{file} holds a promotion without a version")
+        return Promotion(
+            self.name,
+            entry["version"],
+            entry.get("since") or "",
+            read_serving(entry.get("serving"), where=str(file)),
+            self.path(entry["version"]),
+        )
 
     def _write(self, history: Sequence[Promotion]) -> None:
         entries = [
