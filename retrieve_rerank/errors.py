@@ -95,7 +95,14 @@ class ConnectorError(RetrieveRerankError):
 
 
 class ConnectionFailedError(ConnectorError):
-    """The server cannot be reached, or broke the connection off."""
+    """The server cannot be reached, or broke the connection off.
+
+    `lasting` where trying again is of no use: it does not speak TLS, or is not trusted.
+    """
+
+    def __init__(self, message: str, *, lasting: bool = False) -> None:
+        super().__init__(message)
+        self.lasting = lasting
 
 
 class AuthenticationError(ConnectorError):

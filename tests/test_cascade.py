@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import pytest
 
 from retrieve_rerank import Document, Hit, Retriever, Stage, TextScores
-from retrieve_rerank.concurrency.deadline import FIRST_SLICE, LEAST_SLICE, Pace
 from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.errors import InputError
+from retrieve_rerank.pipeline.slices import FIRST_SLICE, LEAST_SLICE, HitCost
 from retrieve_rerank.rerankers.collapse import Collapse
 from retrieve_rerank.testing import OverlapScorer
 
@@ -123,24 +123,24 @@ def test_counts_and_notes_of_slices_add_up(connector: MemoryConnector) -> None:
     assert stage.notes == ("something odd",)
 
 
-def test_a_pace_learns_from_what_slices_cost() -> None:
-    pace = Pace()
-    assert pace.slice(100, 0.01) == FIRST_SLICE
-    pace.learn(FIRST_SLICE, FIRST_SLICE * 0.01)  # 10 ms a hit, 12 with the margin
-    assert pace.slice(100, 10.0) == 100
-    assert pace.slice(100, 1.0) == 50  # 0.6 s / 12 ms
-    assert pace.slice(100, 0.05) == LEAST_SLICE
-    assert pace.slice(2, 0.03) == 2
-    assert pace.slice(100, 0.04) == 0
-    pace.learn(10, 10 * 0.02)  # 9 ms after the vain try, then 0.4 of the way to 20 ms
-    assert pace.slice(100, 1.0) == int(0.6 / ((0.009 + 0.4 * 0.011) * 1.2))
+def test_the_cost_of_a_hit_is_learned_from_what_slices_take() -> None:
+    cost = HitCost()
+    assert cost.slice(100, 0.01) == FIRST_SLICE
+    cost.learn(FIRST_SLICE, FIRST_SLICE * 0.01)  # 10 ms a hit, 12 with the margin
+    assert cost.slice(100, 10.0) == 100
+    assert cost.slice(100, 1.0) == 50  # 0.6 s / 12 ms
+    assert cost.slice(100, 0.05) == LEAST_SLICE
+    assert cost.slice(2, 0.03) == 2
+    assert cost.slice(100, 0.04) == 0
+    cost.learn(10, 10 * 0.02)  # 9 ms after the vain try, then 0.4 of the way to 20 ms
+    assert cost.slice(100, 1.0) == int(0.6 / ((0.009 + 0.4 * 0.011) * 1.2))
 
 
-def test_a_pace_that_left_no_time_is_tried_again() -> None:
-    pace = Pace()
-    pace.learn(1, 10.0)  # the first call loaded a model
+def test_a_cost_that_left_no_time_is_tried_again() -> None:
+    cost = HitCost()
+    cost.learn(1, 10.0)  # the first call loaded a model
     tries = 0
-    while not pace.slice(10, 1.0):
+    while not cost.slice(10, 1.0):
         tries += 1
     assert 10 < tries < 50
 

@@ -1,26 +1,28 @@
 """The one way to the server: sends requests, repeats those that may be, translates what fails.
 
-An operation is a generator that yields each request and is sent its answer; `run` and `arun` drive
-it.
+An operation is a generator that yields each request and is sent its answer, see
+`concurrency.steps`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from elastic_transport import ApiError, SerializationError, TextSerializer, TransportError
 from elasticsearch import AsyncElasticsearch, Elasticsearch
 from elasticsearch.serializer import JsonSerializer
 
+from retrieve_rerank.concurrency.deadline import Deadline
 from retrieve_rerank.concurrency.event_loops import PerLoop
+from retrieve_rerank.concurrency.retrying import PATIENCE_S, Attempts
+from retrieve_rerank.concurrency.steps import adrive, drive
 from retrieve_rerank.connectors.elasticsearch.answers import check_answer
-from retrieve_rerank.connectors.elasticsearch.errors import may_pass, refused_within, translated
+from retrieve_rerank.connectors.elasticsearch.errors import refused_within, translated
 from retrieve_rerank.connectors.elasticsearch.nodes import AsyncNode, SyncNode
-from retrieve_rerank.connectors.retrying import PATIENCE_S, Attempts
-from retrieve_rerank.errors import ConfigError, DeadlineExceededError, RetrieveRerankError
+from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.network.answers import read_json
 from retrieve_rerank.network.proxies import through
 from retrieve_rerank.network.shapes import WrongShapeError
@@ -103,26 +105,8 @@ class Cluster:
         self, steps: Steps[T], *, timeout_s: float | None = None, patience_s: float = PATIENCE_S
     ) -> T:
         """Carry an operation out; `timeout_s` bounds it as a whole."""
-        ends = _ends(timeout_s)
-        try:
-            step = next(steps)
-            while True:
-                try:
-                    if isinstance(step, Request):
-                        answer = self._send(step, ends, patience_s)
-                    else:
-                        answer = step()
-                except RetrieveRerankError as exc:
-                    step = steps.throw(exc)
-                else:
-                    step = steps.send(answer)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
-
-    def send(self, request: Request, *, patience_s: float = PATIENCE_S) -> Any:
-        """Carry out an operation of one request; return the answer."""
-        return self._send(request, None, patience_s)
+        deadline = Deadline(timeout_s)
+        return drive(steps, lambda request: self._send(request, deadline, patience_s))
 
     async def arun(
         self, steps: Steps[T], *, timeout_s: float | None = None, patience_s: float = PATIENCE_S
@@ -132,22 +116,12 @@ class Cluster:
             return await asyncio.to_thread(
                 self.run, steps, timeout_s=timeout_s, patience_s=patience_s
             )
-        ends = _ends(timeout_s)
-        try:
-            step = next(steps)
-            while True:
-                try:
-                    if isinstance(step, Request):
-                        answer = await self._send_in_loop(step, ends, patience_s)
-                    else:
-                        answer = await asyncio.to_thread(step)
-                except RetrieveRerankError as exc:
-                    step = steps.throw(exc)
-                else:
-                    step = steps.send(answer)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
+        deadline = Deadline(timeout_s)
+        return await adrive(steps, lambda request: self._send_async(request, deadline, patience_s))
+
+    def send(self, request: Request, *, patience_s: float = PATIENCE_S) -> Any:
+        """Carry out an operation of one request; return the answer."""
+        return self._send(request, Deadline(), patience_s)
 
     def close(self) -> None:
         """Close the connections of all threads; those of a running event loop end with it."""
@@ -159,54 +133,47 @@ class Cluster:
         await self._async_clients.aclose()
         self.close()
 
-    def _send(self, request: Request, ends: float | None, patience_s: float) -> Any:
-        attempts = self._attempts(ends, patience_s)
-        while True:
-            try:
-                client = self._bounded(self._client, ends)
-                answer = client.perform_request(**_arguments(request)).body
-                _check(answer, request)
-            except (ApiError, TransportError, WrongShapeError) as exc:
-                error = translated(exc, self._reached)
-            else:
-                refused = refused_within(answer, self.location)
-                if refused is None:
-                    return answer
-                error = refused
-            time.sleep(_wait_s(request, error, attempts))
+    def _send(self, request: Request, deadline: Deadline, patience_s: float) -> Any:
+        def once() -> Any:
+            client = self._bounded(self._client, deadline)
+            with self._errors():
+                return self._checked(client.perform_request(**_arguments(request)).body, request)
 
-    async def _send_in_loop(self, request: Request, ends: float | None, patience_s: float) -> Any:
-        held = await self._async_clients.get()
-        attempts = self._attempts(ends, patience_s)
-        while True:
-            try:
-                client = self._bounded(held, ends)
-                answer = (await client.perform_request(**_arguments(request))).body
-                _check(answer, request)
-            except (ApiError, TransportError, WrongShapeError) as exc:
-                error = translated(exc, self._reached)
-            else:
-                refused = refused_within(answer, self.location)
-                if refused is None:
-                    return answer
-                error = refused
-            await asyncio.sleep(_wait_s(request, error, attempts))
+        return self._attempts(deadline, patience_s).run(once) if request.safe else once()
 
-    def _attempts(self, ends: float | None, patience_s: float) -> Attempts:
-        if ends is not None:
-            patience_s = max(patience_s, ends - time.monotonic())
-        return Attempts(
-            self.location, ends=ends, patience_s=patience_s, wish_s=patience_s, nodes=self.nodes
-        )
+    async def _send_async(self, request: Request, deadline: Deadline, patience_s: float) -> Any:
+        async def once() -> Any:
+            client = self._bounded(await self._async_clients.get(), deadline)
+            with self._errors():
+                answer = await client.perform_request(**_arguments(request))
+                return self._checked(answer.body, request)
 
-    def _bounded(self, client: Client, ends: float | None) -> Client:
+        attempts = self._attempts(deadline, patience_s)
+        return await (attempts.arun(once) if request.safe else once())
+
+    def _attempts(self, deadline: Deadline, patience_s: float) -> Attempts:
+        return Attempts(self.location, deadline, patience_s=patience_s, nodes=self.nodes)
+
+    def _bounded(self, client: Client, deadline: Deadline) -> Client:
         """Return the client for the next attempt, which may take as long as is left."""
-        if ends is None:
+        if deadline.within_s is None:
             return client  # the same as ever: making another takes a fifth of a millisecond
-        left = ends - time.monotonic()
-        if left <= 0:
-            raise DeadlineExceededError(f"no answer from {self.location} within the time given")
-        return client.options(request_timeout=min(left, self.timeout_s))
+        return client.options(request_timeout=deadline.bound(self.timeout_s))
+
+    def _checked(self, answer: Any, request: Request) -> Any:
+        """Return an answer; raise what went wrong with a part of it, or what is no answer."""
+        method, path, body, parts = request.method, request.path, request.body, request.parts
+        check_answer(answer, method=method, path=path, body=body, parts=parts)
+        if refused := refused_within(answer, self.location):
+            raise refused
+        return answer
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (ApiError, TransportError, WrongShapeError) as exc:
+            raise translated(exc, self._reached) from exc
 
     def _make_async(self) -> AsyncElasticsearch:
         return AsyncElasticsearch(**self._options, node_class=AsyncNode)
@@ -229,19 +196,6 @@ class _Text(TextSerializer):
         return data[:_SHOWN].decode(errors="replace")
 
 
-def _wait_s(request: Request, error: RetrieveRerankError, attempts: Attempts) -> float:
-    """Say how long to wait before trying again; raise the error where that is of no use."""
-    late = isinstance(error, DeadlineExceededError) and attempts.patient
-    if not (request.safe and (late or may_pass(error))):
-        raise error
-    return attempts.wait_s(error)
-
-
-def _check(answer: Any, request: Request) -> None:
-    method, path, body, parts = request.method, request.path, request.body, request.parts
-    check_answer(answer, method=method, path=path, body=body, parts=parts)
-
-
 def _arguments(request: Request) -> dict[str, Any]:
     headers = {"accept": _MIME.format("json")}
     if request.body is not None:
@@ -254,7 +208,3 @@ def _arguments(request: Request) -> dict[str, Any]:
         "headers": headers,
         "body": request.body,
     }
-
-
-def _ends(timeout_s: float | None) -> float | None:
-    return None if timeout_s is None else time.monotonic() + timeout_s

@@ -16,6 +16,7 @@ from retrieve_rerank.base import (
     IndexSchema,
     SparseEncoder,
 )
+from retrieve_rerank.concurrency.retrying import LONG_PATIENCE_S
 from retrieve_rerank.connectors.elasticsearch import schema, searcher, writer
 from retrieve_rerank.connectors.elasticsearch.address import Address, client_options
 from retrieve_rerank.connectors.elasticsearch.client import (
@@ -39,7 +40,6 @@ from retrieve_rerank.connectors.elasticsearch.versions import ask_license, ask_s
 from retrieve_rerank.connectors.elasticsearch.writer import Writer
 from retrieve_rerank.connectors.encoder_facts import EncoderFacts
 from retrieve_rerank.connectors.hybrid import Fusion
-from retrieve_rerank.connectors.retrying import LONG_PATIENCE_S
 from retrieve_rerank.errors import ConfigError, PermissionDeniedError
 from retrieve_rerank.types import Document, Hit
 

@@ -112,15 +112,7 @@ _WHAT_TO_DO: Mapping[type[RetrieveRerankError], str] = {
 def translated(
     exc: ApiError | TransportError | WrongShapeError, location: str
 ) -> RetrieveRerankError:
-    """Turn what the client raised into the error that it means, with its cause."""
-    error = _translated(exc, location)
-    error.__cause__ = exc
-    return error
-
-
-def _translated(
-    exc: ApiError | TransportError | WrongShapeError, location: str
-) -> RetrieveRerankError:
+    """Turn what the client raised into the error that it means."""
     if isinstance(exc, UnsupportedProductError):
         return UnsupportedServerError(f"the server of {location} {_NOT_OURS}")
     if isinstance(exc, ApiError):
@@ -138,12 +130,14 @@ def _translated(
         return UnsupportedServerError(f"{location}: {unreadable}; {_LOOK}")
     if isinstance(exc, TlsError) and any(sign in reason for sign in _NOT_TLS):
         return ConnectionFailedError(
-            f"{location} does not speak https there; expected elasticsearch://, without +https"
+            f"{location} does not speak https there; expected elasticsearch://, without +https",
+            lasting=True,
         )
     if isinstance(exc, TlsError):
         return ConnectionFailedError(
             f"no trust between here and {location}: {said(exc)}; check ca_certs or fingerprint, "
-            "and the clocks if the certificate is said to be expired or not yet valid"
+            "and the clocks if the certificate is said to be expired or not yet valid",
+            lasting=True,
         )
     if isinstance(exc, ConnectionError):
         message = f"cannot reach {location}: {said(exc)}"
@@ -185,13 +179,6 @@ def refused_within(answer: Mapping[str, Any], location: str) -> RetrieveRerankEr
         if "error" in part:
             return refusal(part.get("status", 400), part, location)
     return None
-
-
-def may_pass(error: RetrieveRerankError) -> bool:
-    """Tell whether what an error says may not be so a little later."""
-    return isinstance(error, ConnectionFailedError | RateLimitedError) and not isinstance(
-        error.__cause__, TlsError
-    )
 
 
 def _texts(error: Any, deep: int = 10) -> Iterator[str]:

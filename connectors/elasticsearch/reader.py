@@ -13,14 +13,14 @@ from functools import partial
 from itertools import takewhile
 from typing import Any
 
-from retrieve_rerank.concurrency.threads import begin
+from retrieve_rerank.concurrency.retrying import LONG_PATIENCE_S
+from retrieve_rerank.concurrency.threads import in_thread
 from retrieve_rerank.connectors.batches import check_part
 from retrieve_rerank.connectors.elasticsearch.client import Cluster, Request
 from retrieve_rerank.connectors.elasticsearch.errors import PointInTimeLostError
 from retrieve_rerank.connectors.elasticsearch.moving import ask_indexes, moved_meanwhile
 from retrieve_rerank.connectors.elasticsearch.requests import quoted
 from retrieve_rerank.connectors.elasticsearch.responses import hits_of
-from retrieve_rerank.connectors.retrying import LONG_PATIENCE_S
 from retrieve_rerank.errors import ConnectorError
 
 KEEP_ALIVE = "5m"
@@ -74,7 +74,7 @@ def walk(
 
     # The server looks for the next page while this one is read.
     try:
-        coming = begin(partial(fetch, None, size))
+        coming = in_thread(partial(fetch, None, size))
         while True:
             try:
                 answer = coming.result()
@@ -84,7 +84,7 @@ def walk(
                 now = cluster.run(ask_indexes(name), patience_s=LONG_PATIENCE_S)
                 if now != begun_on:
                     raise moved_meanwhile(cluster.location, begun_on, now) from None
-                coming = begin(partial(fetch, None, size))
+                coming = in_thread(partial(fetch, None, size))
                 continue
             pit = answer.get("pit_id", pit)
             if strays := [hit["_index"] for hit in hits if hit["_index"] not in begun_on]:
@@ -103,7 +103,7 @@ def walk(
                     yield new
                 return
             size = min(most, _next_size(hits))
-            coming = begin(partial(fetch, hits[-1]["sort"], size))
+            coming = in_thread(partial(fetch, hits[-1]["sort"], size))
             if new:
                 yield new
     finally:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from retrieve_rerank.base import Filter, SparseEncoder, Vectors
+from retrieve_rerank.concurrency.deadline import Deadline
 from retrieve_rerank.connectors.analysis import analyse
 from retrieve_rerank.connectors.elasticsearch import requests
 from retrieve_rerank.connectors.elasticsearch.client import Request, Steps
@@ -125,7 +125,7 @@ class Searcher:
         timeout_s: float | None,
         vector: Vectors | None,
     ) -> Steps[tuple[Candidates, list[list[RawHit]]]]:
-        began = time.monotonic()
+        deadline = Deadline(timeout_s)
         clauses, opened = yield from self._clauses(opened, filter)
         layout, names = opened.layout, self._rankings(opened)
         if DENSE in names and layout.vector is not None and vector is None:
@@ -147,7 +147,7 @@ class Searcher:
         }
         if not parts:
             return Candidates(), []
-        left_s = None if timeout_s is None else timeout_s - (time.monotonic() - began)
+        left_s = deadline.left_s
         if self.fusion.by_server and len(parts) > 1:
             found = yield from self._fused(opened, parts, top_k, depth, left_s)
             hits = ranking(found, layout)

@@ -19,6 +19,7 @@ from functools import partial
 from typing import Any, get_args
 
 from retrieve_rerank.base import TensorDtype, TensorSettings, TokenTensor, Vectors
+from retrieve_rerank.concurrency.retrying import LONG_PATIENCE_S
 from retrieve_rerank.connectors import tensors
 from retrieve_rerank.connectors.elasticsearch import rank_vectors
 from retrieve_rerank.connectors.elasticsearch.client import Cluster, Request, Steps
@@ -27,7 +28,6 @@ from retrieve_rerank.connectors.elasticsearch.reader import walk
 from retrieve_rerank.connectors.elasticsearch.requests import quoted, search
 from retrieve_rerank.connectors.elasticsearch.writer import Operation, bulk, delete, refresh
 from retrieve_rerank.connectors.moving import CHECK_EVERY_S, may_be_of_a_move
-from retrieve_rerank.connectors.retrying import LONG_PATIENCE_S
 from retrieve_rerank.errors import (
     ConnectorError,
     IndexCorruptError,

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from retrieve_rerank.base import Encoder, IndexReport, Vectors
+from retrieve_rerank.concurrency.retrying import LONG_PATIENCE_S
 from retrieve_rerank.connectors.batches import batches, sample
 from retrieve_rerank.connectors.elasticsearch.client import Cluster, Request
 from retrieve_rerank.connectors.elasticsearch.errors import refusal
@@ -31,7 +32,6 @@ from retrieve_rerank.connectors.elasticsearch.schema import (
 )
 from retrieve_rerank.connectors.lexical import Bm25
 from retrieve_rerank.connectors.records import Record, record
-from retrieve_rerank.connectors.retrying import LONG_PATIENCE_S
 from retrieve_rerank.errors import (
     ConnectorError,
     IndexMismatchError,

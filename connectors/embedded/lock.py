@@ -15,6 +15,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from retrieve_rerank.concurrency.deadline import Deadline
 from retrieve_rerank.errors import ConnectorError, IndexLockedError
 
 LOCK = "lock"
@@ -66,9 +67,9 @@ class IndexLock:
             self.descriptor = -1
 
     def _wait(self, folder: Path, timeout_s: float) -> None:
-        deadline = time.monotonic() + timeout_s
+        deadline = Deadline(timeout_s)
         while not self._try():
-            if time.monotonic() >= deadline:
+            if deadline.over:
                 raise IndexLockedError(
                     f"the index at {folder} is in use by {_holder(self.descriptor)}, and was for "
                     f"the {timeout_s:g} s of waiting: one process can have it open at a "

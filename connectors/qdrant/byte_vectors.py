@@ -13,7 +13,7 @@ import numpy as np
 
 from retrieve_rerank.base import Vectors
 from retrieve_rerank.connectors.fields import VectorField
-from retrieve_rerank.connectors.qdrant.client import Call, Compute, Steps
+from retrieve_rerank.connectors.qdrant.client import Call, Steps
 from retrieve_rerank.connectors.qdrant.opening import State
 from retrieve_rerank.errors import IndexMismatchError
 
@@ -90,7 +90,7 @@ def ask_scale(state: State, field: VectorField) -> Steps[Scale]:
             rows.append(row)
     scale = None
     if texts:
-        made: Vectors = yield Compute(lambda: state.encoder.load().embed_documents(texts))
+        made: Vectors = yield lambda: state.encoder.load().embed_documents(texts)
         stored = np.asarray(rows, dtype=np.float32)
         scale = fit(made, stored) if made.shape == stored.shape else None
     if scale is None:

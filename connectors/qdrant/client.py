@@ -1,7 +1,6 @@
 """Sending: one client, an async one for each event loop, retries, deadlines.
 
-An operation is a generator that yields a Call and is sent its answer, so that sync and async run
-the same one.
+An operation is a generator that yields a Call and is sent its answer, see `concurrency.steps`.
 """
 
 from __future__ import annotations
@@ -9,21 +8,20 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
-import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from qdrant_client import AsyncQdrantClient, QdrantClient
 
+from retrieve_rerank.concurrency.deadline import Deadline
 from retrieve_rerank.concurrency.event_loops import PerLoop
-from retrieve_rerank.concurrency.threads import begin
+from retrieve_rerank.concurrency.retrying import LONG_PATIENCE_S, PATIENCE_S, Attempts
+from retrieve_rerank.concurrency.steps import Together, adrive, drive
+from retrieve_rerank.concurrency.threads import in_thread
 from retrieve_rerank.connectors.qdrant.address import Address, is_local
 from retrieve_rerank.connectors.qdrant.answers import Answers
-from retrieve_rerank.connectors.qdrant.errors import is_transient, translated
-from retrieve_rerank.connectors.retrying import LONG_PATIENCE_S, PATIENCE_S, Attempts
+from retrieve_rerank.connectors.qdrant.errors import translated
 from retrieve_rerank.errors import ConnectorError, DeadlineExceededError, RetrieveRerankError
 from retrieve_rerank.network.proxies import through
 
@@ -55,12 +53,6 @@ class Call(NamedTuple):
     arguments: Mapping[str, Any] = {}
 
 
-class Compute(NamedTuple):
-    """Work of this process that takes a while, such as encoding a query."""
-
-    function: Callable[[], Any]
-
-
 class Notes(NamedTuple):
     """Answered with what there is to know of the calls so far, a sentence each.
 
@@ -68,47 +60,18 @@ class Notes(NamedTuple):
     """
 
 
-class Together(NamedTuple):
-    """Operations that do not wait for one another; answered with the list of their results."""
-
-    operations: Sequence[Generator[Any, Any, Any]]
-
-
-Step: TypeAlias = Call | Compute | Notes | Together
-Steps: TypeAlias = Generator[Step, Any, T]
+Steps: TypeAlias = Generator[Call | Notes | Together | Callable[[], Any], Any, T]
 """An operation: yields calls, is sent their answers or thrown our errors, returns its result."""
 
 
-@dataclass
-class Terms:
-    """The time that an operation has, by the monotonic clock, and how it has been spent."""
+class _Operation(NamedTuple):
+    """An operation under way."""
 
-    timeout_s: float | None
-    """For all of it; None is no end."""
+    deadline: Deadline
     patience_s: float
-    """For trying each call again."""
-    started: float = field(default_factory=time.monotonic)
-    notes: list[str] = field(default_factory=list)
+    """For trying each call again, where there is no deadline."""
+    notes: list[str]
     """What there is to know of it, a sentence each."""
-
-    @property
-    def ends(self) -> float | None:
-        """When it is over."""
-        return None if self.timeout_s is None else self.started + self.timeout_s
-
-    def attempts(self, location: str) -> Attempts:
-        """Begin to try a call."""
-        return Attempts(location, ends=self.ends, patience_s=self.patience_s, waited=self.notes)
-
-    @property
-    def left_s(self) -> float:
-        """Seconds left; raises DeadlineExceededError where there are none."""
-        if self.timeout_s is None:
-            return math.inf
-        left = self.started + self.timeout_s - time.monotonic()
-        if left <= 0:
-            raise DeadlineExceededError(f"no answer within {self.timeout_s:g} s")
-        return left
 
 
 class Server:
@@ -148,32 +111,19 @@ class Server:
 
         A call that may do better later is tried again: until that end, or for `patience_s`.
         """
-        return self._run(steps, Terms(timeout_s, patience_s))
-
-    def _run(self, steps: Steps[T], terms: Terms) -> T:
-        try:
-            step = next(steps)
-            while True:
-                try:
-                    answer = self._send(step, terms)
-                except RetrieveRerankError as exc:
-                    step = steps.throw(exc)
-                else:
-                    step = steps.send(answer)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
+        operation = _Operation(Deadline(timeout_s), patience_s, [])
+        return drive(steps, lambda step: self._send(step, operation))
 
     def search(self, steps: Steps[T], *, timeout_s: float | None = None) -> T:
         """Run an operation that someone waits for, and so tries again for a moment only.
 
         `timeout_s` bounds it as a whole, and is then how long it is tried.
         """
-        return self.run(steps, timeout_s=timeout_s, patience_s=timeout_s or PATIENCE_S)
+        return self.run(steps, timeout_s=timeout_s, patience_s=PATIENCE_S)
 
     def ask(self, method: str, **arguments: Any) -> Any:
         """Make a single call."""
-        return self._send(Call(method, arguments), Terms(None, LONG_PATIENCE_S))
+        return self._send(Call(method, arguments), _Operation(Deadline(), LONG_PATIENCE_S, []))
 
     async def asearch(self, steps: Steps[T], *, timeout_s: float | None = None) -> T:
         """Do as `search` without blocking the event loop.
@@ -182,21 +132,8 @@ class Server:
         """
         if self.local or self._borrowed:
             return await asyncio.to_thread(self.search, steps, timeout_s=timeout_s)
-        return await self._arun(steps, Terms(timeout_s, timeout_s or PATIENCE_S))
-
-    async def _arun(self, steps: Steps[T], terms: Terms) -> T:
-        try:
-            step = next(steps)
-            while True:
-                try:
-                    answer = await self._send_async(step, terms)
-                except RetrieveRerankError as exc:
-                    step = steps.throw(exc)
-                else:
-                    step = steps.send(answer)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
+        operation = _Operation(Deadline(timeout_s), PATIENCE_S, [])
+        return await adrive(steps, lambda step: self._send_async(step, operation))
 
     def close(self) -> None:
         """Close the client; closing twice is harmless."""
@@ -215,78 +152,69 @@ class Server:
         # By gRPC the client times writes by its own setting alone.
         return self._write_timeout_s if self._address.grpc else self._timeout_s
 
-    def _send(self, step: Step, terms: Terms) -> Any:
-        if isinstance(step, Compute):
-            return step.function()
+    def _send(self, step: Call | Notes, operation: _Operation) -> Any:
         if isinstance(step, Notes):
-            return tuple(dict.fromkeys(terms.notes))
-        if isinstance(step, Together):
-            first, *others = step.operations
-            with ThreadPoolExecutor(max(1, len(others))) as pool:
-                running = [pool.submit(self._run, each, terms) for each in others]
-                return [self._run(first, terms), *(each.result() for each in running)]
-        attempts = terms.attempts(self.location)
-        while True:
-            try:
-                return self._once(step, terms)
-            except RetrieveRerankError as exc:
-                time.sleep(_wait_s(step, exc, attempts))
+            return tuple(dict.fromkeys(operation.notes))
 
-    def _once(self, call: Call, terms: Terms) -> Any:
-        client = self._client
-        if client is None:
-            raise ConnectorError(f"{self.location} is closed; connect anew")
-        method, arguments = getattr(client, call.method), self._timed(call, terms)
-        with self._errors():
-            limit_s = self._limit_s(call, terms)
-            if self.local:
-                with self._turn:
+        def once() -> Any:
+            client = self._client
+            if client is None:
+                raise ConnectorError(f"{self.location} is closed; connect anew")
+            method, arguments = getattr(client, step.method), self._timed(step, operation.deadline)
+            limit_s = self._limit_s(step, operation.deadline)
+            with self._errors():
+                if self.local:
+                    with self._turn:
+                        answer = method(**arguments)
+                elif step.method in _UNTIMED and limit_s is not None:
+                    answer = in_thread(lambda: method(**arguments)).result(limit_s)
+                else:
                     answer = method(**arguments)
-            elif call.method in _UNTIMED and limit_s is not None:
-                answer = begin(lambda: method(**arguments)).result(limit_s)
-            else:
-                answer = method(**arguments)
-        return self._answers.read(call.method, call.arguments, answer, terms.notes)
+            return self._answers.read(step.method, step.arguments, answer, operation.notes)
 
-    async def _send_async(self, step: Step, terms: Terms) -> Any:
-        if isinstance(step, Compute):
-            return await asyncio.to_thread(step.function)
+        return once() if step.method in _ONCE else self._attempts(operation).run(once)
+
+    async def _send_async(self, step: Call | Notes, operation: _Operation) -> Any:
         if isinstance(step, Notes):
-            return tuple(dict.fromkeys(terms.notes))
-        if isinstance(step, Together):
-            return await asyncio.gather(*(self._arun(each, terms) for each in step.operations))
-        method = getattr(await self._loops.get(), step.method)
-        attempts = terms.attempts(self.location)
-        while True:
-            arguments = self._timed(step, terms)
-            try:
-                with self._errors():
-                    async with asyncio.timeout(self._limit_s(step, terms)):
-                        answer = await method(**arguments)
-                return self._answers.read(step.method, step.arguments, answer, terms.notes)
-            except RetrieveRerankError as exc:
-                await asyncio.sleep(_wait_s(step, exc, attempts))
+            return tuple(dict.fromkeys(operation.notes))
+
+        async def once() -> Any:
+            method = getattr(await self._loops.get(), step.method)
+            arguments = self._timed(step, operation.deadline)
+            with self._errors():
+                async with asyncio.timeout(self._limit_s(step, operation.deadline)):
+                    answer = await method(**arguments)
+            return self._answers.read(step.method, step.arguments, answer, operation.notes)
+
+        return await (once() if step.method in _ONCE else self._attempts(operation).arun(once))
+
+    def _attempts(self, operation: _Operation) -> Attempts:
+        return Attempts(
+            self.location,
+            operation.deadline,
+            patience_s=operation.patience_s,
+            waited=operation.notes,
+        )
 
     def _open_async(self) -> AsyncQdrantClient:
         if self._client is None:
             raise ConnectorError(f"{self.location} is closed; connect anew")
         return self._address.open_async(timeout_s=self._global_s)
 
-    def _timed(self, call: Call, terms: Terms) -> dict[str, Any]:
+    def _timed(self, call: Call, deadline: Deadline) -> dict[str, Any]:
         """Add the time that the call may take, in whole seconds as server and client want it."""
         arguments = dict(call.arguments)
-        left_s = terms.left_s
         if call.method not in _UNTIMED and not self.local:
             own_s = self._timeout_s if call.method in _READS else self._write_timeout_s
-            own_s = arguments.get("timeout", own_s)
-            arguments["timeout"] = math.ceil(min(own_s, left_s, self.max_timeout_s))
+            own_s = min(arguments.get("timeout", own_s), self.max_timeout_s)
+            arguments["timeout"] = math.ceil(deadline.bound(own_s))
         return arguments
 
-    def _limit_s(self, call: Call, terms: Terms) -> float | None:
+    def _limit_s(self, call: Call, deadline: Deadline) -> float | None:
         """Say how many seconds to wait for a call, where the client would wait longer."""
-        if call.method in _UNTIMED and self._address.grpc:
-            return min(self._timeout_s, terms.left_s)
-        return None if terms.ends is None else terms.left_s
+        untimed = call.method in _UNTIMED and self._address.grpc
+        limit_s = deadline.bound(self._timeout_s if untimed else math.inf)
+        return None if math.isinf(limit_s) else limit_s
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -302,11 +230,3 @@ class Server:
             if error is None:
                 raise
             raise error from exc
-
-
-def _wait_s(call: Call, error: RetrieveRerankError, attempts: Attempts) -> float:
-    """Say how many seconds to wait before the next attempt; raise `error` where there is none."""
-    late = isinstance(error, DeadlineExceededError) and attempts.patient
-    if call.method in _ONCE or not (late or is_transient(error)):
-        raise error
-    return attempts.wait_s(error)

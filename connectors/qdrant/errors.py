@@ -80,10 +80,6 @@ _BY_TEXT: tuple[tuple[str, type[RetrieveRerankError]], ...] = (
 )
 
 
-class NotHttpsError(ConnectionFailedError):
-    """What is there does not speak https, nor will it in a moment."""
-
-
 def translated(
     exc: Exception, location: str, *, grpc_port: int | None = None
 ) -> RetrieveRerankError | None:
@@ -116,13 +112,6 @@ def translated(
     return _of_local_mode(exc, location)
 
 
-def is_transient(error: RetrieveRerankError) -> bool:
-    """Tell whether the same request may do better in a moment."""
-    return isinstance(error, ConnectionFailedError | RateLimitedError) and not isinstance(
-        error, NotHttpsError
-    )
-
-
 def _of_transport(source: Exception, location: str) -> RetrieveRerankError:
     if isinstance(source, httpx.ConnectTimeout):
         return ConnectionFailedError(f"{location} cannot be reached: no answer in time")
@@ -136,7 +125,8 @@ def _of_transport(source: Exception, location: str) -> RetrieveRerankError:
     if "CERTIFICATE_VERIFY_FAILED" in text:
         return ConnectionFailedError(
             f"{location}: its certificate is not trusted ({text}); name its authority with "
-            "ca_certs, and see whether the clock of this machine is right"
+            "ca_certs, and see whether the clock of this machine is right",
+            lasting=True,
         )
     if any(sign in text for sign in _NOT_TLS):
         return _no_https(text, location)
@@ -171,8 +161,9 @@ def _unavailable(text: str, location: str, grpc_port: int | None) -> RetrieveRer
 
 
 def _no_https(text: str, location: str) -> RetrieveRerankError:
-    return NotHttpsError(
-        f"{location} does not speak https there ({text}); expected qdrant://, without +https"
+    return ConnectionFailedError(
+        f"{location} does not speak https there ({text}); expected qdrant://, without +https",
+        lasting=True,
     )
 
 

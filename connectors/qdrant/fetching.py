@@ -15,9 +15,10 @@ from dataclasses import replace
 from qdrant_client import models
 
 from retrieve_rerank.base import Vectors
+from retrieve_rerank.concurrency.steps import Together
 from retrieve_rerank.connectors.hybrid import BM25
 from retrieve_rerank.connectors.qdrant import requests
-from retrieve_rerank.connectors.qdrant.client import Call, Steps, Together
+from retrieve_rerank.connectors.qdrant.client import Call, Steps
 from retrieve_rerank.connectors.qdrant.detection import multivectors
 from retrieve_rerank.connectors.qdrant.layout import TENSORS
 from retrieve_rerank.connectors.qdrant.opening import State

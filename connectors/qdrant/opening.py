@@ -20,7 +20,7 @@ from retrieve_rerank.connectors.qdrant.added import (
     find_companions,
     in_place,
 )
-from retrieve_rerank.connectors.qdrant.client import Call, Compute, Server, Steps
+from retrieve_rerank.connectors.qdrant.client import Call, Server, Steps
 from retrieve_rerank.connectors.qdrant.detection import (
     FieldChoice,
     detect,
@@ -207,7 +207,7 @@ def read_state(
     dimension = encoder.dimension
     several = len(vector_fields(info)) > 1 and options.vector_field is None
     if encoder.exists and dimension is None and several:
-        dimension = yield Compute(lambda: encoder.load().dimension)
+        dimension = yield lambda: encoder.load().dimension
     choice = FieldChoice(
         options.text_field,
         options.title_field,

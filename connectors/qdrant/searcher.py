@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from qdrant_client import models
@@ -19,7 +20,7 @@ from retrieve_rerank.connectors.filters import Clause, clauses, field_names
 from retrieve_rerank.connectors.hybrid import BM25, DENSE, DEPTH, check_search
 from retrieve_rerank.connectors.qdrant import requests
 from retrieve_rerank.connectors.qdrant.byte_vectors import UINT8, Scale, ask_scale
-from retrieve_rerank.connectors.qdrant.client import Compute, Notes, Server, Steps
+from retrieve_rerank.connectors.qdrant.client import Notes, Server, Steps
 from retrieve_rerank.connectors.qdrant.encoding import QueryEncoding
 from retrieve_rerank.connectors.qdrant.fetching import ask, bare, complete, max_sims
 from retrieve_rerank.connectors.qdrant.filtering import (
@@ -89,8 +90,8 @@ class Searcher:
         if not used:
             return TensorSearch(Candidates(), {})
         scale = (yield from self.scale(state)) if DENSE in used else None
-        asked: EncodedQuery = yield Compute(
-            lambda: self._encoding.query(state, query, used, scale, max_sim=max_sim)
+        asked: EncodedQuery = yield partial(
+            self._encoding.query, state, query, used, scale, max_sim=max_sim
         )
         by_words = worded(wanted, state)
         fetched = max(top_k, DEPTH) if by_words else top_k
@@ -130,9 +131,7 @@ class Searcher:
         tensors = state.tensors
         if not points or tensors is None:
             return {}
-        encoding: Encoding = yield Compute(
-            lambda: self._encoding.tokens(state, query, tensors.settings)
-        )
+        encoding: Encoding = yield partial(self._encoding.tokens, state, query, tensors.settings)
         scored = yield from max_sims(state, encoding.tokens, list(points), with_payload=False)
         means = requests.mean_max_sims(scored, encoding.tokens)
         found = {points[point]: score for point, score in means.items()}  # type: ignore[index]  # none is a UUID
@@ -157,7 +156,7 @@ class Searcher:
         """Embed queries as searches do; (n, dim)."""
         state = self.state
         scale = yield from self.scale(state)
-        vectors: Vectors = yield Compute(lambda: state.encoder.load().embed_queries(queries))
+        vectors: Vectors = yield lambda: state.encoder.load().embed_queries(queries)
         return scale.bytes(vectors) if scale else vectors
 
     def params(

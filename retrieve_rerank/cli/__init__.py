@@ -110,7 +110,7 @@ def run() -> None:
         main()
     except SystemExit as exc:
         threads = sys.modules.get("retrieve_rerank.concurrency.threads")
-        if threads is not None and threads.given_up():
+        if threads is not None and threads.at_work():
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(exc.code if isinstance(exc.code, int) else 0)

@@ -1,15 +1,15 @@
-"""Work with a deadline: in a thread of its own, and given up when the time is over."""
+"""Work in threads of its own, which go on where nobody waits any more."""
 
 from __future__ import annotations
 
 import atexit
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextvars import copy_context
 from typing import TypeVar
 
-from retrieve_rerank.concurrency.deadline import Clock
+from retrieve_rerank.concurrency.deadline import Deadline
 
 T = TypeVar("T")
 
@@ -22,55 +22,59 @@ _LONGEST_END_S = 5.0  # more than a model takes for a slice that was to fit into
 
 
 class Threads:
-    """Run work within a time; safe to share between threads."""
+    """Run work within a deadline; safe to share between threads."""
 
     def __init__(self) -> None:
-        self._left = threading.BoundedSemaphore(MAX_THREADS)
+        self._free = threading.BoundedSemaphore(MAX_THREADS)
 
-    def run(self, work: Callable[[], T], clock: Clock) -> T:
+    def run(self, work: Callable[[], T], deadline: Deadline) -> T:
         """Return what `work` does; raise DeadlineExceededError where that takes too long."""
-        if clock.deadline_s is None:
+        if deadline.within_s is None:
             return work()
-        if not self._left.acquire(timeout=clock.remaining_s):
-            raise clock.exceeded()
-        future = begin(work)
-        future.add_done_callback(lambda _: self._left.release())
+        if not self._free.acquire(timeout=deadline.left_s):
+            raise deadline.exceeded()
+        future = in_thread(work)
+        future.add_done_callback(lambda _: self._free.release())
         try:
-            return future.result(timeout=clock.remaining_s)
+            return future.result(timeout=deadline.left_s)
         except TimeoutError as exc:
             if future.done():  # with its answer at the last moment, or a TimeoutError of its own
                 return future.result()
-            raise clock.exceeded() from exc
+            raise deadline.exceeded() from exc
 
 
-def begin(work: Callable[[], T]) -> Future[T]:
-    """Start `work` in a thread of its own, which does not keep the process from ending."""
+def in_thread(work: Callable[[], T]) -> Future[T]:
+    """Start `work` in a thread of its own, which does not keep the process from ending.
+
+    It sees the caller's context variables, such as the span that a trace is in.
+    """
     future: Future[T] = Future()
+    context = copy_context()
 
     def run() -> None:
         try:
-            found = work()
+            result = context.run(work)
         except Exception as exc:  # handed to whoever waits
             future.set_exception(exc)
         else:
-            future.set_result(found)
+            future.set_result(result)
 
     threading.Thread(target=run, name=THREAD, daemon=True).start()
     return future
 
 
-def given_up() -> list[threading.Thread]:
-    """Return the threads of work that nobody waits for any more, and that goes on."""
+def at_work() -> list[threading.Thread]:
+    """Return the threads that have not ended, such as those of work that was given up."""
     return [thread for thread in threading.enumerate() if thread.name == THREAD]
 
 
 @atexit.register
 def _let_end() -> None:
-    """Wait for given-up work, within reason, when Python ends.
+    """Wait for what is still at work, within reason, when Python ends.
 
     Before 3.14 the whole process is aborted when a daemon thread comes back from a model's C++
     code meanwhile, https://github.com/python/cpython/issues/87135.
     """
-    ends = time.monotonic() + _LONGEST_END_S
-    for thread in given_up():
-        thread.join(max(0.0, ends - time.monotonic()))
+    deadline = Deadline(_LONGEST_END_S)
+    for thread in at_work():
+        thread.join(deadline.left_s)

@@ -100,7 +100,7 @@ def add_tensors(
     if documents_per_s is not None and documents_per_s <= 0:
         raise InputError(f"documents_per_s must be above 0; got {documents_per_s}")
     store.create_tensors(settings, companion=companion)
-    writer = _Writer(store, encoder, settings, _Pace(documents_per_s))
+    writer = _Writer(store, encoder, settings, _RateLimit(documents_per_s))
     documents = added = replaced = 0
     for page in texts(store, template or Template()):
         there = store.tensor_hashes([each.id for each in page])
@@ -149,7 +149,7 @@ class _Writer:
     """Encodes texts and writes their tensors, a bounded number of bytes at once."""
 
     def __init__(
-        self, store: TensorStore, encoder: TokenEmbedder, settings: TensorSettings, pace: _Pace
+        self, store: TensorStore, encoder: TokenEmbedder, settings: TensorSettings, rate: _RateLimit
     ) -> None:
         self.truncated = 0
         self.refused = 0
@@ -157,20 +157,20 @@ class _Writer:
         self._store = store
         self._encoder = encoder
         self._settings = settings
-        self._pace = pace
+        self._rate = rate
 
     def write(self, wanted: Iterable[Text]) -> Iterator[_Written]:
         """Write the tensors of texts, those of like length together."""
         ordered = sorted(wanted, key=lambda each: len(each.text))
         for call in cut(
-            ordered, lambda each: len(each.text), size=_CALL_CHARACTERS, count=self._pace.at_once
+            ordered, lambda each: len(each.text), size=_CALL_CHARACTERS, count=self._rate.at_once
         ):
             encodings = self._encoder.encode_documents([_valid(each.text) for each in call])
             self.truncated += sum(encoding.truncated for encoding in encodings)
             tensors = map(self._tensor, call, encodings)
             for batch in cut(tensors, lambda each: each.tokens.nbytes, size=_WRITE_BYTES):
                 yield _Written(len(batch), self._write(batch))
-            self._pace.wait(len(call))
+            self._rate.wait(len(call))
 
     def _write(self, tensors: Sequence[TokenTensor]) -> list[str]:
         """Write a batch; raise only where the backend took none of it."""
@@ -204,7 +204,7 @@ class _Writer:
         return TokenTensor(text.id, text.content_hash, pooled)
 
 
-class _Pace:
+class _RateLimit:
     """Holds work back to a number of documents a second."""
 
     def __init__(self, documents_per_s: float | None) -> None:

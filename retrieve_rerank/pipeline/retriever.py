@@ -1,15 +1,10 @@
-"""The pipeline: over-fetch from a connector, then stages, each reranking the best of the last.
-
-Sync and async share one generator, which yields each piece of blocking work and is told its
-outcome.
-"""
+"""The pipeline: over-fetch from a connector, then stages, each reranking the best of the last."""
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection, Generator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, Self
+from collections.abc import Collection, Generator, Mapping
+from typing import Any, Literal, Self
 
 from retrieve_rerank.base import (
     Connector,
@@ -20,19 +15,21 @@ from retrieve_rerank.base import (
     Scorer,
     TensorConnector,
 )
-from retrieve_rerank.concurrency.deadline import Clock, Pace
+from retrieve_rerank.concurrency.deadline import Deadline
+from retrieve_rerank.concurrency.steps import adrive, drive
 from retrieve_rerank.concurrency.threads import Threads
 from retrieve_rerank.errors import (
     ConnectorError,
-    DeadlineExceededError,
     InputError,
     NotPicklableError,
     RetrieveRerankError,
 )
+from retrieve_rerank.pipeline.slices import HitCost, rerank_within
 from retrieve_rerank.pipeline.stage import Stage, place
+from retrieve_rerank.pipeline.work import Work, awaited
 from retrieve_rerank.rerankers.database import DatabaseMaxSim
 from retrieve_rerank.text.truncation import QUERY_TRUNCATED
-from retrieve_rerank.types import Candidates, Hit, SearchResult, StageReport, rescore, without
+from retrieve_rerank.types import Candidates, Hit, SearchResult, StageReport, without
 
 FIRST_STAGE = "first-stage"
 """What reports call the connector's own search."""
@@ -62,7 +59,7 @@ class Retriever:
         self.candidates = candidates
         self.top_k = top_k
         self.deadline_s = deadline_s
-        self._paces = [Pace() for _ in self.stages]
+        self._costs = [HitCost() for _ in self.stages]
         self._threads = Threads()
 
     def search(
@@ -82,19 +79,9 @@ class Retriever:
         `on_error="raise"` the first failing stage raises. `exclude` names documents to leave
         out, with their passages; as many more candidates are fetched.
         """
-        clock = Clock(self.deadline_s if deadline_s is None else deadline_s)
-        steps = self._steps(query, top_k, filter, clock, on_error, exclude)
-        try:
-            work = next(steps)
-            while True:
-                try:
-                    outcome = self._threads.run(work.here, clock)
-                except Exception as exc:  # the generator decides what a failure means
-                    work = steps.throw(exc)
-                else:
-                    work = steps.send(outcome)
-        except StopIteration as stop:
-            return _result(stop)
+        deadline = self._deadline(deadline_s)
+        steps = self._steps(query, top_k, filter, deadline, on_error, exclude)
+        return drive(steps, lambda work: self._threads.run(work.here, deadline))
 
     async def asearch(
         self,
@@ -107,20 +94,9 @@ class Retriever:
         exclude: Collection[str] = (),
     ) -> SearchResult:
         """Async twin of `search`."""
-        clock = Clock(self.deadline_s if deadline_s is None else deadline_s)
-        steps = self._steps(query, top_k, filter, clock, on_error, exclude)
-        try:
-            work = next(steps)
-            while True:
-                try:
-                    async with asyncio.timeout(clock.remaining_s) as limit:
-                        outcome = await work.in_loop()
-                except Exception as exc:  # the generator decides what a failure means
-                    work = steps.throw(clock.exceeded() if limit.expired() else exc)
-                else:
-                    work = steps.send(outcome)
-        except StopIteration as stop:
-            return _result(stop)
+        deadline = self._deadline(deadline_s)
+        steps = self._steps(query, top_k, filter, deadline, on_error, exclude)
+        return await adrive(steps, lambda work: awaited(work, deadline))
 
     def __getstate__(self) -> object:
         raise NotPicklableError(self)
@@ -135,15 +111,22 @@ class Retriever:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
+    def _deadline(self, deadline_s: float | None) -> Deadline:
+        if deadline_s is None:
+            deadline_s = self.deadline_s
+        if deadline_s is not None and deadline_s <= 0:
+            raise InputError(f"deadline_s must be above 0; got {deadline_s}")
+        return Deadline(deadline_s)
+
     def _steps(
         self,
         query: str,
         top_k: int | None,
         filter: Filter | None,
-        clock: Clock,
+        deadline: Deadline,
         on_error: Literal["degrade", "raise"],
         exclude: Collection[str],
-    ) -> Generator[_Work, Any, SearchResult]:
+    ) -> Generator[Work, Any, SearchResult]:
         if not query.strip():
             raise InputError("the query is empty; expected text to search for")
         if top_k is None:
@@ -154,7 +137,7 @@ class Retriever:
             raise InputError(f"expected ids to exclude; got {exclude!r}")
         reports: list[StageReport] = []
         hits, database_scores = yield from self._first_stage(
-            query, top_k, filter, clock, reports, exclude
+            query, top_k, filter, deadline, reports, exclude
         )
 
         for position, stage in enumerate(self.stages):
@@ -163,19 +146,19 @@ class Retriever:
             in_database = database_scores if position == 0 else None
             reranked = RerankResult([])
             try:
-                if clock.expired:
-                    raise clock.exceeded()
+                if deadline.over:
+                    raise deadline.exceeded()
                 if isinstance(in_database, Exception):
                     raise in_database
                 if in_database is not None and isinstance(stage.reranker, DatabaseMaxSim):
                     started -= _scoring_ms(in_database) / 1000
                     reranked = stage.reranker.by_scores(in_database, head)
                 elif head:
-                    reranked = yield from _rerank(
-                        stage.reranker, query, head, clock, self._paces[position]
+                    reranked = yield from rerank_within(
+                        deadline, stage.reranker, query, head, self._costs[position]
                     )
                     if isinstance(stage.reranker, Scorer) and len(reranked) < len(head):
-                        error = f"scored {len(reranked)} of {len(head)}: {clock.exceeded()}"
+                        error = f"scored {len(reranked)} of {len(head)}: {deadline.exceeded()}"
                 hits = place(stage, reranked.hits, hits)
             except Exception as exc:
                 if on_error == "raise":
@@ -202,10 +185,10 @@ class Retriever:
         query: str,
         top_k: int,
         filter: Filter | None,
-        clock: Clock,
+        deadline: Deadline,
         reports: list[StageReport],
         exclude: Collection[str],
-    ) -> Generator[_Work, Any, tuple[list[Hit], dict[str, float] | Exception | None]]:
+    ) -> Generator[Work, Any, tuple[list[Hit], dict[str, float] | Exception | None]]:
         """Fetch candidates, and with them the MaxSim scores where the database has them."""
         started = time.perf_counter()
         wanted = max(top_k, self.candidates) + len(exclude)
@@ -214,23 +197,23 @@ class Retriever:
         hits: list[Hit] | None = None
         if tensors is not None:
             try:
-                hits, scores = yield _Work(
+                hits, scores = yield Work(
                     lambda: tensors.search_max_sim(
-                        query, top_k=wanted, filter=filter, timeout_s=clock.remaining_s
+                        query, top_k=wanted, filter=filter, timeout_s=deadline.left_s
                     ),
                     lambda: tensors.asearch_max_sim(
-                        query, top_k=wanted, filter=filter, timeout_s=clock.remaining_s
+                        query, top_k=wanted, filter=filter, timeout_s=deadline.left_s
                     ),
                 )
             except ConnectorError as exc:
                 scores = exc  # without the tensors the search may still work
         if hits is None:
-            hits = yield _Work(
+            hits = yield Work(
                 lambda: self.connector.search(
-                    query, top_k=wanted, filter=filter, timeout_s=clock.remaining_s
+                    query, top_k=wanted, filter=filter, timeout_s=deadline.left_s
                 ),
                 lambda: self.connector.asearch(
-                    query, top_k=wanted, filter=filter, timeout_s=clock.remaining_s
+                    query, top_k=wanted, filter=filter, timeout_s=deadline.left_s
                 ),
             )
         ms = (time.perf_counter() - started) * 1000
@@ -262,52 +245,6 @@ class Retriever:
         return None
 
 
-class _Work(NamedTuple):
-    """One piece of blocking work, in both of its forms."""
-
-    here: Callable[[], Any]
-    in_loop: Callable[[], Awaitable[Any]]
-
-
-def _rerank(
-    reranker: Reranker, query: str, hits: Sequence[Hit], clock: Clock, pace: Pace
-) -> Generator[_Work, Any, RerankResult]:
-    """Rerank all hits; a pointwise reranker under a deadline, as many of the first as fit into it.
-
-    Raises DeadlineExceededError where not even one slice did.
-    """
-    if clock.remaining_s is None or not isinstance(reranker, Scorer):
-        whole: RerankResult = yield _reranking(reranker, query, hits)
-        return whole
-    slices: list[RerankResult] = []
-    done = 0
-    while done < len(hits) and (count := pace.slice(len(hits) - done, clock.remaining_s or 0.0)):
-        started = time.perf_counter()
-        try:
-            slices.append((yield _reranking(reranker, query, hits[done : done + count])))
-        except DeadlineExceededError:
-            if not (slices and clock.expired):
-                raise
-            break
-        finally:
-            pace.learn(count, time.perf_counter() - started)
-        done += count
-    if not slices:
-        raise clock.exceeded()
-    scores = {hit.document.id: hit.score for each in slices for hit in each}
-    return RerankResult(
-        rescore(hits[:done], [scores[hit.document.id] for hit in hits[:done]]),
-        sum(each.truncated for each in slices),
-        sum(each.cache_hits for each in slices),
-        tuple(dict.fromkeys(note for each in slices for note in each.notes)),
-        any(each.query_truncated for each in slices),
-    )
-
-
-def _reranking(reranker: Reranker, query: str, hits: Sequence[Hit]) -> _Work:
-    return _Work(lambda: reranker.rerank(query, hits), lambda: reranker.arerank(query, hits))
-
-
 def _notes(told: Candidates | RerankResult) -> tuple[str, ...]:
     return (*told.notes, QUERY_TRUNCATED) if told.query_truncated else tuple(told.notes)
 
@@ -320,8 +257,3 @@ def _explain(exc: Exception) -> str:
     if isinstance(exc, RetrieveRerankError):
         return str(exc)
     return f"{type(exc).__name__}: {exc}"
-
-
-def _result(stop: StopIteration) -> SearchResult:
-    result: SearchResult = stop.value
-    return result

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from retrieve_rerank.concurrency.retrying import LONGEST_WISH_S
 from retrieve_rerank.connectors.elasticsearch.address import Address, client_options
 from retrieve_rerank.connectors.elasticsearch.client import Cluster, Request, Steps
 from retrieve_rerank.connectors.elasticsearch.writer import Operation, bulk
-from retrieve_rerank.connectors.retrying import PATIENCE_S
 from retrieve_rerank.errors import (
     ConnectionFailedError,
     ConnectorError,
@@ -162,7 +162,7 @@ def test_parts_of_an_answer_are_errors_too(stub: Stub, cluster: Cluster, parts: 
 
 
 def test_a_server_may_say_when_to_come_again(stub: Stub, cluster: Cluster) -> None:
-    later = Answer(429, {"error": "busy"}, {"Retry-After": str(int(PATIENCE_S) + 1)})
+    later = Answer(429, {"error": "busy"}, {"Retry-After": str(int(LONGEST_WISH_S) + 1)})
     stub.answers = [later]
     with pytest.raises(RateLimitedError):
         cluster.send(GET)  # later than a search would wait

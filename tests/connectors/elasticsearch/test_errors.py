@@ -11,11 +11,11 @@ import elasticsearch.helpers
 import pytest
 from elastic_transport import ApiResponseMeta, HttpHeaders, NodeConfig, TransportError
 
+from retrieve_rerank.concurrency.retrying import may_pass
 from retrieve_rerank.connectors.elasticsearch.client import Cluster, Request
 from retrieve_rerank.connectors.elasticsearch.errors import (
     PointInTimeLostError,
     UnavailableError,
-    may_pass,
     refusal,
     translated,
 )

@@ -16,7 +16,8 @@ import qdrant_client.http.exceptions as http_exceptions
 from pydantic import TypeAdapter, ValidationError
 
 from retrieve_rerank import errors
-from retrieve_rerank.connectors.qdrant.errors import is_transient, translated
+from retrieve_rerank.concurrency.retrying import may_pass
+from retrieve_rerank.connectors.qdrant.errors import translated
 
 WHERE = "qdrant://host:6333/docs"
 REQUEST = httpx.Request("GET", "http://host:6333")
@@ -169,10 +170,12 @@ def test_an_untrusted_certificate_says_what_to_do() -> None:
     error = translated(transport(source), WHERE)
     assert "ca_certs" in str(error)
     assert "clock" in str(error)
+    assert error is not None
+    assert not may_pass(error)
 
 
 def test_only_what_may_pass_is_transient() -> None:
-    transient = {
-        type(e) for raised, _ in CASES if (e := translated(raised, WHERE)) and is_transient(e)
-    }
-    assert transient == {errors.ConnectionFailedError, errors.RateLimitedError}
+    passing = (errors.ConnectionFailedError, errors.RateLimitedError)
+    for raised, expected in CASES:
+        error = translated(raised, WHERE)
+        assert error is None or may_pass(error) is (expected in passing)
