@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from retrieve_rerank.connectors.elasticsearch.layout import Layout, Semantic, value_at
+from retrieve_rerank.connectors.elasticsearch.layout import Layout, Semantic
 from retrieve_rerank.connectors.elasticsearch.mapping import (
     TEXT_TYPES,
     VECTOR_TYPES,
@@ -26,6 +26,7 @@ from retrieve_rerank.connectors.fields import (
     text_statistics,
 )
 from retrieve_rerank.errors import SchemaError, UnknownFieldError
+from retrieve_rerank.text.field_paths import value_at
 
 SAMPLE = 50
 """Documents that are looked at."""

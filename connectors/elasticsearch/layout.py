@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from retrieve_rerank.connectors.fields import VectorField
+from retrieve_rerank.text.field_paths import as_text, value_at
 from retrieve_rerank.text.language import UNKNOWN
 from retrieve_rerank.types import Document
 
@@ -102,38 +103,6 @@ class Layout:
             title = as_text(value_at(source, self.title))
             return {"title": title, **metadata} if title else metadata
         return metadata
-
-
-def value_at(source: Any, path: str) -> Any:
-    """Follow a dotted path, through lists too, where keys may hold dots themselves."""
-    if isinstance(source, list):
-        found = [value_at(each, path) for each in source]
-        return [each for each in found if each is not None]
-    if not isinstance(source, dict):
-        return None
-    if path in source:
-        return source[path]
-    head, dot, rest = path.partition(".")
-    while dot:
-        if head in source:
-            return value_at(source[head], rest)
-        more, dot, rest = rest.partition(".")
-        head = f"{head}.{more}"
-    return None
-
-
-def as_text(value: Any) -> str:
-    """Read whatever an index holds where a text was expected: lists and objects piece by piece."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, dict):
-        # Elasticsearch before 8.18 keeps a semantic_text as an object, beside its vectors.
-        pieces: Sequence[Any] = [value["text"]] if "text" in value else list(value.values())
-    elif isinstance(value, list):
-        pieces = value
-    else:
-        return "" if value is None else str(value)
-    return "\n".join(text for text in map(as_text, pieces) if text)
 
 
 def _best_chunk(hit: Mapping[str, Any], chunks: str) -> Mapping[str, Any] | None:

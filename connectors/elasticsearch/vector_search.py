@@ -11,7 +11,6 @@ import numpy as np
 from retrieve_rerank.base import Graph, Knob, Vectors, VectorSearch
 from retrieve_rerank.connectors.elasticsearch import requests
 from retrieve_rerank.connectors.elasticsearch.client import Cluster
-from retrieve_rerank.connectors.elasticsearch.layout import value_at
 from retrieve_rerank.connectors.elasticsearch.moving import require_same
 from retrieve_rerank.connectors.elasticsearch.opening import Opened
 from retrieve_rerank.connectors.elasticsearch.reader import walk
@@ -20,6 +19,7 @@ from retrieve_rerank.connectors.elasticsearch.responses import hits_of, similari
 from retrieve_rerank.connectors.elasticsearch.searcher import Searcher
 from retrieve_rerank.connectors.fields import VectorField
 from retrieve_rerank.errors import ConnectorError, UnsupportedServerError
+from retrieve_rerank.text.field_paths import value_at
 from retrieve_rerank.text.truncation import truncates
 
 NUM_CANDIDATES = (10, 20, 50, 100, 200, 400, 800, 1600, 3200, 6400)

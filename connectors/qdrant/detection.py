@@ -25,11 +25,11 @@ from retrieve_rerank.connectors.qdrant.layout import (
     OURS,
     Layout,
     Lexical,
-    as_text,
 )
 from retrieve_rerank.connectors.qdrant.paths import paths_of
 from retrieve_rerank.connectors.qdrant.qdrant_bm25 import Stored, tokens_of
 from retrieve_rerank.errors import SchemaError, UnknownFieldError
+from retrieve_rerank.text.field_paths import as_text
 
 _SIMILARITIES = {
     models.Distance.COSINE: "cosine",

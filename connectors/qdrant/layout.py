@@ -12,9 +12,10 @@ from qdrant_client import models
 
 from retrieve_rerank.connectors.fields import VectorField
 from retrieve_rerank.connectors.point_ids import point_id as own_point_id
-from retrieve_rerank.connectors.qdrant.paths import reach, roots_of, writable
+from retrieve_rerank.connectors.qdrant.paths import roots_of, writable
 from retrieve_rerank.connectors.qdrant.qdrant_bm25 import DEFAULT, Tokens
 from retrieve_rerank.connectors.records import uuid_of
+from retrieve_rerank.text.field_paths import as_text, value_at
 from retrieve_rerank.types import Document
 
 OURS = "retrieve-rerank"
@@ -104,7 +105,7 @@ class Layout:
             if type(id_) is str and type(text) is str and type(of) is dict:
                 return Document(id_, text, of)
         metadata = self.metadata_of(payload)
-        if self.title and (title := as_text(reach(payload, self.title))):
+        if self.title and (title := as_text(value_at(payload, self.title))):
             metadata.setdefault("title", title)
         return Document(self.document_id(point), self._text(payload), metadata)
 
@@ -137,23 +138,12 @@ class Layout:
 
     def _text(self, payload: Mapping[str, Any]) -> str:
         if self.text != NODE_CONTENT:
-            return as_text(reach(payload, self.text))
+            return as_text(value_at(payload, self.text))
         try:
             node = json.loads(payload.get(NODE_CONTENT) or "{}")
         except (TypeError, ValueError):
             return ""
         return as_text(node.get("text")) if isinstance(node, dict) else ""
-
-
-def as_text(value: Any) -> str:
-    """Make a text of what should be one: lists and objects are their texts, one a line."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    if isinstance(value, list):
-        return "\n".join(filter(None, map(as_text, value)))
-    return "" if value is None else str(value)
 
 
 def _read_point_id(text: str) -> str | int | None:

@@ -10,11 +10,11 @@ from qdrant_client import models
 from retrieve_rerank.connectors.fields import text_statistics
 from retrieve_rerank.connectors.qdrant.client import Call, Steps
 from retrieve_rerank.connectors.qdrant.detection import indexed_paths
-from retrieve_rerank.connectors.qdrant.layout import as_text
-from retrieve_rerank.connectors.qdrant.paths import paths_of, reach
+from retrieve_rerank.connectors.qdrant.paths import paths_of
 from retrieve_rerank.connectors.qdrant.payload_filter import is_empty
 from retrieve_rerank.connectors.qdrant.versions import Limits
 from retrieve_rerank.errors import UnknownFieldError
+from retrieve_rerank.text.field_paths import as_text, value_at
 
 _WITH_VECTOR = 10  # points that tell what sparse vectors are of
 
@@ -79,4 +79,4 @@ def confirm(
 
 
 def _has_text(point: models.Record, name: str) -> bool:
-    return bool(as_text(reach(point.payload or {}, name)))
+    return bool(as_text(value_at(point.payload or {}, name)))

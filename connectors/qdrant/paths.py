@@ -5,9 +5,8 @@ Qdrant's paths quote odd keys; how a user names a field does not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import islice, product
-from typing import Any
 
 from retrieve_rerank.connectors.records import path_key
 
@@ -43,18 +42,3 @@ def paths_of(name: str) -> Iterator[str]:
 def roots_of(name: str) -> set[str]:
     """Write the keys of a payload that a dotted name may begin with."""
     return {path_key(name), path_key(name.partition(".")[0])}
-
-
-def reach(value: Any, path: str) -> Any:
-    """Follow a dotted path through objects, keys with dots in them and lists; None where it ends
-    early."""
-    if isinstance(value, list):
-        return [found for each in value if (found := reach(each, path)) is not None] or None
-    if not isinstance(value, Mapping):
-        return None
-    if path in value:
-        return value[path]
-    for dot in (i for i, letter in enumerate(path) if letter == "."):
-        if (found := reach(value.get(path[:dot]), path[dot + 1 :])) is not None:
-            return found
-    return None

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 from retrieve_rerank.errors import shown
+from retrieve_rerank.text.field_paths import value_at, without
 from retrieve_rerank.types import Document
 
 ID_FIELDS = ("_id", "id", "docid", "doc_id", "document_id", "passage_id", "pid")
@@ -86,25 +87,27 @@ def parse_json(line: bytes) -> dict[str, Any] | Reason:
 
 def read_document(record: Mapping[str, Any], fields: Fields) -> Iterator[Found]:
     """Make a document of a record, or say why that cannot be; notes go before it."""
-    record, notes = _flat(record)
+    flat, notes = _flat(record)
     yield from notes
+    record, fields = flat, _beside(fields, record, flat)
     id_field = _find(record, fields.id, ID_FIELDS)
-    id_ = record.get(id_field) if id_field else None
+    id_ = value_at(record, id_field) if id_field else None
     if isinstance(id_, int) and not isinstance(id_, bool):
         id_ = str(id_)
-    if id_ is None:
+    if id_field is None or id_ is None:
         yield Reason("missing id", f"no field {fields.id or ' or '.join(ID_FIELDS)}")
     elif not isinstance(id_, str):
         yield Reason("id of another type", f"expected text or an integer; got {_kind(id_)}")
     elif not id_.strip():
         yield Reason("empty id")
     else:
-        yield _document(id_, {name: record[name] for name in record if name != id_field}, fields)
+        yield _document(id_, without(record, id_field), fields)
 
 
 def read_content(record: Mapping[str, Any], fields: Fields) -> Content | Reason:
     """Read text and metadata, among them the title; nulls are left out."""
-    return _content(_flat(record)[0], fields)
+    flat, _ = _flat(record)
+    return _content(flat, _beside(fields, record, flat))
 
 
 def is_unicode(text: str) -> bool:
@@ -139,17 +142,21 @@ def _document(id_: str, record: Mapping[str, Any], fields: Fields) -> Document |
 def _content(record: Mapping[str, Any], fields: Fields) -> Content | Reason:
     text_field = _find(record, fields.text, TEXT_FIELDS)
     title_field = _find(record, fields.title, TITLE_FIELDS)
-    text = (record.get(text_field) if text_field else None) or ""
+    text = value_at(record, text_field) if text_field else None
+    has_text = text is not None
+    text = text or ""
     if not isinstance(text, str):
         return Reason("text of another type", f"expected text; got {_kind(text)}")
-    title = record.get(title_field) if title_field else None
+    title = value_at(record, title_field) if title_field else None
     metadata = {"title": title} if title else {}
+    for field in filter(None, (text_field, title_field)):
+        record = without(record, field)
     for name, value in record.items():
-        if value is not None and name not in (text_field, title_field):
+        if value is not None:
             metadata[name] = value
     if problem := _unfit(metadata, 0):
         return Reason("unfit metadata", problem)
-    return Content(text, metadata, text_field in record)
+    return Content(text, metadata, has_text)
 
 
 def _flat(record: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[Note]]:
@@ -174,6 +181,17 @@ def _flat(record: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[Note]]:
         record = {name: value for name, value in record.items() if name.strip()}
         notes.append(Note("a field without a name", "left out"))
     return record, notes
+
+
+def _beside(fields: Fields, record: Mapping[str, Any], flat: Mapping[str, Any]) -> Fields:
+    """Name what is said to be in `metadata` as it is named where it stands beside it."""
+
+    def beside(named: str | None) -> str | None:
+        head, _, rest = (named or "").partition(".")
+        nested = head in METADATA_FIELDS and isinstance(record.get(head), Mapping)
+        return rest if named and nested and value_at(flat, named) is None else named
+
+    return Fields(beside(fields.id), beside(fields.text), beside(fields.title))
 
 
 def _find(record: Mapping[str, Any], named: str | None, common: tuple[str, ...]) -> str | None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from retrieve_rerank.base import Reranker, RerankResult
 from retrieve_rerank.errors import InputError
-from retrieve_rerank.rerankers.metadata import value_at
+from retrieve_rerank.text.field_paths import value_at
 from retrieve_rerank.types import Hit
 
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from retrieve_rerank.base import Reranker, RerankResult
 from retrieve_rerank.errors import InputError
+from retrieve_rerank.text.field_paths import value_at
 from retrieve_rerank.types import Hit, rescore
 
 BOOST_WEIGHT = 0.1
@@ -30,7 +31,7 @@ class Boost(Reranker):
     """What the field holds, for messages."""
 
     def __init__(self, field: str) -> None:
-        """`field` is a metadata field; `source.date` reaches into nested metadata."""
+        """`field` is a metadata field; `source.date` also reaches into nested metadata."""
         self.field = field
 
     @abstractmethod
@@ -99,15 +100,6 @@ class Popularity(Boost):
         if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
             return None
         return math.log1p(value)
-
-
-def value_at(metadata: Mapping[str, Any], field: str) -> Any:
-    """Return the value of a field, `a.b` being the key `a.b` or b within a; None where absent."""
-    if field in metadata:
-        return metadata[field]
-    head, dot, rest = field.partition(".")
-    inner = metadata.get(head) if dot else None
-    return value_at(inner, rest) if isinstance(inner, Mapping) else None
 
 
 def _moment(value: Any) -> datetime | None:

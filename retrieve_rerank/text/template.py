@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from retrieve_rerank.errors import ConfigError, InputError, shown
+from retrieve_rerank.text.field_paths import value_at
 from retrieve_rerank.types import Document
 
 NAMED_DOCUMENTS = 5
@@ -20,9 +20,9 @@ _FIELD = re.compile(r"\{([\w.\-]+)\}")
 class Template:
     """Text with `{field}` in it: `{text}`, `{id}`, or any field of the metadata (`{title}`).
 
-    `{author.name}` reaches into nested metadata; a field that a document lacks is empty. Only
-    fields are replaced, so that neither a template nor a document can run anything. Raises
-    ConfigError for a template without a field, or with a brace that is not closed.
+    `{author.name}` is the field of that name, else `name` within `author`; a field that a document
+    lacks is empty. Only fields are replaced, so that neither a template nor a document can run
+    anything. Raises ConfigError for a template without a field, or with a brace that is not closed.
     """
 
     pattern: str = "{title} {text}"
@@ -86,9 +86,5 @@ def readable(text: str) -> str:
 def _field(document: Document, path: str) -> str:
     if path in ("text", "id"):
         return document.text if path == "text" else document.id
-    value: Any = document.metadata
-    for key in path.split("."):
-        if not isinstance(value, Mapping):
-            return ""
-        value = value.get(key)
+    value = value_at(document.metadata, path)
     return "" if value is None else str(value)

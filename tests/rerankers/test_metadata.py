@@ -13,7 +13,7 @@ from retrieve_rerank import Document, Hit, Stage, rank, rescore
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.pipeline.stage import place
 from retrieve_rerank.rerankers.collapse import Collapse
-from retrieve_rerank.rerankers.metadata import BOOST_WEIGHT, Boost, Popularity, Recency, value_at
+from retrieve_rerank.rerankers.metadata import BOOST_WEIGHT, Boost, Popularity, Recency
 from retrieve_rerank.types import append_unscored
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -91,15 +91,6 @@ def test_settings_that_cannot_be_are_errors(half_life_days: float) -> None:
     with pytest.raises(InputError, match="half_life_days must be above 0, and finite; got"):
         recency(half_life_days)
     assert isinstance(recency(), Boost)
-
-
-def test_fields_reach_into_nested_metadata() -> None:
-    metadata = {"a": {"b": {"c": 1}}, "a.b": 2, "d": 3}
-    assert value_at(metadata, "a.b") == 2
-    assert value_at(metadata, "a.b.c") == 1
-    assert value_at(metadata, "d") == 3
-    assert value_at(metadata, "d.e") is None
-    assert value_at(metadata, "x") is None
 
 
 def test_collapsing_keeps_the_first_of_each_group_and_its_score() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
+from retrieve_rerank.text.field_paths import value_at
 from retrieve_rerank.training.mining.near_identical import Shingles
 from retrieve_rerank.training.mining.rules import Reason, Rules
 from retrieve_rerank.training.mining.scores import QueryScores, ScoresOf
@@ -89,7 +90,7 @@ def _too_like(
     shingles = [Shingles(each.text) for each in positives]
 
     def values(document: Document) -> set[tuple[str, str]]:
-        found = ((name, document.metadata.get(name)) for name in fields)
+        found = ((name, value_at(document.metadata, name)) for name in fields)
         return {(name, str(value)) for name, value in found if value is not None}
 
     same = {pair for each in positives for pair in values(each)}

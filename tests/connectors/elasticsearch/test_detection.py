@@ -10,7 +10,7 @@ import pytest
 
 from retrieve_rerank.connectors.elasticsearch.detection import FieldChoice, detect
 from retrieve_rerank.connectors.elasticsearch.filter_fields import filter_fields
-from retrieve_rerank.connectors.elasticsearch.layout import Layout, as_text, value_at
+from retrieve_rerank.connectors.elasticsearch.layout import Layout
 from retrieve_rerank.connectors.elasticsearch.mapping import Index
 from retrieve_rerank.connectors.elasticsearch.schema import own_layout
 from retrieve_rerank.errors import (
@@ -381,30 +381,6 @@ def test_the_best_chunk_stands_for_a_document_where_there_is_one() -> None:
     assert document(layout, source) == ("one\ntwo", {"title": "Wings"})
     best = {"passages": {"hits": {"hits": [{"_source": {"text": "two"}}]}}}
     assert document(layout, source, inner_hits=best) == ("two", {"title": "Wings"})
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        ("a", "a"),
-        (["a", "b"], "a\nb"),
-        ({"x": "a", "y": ["b", {"z": "c"}]}, "a\nb\nc"),
-        ({"text": "a", "inference": {"chunks": ["b"]}}, "a"),
-        (None, ""),
-        (1.5, "1.5"),
-        ([None, "", "a"], "a"),
-    ],
-)
-def test_texts_of_any_shape_are_read(value: Any, text: str) -> None:
-    assert as_text(value) == text
-
-
-def test_paths_reach_through_lists_and_keys_with_dots() -> None:
-    source = {"a": [{"b": 1}, {"b": 2}, {}], "c.d": {"e": 3}, "f": {"g.h": 4}}
-    assert value_at(source, "a.b") == [1, 2]
-    assert value_at(source, "c.d.e") == 3
-    assert value_at(source, "f.g.h") == 4
-    assert value_at(source, "f.x") is None
 
 
 def test_filters_take_the_variant_that_keeps_texts_whole() -> None:

@@ -9,7 +9,7 @@ from qdrant_client import models
 
 from retrieve_rerank import Document
 from retrieve_rerank.connectors.qdrant import QdrantConnector
-from retrieve_rerank.connectors.qdrant.paths import paths_of, reach
+from retrieve_rerank.connectors.qdrant.paths import paths_of
 from retrieve_rerank.errors import UnknownFieldError
 from tests.connectors.qdrant.collections import DENSE, ENCODER, vector
 from tests.connectors.qdrant.stub import Stub
@@ -81,6 +81,3 @@ def test_a_name_is_written_in_every_way_that_a_payload_may_have_it() -> None:
     assert list(paths_of("a.b c")) == ['a."b c"', 'a[]."b c"', '"a.b c"']
     assert list(paths_of('a."b"')) == []
     assert len(list(paths_of(".".join("abcdefgh")))) == 81
-    payload = {"a": {"b": None, "b.c": [{"d": 1}, {}, {"d": 2}]}}
-    assert reach(payload, "a.b.c.d") == [1, 2]
-    assert reach(payload, "a.x") is None
