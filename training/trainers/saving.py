@@ -32,7 +32,7 @@ _TOKENIZER_CONFIG = "tokenizer_config.json"
 _PROMPTS = "config_sentence_transformers.json"
 
 
-def save_model(network: PairNetwork, folder: Path, *, template: str | None) -> None:
+def save_model(network: PairNetwork, folder: Path, *, template: Template | None) -> None:
     """Write the model into a new folder, which appears whole or not at all.
 
     Raises InputError where it cannot be written.
@@ -50,7 +50,7 @@ def save_model(network: PairNetwork, folder: Path, *, template: str | None) -> N
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _write(network: PairNetwork, folder: Path, *, template: str | None) -> None:
+def _write(network: PairNetwork, folder: Path, *, template: Template | None) -> None:
     base = network.base.folder
     merged = network.merged()
     # Otherwise sentence-transformers would put a sigmoid on a model of one label.
@@ -64,7 +64,7 @@ def _write(network: PairNetwork, folder: Path, *, template: str | None) -> None:
     _write_json(folder / _TOKENIZER_CONFIG, tokenizer)
     if base.pair_prompt:
         shutil.copyfile(base.path / _PROMPTS, folder / _PROMPTS)
-    pattern = (Template(template) if template else base.template).pattern
+    pattern = (template or base.template).pattern
     _write_json(folder / SETTINGS_FILE, {"template": pattern})
 
 

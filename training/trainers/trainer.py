@@ -4,10 +4,13 @@ memory asks for.
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import shutil
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PrinterCallback, Trainer, TrainingArguments
+from transformers.utils import logging as its_logging
 
 from retrieve_rerank.base import Scorer
 from retrieve_rerank.errors import InputError, OutOfMemoryError
@@ -220,3 +224,16 @@ def _arguments(
         disable_tqdm=True,
         log_level="critical",
     )
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep other libraries' warnings to themselves: progress is told by `on_progress` alone."""
+    level = its_logging.get_verbosity()
+    its_logging.set_verbosity(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        its_logging.set_verbosity(level)

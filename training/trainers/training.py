@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import math
 import shutil
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from transformers import TrainerCallback, TrainerState
-from transformers.utils import logging as its_logging
 
 from retrieve_rerank.base import Scorer
 from retrieve_rerank.errors import ConfigError, InputError
+from retrieve_rerank.text.template import Template
 from retrieve_rerank.training.groups import Group
 from retrieve_rerank.training.trainers.base import load_base
 from retrieve_rerank.training.trainers.drawing import Steps
@@ -27,7 +25,7 @@ from retrieve_rerank.training.trainers.objective import choose_groups, choose_ob
 from retrieve_rerank.training.trainers.result import Progress, Trained
 from retrieve_rerank.training.trainers.saving import save_model
 from retrieve_rerank.training.trainers.settings import TrainerSettings
-from retrieve_rerank.training.trainers.trainer import GroupTrainer, checkpoints
+from retrieve_rerank.training.trainers.trainer import GroupTrainer, checkpoints, quiet
 from retrieve_rerank.training.trainers.watching import Watcher, curve, measured, out_of_patience
 
 _RUN, _RESULT, _MODEL, _CHECKPOINTS = "run.json", "trained.json", "model", "checkpoints"
@@ -59,15 +57,18 @@ def train(
     a checkpoint cannot be written: the last good one is kept.
     """
     output = Path(output)
+    template = Template(settings.template) if settings.template else None
     objective = choose_objective(settings.loss, groups)
     usable = choose_groups(groups, objective)
-    _claim(output, groups=groups, base=base, settings=settings)
+    run = _describe(groups, base=base, settings=settings)
+    _check_same(output / _RUN, run)
     if (output / _RESULT).is_file():
         return Trained.load(output / _RESULT)
     steps = settings.max_steps or math.ceil(
         settings.epochs * len(usable.groups) / settings.batch_size
     )
     network = PairNetwork(load_base(base, settings), settings)
+    _write_down(output / _RUN, run)
     watcher = Watcher(settings, floor=floor, on_progress=on_progress)
     draws = Steps(
         usable.groups,
@@ -88,8 +89,10 @@ def train(
             callbacks=[watcher, *callbacks],
         )
     failure = _run(trainer, network, output / _CHECKPOINTS, settings)
+    if failure and not checkpoints(output / _CHECKPOINTS):
+        network = PairNetwork(load_base(base, settings), settings)  # whose numbers are good
     history = trainer.state.log_history
-    save_model(network, output / _MODEL, template=settings.template)
+    save_model(network, output / _MODEL, template=template)
     trained = Trained(
         model=output / _MODEL,
         steps=trainer.state.global_step,
@@ -100,7 +103,7 @@ def train(
         stopped=failure or out_of_patience(measured(history), settings.patience),
         failed=failure is not None,
         warnings=[watcher.warning] if watcher.warning else [],
-        left_out=usable.left_out,
+        left_out=dict(usable.left_out),
     )
     trained.save(output / _RESULT)
     shutil.rmtree(output / _CHECKPOINTS)
@@ -136,49 +139,36 @@ def _had_ended(checkpoint: Path, settings: TrainerSettings) -> bool:
     return out_of_patience(measured(state.log_history), settings.patience) is not None
 
 
-def _claim(output: Path, *, groups: Sequence[Group], base: str, settings: TrainerSettings) -> None:
-    """Write down whose folder this is; raise ConfigError where it is another run's."""
+def _describe(groups: Sequence[Group], *, base: str, settings: TrainerSettings) -> dict[str, Any]:
+    """Say what a run is made of, flat and as JSON has it."""
     digest = hashlib.sha256()
     for group in groups:
-        digest.update(repr((group.query, group.texts)).encode())
-    run = {
-        "base": base,
-        "groups": len(groups),
-        "sha256": digest.hexdigest(),
-        "settings": asdict(settings),
-    }
-    file = output / _RUN
-    wanted = json.dumps(run, indent=2) + "\n"
-    if file.is_file():
-        there = json.loads(file.read_text(encoding="utf-8"))
-        came = json.loads(wanted)
-        differing = [
-            f"{name} {before.get(name)!r}, now {now.get(name)!r}"
-            for before, now in ((there, came), (there["settings"], came["settings"]))
-            for name in now
-            if name != "settings" and before.get(name) != now.get(name)
-        ]
-        if differing:
-            raise ConfigError(
-                f"{output} holds another run, with {'; '.join(differing)}: give the same data and"
-                " settings for it to go on, or another output folder"
-            )
+        digest.update(repr((group.query, group.texts)).encode(errors="surrogatepass"))
+    run = {"base": base, "groups": len(groups), "sha256": digest.hexdigest(), **asdict(settings)}
+    described: dict[str, Any] = json.loads(json.dumps(run))
+    return described
+
+
+def _check_same(file: Path, run: Mapping[str, Any]) -> None:
+    """Raise ConfigError where the folder is another run's."""
+    if not file.is_file():
         return
+    there = json.loads(file.read_text(encoding="utf-8"))
+    differing = [
+        f"{name} {there.get(name)!r}, now {now!r}"
+        for name, now in run.items()
+        if there.get(name) != now
+    ]
+    if differing:
+        raise ConfigError(
+            f"{file.parent} holds another run, with {'; '.join(differing)}: give the same data and"
+            " settings for it to go on, or another output folder"
+        )
+
+
+def _write_down(file: Path, run: Mapping[str, Any]) -> None:
     try:
-        output.mkdir(parents=True, exist_ok=True)
-        file.write_text(wanted, encoding="utf-8")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
     except OSError as exc:
-        raise InputError(f"cannot write to {output}: {exc.strerror}") from exc
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep other libraries' warnings to themselves: progress is told by `on_progress` alone."""
-    level = its_logging.get_verbosity()
-    its_logging.set_verbosity(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        its_logging.set_verbosity(level)
+        raise InputError(f"cannot write to {file.parent}: {exc.strerror}") from exc

@@ -84,7 +84,7 @@ class Watcher(TrainerCallback):
         )
         if warning and not self.warning:
             logger.warning(warning)
-        self.warning = warning or self.warning
+            self.warning = warning
 
 
 def measured(history: Sequence[Mapping[str, Any]]) -> list[tuple[int, float]]:
