@@ -7,11 +7,10 @@ from dataclasses import asdict
 
 import click
 
-from retrieve_rerank.cli.additions import raise_if_refused, report_lines, status_rows
 from retrieve_rerank.cli.options import companion_option, field_options, index_option, json_option
+from retrieve_rerank.cli.views.additions import show_added, show_adding, show_standing
 from retrieve_rerank.cli.views.progress import share_of, show_progress
 from retrieve_rerank.cli.views.results import write_json
-from retrieve_rerank.cli.views.terminal import say, write, write_rows
 from retrieve_rerank.connectors.lexical_store import LexicalStore
 from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.indexing.lexical import add_lexical, lexical_status
@@ -55,24 +54,17 @@ def add(
     """
     started = time.monotonic()
     with _open(load_settings(index=index, **fields)) as store:
-        try:
-            share = share_of(store.count())
-            with show_progress(share, doing="weighing words", quiet=as_json) as advance:
-                report = add_lexical(
-                    store, language=language, companion=companion, on_progress=advance
-                )
-        except KeyboardInterrupt:
-            click.echo("\nWhat is written is kept; the same command goes on from there.", err=True)
-            raise
+        with show_adding(store, doing="weighing words", quiet=as_json) as advance:
+            report = add_lexical(store, language=language, companion=companion, on_progress=advance)
         settings, location = store.lexical_settings(), store.schema().location
-    seconds = time.monotonic() - started
-    if as_json:
-        made = {"settings": settings and asdict(settings), "seconds": round(seconds, 3)}
-        write_json({"index": location, **asdict(report), **made})
-    else:
-        for line in report_lines(report, seconds, what="vectors"):
-            write(line)
-    raise_if_refused(report, what="vectors")
+    show_added(
+        report,
+        asdict(settings) if settings else None,
+        "lexical",
+        location=location,
+        seconds=time.monotonic() - started,
+        as_json=as_json,
+    )
 
 
 @command.command()
@@ -86,14 +78,8 @@ def status(index: str | None, as_json: bool, **fields: str | None) -> None:
         with show_progress(share, doing="reading", quiet=as_json) as advance:
             found = lexical_status(store, on_progress=advance)
         schema = store.schema()
-    kept_in = (schema.details.get("lexical") or {}).get("kept_in")
-    if as_json:
-        write_json({"index": schema.location, **asdict(found), "kept_in": kept_in})
-        return
     language = found.settings.language if found.settings else None
-    write_rows(status_rows(found, {"language": language, "kept in": kept_in}))
-    if found.missing or found.stale or found.orphaned:
-        say("rr lexical add brings them up to date.")
+    show_standing(found, {"language": language}, "lexical", schema=schema, as_json=as_json)
 
 
 @command.command()

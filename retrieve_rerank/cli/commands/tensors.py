@@ -9,7 +9,6 @@ from typing import get_args
 import click
 
 from retrieve_rerank.base import TensorDtype
-from retrieve_rerank.cli.additions import raise_if_refused, report_lines, status_rows
 from retrieve_rerank.cli.new_tensors import choose, open_store
 from retrieve_rerank.cli.options import (
     NumberRange,
@@ -18,9 +17,9 @@ from retrieve_rerank.cli.options import (
     index_option,
     json_option,
 )
+from retrieve_rerank.cli.views.additions import show_added, show_adding, show_standing
 from retrieve_rerank.cli.views.progress import share_of, show_progress
 from retrieve_rerank.cli.views.results import write_json
-from retrieve_rerank.cli.views.terminal import say, write, write_rows
 from retrieve_rerank.indexing.token_tensors import (
     POOLING_FACTOR,
     add_tensors,
@@ -85,32 +84,26 @@ def add(
     started = time.monotonic()
     with open_store(load_settings(index=index, **fields)) as store:
         encoder, settings = choose(store, model=model, dtype=dtype, pool=pool)
-        try:
-            share = share_of(store.count())
-            with show_progress(share, doing="adding tensors", quiet=as_json) as advance:
-                report = add_tensors(
-                    store,
-                    encoder,
-                    settings,
-                    documents_per_s=rate,
-                    companion=companion,
-                    on_progress=advance,
-                )
-        except KeyboardInterrupt:
-            click.echo("\nWhat is written is kept; the same command goes on from there.", err=True)
-            raise
+        with show_adding(store, doing="adding tensors", quiet=as_json) as advance:
+            report = add_tensors(
+                store,
+                encoder,
+                settings,
+                documents_per_s=rate,
+                companion=companion,
+                on_progress=advance,
+            )
         location = store.schema().location
-    seconds = time.monotonic() - started
-    if as_json:
-        made = {"settings": asdict(settings), "seconds": round(seconds, 3)}
-        write_json({"index": location, **asdict(report), **made})
-    else:
-        for line in report_lines(report, seconds, what="tensors"):
-            write(line)
-        if report.truncated:
-            cut = "are of the beginning of their texts: the model reads no more"
-            write(f"{report.truncated:,} {cut}")
-    raise_if_refused(report, what="tensors")
+    cut = "are of the beginning of their texts: the model reads no more"
+    show_added(
+        report,
+        asdict(settings),
+        "tensors",
+        location=location,
+        seconds=time.monotonic() - started,
+        as_json=as_json,
+        notes=[f"{report.truncated:,} {cut}"] if report.truncated else [],
+    )
 
 
 @command.command()
@@ -124,10 +117,6 @@ def status(index: str | None, as_json: bool, **fields: str | None) -> None:
         with show_progress(share, doing="reading", quiet=as_json) as advance:
             found = tensor_status(store, on_progress=advance)
         schema = store.schema()
-    kept_in = (schema.details.get("tensors") or {}).get("kept_in")
-    if as_json:
-        write_json({"index": schema.location, **asdict(found), "kept_in": kept_in})
-        return
     made = {}
     if found.settings is not None:
         made["model"] = found.settings.encoder
@@ -135,9 +124,7 @@ def status(index: str | None, as_json: bool, **fields: str | None) -> None:
             f"{found.settings.dimension} {found.settings.dtype} numbers a token, pooled by "
             f"{found.settings.pooling_factor}"
         )
-    write_rows(status_rows(found, {**made, "kept in": kept_in}))
-    if found.missing or found.stale or found.orphaned:
-        say("rr tensors add brings them up to date.")
+    show_standing(found, made, "tensors", schema=schema, as_json=as_json)
 
 
 @command.command()
