@@ -12,6 +12,7 @@ import numpy as np
 
 from retrieve_rerank.base import (
     Embedder,
+    Embedding,
     Filter,
     IndexReport,
     IndexSchema,
@@ -35,7 +36,7 @@ from retrieve_rerank.text.truncation import truncates
 from retrieve_rerank.types import Candidates, Document, Hit, rank
 
 
-class MemoryConnector(TensorStore):
+class MemoryConnector(TensorStore, Embedding):
     """Documents in a list, ranked by BM25 and, given an encoder, by cosine too, fused.
 
     Every search compares with every document. Token tensors lie beside the documents; one that
@@ -168,6 +169,12 @@ class MemoryConnector(TensorStore):
             fields=field_types(view.fields),
             details={"language": view.bm25.language},
         )
+
+    def embedder(self) -> Embedder:
+        """Return the encoder; raise ConfigError where there is none."""
+        if self._encoder is None:
+            raise ConfigError("the index was made without an encoder: it has no vectors")
+        return self._encoder
 
     def tensor_settings(self) -> TensorSettings | None:
         """Tell how the tensors that are there were made; None where there are none."""

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from retrieve_rerank.errors import ConfigError, InputError
 from retrieve_rerank.training.groups import Group
 from retrieve_rerank.training.normalising import digest, normalised
+from retrieve_rerank.training.together import Together
 
 SPLITS = ("test", "calibration", "dev", "train")
 """From the most held out; the hash fills them in this order, so that other shares of dev and train
@@ -68,11 +69,11 @@ def split_queries(
     free = {split: shares.get(split, 0.0) for split in SPLITS if split not in fixed.values()}
     of: dict[str, str] = {}
     left_out: dict[str, str] = {}
-    for alike in _duplicates(queries, relevant):
+    for alike in duplicates(queries, relevant):
         held_out = min(
             (fixed[query] for query in alike if query in fixed), key=SPLITS.index, default=None
         )
-        hashed = (_hashed(queries[query], free) for query in alike)
+        hashed = (split_of(queries[query], free) for query in alike)
         # The most held out: one more duplicate never takes a query out of test.
         drawn = held_out or min(hashed, key=SPLITS.index)
         for query in alike:
@@ -96,7 +97,8 @@ def split_groups(
     return split_queries({query: query for query in relevant}, relevant, given=given, shares=shares)
 
 
-def _hashed(query: str, shares: Mapping[str, float]) -> str:
+def split_of(query: str, shares: Mapping[str, float]) -> str:
+    """Draw a split by a hash of the query, or of whatever else is to stay where it is."""
     point = digest(query) / 2**64 * math.fsum(shares.values())
     for split, share in shares.items():
         point -= share
@@ -105,45 +107,40 @@ def _hashed(query: str, shares: Mapping[str, float]) -> str:
     return "train"  # by rounding
 
 
-def _duplicates(
+def duplicates(
     queries: Mapping[str, str], relevant: Mapping[str, Collection[str]]
-) -> Iterator[list[str]]:
+) -> list[list[str]]:
     """Divide queries into lists of duplicates, most of them of one."""
-    leaders = {query: query for query in queries}
-
-    def leader(query: str) -> str:
-        while leaders[query] != query:
-            leaders[query] = leaders[leaders[query]]
-            query = leaders[query]
-        return query
-
+    together = Together(queries)
     same: dict[str, str] = {}
     about: defaultdict[str, list[str]] = defaultdict(list)
     for query, text in queries.items():
-        leaders[leader(query)] = leader(same.setdefault(normalised(text), query))
+        together.join(query, same.setdefault(normalised(text), query))
         for document in relevant.get(query, ()):
             about[document].append(query)
-    trigrams = {query: _trigrams(text) for query, text in queries.items()}
+    trigrams = {query: trigrams_of(text) for query, text in queries.items()}
     for of_one_document in about.values():
-        for one, other in _similar(of_one_document, trigrams):
-            leaders[leader(one)] = leader(other)
-    together: defaultdict[str, list[str]] = defaultdict(list)
-    for query in queries:
-        together[leader(query)].append(query)
-    yield from together.values()
+        for one, other in similar(of_one_document, trigrams):
+            together.join(one, other)
+    return together.sets()
 
 
-def _trigrams(text: str) -> frozenset[str]:
+def trigrams_of(text: str) -> frozenset[str]:
+    """Return the character trigrams of a text as normalised, spaces at the ends among them."""
     padded = f"  {normalised(text)} "
     return frozenset(padded[start : start + 3] for start in range(len(padded) - 2))
 
 
-def _similar(
-    queries: Sequence[str], trigrams: Mapping[str, frozenset[str]]
+def similar(
+    queries: Sequence[str],
+    trigrams: Mapping[str, frozenset[str]],
+    *,
+    at_least: float = SIMILAR,
 ) -> Iterator[tuple[str, str]]:
-    """Find the similar pairs, comparing only those that share one of their rarest trigrams.
+    """Find the similar pairs, the later one first, comparing only those that share one of their
+    rarest trigrams.
 
-    Two sets with a Jaccard of SIMILAR cannot do without (prefix filter: Chaudhuri et al., A
+    Two sets with a Jaccard of `at_least` cannot do without (prefix filter: Chaudhuri et al., A
     Primitive Operator for Similarity Joins in Data Cleaning, ICDE 2006).
     """
     frequency = Counter(gram for query in queries for gram in trigrams[query])
@@ -151,10 +148,10 @@ def _similar(
     for query in queries:
         own = trigrams[query]
         rarest = sorted(own, key=lambda gram: (frequency[gram], gram))
-        prefix = rarest[: len(own) - math.ceil(SIMILAR * len(own)) + 1]
+        prefix = rarest[: len(own) - math.ceil(at_least * len(own)) + 1]
         for other in dict.fromkeys(other for gram in prefix for other in with_gram[gram]):
             both = len(own & trigrams[other])
-            if both >= SIMILAR * (len(own) + len(trigrams[other]) - both):
+            if both >= at_least * (len(own) + len(trigrams[other]) - both):
                 yield query, other
         for gram in prefix:
             with_gram[gram].append(query)

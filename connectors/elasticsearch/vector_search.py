@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from retrieve_rerank.base import Graph, Knob, Vectors, VectorSearch
+from retrieve_rerank.base import Embedder, Graph, Knob, Vectors, VectorSearch
 from retrieve_rerank.connectors.elasticsearch import requests
 from retrieve_rerank.connectors.elasticsearch.client import Cluster
 from retrieve_rerank.connectors.elasticsearch.moving import require_same
@@ -43,13 +43,17 @@ class ElasticsearchVectorSearch(VectorSearch):
         """Tell whether searches walk a graph, or compare with every vector."""
         return graph(self._cluster, self._searcher.opened)
 
+    def embedder(self) -> Embedder:
+        """Return the encoder that queries go through."""
+        return self._searcher.opened.encoder.load()
+
     def query_vectors(self, queries: Sequence[str]) -> Vectors:
         """Embed queries as searches do; (n, dim)."""
-        return self._searcher.opened.encoder.load().embed_queries(list(queries))
+        return self.embedder().embed_queries(list(queries))
 
     def truncated_queries(self, queries: Sequence[str]) -> int:
         """Count the queries of which the encoder reads only the beginning, where it tells."""
-        encoder = self._searcher.opened.encoder.load()
+        encoder = self.embedder()
         return sum(truncates(encoder, query) for query in queries)
 
     def nearest(

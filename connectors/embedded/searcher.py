@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import qdrant_edge as edge
 
-from retrieve_rerank.base import Filter, MaxSimScores, TensorSearch, Vectors
+from retrieve_rerank.base import Encoder, Filter, MaxSimScores, TensorSearch, Vectors
 from retrieve_rerank.connectors.embedded import requests
 from retrieve_rerank.connectors.embedded.encoding import IndexEncoder
 from retrieve_rerank.connectors.embedded.field_indexes import FieldIndexes
@@ -110,12 +110,16 @@ class Searcher:
             query_truncated=encoding.truncated,
         )
 
-    def query_vectors(self, queries: Sequence[str]) -> Vectors:
-        """Embed queries; raise ConfigError for an index without vectors."""
+    def embedder(self) -> Encoder:
+        """Return the encoder; raise ConfigError for an index without vectors."""
         encoder = self._encoder.get()
         if encoder is None:
             raise ConfigError("the index was made without an encoder: it has no vectors")
-        return encoder.embed_queries(queries)
+        return encoder
+
+    def query_vectors(self, queries: Sequence[str]) -> Vectors:
+        """Embed queries; raise ConfigError for an index without vectors."""
+        return self.embedder().embed_queries(queries)
 
     def truncated_queries(self, queries: Sequence[str]) -> int:
         """Count those of which the encoder reads only the beginning."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from retrieve_rerank.base import Graph, Knob, Vectors, VectorSearch
+from retrieve_rerank.base import Embedder, Graph, Knob, Vectors, VectorSearch
 from retrieve_rerank.connectors.embedded.folder import IndexFolder
 from retrieve_rerank.connectors.embedded.searcher import Searcher
 from retrieve_rerank.connectors.embedded.shared import SharedShard
@@ -35,6 +35,10 @@ class EmbeddedVectorSearch(VectorSearch):
             said=f"its vectors are {outside >> 10:,} kB, and the engine makes a graph from "
             f"{_GRAPH_FROM_BYTES >> 10:,} on",
         )
+
+    def embedder(self) -> Embedder:
+        """Return the encoder that the index was made with."""
+        return self._searcher.embedder()
 
     def query_vectors(self, queries: Sequence[str]) -> Vectors:
         """Embed queries as searches do; (n, dim)."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 from qdrant_client import models
 
-from retrieve_rerank.base import Graph, Knob, Vectors, VectorSearch
+from retrieve_rerank.base import Embedder, Graph, Knob, Vectors, VectorSearch
 from retrieve_rerank.connectors.fields import VectorField
 from retrieve_rerank.connectors.qdrant import requests
 from retrieve_rerank.connectors.qdrant.client import WRITE_TIMEOUT_S, Server, Steps
@@ -47,13 +47,17 @@ class QdrantVectorSearch(VectorSearch):
         self._server.run(self._searcher.refresh())
         return graph(self._searcher.state)
 
+    def embedder(self) -> Embedder:
+        """Return the encoder that queries go through."""
+        return self._searcher.state.encoder.load()
+
     def query_vectors(self, queries: Sequence[str]) -> Vectors:
         """Embed queries as searches do; (n, dim)."""
         return self._server.run(self._searcher.embed(queries))
 
     def truncated_queries(self, queries: Sequence[str]) -> int:
         """Count the queries of which the encoder reads only the beginning, where it tells."""
-        encoder = self._searcher.state.encoder.load()
+        encoder = self.embedder()
         return sum(truncates(encoder, query) for query in queries)
 
     def nearest(

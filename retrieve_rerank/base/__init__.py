@@ -29,12 +29,13 @@ from retrieve_rerank.base.token_tensors import (
     TensorStore,
     TokenTensor,
 )
-from retrieve_rerank.base.vector_search import OVERSAMPLE, Graph, Knob, VectorSearch
+from retrieve_rerank.base.vector_search import OVERSAMPLE, Embedding, Graph, Knob, VectorSearch
 
 __all__ = [
     "OVERSAMPLE",
     "Connector",
     "Embedder",
+    "Embedding",
     "Encoder",
     "Encoding",
     "FieldFilter",

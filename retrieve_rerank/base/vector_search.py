@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from retrieve_rerank.base.encoder import Vectors
+from retrieve_rerank.base.encoder import Embedder, Vectors
 
 
 class Knob(NamedTuple):
@@ -41,7 +41,15 @@ class Graph(NamedTuple):
         return self.walked or (self.quantised and knob == OVERSAMPLE)
 
 
-class VectorSearch(ABC):
+class Embedding(ABC):
+    """A backend that knows which model its vectors are of, and can embed other texts by it."""
+
+    @abstractmethod
+    def embedder(self) -> Embedder:
+        """Return the model, loaded; raise ConfigError or ConnectorError where there is none."""
+
+
+class VectorSearch(Embedding):
     """A backend whose approximate search can be compared with an exact one, for audits."""
 
     @abstractmethod
