@@ -23,6 +23,7 @@ from retrieve_rerank.base import (
     TokenTensor,
     Vectors,
 )
+from retrieve_rerank.connectors.encoder_output import check_vectors, query_vector
 from retrieve_rerank.connectors.field_types import Fields, add_fields, field_types
 from retrieve_rerank.connectors.filters import KnownFields, clauses, matches
 from retrieve_rerank.connectors.hybrid import BM25, DENSE, DEPTH, Fusion, check_search
@@ -74,7 +75,7 @@ class MemoryConnector(TensorStore, Embedding):
         wanted = clauses(filter, KnownFields(view.fields))
         scores: dict[str, Mapping[int, float]] = {BM25: view.bm25_scores(query)}
         if self._encoder is not None:
-            scores[DENSE] = view.cosines(self._encoder.embed_queries([query])[0])
+            scores[DENSE] = view.cosines(query_vector(self._encoder, query))
         kept = [i for i, each in enumerate(view.records) if matches(each.metadata, wanted)]
         depth = max(top_k, DEPTH)
         rankings = {
@@ -122,10 +123,17 @@ class MemoryConnector(TensorStore, Embedding):
         given = [record(document) for document in documents]
         latest = {each.id: each for each in given}
         new = [each for each in latest.values() if not self._holds(each)]
-        vectors: Sequence[Vectors | None] = [None] * len(new)
+        vectors: Sequence[Vectors] | Sequence[None] = [None] * len(new)
         if new and self._encoder is not None:
             texts = [Template().render(each.document) for each in new]
             vectors = list(self._encoder.embed_documents(texts))
+            for each, vector in zip(new, vectors, strict=True):
+                check_vectors(
+                    vector,
+                    of=f"document {each.id!r}",
+                    encoder=self._encoder.name,
+                    dimension=self._encoder.dimension,
+                )
         with self._lock:
             self._entries.update(
                 (each.id, (each, vector)) for each, vector in zip(new, vectors, strict=True)

@@ -6,6 +6,7 @@ import threading
 
 from retrieve_rerank.base import Embedder, Vectors
 from retrieve_rerank.connectors.encoder_facts import EncoderFacts
+from retrieve_rerank.connectors.encoder_output import query_vector
 from retrieve_rerank.errors import ConnectorError, IndexMismatchError
 
 
@@ -86,8 +87,7 @@ class QueryEncoder:
                 f"{encoder.name} gives vectors of {encoder.dimension} dimensions; {self._location} "
                 f"has {dimension}. Name the encoder that they were made with, with --encoder"
             )
-        row: Vectors = encoder.embed_queries([query])[0]
-        return row
+        return query_vector(encoder, query)
 
     def _check(self, encoder: Embedder) -> None:
         was = self._recorded

@@ -6,6 +6,7 @@ import threading
 from typing import cast
 
 from retrieve_rerank.base import Embedder, Encoder, Encoding, TensorSettings
+from retrieve_rerank.connectors.encoder_output import query_encoding
 from retrieve_rerank.errors import IndexMismatchError
 
 
@@ -30,8 +31,7 @@ class TensorEncoder:
             encoder = cast(Encoder, embedder)  # the fingerprint is that of one with tokens
         else:
             encoder = self._load(settings)
-        [encoding] = encoder.encode_queries([query])
-        return encoding
+        return query_encoding(encoder, query, dimension=settings.dimension)
 
     def _load(self, settings: TensorSettings) -> Encoder:
         with self._loading:

@@ -22,7 +22,6 @@ from retrieve_rerank.connectors.elasticsearch.opening import Opened, reopened
 from retrieve_rerank.connectors.elasticsearch.requests import quoted
 from retrieve_rerank.connectors.elasticsearch.schema import (
     HASH,
-    VECTOR,
     keeps_dates,
     key,
     meta,
@@ -30,11 +29,11 @@ from retrieve_rerank.connectors.elasticsearch.schema import (
     source,
     texts,
 )
+from retrieve_rerank.connectors.encoder_output import check_vectors
 from retrieve_rerank.connectors.lexical import Bm25
 from retrieve_rerank.connectors.records import Record, record
 from retrieve_rerank.errors import (
     ConnectorError,
-    IndexMismatchError,
     PartialWriteError,
     SchemaError,
 )
@@ -160,11 +159,12 @@ class Writer:
         rendered = [Template().render(each.document) for each in records]
         encodings = encoder.encode_documents(rendered)
         for each, encoding in zip(records, encodings, strict=True):
-            if encoding.vector.shape != (vector.dimension,):
-                raise IndexMismatchError(
-                    f"{encoder.name} gave a vector of {encoding.vector.size} numbers for document "
-                    f"{each.id!r}; {VECTOR} holds {vector.dimension}"
-                )
+            check_vectors(
+                encoding.vector,
+                of=f"document {each.id!r}",
+                encoder=encoder.name,
+                dimension=vector.dimension,
+            )
         return [each.vector for each in encodings], sum(each.truncated for each in encodings)
 
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
 import qdrant_edge as edge
 
 from retrieve_rerank.base import Encoder, Encoding
 from retrieve_rerank.connectors.embedded.requests import point
 from retrieve_rerank.connectors.embedded.settings import EmbeddedSettings
+from retrieve_rerank.connectors.encoder_output import check_vectors
 from retrieve_rerank.connectors.lexical import Bm25
 from retrieve_rerank.connectors.records import Record
-from retrieve_rerank.errors import IndexMismatchError, ModelError
 from retrieve_rerank.models.encoders.token_pooling import pool_tokens
 from retrieve_rerank.text.template import Template
 
@@ -57,7 +56,13 @@ def make_points(
         terms = bm25.document(text)
         dense = tokens = None
         if encoder is not None and encoding is not None:
-            _check(record, encoding, encoder)
+            for array in (encoding.vector, encoding.tokens):
+                check_vectors(
+                    array,
+                    of=f"document {record.id!r}",
+                    encoder=encoder.name,
+                    dimension=encoder.dimension,
+                )
             dense, tokens = encoding.vector, pool_tokens(encoding.tokens, settings.pooling_factor)
             size += 2 * (dense.nbytes + tokens.nbytes)
         points.append(point(record, terms=terms, dense=dense, tokens=tokens))
@@ -69,16 +74,3 @@ def make_points(
         steps.append(Step(points, size))
     truncated = sum(encoding is not None and encoding.truncated for encoding in encodings)
     return Made(steps, truncated)
-
-
-def _check(record: Record, encoding: Encoding, encoder: Encoder) -> None:
-    for array in (encoding.vector, encoding.tokens):
-        if array.shape[-1] != encoder.dimension:
-            raise IndexMismatchError(
-                f"{encoder.name} gave vectors of {array.shape[-1]} numbers for document "
-                f"{record.id!r}; the index was made for {encoder.dimension}"
-            )
-        if not np.isfinite(array).all():
-            raise ModelError(
-                f"{encoder.name} gave numbers that are infinite or none for document {record.id!r}"
-            )

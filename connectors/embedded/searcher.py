@@ -13,6 +13,7 @@ from retrieve_rerank.connectors.embedded.field_indexes import FieldIndexes
 from retrieve_rerank.connectors.embedded.manifest import Manifest
 from retrieve_rerank.connectors.embedded.shard import TOKENS
 from retrieve_rerank.connectors.embedded.shared import SharedShard
+from retrieve_rerank.connectors.encoder_output import query_encoding, query_vector
 from retrieve_rerank.connectors.filters import KnownFields, clauses
 from retrieve_rerank.connectors.hybrid import BM25, DENSE, DEPTH, Fusion, check_search
 from retrieve_rerank.connectors.point_ids import point_id
@@ -100,7 +101,7 @@ class Searcher:
         encoder = self._encoder.get()
         if encoder is None or not ids:
             return {}
-        [encoding] = encoder.encode_queries([query])
+        encoding = query_encoding(encoder, query, dimension=encoder.dimension)
         points = {point_id(id_): id_ for id_ in ids}
         with self._shard.use() as shard:
             answer = shard.query(requests.max_sim_request(encoding.tokens, list(points)))
@@ -140,8 +141,8 @@ class Searcher:
         if encoder is None:
             return None, None, False
         if not max_sim:
-            return encoder.embed_queries([query])[0], None, truncates(encoder, query)
-        [encoding] = encoder.encode_queries([query])
+            return query_vector(encoder, query), None, truncates(encoder, query)
+        encoding = query_encoding(encoder, query, dimension=encoder.dimension)
         vector = encoding.vector if DENSE in self._rankings else None
         return vector, encoding.tokens, encoding.truncated
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 from qdrant_client import models
 
 from retrieve_rerank.base import Encoder, Encoding, Vectors
+from retrieve_rerank.connectors.encoder_output import check_vectors
 from retrieve_rerank.connectors.hybrid import BM25, DENSE
 from retrieve_rerank.connectors.point_ids import point_id
 from retrieve_rerank.connectors.qdrant.layout import TENSOR_HASH, TENSORS
@@ -16,7 +16,6 @@ from retrieve_rerank.connectors.qdrant.record import IndexRecord
 from retrieve_rerank.connectors.qdrant.requests import sparse_vector
 from retrieve_rerank.connectors.records import Record
 from retrieve_rerank.connectors.tensors import content_hash
-from retrieve_rerank.errors import IndexMismatchError, ModelError
 from retrieve_rerank.models.encoders.token_pooling import pool_tokens
 from retrieve_rerank.text.template import Template
 
@@ -54,7 +53,13 @@ def make_points(records: Sequence[Record], made_with: IndexRecord, encoder: Enco
     if encoder is not None and records:
         encodings = encoder.encode_documents(texts)
         for record, encoding in zip(records, encodings, strict=True):
-            _check(record, encoding, encoder)
+            for array in (encoding.vector, encoding.tokens):
+                check_vectors(
+                    array,
+                    of=f"document {record.id!r}",
+                    encoder=encoder.name,
+                    dimension=encoder.dimension,
+                )
     settings = made_with.tensors
     same = settings and encoder and settings.fingerprint == encoder.fingerprint
     factor = settings.pooling_factor if settings and same else None
@@ -113,16 +118,3 @@ def _point(
         models.PointStruct(id=point_id(record.id), vector=vectors, payload=payload),
         2 * size + terms_size(len(terms)) + wire_size(numbers),
     )
-
-
-def _check(record: Record, encoding: Encoding, encoder: Encoder) -> None:
-    for array in (encoding.vector, encoding.tokens):
-        if array.shape[-1] != encoder.dimension:
-            raise IndexMismatchError(
-                f"{encoder.name} gave vectors of {array.shape[-1]} numbers for document "
-                f"{record.id!r}; the index was made for {encoder.dimension}"
-            )
-        if not np.isfinite(array).all():
-            raise ModelError(
-                f"{encoder.name} gave numbers that are infinite or none for document {record.id!r}"
-            )

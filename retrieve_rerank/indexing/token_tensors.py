@@ -24,7 +24,8 @@ from retrieve_rerank.base import (
     TokenTensor,
 )
 from retrieve_rerank.connectors.batches import BATCH_DOCUMENTS
-from retrieve_rerank.errors import IndexMismatchError, InputError, ModelError, PartialWriteError
+from retrieve_rerank.connectors.encoder_output import check_vectors
+from retrieve_rerank.errors import InputError, PartialWriteError
 from retrieve_rerank.indexing.additions import (
     REFUSALS_KEPT,
     AdditionReport,
@@ -188,16 +189,8 @@ class _Writer:
 
     def _tensor(self, text: Text, encoding: Encoding) -> TokenTensor:
         tokens, wanted = encoding.tokens, self._settings.dimension
-        if tokens.shape[1] != wanted:
-            raise IndexMismatchError(
-                f"{self._settings.encoder} gave vectors of {tokens.shape[1]} numbers for document "
-                f"{text.id!r}; the tensors are made for {wanted}"
-            )
-        if not np.isfinite(tokens).all():
-            raise ModelError(
-                f"{self._settings.encoder} gave numbers that are infinite or none for document "
-                f"{text.id!r}"
-            )
+        name = self._settings.encoder
+        check_vectors(tokens, of=f"document {text.id!r}", encoder=name, dimension=wanted)
         if not len(tokens):  # nothing but skipped punctuation: a tensor all the same, of MaxSim 0
             tokens = np.zeros((1, wanted), dtype=np.float32)
         pooled = pool_tokens(tokens, self._settings.pooling_factor)

@@ -10,12 +10,13 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from retrieve_rerank import Candidates, Connector, Document, Filter, Hit, Range
-from retrieve_rerank.base import MaxSimScores, TensorConnector, TensorStore, VectorSearch
+from retrieve_rerank.base import Encoding, MaxSimScores, TensorConnector, TensorStore, VectorSearch
 from retrieve_rerank.connectors.lexical import NOTHING_TO_FIND
-from retrieve_rerank.errors import InputError, UnknownFieldError
+from retrieve_rerank.errors import InputError, ModelError, UnknownFieldError
 from retrieve_rerank.indexing.token_tensors import add_tensors, tensor_settings
 from retrieve_rerank.registry import CONNECTORS
 from retrieve_rerank.testing import HashingEncoder
@@ -29,6 +30,15 @@ WINGS = [
     Document("heat", "heat transfer in a pipe", {"year": 1980, "tags": ["b"], "open": True}),
 ]
 ODD_IDS = ["a b", "ü/ß", "日本", "😀", "../up", "a\nb\t", "\0", "x" * 3000, "'\"\\", "0", "None"]
+
+
+class SpoiltEncoder(HashingEncoder):
+    """Gives numbers that are none, or infinite, for a text with a word that says so."""
+
+    def _encode(self, text: str) -> Encoding:
+        made = super()._encode(text)
+        spoilt = np.float32({"spoilt": "nan", "endless": "inf"}.get(text.split()[-1], "1"))
+        return made._replace(vector=made.vector * spoilt, tokens=made.tokens * spoilt)
 
 
 def ids(hits: list[Hit]) -> list[str]:
@@ -63,6 +73,20 @@ def sorted_by_key(value: Any) -> Any:
 def test_every_registered_connector_is_tested_here() -> None:
     made = {CONNECTORS[scheme].target for scheme in MAKERS}
     assert made == {entry.target for entry in CONNECTORS.values()}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_vectors_without_finite_numbers_are_refused(name: str, tmp_path: Path) -> None:
+    with MAKERS[name](tmp_path / "index", SpoiltEncoder()) as connector:
+        connector.index([Document("sound", "a wing")])
+        for word in ("spoilt", "endless"):
+            said = f"hashing gave numbers that are infinite or none for document '{word}'"
+            with pytest.raises(ModelError, match=said):
+                connector.index([Document("other", "a pipe"), Document(word, f"a wing {word}")])
+            assert ids(connector.search("wing pipe", top_k=9)) == ["sound"]
+            with pytest.raises(ModelError, match="infinite or none for the query"):
+                connector.search(f"wing {word}", top_k=9)
+    delete_indexes()
 
 
 def test_documents_come_back_as_they_were_given(connector: Connector) -> None:
