@@ -192,7 +192,7 @@ class MemoryConnector(TensorStore, Embedding):
         """Make room for tensors; raise IndexMismatchError where tensors of other settings are."""
         if companion:
             raise ConfigError("an index in memory keeps token tensors itself, not beside it")
-        check_same_settings(self._tensor_settings, settings)
+        check_same_settings("the index", self._tensor_settings, settings)
         self._tensor_settings = settings
 
     def tensor_hashes(self, ids: Sequence[str]) -> dict[str, str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -65,11 +64,13 @@ def score(
     return [float(each) for each in scores]
 
 
-def check_same_settings(there: TensorSettings | None, wanted: TensorSettings) -> None:
+def check_same_settings(
+    location: str, there: TensorSettings | None, wanted: TensorSettings
+) -> None:
     """Raise IndexMismatchError where there are tensors that were made with other settings."""
-    if there is not None and replace(there, encoder=wanted.encoder) != wanted:
+    if there is not None and there != wanted:
         raise IndexMismatchError(
-            f"the index has token tensors of other settings: {_described(there)}; wanted are "
+            f"{location} has token tensors of other settings: {_described(there)}; wanted are "
             f"{_described(wanted)}. Go on with the former, or delete them first: rr tensors drop"
         )
 

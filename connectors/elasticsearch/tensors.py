@@ -100,11 +100,7 @@ class Sidecar:
             with suppress(IndexExistsError):  # another process was faster
                 self._cluster.send(Request("PUT", self._path, body, safe=False))
             there = self.settings()
-        if there != settings:
-            raise IndexMismatchError(
-                f"{self.name} holds tensors made with {there}; drop them first (rr tensors drop), "
-                f"or go on with those settings instead of {settings}"
-            )
+        tensors.check_same_settings(self.name, there, settings)
         self._created = settings
 
     def hashes(self, keys: Sequence[str]) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from retrieve_rerank.base.connector import Connector, Filter
@@ -83,10 +83,10 @@ TensorDtype = Literal["float32", "float16", "int8"]
 
 @dataclass(frozen=True, slots=True)
 class TensorSettings:
-    """How the token tensors of an index were made."""
+    """How the token tensors of an index were made; equal where the same text gives the same."""
 
-    encoder: str
-    """Name of the model."""
+    encoder: str = field(compare=False)
+    """Name of the model, of which one model may have several: the fingerprint tells."""
     fingerprint: str
     """Fingerprint of the model."""
     dimension: int
