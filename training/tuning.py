@@ -13,6 +13,7 @@ from itertools import product
 
 from retrieve_rerank.base import Reranker, Scorer
 from retrieve_rerank.errors import InputError
+from retrieve_rerank.evaluation.calibration.calibrating import Scored
 from retrieve_rerank.evaluation.evaluate import StageEvaluation, evaluate_rankings
 from retrieve_rerank.evaluation.files import Rankings
 from retrieve_rerank.evaluation.judged_documents import JudgedDocuments, own_ids
@@ -132,6 +133,16 @@ class ScoredCandidates:
         """Measure those rankings by PRIMARY and JUDGED, and call them `name`."""
         rankings = self.rankings(stage, scored_as)
         return evaluate_rankings(name, rankings, self.qrels, measures=[PRIMARY, JUDGED])
+
+    def judged_scores(self, name: str) -> list[Scored]:
+        """Return each query's scores by a reranker, with what the judgments say: to calibrate."""
+        return [
+            Scored(
+                [hit.score for hit in answer],
+                [self.qrels[query].get(self._judged.id_of(hit.document), 0) > 0 for hit in answer],
+            )
+            for query, answer in self._scored[name].items()
+        ]
 
     def _placed(self, stage: Stage, name: str, query: str) -> Sequence[Hit]:
         hits, answer = self._hits[query], self._scored[name][query]

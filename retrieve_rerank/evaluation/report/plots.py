@@ -106,6 +106,23 @@ def sorted_deltas(deltas: Sequence[float], *, measure: str, title: str) -> str:
         return _svg(figure, title)
 
 
+def learning_curve(points: Sequence[tuple[int, float | None, float | None]]) -> str:
+    """Draw a training's loss and dev measure against its steps: (step, loss, measure) each."""
+    with mpl.rc_context(_STYLE):  # type: ignore[arg-type]  # its stubs name every key
+        figure = Figure(figsize=(9.2, 2.8), layout="constrained")
+        panels: Sequence[Axes] = figure.subplots(1, 2)
+        losses = [(step, loss) for step, loss, _ in points if loss is not None]
+        measures = [(step, measure) for step, _, measure in points if measure is not None]
+        for axes, drawn, title, colour in zip(
+            panels, (losses, measures), ("Loss", "Dev measure"), STAGE_COLOURS[1:3], strict=True
+        ):
+            steps, values = [step for step, _ in drawn], [value for _, value in drawn]
+            axes.plot(steps, values, marker="o", ms=3.5, lw=1.8, color=colour)
+            axes.set(title=title, xlabel="steps")
+            axes.grid(axis="y")
+        return _svg(figure, "Loss and dev measure against the steps of training")
+
+
 def recall_by_latency(audit: Audit) -> str:
     """Draw what each setting finds against the time it takes, a line for each oversampling."""
     with mpl.rc_context(_STYLE):  # type: ignore[arg-type]  # its stubs name every key
