@@ -28,12 +28,12 @@ from retrieve_rerank.connectors.elasticsearch.description import describe
 from retrieve_rerank.connectors.elasticsearch.detection import FieldChoice
 from retrieve_rerank.connectors.elasticsearch.identity import by_index, fetch
 from retrieve_rerank.connectors.elasticsearch.layout import Layout
-from retrieve_rerank.connectors.elasticsearch.moving import Standing, require_same
 from retrieve_rerank.connectors.elasticsearch.names import is_plain
-from retrieve_rerank.connectors.elasticsearch.opening import Opened, open_index
+from retrieve_rerank.connectors.elasticsearch.opening import Opened, Options, open_index
 from retrieve_rerank.connectors.elasticsearch.reader import MOST, walk
 from retrieve_rerank.connectors.elasticsearch.requests import KnnSettings, quoted
 from retrieve_rerank.connectors.elasticsearch.searcher import Searcher
+from retrieve_rerank.connectors.elasticsearch.target import Target, require_same
 from retrieve_rerank.connectors.elasticsearch.token_store import ElasticsearchTensorStore
 from retrieve_rerank.connectors.elasticsearch.vector_search import ElasticsearchVectorSearch
 from retrieve_rerank.connectors.elasticsearch.versions import ask_license, ask_server
@@ -56,9 +56,10 @@ class ElasticsearchConnector(ElasticsearchTensorStore, ElasticsearchVectorSearch
     `delete`. Token tensors lie in an index beside it, see `Sidecar`.
     """
 
-    def __init__(self, cluster: Cluster, searcher: Searcher) -> None:
+    def __init__(self, target: Target) -> None:
         """Use `create` or `connect` instead."""
-        super().__init__(cluster, searcher)
+        self._searcher = Searcher(target)
+        super().__init__(target, self._searcher)
 
     @classmethod
     def create(
@@ -115,6 +116,13 @@ class ElasticsearchConnector(ElasticsearchTensorStore, ElasticsearchVectorSearch
         if options:
             raise ConfigError(f"an Elasticsearch index takes no {', '.join(sorted(options))}")
         address = Address.parse(url)
+        asked = Options(
+            FieldChoice(text_field, title_field, vector_field, sparse_field),
+            encoder,
+            sparse_encoder,
+            KnnSettings(num_candidates, oversample),
+            fusion or Fusion(),
+        )
         cluster = _cluster(
             address,
             {
@@ -125,15 +133,8 @@ class ElasticsearchConnector(ElasticsearchTensorStore, ElasticsearchVectorSearch
             client,
         )
         try:
-            asked = FieldChoice(text_field, title_field, vector_field, sparse_field)
-            opened = cluster.run(open_index(address.index, address.location, asked, encoder))
-            found = Searcher(
-                opened,
-                fusion=fusion or Fusion(),
-                knn=KnnSettings(num_candidates, oversample),
-                sparse_encoder=sparse_encoder,
-            )
-            return cls(cluster, found)
+            opened = cluster.run(open_index(address.index, address.location, asked))
+            return cls(Target(cluster, asked, opened))
         except BaseException:
             cluster.close()
             raise
@@ -174,19 +175,21 @@ class ElasticsearchConnector(ElasticsearchTensorStore, ElasticsearchVectorSearch
         Raises SchemaError for an index that others made, InputError for an unfit document, and
         PartialWriteError at the end where the server refused some.
         """
-        opened = self._cluster.run(self._standing.current(), patience_s=LONG_PATIENCE_S)
+        opened = self._cluster.run(self._target.refresh(), patience_s=LONG_PATIENCE_S)
         try:
             return Writer(self._cluster, opened).index(documents, on_progress)
         finally:
-            self._cluster.run(self._standing.reread(), patience_s=LONG_PATIENCE_S)
+            self._cluster.run(self._target.reread(), patience_s=LONG_PATIENCE_S)
 
     def delete(self, ids: Sequence[str]) -> int:
         """Delete the documents with these ids; return how many there were.
 
         Of several indexes, raises InputError as `get` does before anything is deleted.
         """
-        if len(self._opened.indexes) == 1:
-            return writer.delete(self._cluster, self._opened.single_name, map(schema.key, ids))
+        if len(self._target.opened.indexes) == 1:
+            return writer.delete(
+                self._cluster, self._target.opened.single_name, map(schema.key, ids)
+            )
         _, there = self._fetch(ids, lambda layout: layout.id_source)
         return sum(
             writer.delete(self._cluster, index, keys)
@@ -216,9 +219,9 @@ class ElasticsearchConnector(ElasticsearchTensorStore, ElasticsearchVectorSearch
         it stands for others when a lost view is to be replaced.
         """
         if parts == 1:
-            opened = self._cluster.run(self._standing.current(), patience_s=LONG_PATIENCE_S)
+            opened = self._cluster.run(self._target.refresh(), patience_s=LONG_PATIENCE_S)
         else:
-            opened = self._opened
+            opened = self._target.opened
             self._cluster.run(require_same(opened))
         for page in walk(
             self._cluster,
@@ -233,19 +236,19 @@ class ElasticsearchConnector(ElasticsearchTensorStore, ElasticsearchVectorSearch
 
     def count(self) -> int:
         """Return the number of documents."""
-        return self._cluster.run(searcher.count(self._opened))
+        return self._cluster.run(searcher.count(self._target.opened))
 
     def schema(self) -> IndexSchema:
         """Describe the index."""
-        self._cluster.run(self._standing.current())
+        self._cluster.run(self._target.refresh())
         notes, tensors = [], None
         try:
             tensors = self._sidecar.settings()
         except PermissionDeniedError:
             notes.append(f"these credentials may not tell whether {self._sidecar.name} is there")
         return describe(
-            self._opened,
-            self._searcher,
+            self._target.opened,
+            self._target.options,
             documents=self.count(),
             license=self._cluster.run(ask_license()),
             tensors=tensors,
@@ -260,7 +263,7 @@ class ElasticsearchConnector(ElasticsearchTensorStore, ElasticsearchVectorSearch
         """
         if not is_plain(alias):
             raise ConfigError(f"expected one alias's name; got {alias!r}")
-        index = self._opened.one_index
+        index = self._target.opened.one_index
         there = self._cluster.send(Request("GET", "/_alias", params={"expand_wildcards": "all"}))
         before = sorted(name for name, each in there.items() if alias in each.get("aliases", {}))
         actions = [{"remove": {"index": name, "alias": alias}} for name in before]
@@ -276,10 +279,6 @@ class ElasticsearchConnector(ElasticsearchTensorStore, ElasticsearchVectorSearch
         """Close the connections of this event loop, and all that `close` does."""
         await self._cluster.aclose()
 
-    @property
-    def _standing(self) -> Standing:
-        return self._searcher.standing
-
     def _fetch(
         self, ids: Sequence[str], source: Callable[[Layout], Any]
     ) -> tuple[Layout, dict[str, Mapping[str, Any]]]:
@@ -289,7 +288,7 @@ class ElasticsearchConnector(ElasticsearchTensorStore, ElasticsearchVectorSearch
             found = yield from fetch(opened, ids, source(opened.layout))
             return (opened.layout, found), [list(found.values())] if ids else []
 
-        layout, found = self._cluster.run(self._standing.settled(work))
+        layout, found = self._cluster.run(self._target.settled(work))
         return layout, found
 
 

@@ -8,9 +8,8 @@ from typing import Any
 
 from retrieve_rerank.base import IndexSchema, TensorSettings
 from retrieve_rerank.connectors.elasticsearch.mapping import Index
-from retrieve_rerank.connectors.elasticsearch.opening import Opened
+from retrieve_rerank.connectors.elasticsearch.opening import Opened, Options
 from retrieve_rerank.connectors.elasticsearch.schema import recorded_language
-from retrieve_rerank.connectors.elasticsearch.searcher import Searcher
 from retrieve_rerank.connectors.field_types import field_types
 from retrieve_rerank.connectors.hybrid import DENSE
 
@@ -19,7 +18,7 @@ _NAME = "elasticsearch"
 
 def describe(
     opened: Opened,
-    searcher: Searcher,
+    options: Options,
     *,
     documents: int,
     license: str | None,
@@ -28,7 +27,7 @@ def describe(
     notes: Sequence[str],
 ) -> IndexSchema:
     """Gather what the server says and what was made of it."""
-    layout, rankings = opened.layout, searcher.rankings()
+    layout, rankings = opened.layout, options.rankings(opened)
     vector = layout.vector
     dense = vector is not None and DENSE in rankings
     details: dict[str, Any] = {
@@ -55,8 +54,8 @@ def describe(
         "semantic_field": layout.semantic.field if layout.semantic else None,
         "tensors": {"kept_in": sidecar, **asdict(tensors)} if tensors else None,
         "fusion": {
-            "method": searcher.fusion.method,
-            "weights": dict(searcher.fusion.weights),
+            "method": options.fusion.method,
+            "weights": dict(options.fusion.weights),
         },
     }
     if layout.own:

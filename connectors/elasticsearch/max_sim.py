@@ -17,6 +17,7 @@ from retrieve_rerank.base import (
 from retrieve_rerank.connectors.elasticsearch.client import Steps
 from retrieve_rerank.connectors.elasticsearch.schema import key
 from retrieve_rerank.connectors.elasticsearch.searcher import Searcher
+from retrieve_rerank.connectors.elasticsearch.target import Target
 from retrieve_rerank.connectors.elasticsearch.tensors import Sidecar
 from retrieve_rerank.connectors.hybrid import DENSE, check_search
 from retrieve_rerank.connectors.moving import TIMES, unsteady
@@ -36,7 +37,8 @@ class _Encoded(NamedTuple):
 class MaxSimSearcher:
     """Scores by MaxSim; safe to share between threads and event loops."""
 
-    def __init__(self, searcher: Searcher, sidecar: Callable[[], Sidecar]) -> None:
+    def __init__(self, target: Target, searcher: Searcher, sidecar: Callable[[], Sidecar]) -> None:
+        self._target = target
         self._searcher = searcher
         self._sidecar = sidecar
         self._encoder = TensorEncoder()
@@ -82,8 +84,8 @@ class MaxSimSearcher:
         settings = yield from self._sidecar().ask()
         if settings is None:
             return _Encoded(None, None, None)
-        opened = self._searcher.opened
-        dense = opened.layout.vector is not None and DENSE in self._searcher.rankings()
+        opened = self._target.opened
+        dense = opened.layout.vector is not None and DENSE in self._target.options.rankings(opened)
 
         def encode() -> _Encoded:
             embedder = opened.encoder.load() if dense else None

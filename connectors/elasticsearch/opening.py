@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from retrieve_rerank.base import Embedder
+from retrieve_rerank.base import Embedder, SparseEncoder
 from retrieve_rerank.connectors.elasticsearch.agreement import (
     check_alike,
     check_asked,
@@ -20,6 +20,7 @@ from retrieve_rerank.connectors.elasticsearch.layout import Layout
 from retrieve_rerank.connectors.elasticsearch.mapping import VECTOR_TYPES, Index
 from retrieve_rerank.connectors.elasticsearch.names import SIDECAR_PREFIX, is_plain
 from retrieve_rerank.connectors.elasticsearch.requests import (
+    KnnSettings,
     quoted,
     search,
     search_body,
@@ -27,9 +28,42 @@ from retrieve_rerank.connectors.elasticsearch.requests import (
 from retrieve_rerank.connectors.elasticsearch.responses import hits_of
 from retrieve_rerank.connectors.elasticsearch.schema import own_layout, recorded_encoder
 from retrieve_rerank.connectors.elasticsearch.versions import Server, ask_server
+from retrieve_rerank.connectors.hybrid import BM25, DENSE, SPARSE, Fusion
 from retrieve_rerank.connectors.missing import missing
 from retrieve_rerank.connectors.query_encoder import QueryEncoder
-from retrieve_rerank.errors import ConfigError, IndexNotFoundError, RetrieveRerankError
+from retrieve_rerank.errors import (
+    ConfigError,
+    IndexNotFoundError,
+    RetrieveRerankError,
+    UnsupportedServerError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the user has said of an index and of how it is searched."""
+
+    fields: FieldChoice = field(default_factory=FieldChoice)
+    encoder: str | Embedder | None = None
+    sparse_encoder: str | SparseEncoder | None = None
+    knn: KnnSettings = field(default_factory=KnnSettings)
+    fusion: Fusion = field(default_factory=Fusion)
+
+    def rankings(self, opened: Opened) -> list[str]:
+        """Name the rankings that searches use."""
+        return [name for name in self.all_rankings(opened) if self.fusion.uses(name)]
+
+    def all_rankings(self, opened: Opened) -> list[str]:
+        """Name the rankings that can be searched, those that the fusion gives no weight too."""
+        layout, semantic = opened.layout, opened.layout.semantic
+        there = {
+            DENSE: (layout.vector is not None and opened.encoder.exists)
+            or (semantic is not None and semantic.ranking == DENSE),
+            BM25: bool(layout.lexical),
+            SPARSE: (layout.sparse is not None and self.sparse_encoder is not None)
+            or (semantic is not None and semantic.ranking == SPARSE),
+        }
+        return [name for name, is_there in there.items() if is_there]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +78,13 @@ class Opened:
     layout: Layout
     filters: FilterFields
     encoder: QueryEncoder
-    asked: FieldChoice
-    """What the user said of the fields."""
 
     @property
     def indexes(self) -> Mapping[str, str]:
         """The concrete indexes that the name stood for when it was opened: name -> uuid.
 
         A hit whose `_index` is not among them, or another uuid under one of these names, means
-        that the name stands for something else by now; see `moving`.
+        that the name stands for something else by now; see `target`.
         """
         return self.index.indexes
 
@@ -78,43 +110,39 @@ class Opened:
 
 
 def open_index(
-    name: str, location: str, asked: FieldChoice, encoder: str | Embedder | QueryEncoder | None
+    name: str, location: str, options: Options, *, encoder: QueryEncoder | None = None
 ) -> Steps[Opened]:
-    """Find out what an index is; `encoder` may be that of what the name stood for before.
+    """Find out what an index is; `encoder` is that of what the name stood for before.
 
-    Raises what `detect` does, and IndexNotFoundError, UnsupportedServerError and
-    IndexMismatchError.
+    Raises what `detect` does, IndexNotFoundError, UnsupportedServerError and IndexMismatchError,
+    and ConfigError where it cannot be searched as `options` want.
     """
     server = yield from ask_server(location)
     index = yield from ask_index(name, location)
     recorded = recorded_encoder(index)
-    if isinstance(encoder, QueryEncoder):
-        query_encoder = encoder.of_index_with(recorded)
+    if encoder is not None:
+        encoder = encoder.of_index_with(recorded)
     else:
-        query_encoder = QueryEncoder(location, recorded=recorded, given=encoder)
-    said, layout = asked, own_layout(index)
+        encoder = QueryEncoder(location, recorded=recorded, given=options.encoder)
+    asked, layout = options.fields, own_layout(index)
     if layout is None:
         several = len({each.dimension for each in index.vectors()}) > 1 and asked.vector is None
-        if several and query_encoder.exists:
-            yield query_encoder.load  # its dimension tells which vectors it is for
-        asked = replace(asked, dimension=query_encoder.dimension)
+        if several and encoder.exists:
+            yield encoder.load  # its dimension tells which vectors it is for
+        asked = replace(asked, dimension=encoder.dimension)
         check_asked(index, asked)
         samples = yield from _samples(name, location, index)
         layout = detect(index, samples, asked)
-        check_alike(index, layout, asked, searches_vectors=query_encoder.exists)
-    elif named := [field for field in (asked.text, asked.title, asked.vector) if field]:
+        check_alike(index, layout, asked, searches_vectors=encoder.exists)
+    elif named := [each for each in (asked.text, asked.title, asked.vector) if each]:
         raise ConfigError(
             f"{location} says itself what its fields are for; leave out {', '.join(named)}"
         )
     layout = _of_several(index, layout)
     filters = filter_fields(index, layout)
-    return Opened(name, location, server, index, layout, filters, query_encoder, said)
-
-
-def opened_anew(opened: Opened) -> Steps[Opened]:
-    """Open what the name stands for now, by what the user said when it was opened before."""
-    anew = open_index(opened.name, opened.location, opened.asked, opened.encoder)
-    return (yield from anew)
+    opened = Opened(name, location, server, index, layout, filters, encoder)
+    _check(opened, options)
+    return opened
 
 
 def reopened(opened: Opened) -> Steps[Opened]:
@@ -135,6 +163,20 @@ def ask_index(name: str, location: str) -> Steps[Index]:
     if not answer:  # a pattern that nothing fits
         raise missing(location, name, (yield from _names()))
     return Index.parse(answer)
+
+
+def _check(opened: Opened, options: Options) -> None:
+    if options.knn.oversample is not None and not opened.server.has(8, 18):
+        raise UnsupportedServerError(
+            "oversample needs Elasticsearch 8.18 or newer; "
+            f"{opened.location} runs {opened.server.version or 'an unknown release'}"
+        )
+    there = options.all_rankings(opened)
+    if there and not options.rankings(opened):
+        raise ConfigError(
+            f"the fusion's weights ({dict(options.fusion.weights)}) leave no ranking; there are: "
+            f"{', '.join(there)}"
+        )
 
 
 def _of_several(index: Index, layout: Layout) -> Layout:

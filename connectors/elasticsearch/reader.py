@@ -18,9 +18,9 @@ from retrieve_rerank.concurrency.threads import in_thread
 from retrieve_rerank.connectors.batches import check_part
 from retrieve_rerank.connectors.elasticsearch.client import Cluster, Request
 from retrieve_rerank.connectors.elasticsearch.errors import PointInTimeLostError
-from retrieve_rerank.connectors.elasticsearch.moving import ask_indexes, moved_meanwhile
 from retrieve_rerank.connectors.elasticsearch.requests import quoted
 from retrieve_rerank.connectors.elasticsearch.responses import hits_of
+from retrieve_rerank.connectors.elasticsearch.target import ask_indexes, moved_meanwhile
 from retrieve_rerank.errors import ConnectorError
 
 KEEP_ALIVE = "5m"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from retrieve_rerank.base import Filter, SparseEncoder, Vectors
+from retrieve_rerank.base import Filter, Vectors
 from retrieve_rerank.concurrency.deadline import Deadline
 from retrieve_rerank.connectors.analysis import analyse
 from retrieve_rerank.connectors.elasticsearch import requests
@@ -15,16 +15,15 @@ from retrieve_rerank.connectors.elasticsearch.client import Request, Steps
 from retrieve_rerank.connectors.elasticsearch.errors import TooManyWordsError
 from retrieve_rerank.connectors.elasticsearch.layout import Layout
 from retrieve_rerank.connectors.elasticsearch.long_queries import Words, shortened
-from retrieve_rerank.connectors.elasticsearch.moving import Hit as RawHit
-from retrieve_rerank.connectors.elasticsearch.moving import Standing
 from retrieve_rerank.connectors.elasticsearch.opening import Opened
-from retrieve_rerank.connectors.elasticsearch.requests import Body, KnnSettings
+from retrieve_rerank.connectors.elasticsearch.requests import Body
 from retrieve_rerank.connectors.elasticsearch.responses import hits_of, ranking, similarity
+from retrieve_rerank.connectors.elasticsearch.target import Hit as RawHit
+from retrieve_rerank.connectors.elasticsearch.target import Target
 from retrieve_rerank.connectors.elasticsearch.versions import ENTERPRISE_LICENSES, ask_license
-from retrieve_rerank.connectors.hybrid import BM25, DENSE, DEPTH, SPARSE, Fusion, check_search
+from retrieve_rerank.connectors.hybrid import BM25, DENSE, DEPTH, SPARSE, check_search
 from retrieve_rerank.connectors.lexical import LEFT_OUT, NOTHING_TO_FIND
 from retrieve_rerank.errors import (
-    ConfigError,
     LicenseError,
     UnknownFieldError,
     UnsupportedServerError,
@@ -36,57 +35,13 @@ from retrieve_rerank.types import Candidates, Hit
 class Searcher:
     """Answers queries; safe to share between threads and event loops."""
 
-    def __init__(
-        self,
-        opened: Opened,
-        *,
-        fusion: Fusion,
-        knn: KnnSettings,
-        sparse_encoder: str | SparseEncoder | None,
-    ) -> None:
-        self.fusion = fusion
-        self.knn = knn
-        self._sparse_encoder = sparse_encoder
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._options = target.options
+        self._fusion, self._knn = target.options.fusion, target.options.knn
+        self._sparse_encoder = target.options.sparse_encoder
         self._loading = threading.Lock()
         self._may_fuse = False
-        self.standing = Standing(opened, self._check)
-
-    @property
-    def opened(self) -> Opened:
-        """What the address stood for when last looked."""
-        return self.standing.opened
-
-    def rankings(self, *, all_there_are: bool = False) -> list[str]:
-        """Name the rankings that searches use; with `all_there_are`, weightless ones too."""
-        return self._rankings(self.opened, all_there_are=all_there_are)
-
-    def _check(self, opened: Opened) -> None:
-        if self.knn.oversample is not None and not opened.server.has(8, 18):
-            raise UnsupportedServerError(
-                "oversample needs Elasticsearch 8.18 or newer; "
-                f"{opened.location} runs {opened.server.version or 'an unknown release'}"
-            )
-        there = self._rankings(opened, all_there_are=True)
-        if there and not self._rankings(opened):
-            raise ConfigError(
-                f"the fusion's weights ({dict(self.fusion.weights)}) leave no ranking; there are: "
-                f"{', '.join(there)}"
-            )
-
-    def _rankings(self, opened: Opened, *, all_there_are: bool = False) -> list[str]:
-        layout, semantic = opened.layout, opened.layout.semantic
-        there = {
-            DENSE: (layout.vector is not None and opened.encoder.exists)
-            or (semantic is not None and semantic.ranking == DENSE),
-            BM25: bool(layout.lexical),
-            SPARSE: (layout.sparse is not None and self._sparse_encoder is not None)
-            or (semantic is not None and semantic.ranking == SPARSE),
-        }
-        return [
-            name
-            for name, is_there in there.items()
-            if is_there and (all_there_are or self.fusion.uses(name))
-        ]
 
     def search(
         self,
@@ -99,7 +54,7 @@ class Searcher:
     ) -> Steps[Candidates]:
         """Search by the rankings in use; `vector` is the query's, where it is known already."""
         check_search(query, top_k)
-        first = self.opened
+        first = self._target.opened
 
         def search(opened: Opened) -> Steps[tuple[Candidates, list[list[RawHit]]]]:
             # A vector made for what the address stood for before need not fit.
@@ -113,7 +68,7 @@ class Searcher:
                     fields = max(1, len(opened.layout.lexical))
                     words = shortened(query, words, exc, fields=fields)
 
-        return (yield from self.standing.settled(search))
+        return (yield from self._target.settled(search))
 
     def _search(
         self,
@@ -127,7 +82,7 @@ class Searcher:
     ) -> Steps[tuple[Candidates, list[list[RawHit]]]]:
         deadline = Deadline(timeout_s)
         clauses, opened = yield from self._clauses(opened, filter)
-        layout, names = opened.layout, self._rankings(opened)
+        layout, names = opened.layout, self._options.rankings(opened)
         if DENSE in names and layout.vector is not None and vector is None:
             vector = yield partial(opened.encoder.embed, query, layout.vector.dimension)
         weights: Mapping[str, float] = {}
@@ -148,7 +103,7 @@ class Searcher:
         if not parts:
             return Candidates(), []
         left_s = deadline.left_s
-        if self.fusion.by_server and len(parts) > 1:
+        if self._fusion.by_server and len(parts) > 1:
             found = yield from self._fused(opened, parts, top_k, depth, left_s)
             hits = ranking(found, layout)
             return Candidates(hits, notes=notes, query_truncated=cut), [found]
@@ -164,7 +119,7 @@ class Searcher:
             for name, hits in zip(parts, raw, strict=True)
         }
         rankings = {name: rankings.get(name, []) for name in names}
-        fused = self.fusion.fuse(rankings, top_k=top_k, depth=depth)
+        fused = self._fusion.fuse(rankings, top_k=top_k, depth=depth)
         return Candidates(fused, notes=notes, query_truncated=cut), raw
 
     def _part(
@@ -185,7 +140,12 @@ class Searcher:
             if not layout.vector.searchable:
                 return {"query": requests.exact_query(layout.vector, vector, clauses)}
             clause = requests.knn_clause(
-                layout.vector, vector, k=depth, settings=self.knn, filter=clauses, layout=layout
+                layout.vector,
+                vector,
+                k=depth,
+                settings=self._knn,
+                filter=clauses,
+                layout=layout,
             )
             return {"knn": clause}
         if ranking == SPARSE and layout.sparse is not None:
@@ -220,12 +180,12 @@ class Searcher:
             license = yield from ask_license()
             if license is not None and license not in ENTERPRISE_LICENSES:
                 raise LicenseError(
-                    f"{opened.location} has a {license} licence; {self.fusion.method} needs "
+                    f"{opened.location} has a {license} licence; {self._fusion.method} needs "
                     "an Enterprise one. The fusions weighted and rrf work on any"
                 )
             self._may_fuse = True
         self._require_fusion(opened)
-        part = requests.fused_by_server(self.fusion, parts, depth=depth)
+        part = requests.fused_by_server(self._fusion, parts, depth=depth)
         body = requests.search_body(
             part, size=top_k, source=opened.layout.source, timeout_s=timeout_s
         )
@@ -234,11 +194,11 @@ class Searcher:
 
     def _require_fusion(self, opened: Opened) -> None:
         """Raise UnsupportedServerError where the server is too old for the fusion asked for."""
-        linear = self.fusion.method == "server-linear"
-        weighs = any(weight not in (0.0, 1.0) for weight in self.fusion.weights.values())
+        linear = self._fusion.method == "server-linear"
+        weighs = any(weight not in (0.0, 1.0) for weight in self._fusion.weights.values())
         since = (8, 18) if linear else (9, 3) if weighs else (8, 16)
         if not opened.server.has(*since):
-            what = "weights in server-rrf" if weighs and not linear else self.fusion.method
+            what = "weights in server-rrf" if weighs and not linear else self._fusion.method
             raise UnsupportedServerError(
                 f"{what} needs Elasticsearch {'.'.join(map(str, since))}; {opened.location} "
                 f"runs {opened.server.version or 'an unknown release'}"
@@ -251,7 +211,7 @@ class Searcher:
         try:
             return opened.filters.clauses(filter), opened
         except UnknownFieldError:
-            opened = yield from self.standing.reread()
+            opened = yield from self._target.reread()
             return opened.filters.clauses(filter), opened
 
     def _notes(self, layout: Layout, query: str) -> tuple[str, ...]:

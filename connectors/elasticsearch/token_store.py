@@ -12,11 +12,10 @@ from retrieve_rerank.base import (
     TokenTensor,
 )
 from retrieve_rerank.connectors.elasticsearch import schema
-from retrieve_rerank.connectors.elasticsearch.client import Cluster
 from retrieve_rerank.connectors.elasticsearch.max_sim import MaxSimSearcher
 from retrieve_rerank.connectors.elasticsearch.names import sidecar_name
-from retrieve_rerank.connectors.elasticsearch.opening import Opened
 from retrieve_rerank.connectors.elasticsearch.searcher import Searcher
+from retrieve_rerank.connectors.elasticsearch.target import Target
 from retrieve_rerank.connectors.elasticsearch.tensors import Sidecar
 from retrieve_rerank.errors import ConfigError
 
@@ -24,12 +23,12 @@ from retrieve_rerank.errors import ConfigError
 class ElasticsearchTensorStore(TensorStore):
     """Keeps token tensors in an index beside the documents', see `Sidecar`."""
 
-    def __init__(self, cluster: Cluster, searcher: Searcher) -> None:
-        self._cluster = cluster
-        self._searcher = searcher
-        opened = searcher.opened
-        self._last_sidecar = Sidecar(cluster, sidecar_name(opened.name, opened.indexes))
-        self._max_sim = MaxSimSearcher(searcher, lambda: self._sidecar)
+    def __init__(self, target: Target, searcher: Searcher) -> None:
+        self._target = target
+        self._cluster = target.cluster
+        opened = target.opened
+        self._last_sidecar = Sidecar(self._cluster, sidecar_name(opened.name, opened.indexes))
+        self._max_sim = MaxSimSearcher(target, searcher, lambda: self._sidecar)
 
     def search_max_sim(
         self,
@@ -96,13 +95,10 @@ class ElasticsearchTensorStore(TensorStore):
         self._sidecar.drop()
 
     @property
-    def _opened(self) -> Opened:
-        return self._searcher.opened
-
-    @property
     def _sidecar(self) -> Sidecar:
         """That of what is open now: what an address stands for may have become several."""
-        name = sidecar_name(self._opened.name, self._opened.indexes)
+        opened = self._target.opened
+        name = sidecar_name(opened.name, opened.indexes)
         if self._last_sidecar.name != name:
             self._last_sidecar = Sidecar(self._cluster, name)
         return self._last_sidecar

@@ -11,12 +11,11 @@ import numpy as np
 from retrieve_rerank.base import Embedder, Graph, Knob, Vectors, VectorSearch
 from retrieve_rerank.connectors.elasticsearch import requests
 from retrieve_rerank.connectors.elasticsearch.client import Cluster
-from retrieve_rerank.connectors.elasticsearch.moving import require_same
 from retrieve_rerank.connectors.elasticsearch.opening import Opened
 from retrieve_rerank.connectors.elasticsearch.reader import walk
 from retrieve_rerank.connectors.elasticsearch.requests import Body, KnnSettings
 from retrieve_rerank.connectors.elasticsearch.responses import hits_of, similarity
-from retrieve_rerank.connectors.elasticsearch.searcher import Searcher
+from retrieve_rerank.connectors.elasticsearch.target import Target, require_same
 from retrieve_rerank.connectors.fields import VectorField
 from retrieve_rerank.errors import ConnectorError, UnsupportedServerError
 from retrieve_rerank.text.field_paths import value_at
@@ -33,19 +32,19 @@ class ElasticsearchVectorSearch(VectorSearch):
     """The part of a connector that audits go by."""
 
     _cluster: Cluster
-    _searcher: Searcher
+    _target: Target
 
     def knobs(self, *, top_k: int) -> list[Knob]:
         """List what trades time for recall: num_candidates, and oversample where quantised."""
-        return knobs(self._searcher.opened, self._searcher.knn, top_k=top_k)
+        return knobs(self._target.opened, self._target.options.knn, top_k=top_k)
 
     def graph(self) -> Graph:
         """Tell whether searches walk a graph, or compare with every vector."""
-        return graph(self._cluster, self._searcher.opened)
+        return graph(self._cluster, self._target.opened)
 
     def embedder(self) -> Embedder:
         """Return the encoder that queries go through."""
-        return self._searcher.opened.encoder.load()
+        return self._target.opened.encoder.load()
 
     def query_vectors(self, queries: Sequence[str]) -> Vectors:
         """Embed queries as searches do; (n, dim)."""
@@ -60,8 +59,8 @@ class ElasticsearchVectorSearch(VectorSearch):
         self, vector: Vectors, *, top_k: int, settings: Mapping[str, float] | None = None
     ) -> list[tuple[str, float]]:
         """Find (document id, similarity) through the graph, best first, with these knobs."""
-        knn = adjusted(self._searcher.knn, settings)
-        return nearest(self._cluster, self._searcher.opened, vector, top_k=top_k, settings=knn)
+        knn = adjusted(self._target.options.knn, settings)
+        return nearest(self._cluster, self._target.opened, vector, top_k=top_k, settings=knn)
 
     def nearest_exact(
         self,
@@ -72,7 +71,7 @@ class ElasticsearchVectorSearch(VectorSearch):
     ) -> list[list[tuple[str, float]]]:
         """Find the true neighbours of each query, (document id, similarity), best first."""
         return nearest_exact(
-            self._cluster, self._searcher.opened, vectors, top_k=top_k, on_progress=on_progress
+            self._cluster, self._target.opened, vectors, top_k=top_k, on_progress=on_progress
         )
 
 

@@ -17,7 +17,6 @@ from retrieve_rerank.connectors.batches import batches, sample
 from retrieve_rerank.connectors.elasticsearch.client import Cluster, Request
 from retrieve_rerank.connectors.elasticsearch.errors import refusal
 from retrieve_rerank.connectors.elasticsearch.identity import fetch
-from retrieve_rerank.connectors.elasticsearch.moving import require_same
 from retrieve_rerank.connectors.elasticsearch.opening import Opened, reopened
 from retrieve_rerank.connectors.elasticsearch.requests import quoted
 from retrieve_rerank.connectors.elasticsearch.schema import (
@@ -29,6 +28,7 @@ from retrieve_rerank.connectors.elasticsearch.schema import (
     source,
     texts,
 )
+from retrieve_rerank.connectors.elasticsearch.target import require_same
 from retrieve_rerank.connectors.encoder_output import check_vectors
 from retrieve_rerank.connectors.lexical import Bm25
 from retrieve_rerank.connectors.records import Record, record

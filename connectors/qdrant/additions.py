@@ -15,11 +15,12 @@ from qdrant_client import models
 from retrieve_rerank.connectors.qdrant import companions, in_place
 from retrieve_rerank.connectors.qdrant.added import Added, Kind
 from retrieve_rerank.connectors.qdrant.client import Call, Steps
+from retrieve_rerank.connectors.qdrant.collection import Collection
 from retrieve_rerank.connectors.qdrant.opening import State
 from retrieve_rerank.connectors.qdrant.reader import Reader
 from retrieve_rerank.connectors.qdrant.refusals import partial, write_what_can_be
 from retrieve_rerank.connectors.qdrant.versions import VECTOR_NAMES, Version
-from retrieve_rerank.connectors.qdrant.writer import BATCH_BYTES, BATCH_POINTS, Writer
+from retrieve_rerank.connectors.qdrant.writer import BATCH_BYTES, BATCH_POINTS
 from retrieve_rerank.errors import (
     IndexExistsError,
     IndexMismatchError,
@@ -54,12 +55,11 @@ class Additions(ABC, Generic[SettingsT, ItemT]):
 
     kind: ClassVar[Kind]
 
-    def __init__(self, writer: Writer, reader: Reader) -> None:
-        self._writer = writer
+    def __init__(self, collection: Collection, reader: Reader) -> None:
+        self._collection = collection
         self._reader = reader
-        self._server = writer.server
-        self._searcher = writer.searcher
-        self._begun = self._searcher.state
+        self._server = collection.server
+        self._begun = collection.state
         self._untried = False  # whether there is room made here that nothing was written to yet
 
     @abstractmethod
@@ -177,18 +177,18 @@ class Additions(ABC, Generic[SettingsT, ItemT]):
                 )
             self._empty(state)
         if self.kind.is_recorded(state.record):
-            self._writer.save(self.kind.written(state.record, None))
+            self._collection.save(self.kind.written(state.record, None))
         self._begin()
 
     def _begin(self) -> State:
         """Look what there is, for work that is on one collection until the next look."""
-        self._begun = self._server.run(self._searcher.refresh())
+        self._begun = self._server.run(self._collection.refresh())
         return self._begun
 
     @property
     def _state(self) -> State:
         """The collection as it was last seen, which is the one that this work began on."""
-        return self._searcher.standing.same_as(self._begun)
+        return self._collection.same_as(self._begun)
 
     @property
     def _there(self) -> Added | None:
@@ -220,7 +220,7 @@ class Additions(ABC, Generic[SettingsT, ItemT]):
                 "1.18 can. They can be kept in a collection beside it: --companion"
             )
         try:
-            self._writer.save(self.kind.written(state.record, settings))
+            self._collection.save(self.kind.written(state.record, settings))
             self._server.run(self.room(settings, state.collection, state.version))
         except PermissionDeniedError:
             if or_fail:

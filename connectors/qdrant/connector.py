@@ -22,6 +22,7 @@ from retrieve_rerank.connectors.hybrid import Fusion
 from retrieve_rerank.connectors.qdrant import schema
 from retrieve_rerank.connectors.qdrant.address import Address
 from retrieve_rerank.connectors.qdrant.client import Server
+from retrieve_rerank.connectors.qdrant.collection import Collection
 from retrieve_rerank.connectors.qdrant.description import describe
 from retrieve_rerank.connectors.qdrant.opening import Options, read_state
 from retrieve_rerank.connectors.qdrant.reader import Reader
@@ -42,14 +43,15 @@ class QdrantConnector(QdrantTensorStore, QdrantLexicalStore, QdrantVectorSearch)
     What it holds is found out when connecting. Safe to share between threads and event loops.
     """
 
-    def __init__(self, server: Server, searcher: Searcher) -> None:
+    def __init__(self, collection: Collection) -> None:
         """Use `create` or `connect` instead."""
-        self._server = server
-        self._searcher = searcher
-        self._reader = Reader(server, searcher)
-        self._writer = Writer(server, searcher)
-        self._tensors = Tensors(self._writer, self._reader)
-        self._terms = Terms(self._writer, self._reader)
+        self._collection = collection
+        self._server = collection.server
+        self._searcher = Searcher(collection)
+        self._reader = Reader(collection)
+        self._writer = Writer(collection)
+        self._tensors = Tensors(collection, self._reader)
+        self._terms = Terms(collection, self._reader)
 
     @classmethod
     def connect(
@@ -125,7 +127,7 @@ class QdrantConnector(QdrantTensorStore, QdrantLexicalStore, QdrantVectorSearch)
         except BaseException:
             server.close()
             raise
-        return cls(server, Searcher(server, options, state))
+        return cls(Collection(server, options, state))
 
     def search(
         self,
@@ -210,7 +212,9 @@ class QdrantConnector(QdrantTensorStore, QdrantLexicalStore, QdrantVectorSearch)
         UnsupportedServerError.
         """
         # Of one collection are the slices of what was opened, whoever reads the others.
-        state = self._server.run(self._searcher.refresh()) if parts == 1 else self._searcher.state
+        state = (
+            self._server.run(self._collection.refresh()) if parts == 1 else self._collection.state
+        )
         layout = state.layout
         pages = self._reader.pages(state, part=part, parts=parts, with_payload=layout.selector)
         for points in pages:
@@ -223,8 +227,8 @@ class QdrantConnector(QdrantTensorStore, QdrantLexicalStore, QdrantVectorSearch)
     def schema(self) -> IndexSchema:
         """Describe the collection."""
         return describe(
-            self._server.run(self._searcher.refresh()),
-            self._searcher.options,
+            self._server.run(self._collection.refresh()),
+            self._collection.options,
             location=self._server.location,
             documents=self._reader.estimate(),
         )
@@ -234,7 +238,7 @@ class QdrantConnector(QdrantTensorStore, QdrantLexicalStore, QdrantVectorSearch)
 
         A new index takes over from an old one so, without a search failing in between.
         """
-        self._server.run(schema.take_alias(self._searcher.state.collection, alias))
+        self._server.run(schema.take_alias(self._collection.state.collection, alias))
 
     def close(self) -> None:
         """Close the connections, and let other processes into a folder of local mode."""

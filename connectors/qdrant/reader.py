@@ -10,9 +10,9 @@ from qdrant_client import models
 
 from retrieve_rerank.connectors.batches import check_part
 from retrieve_rerank.connectors.moving import CHECK_EVERY_S
-from retrieve_rerank.connectors.qdrant.client import Call, Server, Steps
+from retrieve_rerank.connectors.qdrant.client import Call, Steps
+from retrieve_rerank.connectors.qdrant.collection import Collection
 from retrieve_rerank.connectors.qdrant.opening import State
-from retrieve_rerank.connectors.qdrant.searcher import Searcher
 from retrieve_rerank.connectors.qdrant.versions import SLICES
 from retrieve_rerank.errors import UnsupportedServerError
 from retrieve_rerank.types import Document
@@ -25,9 +25,9 @@ FETCHED_AT_ONCE = 1000  # documents asked for by their ids
 class Reader:
     """Reads one collection."""
 
-    def __init__(self, server: Server, searcher: Searcher) -> None:
-        self._server = server
-        self._searcher = searcher
+    def __init__(self, collection: Collection) -> None:
+        self._collection = collection
+        self._server = collection.server
 
     def get(self, ids: Sequence[str]) -> list[Document]:
         """Return the documents with these ids, in that order, leaving out unknown ones."""
@@ -48,7 +48,7 @@ class Reader:
                     found[document.id] = document
             return found, list(found.values())
 
-        found = self._server.run(self._searcher.standing.settled(fetch))
+        found = self._server.run(self._collection.settled(fetch))
         return [found[id_] for id_ in ids if id_ in found]
 
     def pages(
@@ -65,11 +65,11 @@ class Reader:
             what["scroll_filter"] = self._slice(state, part, parts)
         what = {"collection_name": state.collection, **what}
         what |= {"limit": int(min(size or PAGE, state.limits.query))}
-        standing, offset, looked_at = self._searcher.standing, None, time.monotonic()
+        offset, looked_at = None, time.monotonic()
         while True:
             points, offset = self._server.ask("scroll", offset=offset, **what)
             if offset is None or time.monotonic() - looked_at > CHECK_EVERY_S:
-                self._server.run(standing.require_there(state))
+                self._server.run(self._collection.require_there(state))
                 looked_at = time.monotonic()
             yield points
             if offset is None:
@@ -77,7 +77,7 @@ class Reader:
 
     def count(self) -> int:
         """Return the number of documents; by reading their ids where strict mode counts none."""
-        state = self._searcher.state
+        state = self._collection.state
         if state.limits.exact:
             return self._count(exact=True)
         return sum(map(len, self.pages(state, size=COUNTED_AT_ONCE, with_payload=False)))
@@ -87,7 +87,7 @@ class Reader:
 
         Points that the server is moving from one segment to another may count twice.
         """
-        return self._count(exact=self._searcher.state.limits.exact)
+        return self._count(exact=self._collection.state.limits.exact)
 
     def _count(self, *, exact: bool) -> int:
 
@@ -95,7 +95,7 @@ class Reader:
             arguments = {"collection_name": state.collection, "exact": exact}
             return int((yield Call("count", arguments)).count), None
 
-        return self._server.run(self._searcher.standing.settled(count))
+        return self._server.run(self._collection.settled(count))
 
     def _slice(self, state: State, part: int, parts: int) -> models.Filter:
         version = state.version

@@ -20,7 +20,8 @@ from retrieve_rerank.connectors.filters import Clause, clauses, field_names
 from retrieve_rerank.connectors.hybrid import BM25, DENSE, DEPTH, check_search
 from retrieve_rerank.connectors.qdrant import requests
 from retrieve_rerank.connectors.qdrant.byte_vectors import UINT8, Scale, ask_scale
-from retrieve_rerank.connectors.qdrant.client import Notes, Server, Steps
+from retrieve_rerank.connectors.qdrant.client import Notes, Steps
+from retrieve_rerank.connectors.qdrant.collection import Collection
 from retrieve_rerank.connectors.qdrant.encoding import QueryEncoding
 from retrieve_rerank.connectors.qdrant.fetching import ask, bare, complete, max_sims
 from retrieve_rerank.connectors.qdrant.filtering import (
@@ -30,8 +31,7 @@ from retrieve_rerank.connectors.qdrant.filtering import (
     served,
     worded,
 )
-from retrieve_rerank.connectors.qdrant.moving import Standing
-from retrieve_rerank.connectors.qdrant.opening import Options, State
+from retrieve_rerank.connectors.qdrant.opening import State
 from retrieve_rerank.connectors.qdrant.payload_filter import payload_filter
 from retrieve_rerank.connectors.qdrant.requests import EncodedQuery
 from retrieve_rerank.connectors.qdrant.versions import METADATA, RRF_WEIGHTS
@@ -58,17 +58,12 @@ documentation recommends for the coarsest of them is 2 to 3."""
 class Searcher:
     """Answers queries; safe to share between threads and tasks."""
 
-    def __init__(self, server: Server, options: Options, state: State) -> None:
-        self.standing = Standing(server, options, state)
-        self.options = options
-        self._server = server
-        self._encoding = QueryEncoding(options)
+    def __init__(self, collection: Collection) -> None:
+        self._collection = collection
+        self._options = collection.options
+        self._server = collection.server
+        self._encoding = QueryEncoding(collection.options)
         self._scale: tuple[tuple[object, ...], Scale | None] = ((), None)
-
-    @property
-    def state(self) -> State:
-        """The collection as it was last seen; another at every look, so take it once."""
-        return self.standing.state
 
     def search(
         self, query: str, *, top_k: int, filter: Filter | None, max_sim: bool
@@ -80,7 +75,7 @@ class Searcher:
             found = yield from self._search(state, query, top_k, filter, max_sim=max_sim)
             return found, [hit.document for hit in found.hits]
 
-        return (yield from self.standing.settled(search))
+        return (yield from self._collection.settled(search))
 
     def _search(
         self, state: State, query: str, top_k: int, filter: Filter | None, *, max_sim: bool
@@ -123,7 +118,7 @@ class Searcher:
         def score(state: State) -> Steps[tuple[dict[str, float], None]]:
             return (yield from self._max_sim(state, query, ids)), None
 
-        return (yield from self.standing.settled(score))
+        return (yield from self._collection.settled(score))
 
     def _max_sim(self, state: State, query: str, ids: Sequence[str]) -> Steps[dict[str, float]]:
         named = {state.layout.point_id(each): each for each in ids}
@@ -136,10 +131,6 @@ class Searcher:
         means = requests.mean_max_sims(scored, encoding.tokens)
         found = {points[point]: score for point, score in means.items()}  # type: ignore[index]  # none is a UUID
         return MaxSimScores(found, query_truncated=encoding.truncated)
-
-    def refresh(self) -> Steps[State]:
-        """See what others have changed, and what the collection's name stands for."""
-        return (yield from self.standing.current())
 
     def scale(self, state: State) -> Steps[Scale | None]:
         """Tell how a query is scaled for vectors of bytes, looked up once; None for others."""
@@ -154,7 +145,7 @@ class Searcher:
 
     def embed(self, queries: Sequence[str]) -> Steps[Vectors]:
         """Embed queries as searches do; (n, dim)."""
-        state = self.state
+        state = self._collection.state
         scale = yield from self.scale(state)
         vectors: Vectors = yield lambda: state.encoder.load().embed_queries(queries)
         return scale.bytes(vectors) if scale else vectors
@@ -171,8 +162,8 @@ class Searcher:
         field, limits = state.layout.dense, state.limits
         if self._server.local or field is None:
             return None
-        ef = hnsw_ef or self.options.hnsw_ef or HNSW_EF
-        given = oversample if oversample is not None else self.options.oversample
+        ef = hnsw_ef or self._options.hnsw_ef or HNSW_EF
+        given = oversample if oversample is not None else self._options.oversample
         factor = OVERSAMPLE if given is None else given
         return requests.search_params(
             hnsw_ef=int(min(max(ef, depth), limits.hnsw_ef)),
@@ -188,13 +179,13 @@ class Searcher:
                 "that its vectors were made with, with --encoder, or add a ranking by words, with "
                 "rr lexical add; rr info tells more"
             )
-        return [name for name in state.rankings if self.options.fusion.uses(name)]
+        return [name for name in state.rankings if self._options.fusion.uses(name)]
 
     def _word(
         self, state: State, asked: EncodedQuery, wanted: Sequence[Clause], *, top_k: int
     ) -> tuple[dict[str, list[models.QueryRequest]], tuple[str, ...]]:
         """Word the rankings, or the one that the server makes of them, and say what limits it."""
-        fusion = self.options.fusion
+        fusion = self._options.fusion
         depth, most = max(top_k, DEPTH), state.limits.query
         arguments: dict[str, Any] = {
             "filter": payload_filter(
@@ -222,7 +213,7 @@ class Searcher:
 
     def _server_weights(self, state: State, names: Sequence[str]) -> list[float] | None:
         """Word the fusion's weights; raise where the server is too old to fuse so."""
-        fusion, version = self.options.fusion, state.version
+        fusion, version = self._options.fusion, state.version
         needed = RRF_WEIGHTS if fusion.weights else METADATA
         if version < needed:
             raise UnsupportedServerError(
@@ -250,7 +241,7 @@ class Searcher:
             )
             for name in used
         }
-        fusion = self.options.fusion
+        fusion = self._options.fusion
         if fusion.by_server:  # of one ranking there is nothing to fuse
             fusion = replace(fusion, method="rrf")
         return fusion.fuse(rankings, top_k=top_k, depth=max(top_k, DEPTH))
@@ -261,12 +252,12 @@ class Searcher:
             wanted = clauses(filter, known_fields(state))
         except UnknownFieldError:
             if state.ours:
-                state = yield from self.refresh()
+                state = yield from self._collection.refresh()
             else:
                 for name in field_names(filter or {}):
                     if name not in state.fields:
                         learned = yield from look_for(state, name)
-                        self.standing.put(state, learned)
+                        self._collection.put(state, learned)
                         state = learned
             wanted = clauses(filter, known_fields(state))
         return wanted, state

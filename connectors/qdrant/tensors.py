@@ -24,7 +24,7 @@ class Tensors(Additions[TensorSettings, TokenTensor]):
     @property
     def dtype(self) -> TensorDtype:
         """The most compact type that the server has."""
-        return "int8" if self._searcher.state.version >= TEXT_QUERY else "float16"
+        return "int8" if self._collection.state.version >= TEXT_QUERY else "float16"
 
     def vectors(self, settings: TensorSettings, version: Version) -> dict[str, Any]:
         """Word the multivector."""

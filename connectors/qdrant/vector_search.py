@@ -11,6 +11,7 @@ from retrieve_rerank.base import Embedder, Graph, Knob, Vectors, VectorSearch
 from retrieve_rerank.connectors.fields import VectorField
 from retrieve_rerank.connectors.qdrant import requests
 from retrieve_rerank.connectors.qdrant.client import WRITE_TIMEOUT_S, Server, Steps
+from retrieve_rerank.connectors.qdrant.collection import Collection
 from retrieve_rerank.connectors.qdrant.detection import vector_params
 from retrieve_rerank.connectors.qdrant.opening import Options, State
 from retrieve_rerank.connectors.qdrant.reader import Reader
@@ -29,6 +30,7 @@ Neighbours = list[tuple[str, float]]
 class QdrantVectorSearch(VectorSearch):
     """The part of a connector that audits go by."""
 
+    _collection: Collection
     _server: Server
     _searcher: Searcher
     _reader: Reader
@@ -37,19 +39,19 @@ class QdrantVectorSearch(VectorSearch):
         """List what can be tuned; nothing in local mode, which is exact."""
         if self._server.local:
             return []
-        state, options = self._searcher.state, self._searcher.options
-        return knobs(dense_field(self._searcher), state.limits, options)
+        state = self._collection.state
+        return knobs(dense_field(state), state.limits, self._collection.options)
 
     def graph(self) -> Graph:
         """Tell how far the server is with the graph; local mode has none."""
         if self._server.local:
             return Graph(walked=False, said="local mode has no graph")
-        self._server.run(self._searcher.refresh())
-        return graph(self._searcher.state)
+        self._server.run(self._collection.refresh())
+        return graph(self._collection.state)
 
     def embedder(self) -> Embedder:
         """Return the encoder that queries go through."""
-        return self._searcher.state.encoder.load()
+        return self._collection.state.encoder.load()
 
     def query_vectors(self, queries: Sequence[str]) -> Vectors:
         """Embed queries as searches do; (n, dim)."""
@@ -64,8 +66,15 @@ class QdrantVectorSearch(VectorSearch):
         self, vector: Vectors, *, top_k: int, settings: Mapping[str, float] | None = None
     ) -> list[tuple[str, float]]:
         """Find (document id, similarity) through the graph, best first, with these knobs."""
-        steps = nearest(self._searcher, vector, top_k=top_k, settings=settings or {})
-        return self._server.run(steps)
+        state, options = self._collection.state, settings or {}
+        params = self._searcher.params(
+            state,
+            depth=1,
+            hnsw_ef=options.get("hnsw_ef"),
+            oversample=options.get("oversample"),
+        )
+        [found] = self._server.run(_ask(state, [vector], top_k=top_k, params=params))
+        return found
 
     def nearest_exact(
         self,
@@ -81,7 +90,7 @@ class QdrantVectorSearch(VectorSearch):
         """
         return nearest_exact(
             self._server,
-            self._searcher,
+            self._collection.state,
             vectors,
             self._reader.pages,
             top_k=top_k,
@@ -134,9 +143,9 @@ def graph(state: State) -> Graph:
     return Graph()
 
 
-def dense_field(searcher: Searcher) -> VectorField:
+def dense_field(state: State) -> VectorField:
     """Return the vectors that are searched; raise SchemaError where there are none."""
-    field = searcher.state.layout.dense
+    field = state.layout.dense
     if field is None:
         raise SchemaError(
             "no vectors are searched here; name the encoder they were made with, with --encoder"
@@ -144,23 +153,9 @@ def dense_field(searcher: Searcher) -> VectorField:
     return field
 
 
-def nearest(
-    searcher: Searcher, vector: Vectors, *, top_k: int, settings: Mapping[str, float]
-) -> Steps[Neighbours]:
-    """Find neighbours through the graph."""
-    params = searcher.params(
-        searcher.state,
-        depth=1,
-        hnsw_ef=settings.get("hnsw_ef"),
-        oversample=settings.get("oversample"),
-    )
-    [found] = yield from _ask(searcher, [vector], top_k=top_k, params=params)
-    return found
-
-
 def nearest_exact(
     server: Server,
-    searcher: Searcher,
+    state: State,
     vectors: Vectors,
     pages: Callable[..., Iterator[list[models.Record]]],
     *,
@@ -168,7 +163,7 @@ def nearest_exact(
     on_progress: Callable[[int], None],
 ) -> list[Neighbours]:
     """Find the true neighbours: by the engine, or by reading all vectors where it may not."""
-    state, field = searcher.state, dense_field(searcher)
+    field = dense_field(state)
     if not state.limits.exact:
         return _by_reading(field, state, vectors, pages, top_k=top_k, heard=on_progress)
     params = None
@@ -181,7 +176,7 @@ def nearest_exact(
     for start in range(0, len(vectors), _QUERIES_AT_ONCE):
         some = vectors[start : start + _QUERIES_AT_ONCE]
         found += server.run(
-            _ask(searcher, some, top_k=top_k, params=params, timeout=int(WRITE_TIMEOUT_S))
+            _ask(state, some, top_k=top_k, params=params, timeout=int(WRITE_TIMEOUT_S))
         )
         on_progress(len(some))
     return found
@@ -200,14 +195,14 @@ def _unfinished(info: models.CollectionInfo) -> str:
 
 
 def _ask(
-    searcher: Searcher,
+    state: State,
     vectors: Sequence[Vectors] | Vectors,
     *,
     top_k: int,
     params: models.SearchParams | None,
     **timeout: int,
 ) -> Steps[list[Neighbours]]:
-    state, field = searcher.state, dense_field(searcher)
+    field = dense_field(state)
     wordings = [
         requests.nearest_request(field, vector, top_k=top_k, params=params, layout=state.layout)
         for vector in vectors

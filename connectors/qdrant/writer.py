@@ -16,12 +16,11 @@ from retrieve_rerank.base import Encoder, IndexReport
 from retrieve_rerank.connectors.batches import batches, sample
 from retrieve_rerank.connectors.field_types import add_fields
 from retrieve_rerank.connectors.lexical import Bm25
-from retrieve_rerank.connectors.qdrant.client import Call, Server, Steps
+from retrieve_rerank.connectors.qdrant.client import Call, Steps
+from retrieve_rerank.connectors.qdrant.collection import Collection
 from retrieve_rerank.connectors.qdrant.opening import State
 from retrieve_rerank.connectors.qdrant.points import Sized, make_points
-from retrieve_rerank.connectors.qdrant.record import IndexRecord, save_record
 from retrieve_rerank.connectors.qdrant.refusals import MAX_REFUSED, partial, write_what_can_be
-from retrieve_rerank.connectors.qdrant.searcher import Searcher
 from retrieve_rerank.connectors.records import Record, record
 from retrieve_rerank.errors import SchemaError
 from retrieve_rerank.text.template import Template
@@ -48,10 +47,10 @@ _DELETED_AT_ONCE = 1000
 class Writer:
     """Changes a collection; one thread at a time, the others wait."""
 
-    def __init__(self, server: Server, searcher: Searcher) -> None:
-        self.server = server
-        self.searcher = searcher  # whose view of the collection is kept up to date
-        self._begun = searcher.state
+    def __init__(self, collection: Collection) -> None:
+        self._collection = collection
+        self._server = collection.server
+        self._begun = collection.state
         self._turn = threading.RLock()  # `on_progress` may write too
 
     def index(
@@ -61,10 +60,10 @@ class Writer:
         indexed = unchanged = truncated = 0
         refused: dict[str, str] = {}
         with self._turn:
-            self._begun = self.server.run(self.searcher.refresh())
-            _require_ours(self._begun, self.server.location)
+            self._begun = self._server.run(self._collection.refresh())
+            _require_ours(self._begun, self._server.location)
             for batch in batches(self._fit(documents)):
-                self.server.run(self.searcher.standing.look_if_due())
+                self._server.run(self._collection.look_if_due())
                 records = {each.id: each for each in map(record, batch)}  # the last one counts
                 new = self._changed(records)
                 self._learn_fields(new)
@@ -85,7 +84,7 @@ class Writer:
 
     def delete(self, ids: Sequence[str]) -> int:
         """Delete documents; return how many there were."""
-        state = self.server.run(self.searcher.refresh())
+        state = self._server.run(self._collection.refresh())
         unique = dict.fromkeys(map(state.layout.point_id, ids))
         points = [point for point in unique if point is not None]
         found: list[int] = []
@@ -94,32 +93,25 @@ class Writer:
             for start in range(0, len(points), _DELETED_AT_ONCE):
                 refused |= write_what_can_be(
                     points[start : start + _DELETED_AT_ONCE],
-                    lambda some: found.append(self.server.run(_delete(state.collection, some))),
+                    lambda some: found.append(self._server.run(_delete(state.collection, some))),
                     str,
                 )
         if refused:
             raise partial(refused)
         return sum(found)
 
-    def save(self, record: IndexRecord) -> None:
-        """Write the collection's record."""
-        state = self.searcher.state
-        self.server.run(save_record(state.collection, state.version, record))
-        fields = record.fields if state.ours else state.fields
-        self.searcher.standing.put(state, replace(state, record=record, fields=fields))
-
     @property
     def _state(self) -> State:
         """The collection as it was last seen, which is the one that writing began on."""
-        return self.searcher.standing.same_as(self._begun)
+        return self._collection.same_as(self._begun)
 
     def _refresh(self) -> State:
-        self.server.run(self.searcher.refresh())
+        self._server.run(self._collection.refresh())
         return self._state
 
     def _upsert(self, points: Sequence[models.PointStruct]) -> None:
         collection = self._state.collection
-        self.server.ask("upsert", collection_name=collection, points=list(points))
+        self._server.ask("upsert", collection_name=collection, points=list(points))
 
     def _encoder(self) -> Encoder | None:
         encoder = self._state.encoder
@@ -137,13 +129,13 @@ class Writer:
             bm25 = Bm25.fit(texts, language=known.language)
             known = self._refresh().record  # which another process may have learned
             if known.bm25 is None:
-                self.save(replace(known, bm25=bm25))
+                self._collection.save(replace(known, bm25=bm25))
         return documents
 
     def _changed(self, records: Mapping[str, Record]) -> list[Record]:
         layout = self._state.layout
         points = {layout.point_id(id_): each for id_, each in records.items()}
-        stored = self.server.ask(
+        stored = self._server.ask(
             "retrieve",
             collection_name=self._state.collection,
             ids=list(points),
@@ -166,9 +158,9 @@ class Writer:
         for each in records:
             add_fields(fields, each.metadata)
         if fields != known.fields:
-            self.save(replace(known, fields=fields))
-        if not self.server.local:
-            self.server.run(self._index_fields())
+            self._collection.save(replace(known, fields=fields))
+        if not self._server.local:
+            self._server.run(self._index_fields())
 
     def _index_fields(self) -> Steps[None]:
         """Make a payload index for each field, anew where a later type's values would lack.
@@ -191,7 +183,7 @@ class Writer:
                 yield Call("delete_payload_index", name)
             if kind is not None:
                 yield Call("create_payload_index", {**name, "field_schema": kind})
-        yield from self.searcher.refresh()
+        yield from self._collection.refresh()
 
 
 def _require_ours(state: State, location: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from retrieve_rerank import Document
-from retrieve_rerank.connectors.elasticsearch import ElasticsearchConnector, moving
+from retrieve_rerank.connectors.elasticsearch import ElasticsearchConnector, target
 from retrieve_rerank.errors import IndexMismatchError
 from retrieve_rerank.testing import HashingEncoder
 from tests.connectors.elasticsearch.conftest import Fill, write
@@ -144,7 +144,7 @@ def test_an_index_made_anew_under_its_name_is_noticed(
         assert found(index) == expected("old")
         made_anew(server, name_of(url), texts("body"), documents("body", "new"))
         assert found(index) == expected("new")  # nothing is found by the old field
-        monkeypatch.setattr(moving, "CHECK_EVERY_S", 0.0)
+        monkeypatch.setattr(target, "CHECK_EVERY_S", 0.0)
         both = {"properties": {"body": {"type": "keyword"}, "passage": {"type": "text"}}}
         made_anew(server, name_of(url), both, documents("passage", "third"))
         assert found(index) == expected("third")

@@ -212,7 +212,7 @@ def test_an_index_of_an_earlier_release_says_why_stop_words_find_nothing(server:
         field = {"type": "text", "analyzer": "english"}
         meta = new_index(None, "english")["mappings"]["_meta"]
         body = {"properties": {"text": field, "title": field}, "_meta": meta}
-        index._cluster.send(Request("PUT", f"/{index._opened.name}/_mapping", body))
+        index._cluster.send(Request("PUT", f"/{index._target.opened.name}/_mapping", body))
     with ElasticsearchConnector.connect(url) as index:
         index.index([Document("hamlet", "To be, or not to be: İstanbul is the question.")])
         for query, found, notes in (

@@ -110,7 +110,7 @@ def test_what_was_added_is_brought_up_to_date_in_local_mode(
         ]
         assert words(connector, "drags") == [drag]
         assert "_rr_bm25_hash" not in documents[0].metadata
-        point = connector._searcher.state.layout.point_id(drag)
+        point = connector._collection.state.layout.point_id(drag)
         client.delete("docs", models.PointIdsList(points=[point or 0]))
         status = lexical_status(connector)
         assert (status.present, status.missing, status.stale) == (2, 0, 0)

@@ -10,7 +10,7 @@ from qdrant_client import QdrantClient, models
 
 from retrieve_rerank import Document
 from retrieve_rerank.base import TensorSettings
-from retrieve_rerank.connectors.qdrant import QdrantConnector, moving, reader
+from retrieve_rerank.connectors.qdrant import QdrantConnector, collection, reader
 from retrieve_rerank.errors import IndexMismatchError, IndexNotFoundError, SchemaError
 from retrieve_rerank.indexing.token_tensors import add_tensors
 from retrieve_rerank.testing import HashingEncoder
@@ -86,7 +86,7 @@ def place(request: pytest.FixtureRequest, stub: Stub) -> Iterator[tuple[QdrantCl
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look what the name stands for with every search."""
-    monkeypatch.setattr(moving, "CHECK_EVERY_S", -1.0)
+    monkeypatch.setattr(collection, "CHECK_EVERY_S", -1.0)
 
 
 @pytest.mark.parametrize("field", ["body", "content"])
@@ -101,7 +101,7 @@ async def test_an_alias_that_moves_is_never_mixed(
         assert texts(connector) == expected("old")
         point(client, "new")
         assert texts(connector) == expected("old")  # for so long as is promised
-        monkeypatch.setattr(moving, "CHECK_EVERY_S", -1.0)
+        monkeypatch.setattr(collection, "CHECK_EVERY_S", -1.0)
         hits = await connector.asearch("wing", top_k=9)
         assert sorted(hit.document.text for hit in hits) == expected("new")
         point(client, "old")
@@ -223,9 +223,9 @@ def test_tensors_that_come_and_go_elsewhere_are_noticed(
     settings = TensorSettings("hashing", WIDE.fingerprint, 64, "float32", 1)
     with connect() as here, connect() as elsewhere:
         add_tensors(elsewhere, WIDE, settings)
-        monkeypatch.setattr(moving, "CHECK_EVERY_S", -1.0)
+        monkeypatch.setattr(collection, "CHECK_EVERY_S", -1.0)
         assert len(here.search_max_sim("wing", top_k=9).scores) == 3
-        monkeypatch.setattr(moving, "CHECK_EVERY_S", 1e9)
+        monkeypatch.setattr(collection, "CHECK_EVERY_S", 1e9)
         elsewhere.drop_tensors()
         found = here.search_max_sim("wing", top_k=9)
         assert (len(found.hits), len(found.scores)) == (3, 0)

@@ -22,7 +22,7 @@ from retrieve_rerank.connectors.moving import CHECK_EVERY_S, may_be_of_a_move, u
 from retrieve_rerank.connectors.qdrant.client import Call, Server, Steps
 from retrieve_rerank.connectors.qdrant.detection import vector_fields
 from retrieve_rerank.connectors.qdrant.opening import Options, State, reread
-from retrieve_rerank.connectors.qdrant.record import real_name
+from retrieve_rerank.connectors.qdrant.record import IndexRecord, real_name, save_record
 from retrieve_rerank.errors import (
     ConfigError,
     ConnectorError,
@@ -36,13 +36,16 @@ from retrieve_rerank.types import Document
 T = TypeVar("T")
 
 
-class Standing:
-    """A collection's name, and what it was found to stand for; safe to share between threads."""
+class Collection:
+    """An open collection: its name, and what that was last found to stand for.
+
+    All that changes while it is open is here. Safe to share between threads and event loops.
+    """
 
     def __init__(self, server: Server, options: Options, state: State) -> None:
-        self.state = state
-        self._server = server
-        self._options = options
+        self.server = server
+        self.options = options
+        self.state = state  # another at every look, so take it once
         self._turn = threading.Lock()
         self._looked_at = time.monotonic()
         self._sampled_at = -math.inf  # a sample that left hits without text as they are
@@ -66,10 +69,10 @@ class Standing:
                 continue
             if documents is None or not (yield from self._explained(state, documents)):
                 return result
-        raise unsteady(self._server.location)
+        raise unsteady(self.server.location)
 
-    def current(self) -> Steps[State]:
-        """Look what the name stands for, and return it."""
+    def refresh(self) -> Steps[State]:
+        """See what others have changed, and what the name stands for."""
         yield from self._moved(self.state)
         return self.state
 
@@ -80,6 +83,13 @@ class Standing:
                 self.state = now
             return self.state
 
+    def save(self, record: IndexRecord) -> None:
+        """Write the collection's record."""
+        state = self.state
+        self.server.run(save_record(state.collection, state.version, record))
+        fields = record.fields if state.ours else state.fields
+        self.put(state, replace(state, record=record, fields=fields))
+
     def same_as(self, begun: State) -> State:
         """Return what is known by now, for work that cannot begin anew.
 
@@ -87,7 +97,7 @@ class Standing:
         """
         state = self.state
         if _place(state) != _place(begun):
-            raise moving.moved_meanwhile(self._server.location, _named(begun), _named(state))
+            raise moving.moved_meanwhile(self.server.location, _named(begun), _named(state))
         return state
 
     def require_there(self, begun: State) -> Steps[None]:
@@ -96,7 +106,7 @@ class Standing:
         now = replace(begun, info=info)
         if (*_place(now), *_sizes(now)) != (*_place(begun), *_sizes(begun)):
             raise moving.moved_meanwhile(
-                self._server.location, _named(begun), f"another {begun.collection}"
+                self.server.location, _named(begun), f"another {begun.collection}"
             )
 
     def look_if_due(self) -> Steps[None]:
@@ -125,7 +135,7 @@ class Standing:
         """Tell whether what searches go by is other than in `state`, and keep what it is now."""
         self._looked_at = time.monotonic()  # that others need not look too
         try:
-            now = yield from reread(self._server, state, self._options, fully=fully)
+            now = yield from reread(self.server, state, self.options, fully=fully)
         except RetrieveRerankError as exc:
             self._looked_at = -math.inf  # the next one must not go on with what is gone
             kinds = (ConfigError, IndexMismatchError, SchemaError, UnknownFieldError)
@@ -133,7 +143,7 @@ class Standing:
                 raise
             there = yield from real_name(state.name)
             there = there if there != state.collection else f"another {there}"
-            raise unfit(self._server.location, _named(state), there, exc) from exc
+            raise unfit(self.server.location, _named(state), there, exc) from exc
         return self.put(state, now).searched_by != state.searched_by
 
 

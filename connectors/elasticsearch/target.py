@@ -15,8 +15,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from retrieve_rerank.connectors import moving
-from retrieve_rerank.connectors.elasticsearch.client import Request, Steps
-from retrieve_rerank.connectors.elasticsearch.opening import Opened, opened_anew, reopened
+from retrieve_rerank.connectors.elasticsearch.client import Cluster, Request, Steps
+from retrieve_rerank.connectors.elasticsearch.opening import (
+    Opened,
+    Options,
+    open_index,
+    reopened,
+)
 from retrieve_rerank.connectors.elasticsearch.requests import quoted
 from retrieve_rerank.connectors.moving import CHECK_EVERY_S, may_be_of_a_move, unfit, unsteady
 from retrieve_rerank.errors import (
@@ -31,14 +36,16 @@ T = TypeVar("T")
 Hit = Mapping[str, Any]
 
 
-class Standing:
-    """An address, and what it was found to stand for; safe to share between threads and loops."""
+class Target:
+    """An open address, of an index, an alias or several, and what it was last found to stand for.
 
-    def __init__(self, opened: Opened, check: Callable[[Opened], None]) -> None:
-        """`check` raises where what was opened cannot be searched as it is to be."""
-        check(opened)
-        self.opened = opened
-        self._check = check
+    All that changes while it is open is here. Safe to share between threads and event loops.
+    """
+
+    def __init__(self, cluster: Cluster, options: Options, opened: Opened) -> None:
+        self.cluster = cluster
+        self.options = options
+        self.opened = opened  # another where the address has moved, so take it once
         self._asked_at = time.monotonic()
 
     def settled(self, work: Callable[[Opened], Steps[tuple[T, list[list[Hit]]]]]) -> Steps[T]:
@@ -65,7 +72,7 @@ class Standing:
                 yield from self._moved(opened)
         raise unsteady(self.opened.location)
 
-    def current(self) -> Steps[Opened]:
+    def refresh(self) -> Steps[Opened]:
         """Look what the address stands for, and return it opened."""
         yield from self._moved(self.opened)
         return self.opened
@@ -89,8 +96,9 @@ class Standing:
         if there == self.opened.indexes:  # another thread was faster
             return True
         try:
-            anew = yield from opened_anew(opened)
-            self._check(anew)
+            anew = yield from open_index(
+                opened.name, opened.location, self.options, encoder=opened.encoder
+            )
         except (ConfigError, IndexMismatchError, SchemaError, UnknownFieldError) as exc:
             raise unfit(opened.location, _named(opened.indexes), _named(there), exc) from exc
         self.opened = anew
