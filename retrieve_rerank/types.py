@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 
 from retrieve_rerank.errors import ScoreError
 
+PARENT, POSITION = "parent", "passage"
+"""Fields of a passage's metadata: the id of its document, and its place there from 0."""
+
 Qrels = dict[str, dict[str, int]]
 """Query id -> document id -> relevance grade, as in TREC and BEIR."""
 
@@ -31,11 +34,17 @@ class Document:
 
     @property
     def whole_id(self) -> str:
-        """The id of what this is a passage of, with the index if its own has one; else its own."""
-        whole, _, _ = self.id.rpartition("#")
-        parent = self.metadata.get("parent")
-        is_passage = parent and (whole == parent or whole.endswith(f"/{parent}"))
-        return whole if is_passage else self.id
+        """The id of what this is a passage of, with the index if its own has one; else its own.
+
+        A passage is what its metadata and its id say alike: `parent` "guide", `passage` 2 and
+        `guide#2`. An id like that is none by itself.
+        """
+        parent, position = self.metadata.get(PARENT), self.metadata.get(POSITION)
+        if not isinstance(parent, str) or type(position) is not int:
+            return self.id
+        whole = self.id.removesuffix(f"#{position}")
+        of_it = whole != self.id and (whole == parent or whole.endswith(f"/{parent}"))
+        return whole if of_it else self.id
 
 
 class Placement(NamedTuple):

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator
 
 from semantic_text_splitter import MarkdownSplitter, TextSplitter
 
+from retrieve_rerank.base import Connector
 from retrieve_rerank.data.records import keep_within
 from retrieve_rerank.text.language import SPACELESS
-from retrieve_rerank.types import Document
+from retrieve_rerank.types import PARENT, POSITION, Document
 
-PARENT, POSITION = "parent", "passage"
-"""Fields of a passage's metadata: the id of its document, and its place there from 0."""
-
+_LIKE_PASSAGE = re.compile(r"(.+)#\d+", re.DOTALL)
+_READ_AT_ONCE = 1000
 _WORD = re.compile(rf"[{SPACELESS}]|[^\W_{SPACELESS}]+")
 
 
@@ -78,12 +78,28 @@ def passage_id(parent: str, position: int) -> str:
     return f"{parent}#{position}"
 
 
+def whole_ids(connector: Connector, ids: Iterable[str]) -> dict[str, str]:
+    """Tell of which documents there are passages among documents of which only the ids are known.
+
+    Returns id -> `whole_id`. Those whose ids are like a passage's are read, to tell.
+    """
+    found = {id_: id_ for id_ in ids}
+    unsure = [id_ for id_ in found if like_passage_of(id_) is not None]
+    for start in range(0, len(unsure), _READ_AT_ONCE):
+        read = connector.get(unsure[start : start + _READ_AT_ONCE])
+        found |= {document.id: document.whole_id for document in read}
+    return found
+
+
+def like_passage_of(id_: str) -> str | None:
+    """Return what an id like `x#1` might be a passage of; None for other ids."""
+    passage = _LIKE_PASSAGE.fullmatch(id_)
+    return passage[1] if passage else None
+
+
 def parent_of(document: Document) -> str | None:
     """Tell which document a passage is of; None for what is none that was made here."""
-    parent, position = document.metadata.get(PARENT), document.metadata.get(POSITION)
-    if isinstance(parent, str) and type(position) is int:
-        return parent if document.id == passage_id(parent, position) else None
-    return None
+    return None if document.whole_id == document.id else document.whole_id
 
 
 def _count_words(text: str) -> int:

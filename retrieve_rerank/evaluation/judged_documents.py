@@ -5,15 +5,14 @@ The one place where ids of judgments and of hits meet: evaluation, audit and cal
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from retrieve_rerank.base import Connector
+from retrieve_rerank.data.passages import passage_id, whole_ids
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.types import Document, Hit, Qrels
 
 _AT_ONCE = 1000
-_PASSAGE = re.compile(r"(.+)#\d+", re.DOTALL)
 
 
 class JudgedDocuments:
@@ -30,10 +29,10 @@ class JudgedDocuments:
         """
         judged = dict.fromkeys(id_ for grades in qrels.values() for id_ in grades)
         self._names: dict[str, str] = {}  # id in hits -> id in judgments
-        resolved = _resolve(connector, [*judged, *(f"{id_}#0" for id_ in judged)])
+        resolved = _resolve(connector, judged)
+        in_passages = _resolve_split(connector, judged)
         for id_ in judged:
-            passage = resolved.get(f"{id_}#0")
-            for there in (resolved.get(id_), passage and passage.removesuffix("#0")):
+            for there in (resolved.get(id_), in_passages.get(id_)):
                 if there and (other := self._names.setdefault(there, id_)) != id_:
                     raise InputError(
                         f"the judgments call the document {there!r} by two ids, {other!r} and "
@@ -55,12 +54,9 @@ class JudgedDocuments:
         """Name a document as judgments do; a passage by what it was split from."""
         return self._name(document.id, document.whole_id)
 
-    def without_metadata(self, ids: Iterable[str]) -> list[str]:
-        """Name documents of which only the ids are known, as `ids` does; `x#1` is a passage."""
-        found = []
-        for id_ in ids:
-            found.append(self._name(id_, passage_of(id_)))
-        return list(dict.fromkeys(found))
+    def without_metadata(self, ids: Iterable[str], wholes: Mapping[str, str]) -> list[str]:
+        """Name documents of which only the ids are known, as `ids` does, with `whole_ids`."""
+        return list(dict.fromkeys(self._name(id_, wholes.get(id_, id_)) for id_ in ids))
 
     def _name(self, id_: str, whole: str) -> str:
         return self._names.get(id_) or self._names.get(whole, whole)
@@ -72,18 +68,21 @@ def own_ids(connector: Connector, queries: Iterable[str]) -> dict[str, str]:
     Raises InputError for an id that is that of several.
     """
     ids = list(queries)
-    resolved = _resolve(connector, [*ids, *(f"{id_}#0" for id_ in ids)])
-    found = {id_: resolved.get(id_) or passage_of(resolved.get(f"{id_}#0", "")) for id_ in ids}
-    return {query: id_ for query, id_ in found.items() if id_}
+    return {**_resolve_split(connector, ids), **_resolve(connector, ids)}
 
 
-def passage_of(id_: str) -> str:
-    """Return what an id like `x#1` would be a passage of; other ids as they are."""
-    passage = _PASSAGE.fullmatch(id_)
-    return passage[1] if passage else id_
+def _resolve_split(connector: Connector, ids: Iterable[str]) -> dict[str, str]:
+    """Resolve those of these ids whose documents were split into passages."""
+    first = {passage_id(id_, 0): id_ for id_ in ids}
+    resolved = _resolve(connector, first)
+    wholes = whole_ids(connector, resolved.values())
+    return {
+        first[asked]: wholes[there] for asked, there in resolved.items() if wholes[there] != there
+    }
 
 
-def _resolve(connector: Connector, ids: list[str]) -> dict[str, str]:
+def _resolve(connector: Connector, ids: Iterable[str]) -> dict[str, str]:
+    ids = list(ids)
     resolved: dict[str, str] = {}
     for start in range(0, len(ids), _AT_ONCE):
         resolved |= connector.resolve_ids(ids[start : start + _AT_ONCE])

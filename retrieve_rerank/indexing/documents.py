@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from retrieve_rerank.base import Connector, IndexReport
-from retrieve_rerank.data.passages import PARENT, POSITION, Cut, parent_of, passage_id
+from retrieve_rerank.data.passages import Cut, parent_of, passage_id
 from retrieve_rerank.errors import PartialWriteError
-from retrieve_rerank.types import Document
+from retrieve_rerank.types import PARENT, POSITION, Document
 
 _DOCUMENTS_AT_ONCE = 64
 _FIRST_WINDOW, _WIDEST_WINDOW = 4, 256

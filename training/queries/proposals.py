@@ -6,12 +6,11 @@ import re
 from collections.abc import Iterator
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
-from retrieve_rerank.data.passages import POSITION
 from retrieve_rerank.text.language import SPACELESS, WORD
 from retrieve_rerank.text.stop_words import STOP_WORDS
 from retrieve_rerank.training.normalising import normalised
 from retrieve_rerank.training.queries.sentences import lines, sentences
-from retrieve_rerank.types import Document
+from retrieve_rerank.types import POSITION, Document
 
 Source: TypeAlias = Literal["title", "heading", "question", "sentence"]
 """Where a query came from: the document's title, asked of its body; a heading, of its section; a

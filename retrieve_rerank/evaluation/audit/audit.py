@@ -7,11 +7,13 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from retrieve_rerank.base import Connector, Knob, Vectors, VectorSearch
+from retrieve_rerank.data.passages import like_passage_of, whole_ids
 from retrieve_rerank.errors import ConfigError, InputError
 from retrieve_rerank.evaluation.audit.grid import (
     Neighbours,
@@ -25,7 +27,7 @@ from retrieve_rerank.evaluation.audit.grid import (
 from retrieve_rerank.evaluation.audit.relevance import Relevance, relevance
 from retrieve_rerank.evaluation.bootstrap import bootstrap
 from retrieve_rerank.evaluation.evaluate import Latency, latency
-from retrieve_rerank.evaluation.judged_documents import JudgedDocuments, own_ids, passage_of
+from retrieve_rerank.evaluation.judged_documents import JudgedDocuments, own_ids
 from retrieve_rerank.types import Qrels
 
 TOP_KS = (10, 100)
@@ -191,8 +193,18 @@ def audit(
     depth = max(2 * max(top_ks), _DEEP if judged else 0)  # beyond top_k, to see ties
     found = connector.nearest_exact(vectors, top_k=depth, on_progress=on_exact)
     own = own_ids(connector, queries) if exclude_self else {}
+    wholes = whole_ids(
+        connector,
+        (
+            id_
+            for query, neighbours in zip(queries, found, strict=True)
+            for id_, _ in neighbours
+            if (whole := like_passage_of(id_)) is not None and whole in (query, own.get(query))
+        ),
+    )
     exact = [
-        _truth(neighbours, own.get(query)) for query, neighbours in zip(queries, found, strict=True)
+        _truth(neighbours, own.get(query), wholes)
+        for query, neighbours in zip(queries, found, strict=True)
     ]
     trials = [
         _Trial(top_k, settings, default)
@@ -205,14 +217,16 @@ def audit(
     relevant = None
     if documents is not None:
         deepest = next(trial for trial in reversed(trials) if trial.default)
+        near = [[id_ for id_, _ in truth.neighbours] for truth in exact]
+        wholes = whole_ids(connector, chain.from_iterable([*near, *deepest.found]))
         relevant = relevance(
             judged,
             exact={
-                query: documents.without_metadata(id_ for id_, _ in truth.neighbours)
-                for query, truth in zip(queries, exact, strict=True)
+                query: documents.without_metadata(ids, wholes)
+                for query, ids in zip(queries, near, strict=True)
             },
             approximate={
-                query: documents.without_metadata(ids)
+                query: documents.without_metadata(ids, wholes)
                 for query, ids in zip(queries, deepest.found, strict=True)
             },
             depth=deepest.top_k,
@@ -225,7 +239,7 @@ def audit(
         target_recall=target_recall,
         measured=[_measured(trial, trials, knobs) for trial in trials],
         own_documents=sum(
-            any(query in (id_, passage_of(id_)) for id_, _ in truth.neighbours[: max(top_ks)])
+            any(query in (id_, wholes.get(id_)) for id_, _ in truth.neighbours[: max(top_ks)])
             for query, truth in zip(queries, exact, strict=True)
         ),
         relevance=relevant,
@@ -234,9 +248,9 @@ def audit(
     )
 
 
-def _truth(neighbours: Neighbours, own: str | None) -> Truth:
+def _truth(neighbours: Neighbours, own: str | None, wholes: Mapping[str, str]) -> Truth:
     """Take out what a query finds of its own document."""
-    left_out = {id_ for id_, _ in neighbours if own in (id_, passage_of(id_))}
+    left_out = {id_ for id_, _ in neighbours if own is not None and own in (id_, wholes.get(id_))}
     return Truth([each for each in neighbours if each[0] not in left_out], frozenset(left_out))
 
 
