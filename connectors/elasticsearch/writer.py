@@ -6,13 +6,13 @@ What has been reported is written, and running the same again goes on from there
 from __future__ import annotations
 
 import json
-import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from retrieve_rerank.base import Encoder, IndexReport, Vectors
-from retrieve_rerank.concurrency.retrying import LONG_PATIENCE_S
+from retrieve_rerank.concurrency.deadline import Deadline
+from retrieve_rerank.concurrency.retrying import LONG_PATIENCE_S, Attempts
 from retrieve_rerank.connectors.batches import batches, sample
 from retrieve_rerank.connectors.elasticsearch.client import Cluster, Request
 from retrieve_rerank.connectors.elasticsearch.errors import refusal
@@ -35,6 +35,7 @@ from retrieve_rerank.connectors.records import Record, record
 from retrieve_rerank.errors import (
     ConnectorError,
     PartialWriteError,
+    RateLimitedError,
     SchemaError,
 )
 from retrieve_rerank.text.template import Template
@@ -46,7 +47,6 @@ CHUNK_BYTES = 5 << 20
 CHUNK_OPERATIONS = 500
 
 _BUSY = (429, 503)
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 15.0
 
 
 class Operation(NamedTuple):
@@ -196,25 +196,25 @@ def bulk(
     refused: dict[str, str] = {}
     for chunk in chunks(operations):
         left = {each.id: each for each in chunk}
-        began, wait_s = time.monotonic(), _FIRST_WAIT_S
+        attempts = Attempts(cluster.location, Deadline(), patience_s=LONG_PATIENCE_S)
         while left:
             request = bulk_request(name, left.values())
             answer = cluster.send(request, patience_s=LONG_PATIENCE_S)
-            patient = time.monotonic() - began < LONG_PATIENCE_S
-            busy = {}
+            busy: dict[str, str] = {}
             for item in answer["items"]:
                 [result] = item.values()
-                if result["status"] in _BUSY and patient:
-                    busy[result["_id"]] = left[result["_id"]]
-                elif "error" in result:
-                    said = refusal(result["status"], result, cluster.location)
-                    refused[result["_id"]] = str(said)
+                if "error" in result:
+                    said = str(refusal(result["status"], result, cluster.location))
+                    (busy if result["status"] in _BUSY else refused)[result["_id"]] = said
                 else:
                     statuses[result["_id"]] = result["status"]
-            left = busy
-            if left:
-                time.sleep(random.uniform(wait_s / 2, wait_s))
-                wait_s = min(_LONGEST_WAIT_S, 2 * wait_s)
+            left = {id_: left[id_] for id_ in busy}
+            if busy:
+                wait_s = attempts.pause_s(RateLimitedError(next(iter(busy.values()))))
+                if wait_s is None:
+                    refused |= busy
+                    break
+                time.sleep(wait_s)
     return statuses, refused
 
 
