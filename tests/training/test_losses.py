@@ -18,6 +18,7 @@ from retrieve_rerank.training.losses import (
     adr_mse,
     approx_ndcg,
     bce,
+    bradley_terry,
     find_loss,
     kl,
     lambda_loss,
@@ -30,6 +31,7 @@ from retrieve_rerank.training.losses import (
     p_list_mle,
     pad,
     permutation,
+    points,
     poly,
     ranknet,
 )
@@ -73,6 +75,12 @@ BY_HAND: list[tuple[Loss, list[float], list[float], float]] = [
     (margin_mse, [1.0, 3.0, 2.0], [0.0, 4.0, 2.0], ((2 - 4) ** 2 + (1 - 2) ** 2) / 2),
     # standardised, the teacher says (1, -1): shares e²/(e² + 1) and the rest
     (kl, [1.0, -1.0], [30.0, 10.0], 0.0),
+    # shares 3, 1 and √3: the better first, the worse first, and a tie
+    (bradley_terry, [LN3, 0.0], [1.0, 0.0], -math.log(3 / (4 + math.sqrt(3)))),
+    (bradley_terry, [LN3, 0.0], [0.0, 1.0], -math.log(1 / (4 + math.sqrt(3)))),
+    (bradley_terry, [LN3, 0.0], [0.0, 0.0], -math.log(math.sqrt(3) / (4 + math.sqrt(3)))),
+    (points, [LN3], [0.0], math.log(4)),
+    (points, [LN3, 0.0], [1.0, 0.0], 0.0),  # a preference says nothing of either alone
     (permutation, [LN3, 0.0], [1.0, 2.0], math.log(4 / 3)),
     (permutation, [LN3, 0.0, 0.0], [2.0, 1.0, 1.0], math.log(4)),
 ]
@@ -120,6 +128,8 @@ def test_approximate_ndcg_is_one_minus_ndcg_where_scores_are_far_apart() -> None
 
 # Losses of ranks, probabilities and grades are each given what they take.
 def _labels(name: str) -> list[list[float]]:
+    if name == "points":
+        return [[1.0, math.nan, math.nan], [0.0, 1.0]]
     if name in ("bce", "mse"):
         return [[1.0, 0.0, 0.25], [0.0, 1.0]]
     if name == "permutation":
@@ -172,7 +182,7 @@ def test_half_precision_is_computed_in_float32(name: str) -> None:
     assert terms.mean().item() == pytest.approx(loss(scores.float(), labels).mean().item())
 
 
-@pytest.mark.parametrize("name", [name for name in LOSSES if name not in ("bce", "mse")])
+@pytest.mark.parametrize("name", [name for name in LOSSES if name not in ("bce", "mse", "points")])
 def test_only_differences_of_scores_count(name: str) -> None:
     loss, labels = LOSSES[name], pad(_labels(name))
     scores = pad(SCORES)

@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.training.losses.contrastive import lce, poly
 from retrieve_rerank.training.losses.distillation import kl, permutation
+from retrieve_rerank.training.losses.feedback import bradley_terry, points
 from retrieve_rerank.training.losses.listwise import (
     adr_mse,
     list_ce,
@@ -35,6 +36,7 @@ __all__ = [
     "adr_mse",
     "approx_ndcg",
     "bce",
+    "bradley_terry",
     "find_loss",
     "kl",
     "lambda_loss",
@@ -47,6 +49,7 @@ __all__ = [
     "p_list_mle",
     "pad",
     "permutation",
+    "points",
     "poly",
     "ranknet",
 ]
@@ -67,6 +70,8 @@ LOSSES: Mapping[str, Loss] = {
     "margin-mse": margin_mse,
     "kl": kl,
     "permutation": permutation,
+    "points": points,
+    "bradley-terry": bradley_terry,
 }
 
 # RAG-Retrieval's names for the same functions, so that its configurations are read.

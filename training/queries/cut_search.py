@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
 from itertools import islice
 from math import inf, log
 from typing import Any, Self
@@ -36,11 +37,13 @@ MOST_COUNTED = 50_000
 
 def without_spans(retriever: Retriever, queries: Mapping[str, str], cuts: Cuts) -> Retriever:
     """Return a retriever that searches for these queries, by id -> text, in documents without
-    their spans; for other queries it does what `retriever` does.
+    their spans; for other queries, or where there are no cuts, it does what `retriever` does.
 
     Its hits' texts, scores and places are those to mine, train and measure with. Closing it closes
     the connector of both.
     """
+    if not cuts.of:
+        return retriever
     return Retriever(
         CutConnector(retriever.connector, queries, cuts),
         *retriever.stages,
@@ -58,6 +61,7 @@ class CutConnector(Connector):
         self._ids = {text: id_ for id_, text in queries.items()}
         self._words = _Words(connector, queries.values())
         self._whole = cuts.whole
+        self._spans = cuts.of
         self._cuts: dict[str, dict[str, Cut]] = {}
         for document, of in cuts.of.items():
             for query, cut in of.items():
@@ -134,8 +138,9 @@ class CutConnector(Connector):
         return self.inner.delete(ids)
 
     def get(self, ids: Sequence[str]) -> list[Document]:
-        """Return documents as they are: whose query they would be read for is not known."""
-        return self.inner.get(ids)
+        """Return documents without any query's span: for which they are read is not known."""
+        found = self.inner.get(ids)
+        return [reduce(without, self._spans.get(each.id, {}).values(), each) for each in found]
 
     def resolve_ids(self, ids: Sequence[str]) -> dict[str, str]:
         """Return id -> id in hits, as the index does."""

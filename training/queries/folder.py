@@ -21,9 +21,8 @@ CUTS = "cuts.jsonl"
 
 
 def write_folder(generated: Generated, folder: Path) -> None:
-    """Write queries, judgments and cuts; raise InputError where that fails, or where they are."""
-    if (folder / "queries.jsonl").exists():
-        raise InputError(f"{folder} holds queries already; name another folder")
+    """Write queries, judgments and cuts; raise InputError where that fails, or as `check_new`."""
+    check_new(folder)
     make_folder(folder / "qrels")
     for split in SPLITS:
         rows = [
@@ -51,6 +50,12 @@ def write_folder(generated: Generated, folder: Path) -> None:
     # Last: who finds the queries finds the rest.
     queries = ({"_id": id_, "text": text} for id_, text in generated.queries.items())
     write_text(folder / "queries.jsonl", "".join(map(_line, queries)))
+
+
+def check_new(folder: Path) -> None:
+    """Raise InputError where a folder holds queries."""
+    if (folder / "queries.jsonl").exists():
+        raise InputError(f"{folder} holds queries already; name another folder")
 
 
 def read_cuts(folder: Path) -> Cuts:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import zip_longest
+from typing import Any
 
 from retrieve_rerank.base import Connector
 from retrieve_rerank.errors import InputError
@@ -57,6 +58,10 @@ class Yield:
     lost: list[tuple[str, str]] = field(default_factory=list)
     """Queries that did not find back."""
 
+    def to_dict(self) -> dict[str, Any]:
+        """Say it all as JSON values."""
+        return asdict(self)
+
 
 @dataclass(frozen=True, slots=True)
 class Generated:
@@ -72,6 +77,12 @@ class Generated:
     yields: dict[Source, Yield]
     documents: int
     """Read of the index."""
+
+    @property
+    def split_sizes(self) -> dict[str, int]:
+        """Split -> how many queries."""
+        counts = Counter(self.splits.values())
+        return {split: counts[split] for split in reversed(SPLITS) if counts[split]}
 
 
 def generate(

@@ -14,6 +14,7 @@ from retrieve_rerank.training.losses import (
     Mixture,
     Part,
     bce,
+    bradley_terry,
     find_loss,
     kl,
     lce,
@@ -21,6 +22,7 @@ from retrieve_rerank.training.losses import (
     mse,
     pad,
     permutation,
+    points,
     poly,
 )
 
@@ -138,6 +140,10 @@ def _lacks(group: Group, part: Part) -> str | None:
     if part.on == "teacher":
         scores = {text.teacher_score for text in group.texts} - {None}
         return None if len(scores) > 1 else "group without different scores of a teacher"
+    if part.loss is points:
+        return None if len(group.texts) == 1 else "group of several texts"
+    if part.loss is bradley_terry:
+        return None if len(group.texts) > 1 else "group of one text"
     if part.loss in _POINTWISE:
         return None if group.positives or group.negatives else "group without a label"
     if part.loss in _CONTRASTIVE:

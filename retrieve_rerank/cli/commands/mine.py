@@ -46,6 +46,7 @@ from retrieve_rerank.training.mining import (
 from retrieve_rerank.training.mining.mine import DEFAULT_RULES
 from retrieve_rerank.training.mining.to_file import describe, recorded_settings
 from retrieve_rerank.training.mining.veto import QUERIES, SHARE, Vetoed
+from retrieve_rerank.training.queries import Cuts, read_cuts, without_spans
 
 SERVED: Literal["served"] = "served"
 
@@ -208,8 +209,8 @@ def command(
 
     Searches for each query as rr search does, with the same fields, filters and depth, and writes
     a group for each: its judged positives, and hits that are not judged relevant. Nothing is
-    embedded but the queries. The same command goes on where it was stopped; what is mined and how
-    far it has come stands in OUTPUT.mining.
+    embedded but the queries, and documents that rr queries cut a query out of. The same command
+    goes on where it was stopped; what is mined and how far it has come stands in OUTPUT.mining.
     """
     if exact and method != "dense":
         raise click.UsageError("--exact compares vectors; it needs --method dense")
@@ -230,7 +231,9 @@ def command(
                 f"'{SERVED}' as a model needs --method {SERVED}; name the model itself"
             )
         settings = with_first_stage(settings, method)
-    with build_retriever(settings) as retriever:
+    with build_retriever(settings) as served:
+        cuts = read_cuts(data) if data is not None else Cuts()
+        retriever = without_spans(served, judged.queries, cuts)
         models = {name: _scorer(name, retriever) for name in (scorer, veto) if name is not None}
         fitted = None
         if veto is not None and veto_threshold is not None:
