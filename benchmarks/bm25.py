@@ -46,7 +46,7 @@ def main() -> None:
             passages = connector.index(Corpus([str(folder)])).indexed
             rate = passages / (time.perf_counter() - started)
             result = evaluate(Retriever(connector), queries, qrels, measures=["nDCG@10"], top_k=10)
-            language = connector.schema().details["language"]
+            language = connector.schema().language
         elsewhere = json.loads((folder / "bm25.json").read_text())
         figures = [elsewhere[key]["ndcg10"] for key in ("k1=0.9,b=0.4", "k1=1.2,b=0.75")]
         [stage] = result.stages

@@ -103,7 +103,7 @@ class Row:
                 stages["hybrid"] = found.stages[0]
                 [self.difference] = compare(found.stages, found.stages[0])
         self.documents = details.documents
-        self.bytes = details.details["bytes_on_disk"] / details.documents
+        self.bytes = (details.bytes_on_disk or 0) / details.documents
         self.means = {label: stage.means[MEASURE] for label, stage in stages.items()}
 
 

@@ -175,7 +175,7 @@ class MemoryConnector(TensorStore, Embedding):
             dimension=self._encoder.dimension if self._encoder else None,
             token_tensors=bool(self._tensors),
             fields=field_types(view.fields),
-            details={"language": view.bm25.language},
+            language=view.bm25.language,
         )
 
     def embedder(self) -> Embedder:

@@ -1,11 +1,11 @@
-"""What is said where a server has no index of a name: which of those it has are near."""
+"""What is said where a server has no index of a name, or has one where none may be."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from difflib import get_close_matches
 
-from retrieve_rerank.errors import IndexNotFoundError, shown
+from retrieve_rerank.errors import IndexExistsError, IndexNotFoundError, shown
 
 _NAMED = 5
 _NEAR = 0.5  # of two names, so that "faq" is near "faqs-2024"
@@ -22,3 +22,11 @@ def missing(location: str, name: str, there: Sequence[str] | None) -> IndexNotFo
     some = ", ".join(map(shown, sorted(there)[:_NAMED])) or "none"
     more = f" and {len(there) - _NAMED:,} more" if len(there) > _NAMED else ""
     return IndexNotFoundError(f"{said}; the server has: {some}{more}")
+
+
+def taken(location: str, alias: str) -> IndexExistsError:
+    """Make the error for an alias that is the name of an index itself."""
+    return IndexExistsError(
+        f"{shown(alias)} cannot become an alias of {location}: an index has that name; choose "
+        "another"
+    )

@@ -9,16 +9,19 @@ from typing import Any, Self
 from elasticsearch import Elasticsearch
 
 from retrieve_rerank.base import (
+    Aliasable,
     Embedder,
     Encoder,
     Filter,
     IndexReport,
     IndexSchema,
+    PartitionedScan,
     SparseEncoder,
 )
 from retrieve_rerank.concurrency.retrying import LONG_PATIENCE_S
 from retrieve_rerank.connectors.elasticsearch import schema, searcher, writer
 from retrieve_rerank.connectors.elasticsearch.address import Address, client_options
+from retrieve_rerank.connectors.elasticsearch.aliases import take_alias
 from retrieve_rerank.connectors.elasticsearch.client import (
     Cluster,
     Request,
@@ -30,7 +33,7 @@ from retrieve_rerank.connectors.elasticsearch.identity import by_index, fetch
 from retrieve_rerank.connectors.elasticsearch.layout import Layout
 from retrieve_rerank.connectors.elasticsearch.names import is_plain
 from retrieve_rerank.connectors.elasticsearch.opening import Opened, Options, open_index
-from retrieve_rerank.connectors.elasticsearch.reader import MOST, walk
+from retrieve_rerank.connectors.elasticsearch.reader import documents
 from retrieve_rerank.connectors.elasticsearch.requests import KnnSettings, quoted
 from retrieve_rerank.connectors.elasticsearch.searcher import Searcher
 from retrieve_rerank.connectors.elasticsearch.target import Target, require_same
@@ -49,7 +52,9 @@ _CREDENTIALS = (
 )
 
 
-class ElasticsearchConnector(ElasticsearchTensorStore, ElasticsearchVectorSearch):
+class ElasticsearchConnector(
+    ElasticsearchTensorStore, ElasticsearchVectorSearch, PartitionedScan, Aliasable
+):
     """An index at an Elasticsearch server, ranked by BM25, vectors and sparse vectors.
 
     Threads and event loops share one connector. Indexes made by others are only read, but for
@@ -210,29 +215,21 @@ class ElasticsearchConnector(ElasticsearchTensorStore, ElasticsearchVectorSearch
         layout, found = self._fetch(ids, lambda layout: layout.id_source)
         return {id_: layout.document(hit).id for id_, hit in found.items()}
 
-    def scan(self, *, part: int = 0, parts: int = 1) -> Iterator[Document]:
+    def scan(self) -> Iterator[Document]:
         """Iterate over all documents, each once, in no particular order.
 
-        With `parts`, over one of so many slices, for several that read at once. A server that goes
-        away for less than two minutes does not end it. All are of the indexes that the address
-        stands for when it begins, the slices' when it was opened; raises IndexMismatchError where
-        it stands for others when a lost view is to be replaced.
+        A server that goes away for less than two minutes does not end it. All are of the indexes
+        that the address stands for when it begins; raises IndexMismatchError where it stands for
+        others when a lost view is to be replaced.
         """
-        if parts == 1:
-            opened = self._cluster.run(self._target.refresh(), patience_s=LONG_PATIENCE_S)
-        else:
-            opened = self._target.opened
-            self._cluster.run(require_same(opened))
-        for page in walk(
-            self._cluster,
-            opened.name,
-            indexes=opened.indexes,
-            source=opened.layout.source,
-            most=min(MOST, opened.index.max_result_window),
-            part=part,
-            parts=parts,
-        ):
-            yield from map(opened.layout.document, page)
+        opened = self._cluster.run(self._target.refresh(), patience_s=LONG_PATIENCE_S)
+        yield from documents(self._cluster, opened)
+
+    def scan_part(self, part: int, *, parts: int) -> Iterator[Document]:
+        """Iterate over one of so many slices, of what the address stood for when it was opened."""
+        opened = self._target.opened
+        self._cluster.run(require_same(opened))
+        yield from documents(self._cluster, opened, part=part, parts=parts)
 
     def count(self) -> int:
         """Return the number of documents."""
@@ -259,17 +256,10 @@ class ElasticsearchConnector(ElasticsearchTensorStore, ElasticsearchVectorSearch
     def take_alias(self, alias: str) -> list[str]:
         """Point an alias at this index and no other, in one step; return those it pointed at.
 
-        Raises ConfigError where this is several indexes, or the alias more than one name.
+        Raises ConfigError where this is several indexes, or the alias more than one name, and
+        IndexExistsError where an index has that name.
         """
-        if not is_plain(alias):
-            raise ConfigError(f"expected one alias's name; got {alias!r}")
-        index = self._target.opened.one_index
-        there = self._cluster.send(Request("GET", "/_alias", params={"expand_wildcards": "all"}))
-        before = sorted(name for name, each in there.items() if alias in each.get("aliases", {}))
-        actions = [{"remove": {"index": name, "alias": alias}} for name in before]
-        actions.append({"add": {"index": index, "alias": alias}})
-        self._cluster.send(Request("POST", "/_aliases", {"actions": actions}, safe=False))
-        return before
+        return self._cluster.run(take_alias(self._target.opened, alias))
 
     def close(self) -> None:
         """Close the connections; those of a running event loop end with it, or by `aclose`."""

@@ -52,14 +52,12 @@ def describe(
         ],
         "sparse_fields": [each.path for each in opened.index.of_type("sparse_vector")],
         "semantic_field": layout.semantic.field if layout.semantic else None,
-        "tensors": {"kept_in": sidecar, **asdict(tensors)} if tensors else None,
+        "tensors": asdict(tensors) if tensors else None,
         "fusion": {
             "method": options.fusion.method,
             "weights": dict(options.fusion.weights),
         },
     }
-    if layout.own:
-        details["language"] = recorded_language(opened.index)
     return IndexSchema(
         connector=_NAME,
         location=opened.location,
@@ -69,6 +67,8 @@ def describe(
         dimension=vector.dimension if vector else None,
         token_tensors=tensors is not None,
         fields=field_types(opened.filters.fields),
+        language=recorded_language(opened.index) if layout.own else None,
+        kept_in={"tensors": sidecar} if tensors else {},
         details=details,
         notes=[*layout.notes, *_unused(opened, rankings), *notes],
     )

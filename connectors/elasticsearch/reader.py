@@ -18,10 +18,12 @@ from retrieve_rerank.concurrency.threads import in_thread
 from retrieve_rerank.connectors.batches import check_part
 from retrieve_rerank.connectors.elasticsearch.client import Cluster, Request
 from retrieve_rerank.connectors.elasticsearch.errors import PointInTimeLostError
+from retrieve_rerank.connectors.elasticsearch.opening import Opened
 from retrieve_rerank.connectors.elasticsearch.requests import quoted
 from retrieve_rerank.connectors.elasticsearch.responses import hits_of
 from retrieve_rerank.connectors.elasticsearch.target import ask_indexes, moved_meanwhile
 from retrieve_rerank.errors import ConnectorError
+from retrieve_rerank.types import Document
 
 KEEP_ALIVE = "5m"
 """How long the server keeps a view between two pages."""
@@ -31,6 +33,22 @@ _PAGE_BYTES = 4 << 20  # about, of what a page holds
 _FIRST = 20  # before it is known how long documents are
 
 Hit = Mapping[str, Any]
+
+
+def documents(
+    cluster: Cluster, opened: Opened, *, part: int = 0, parts: int = 1
+) -> Iterator[Document]:
+    """Iterate over the documents of what was opened, or of one of so many slices; as `walk`."""
+    for hits in walk(
+        cluster,
+        opened.name,
+        indexes=opened.indexes,
+        source=opened.layout.source,
+        most=min(MOST, opened.index.max_result_window),
+        part=part,
+        parts=parts,
+    ):
+        yield from map(opened.layout.document, hits)
 
 
 def walk(

@@ -14,6 +14,7 @@ from retrieve_rerank.base import (
     Filter,
     IndexReport,
     IndexSchema,
+    Optimizable,
     TensorConnector,
     TensorSearch,
     Verifiable,
@@ -49,7 +50,7 @@ LOCK_TIMEOUT_S = 10.0
 _PAGE = 256  # points read at once when walking over all
 
 
-class EmbeddedConnector(TensorConnector, EmbeddedVectorSearch, Verifiable):
+class EmbeddedConnector(TensorConnector, EmbeddedVectorSearch, Optimizable, Verifiable):
     """An index in a folder of this machine, ranked by BM25 and, with an encoder, by vectors.
 
     Only one process can have it open; threads of that process share one connector. Documents are

@@ -20,8 +20,6 @@ def describe(
     manifest = folder.manifest
     settings, bm25, encoder = manifest.settings, manifest.bm25, manifest.encoder
     details: dict[str, Any] = {
-        "language": bm25.language if bm25 else settings.language,
-        "bytes_on_disk": bytes_on_disk(folder.shard),
         "segments": info.segments_count,
         "indexed_vectors": info.indexed_vectors_count,
         "template": settings.template,
@@ -47,6 +45,8 @@ def describe(
         dimension=encoder.dimension if encoder else None,
         token_tensors=encoder is not None,
         fields=field_types(manifest.fields),
+        language=bm25.language if bm25 else settings.language,
+        bytes_on_disk=bytes_on_disk(folder.shard),
         details=details,
         notes=_notes(folder, documents),
     )

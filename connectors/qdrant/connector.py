@@ -9,11 +9,13 @@ from typing import Any, Self
 from qdrant_client import QdrantClient
 
 from retrieve_rerank.base import (
+    Aliasable,
     Embedder,
     Encoder,
     Filter,
     IndexReport,
     IndexSchema,
+    PartitionedScan,
     SparseEncoder,
     TensorDtype,
     TensorSearch,
@@ -21,6 +23,7 @@ from retrieve_rerank.base import (
 from retrieve_rerank.connectors.hybrid import Fusion
 from retrieve_rerank.connectors.qdrant import schema
 from retrieve_rerank.connectors.qdrant.address import Address
+from retrieve_rerank.connectors.qdrant.aliases import take_alias
 from retrieve_rerank.connectors.qdrant.client import Server
 from retrieve_rerank.connectors.qdrant.collection import Collection
 from retrieve_rerank.connectors.qdrant.description import describe
@@ -37,7 +40,9 @@ from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.types import Document, Hit
 
 
-class QdrantConnector(QdrantTensorStore, QdrantLexicalStore, QdrantVectorSearch):
+class QdrantConnector(
+    QdrantTensorStore, QdrantLexicalStore, QdrantVectorSearch, PartitionedScan, Aliasable
+):
     """A collection of a Qdrant server, made by this library or by others.
 
     What it holds is found out when connecting. Safe to share between threads and event loops.
@@ -203,22 +208,20 @@ class QdrantConnector(QdrantTensorStore, QdrantLexicalStore, QdrantVectorSearch)
         """Return the documents with these ids, in that order, leaving out unknown ones."""
         return self._reader.get(ids)
 
-    def scan(self, *, part: int = 0, parts: int = 1) -> Iterator[Document]:
+    def scan(self) -> Iterator[Document]:
         """Iterate over all documents, each once, in no particular order.
 
-        All are of the collection that the name stood for when it began, or, of a slice, when it
-        was opened. Raises IndexMismatchError where that is made anew meanwhile. With `parts`, over
-        one of so many slices, for several that read at once; by a server since 1.19, else raises
-        UnsupportedServerError.
+        All are of the collection that the name stood for when it began; raises IndexMismatchError
+        where that is made anew meanwhile.
         """
-        # Of one collection are the slices of what was opened, whoever reads the others.
-        state = (
-            self._server.run(self._collection.refresh()) if parts == 1 else self._collection.state
-        )
-        layout = state.layout
-        pages = self._reader.pages(state, part=part, parts=parts, with_payload=layout.selector)
-        for points in pages:
-            yield from map(layout.document, points)
+        yield from self._reader.documents(self._server.run(self._collection.refresh()))
+
+    def scan_part(self, part: int, *, parts: int) -> Iterator[Document]:
+        """Iterate over one of so many slices, of what the name stood for when it was opened.
+
+        Raises UnsupportedServerError where the server is older than 1.19.
+        """
+        yield from self._reader.documents(self._collection.state, part=part, parts=parts)
 
     def count(self) -> int:
         """Return the number of documents."""
@@ -233,12 +236,14 @@ class QdrantConnector(QdrantTensorStore, QdrantLexicalStore, QdrantVectorSearch)
             documents=self._reader.estimate(),
         )
 
-    def take_alias(self, alias: str) -> None:
-        """Let `alias` name this collection from now on, in one step, whatever it named before.
+    def take_alias(self, alias: str) -> list[str]:
+        """Let an alias name this collection and no other, in one step; return what it named.
 
-        A new index takes over from an old one so, without a search failing in between.
+        Raises ConfigError where it cannot be a name, and IndexExistsError where a collection has
+        it.
         """
-        self._server.run(schema.take_alias(self._collection.state.collection, alias))
+        state, location = self._collection.state, self._server.location
+        return self._server.run(take_alias(state.collection, alias, location))
 
     def close(self) -> None:
         """Close the connections, and let other processes into a folder of local mode."""

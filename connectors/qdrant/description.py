@@ -8,7 +8,7 @@ from typing import Any
 
 from retrieve_rerank.base import IndexSchema
 from retrieve_rerank.connectors.field_types import field_types
-from retrieve_rerank.connectors.qdrant.added import BM25_TERMS
+from retrieve_rerank.connectors.qdrant.added import BM25_TERMS, KINDS, TOKEN_TENSORS
 from retrieve_rerank.connectors.qdrant.detection import (
     is_weighed,
     multivectors,
@@ -20,6 +20,7 @@ from retrieve_rerank.connectors.qdrant.opening import Options, State
 from retrieve_rerank.connectors.qdrant.qdrant_bm25 import Tokens
 from retrieve_rerank.connectors.qdrant.versions import TEXT_QUERY
 
+_KINDS = {TOKEN_TENSORS: "tensors", BM25_TERMS: "lexical"}
 _LOCAL_MODE_BEARS = 20_000  # points; above, the client itself warns
 
 
@@ -52,7 +53,6 @@ def describe(state: State, options: Options, *, location: str, documents: int) -
             {"name": name, "idf": is_weighed(info, name)} for name in sparse_names(info)
         ],
         "lexical": _lexical(state),
-        "language": language or (lexical.tokens.language if lexical else None),
         "payload_indexes": state.indexed,
         "indexed_vectors": info.indexed_vectors_count,
         "segments": info.segments_count,
@@ -60,7 +60,6 @@ def describe(state: State, options: Options, *, location: str, documents: int) -
     }
     if (tensors := state.tensors) is not None:
         details["tensors"] = {
-            "kept_in": tensors.collection,
             "field": TENSORS,
             **asdict(tensors.settings),
         }
@@ -80,6 +79,8 @@ def describe(state: State, options: Options, *, location: str, documents: int) -
         dimension=dense.dimension if dense else None,
         token_tensors=state.tensors is not None,
         fields=field_types(state.fields),
+        language=language or (lexical.tokens.language if lexical else None),
+        kept_in={_KINDS[kind]: each.collection for kind in KINDS if (each := state.added(kind))},
         details=details,
         notes=tuple(_notes(state, documents, location=location)),
     )
@@ -92,9 +93,7 @@ def _lexical(state: State) -> dict[str, Any] | None:
         return None
     usual = asdict(Tokens(lexical.tokens.language, stopwords=lexical.tokens.stopwords))
     unusual = {n: v for n, v in asdict(lexical.tokens).items() if v != usual[n]}
-    added = state.added(BM25_TERMS)
-    kept_in = {"kept_in": added.collection} if added else {}
-    return {"kind": lexical.kind, "field": lexical.field, **kept_in, **unusual}
+    return {"kind": lexical.kind, "field": lexical.field, **unusual}
 
 
 def _called(vectors: str) -> str:

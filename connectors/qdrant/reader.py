@@ -51,6 +51,12 @@ class Reader:
         found = self._server.run(self._collection.settled(fetch))
         return [found[id_] for id_ in ids if id_ in found]
 
+    def documents(self, state: State, *, part: int = 0, parts: int = 1) -> Iterator[Document]:
+        """Iterate over the documents of a collection, or of one of so many parts; as `pages`."""
+        layout = state.layout
+        for points in self.pages(state, part=part, parts=parts, with_payload=layout.selector):
+            yield from map(layout.document, points)
+
     def pages(
         self, state: State, *, part: int = 0, parts: int = 1, size: int | None = None, **what: Any
     ) -> Iterator[list[models.Record]]:

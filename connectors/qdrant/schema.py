@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
 
 from qdrant_client import models
 
@@ -16,7 +15,6 @@ from retrieve_rerank.connectors.qdrant.record import (
     KEY,
     SCHEMA,
     IndexRecord,
-    real_name,
     save_record,
 )
 from retrieve_rerank.connectors.qdrant.versions import METADATA, TEXT_QUERY, Version, read_version
@@ -89,19 +87,6 @@ def tensor_vectors(dimension: int, datatype: models.Datatype) -> models.VectorPa
         hnsw_config=NO_GRAPH,
         on_disk=True,
     )
-
-
-def take_alias(collection: str, alias: str) -> Steps[None]:
-    """Let an alias name the collection from now on, in one step, whatever it named before."""
-    known = (yield Call("get_aliases")).aliases
-    collection = yield from real_name(collection)  # an alias cannot name another
-    actions: list[Any] = []
-    if any(each.alias_name == alias for each in known):
-        old = models.DeleteAlias(alias_name=alias)
-        actions.append(models.DeleteAliasOperation(delete_alias=old))
-    new = models.CreateAlias(collection_name=collection, alias_name=alias)
-    actions.append(models.CreateAliasOperation(create_alias=new))
-    yield Call("update_collection_aliases", {"change_aliases_operations": actions})
 
 
 NO_GRAPH = models.HnswConfigDiff(m=0, payload_m=0)

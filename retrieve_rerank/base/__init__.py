@@ -1,5 +1,12 @@
 """The extension points: what a search backend, a reranker and an embedding model must offer."""
 
+from retrieve_rerank.base.capabilities import (
+    Aliasable,
+    Optimizable,
+    PartitionedScan,
+    Verifiable,
+    Verification,
+)
 from retrieve_rerank.base.connector import (
     Connector,
     FieldFilter,
@@ -8,8 +15,6 @@ from retrieve_rerank.base.connector import (
     IndexSchema,
     Range,
     Scalar,
-    Verifiable,
-    Verification,
 )
 from retrieve_rerank.base.encoder import (
     Embedder,
@@ -33,6 +38,7 @@ from retrieve_rerank.base.vector_search import OVERSAMPLE, Embedding, Graph, Kno
 
 __all__ = [
     "OVERSAMPLE",
+    "Aliasable",
     "Connector",
     "Embedder",
     "Embedding",
@@ -45,6 +51,8 @@ __all__ = [
     "IndexSchema",
     "Knob",
     "MaxSimScores",
+    "Optimizable",
+    "PartitionedScan",
     "Range",
     "RerankResult",
     "Reranker",

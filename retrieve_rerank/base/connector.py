@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, NamedTuple, Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
 from retrieve_rerank.base.encoder import Encoder
 from retrieve_rerank.errors import ConfigError
@@ -75,8 +75,14 @@ class IndexSchema:
     token_tensors: bool = False
     fields: Mapping[str, str] = field(default_factory=dict)
     """Metadata field -> type of its values: string, date, integer, float, boolean, or mixed."""
+    language: str | None = None
+    """What the documents' words are analysed as, as `detect_language` names it; None: not known."""
+    bytes_on_disk: int | None = None
+    """What it takes there; None where that is a server's to know."""
+    kept_in: Mapping[str, str] = field(default_factory=dict)
+    """What was added to it, "tensors" or "lexical" -> name of the index that this is kept in."""
     details: Mapping[str, Any] = field(default_factory=dict)
-    """Facts that only this backend has."""
+    """Facts that only this backend has, for people to read."""
     notes: Sequence[str] = ()
     """What is there and not used, and what it takes to use it: a sentence each."""
 
@@ -194,21 +200,3 @@ class Connector(ABC):
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-
-class Verification(NamedTuple):
-    """What a thorough look at an index has found."""
-
-    documents: int
-    """How many could be counted."""
-    damage: Sequence[str]
-    """What is missing or not as it was written; empty where all is well."""
-
-
-class Verifiable(ABC):
-    """A backend whose index can be looked through for damage."""
-
-    @classmethod
-    @abstractmethod
-    def verify(cls, url: str) -> Verification:
-        """Look at everything that the index at `url` holds."""

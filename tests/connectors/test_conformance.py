@@ -520,7 +520,7 @@ def test_the_schema_describes_the_index(
         "year": "integer",
     }
     assert (schema.encoder, schema.dimension) == (("hashing", 32) if encoder else (None, None))
-    assert schema.details["language"] == "english"
+    assert schema.language == "english"
 
 
 def test_closing_twice_is_harmless(connector: Connector) -> None:

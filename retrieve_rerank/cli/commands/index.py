@@ -7,6 +7,7 @@ from itertools import chain, islice
 
 import click
 
+from retrieve_rerank.base import Optimizable
 from retrieve_rerank.cli.absent import deal_with_absent
 from retrieve_rerank.cli.new_index import NO_ENCODER, open_or_make, require_embedded
 from retrieve_rerank.cli.options import json_option, setting
@@ -14,7 +15,6 @@ from retrieve_rerank.cli.views.index_summary import Summary, source_lines
 from retrieve_rerank.cli.views.progress import Flow, show_progress, show_wait
 from retrieve_rerank.cli.views.results import write_json
 from retrieve_rerank.cli.views.terminal import say, write
-from retrieve_rerank.connectors.embedded import EmbeddedConnector
 from retrieve_rerank.data.corpus import FORMATS, Corpus, until_broken
 from retrieve_rerank.data.passages import Cut
 from retrieve_rerank.data.records import Fields
@@ -120,7 +120,7 @@ def command(
             absent = deal_with_absent(
                 connector, corpus, cut, whole=not broken, asked_to_prune=prune
             )
-            if isinstance(connector, EmbeddedConnector) and connector.needs_optimizing():
+            if isinstance(connector, Optimizable) and connector.needs_optimizing():
                 with show_wait("making the graph for fast search", quiet=as_json):
                     connector.optimize()
             connector.activate()

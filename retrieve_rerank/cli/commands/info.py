@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from retrieve_rerank.base import IndexSchema
 from retrieve_rerank.cli.installation import extras, versions
 from retrieve_rerank.cli.options import field_options, index_option, json_option
 from retrieve_rerank.cli.views.results import write_json
@@ -79,7 +80,18 @@ def _index(settings: Settings) -> dict[str, Any] | None:
     if settings.index is None and len(names) != 1:
         return None
     with open_index(settings) as connector:
-        return asdict(connector.schema())
+        return _as_json(connector.schema())
+
+
+def _as_json(schema: IndexSchema) -> dict[str, Any]:
+    """Say everything; what every backend tells stands among the details too, as it always has."""
+    details = {"language": schema.language, "bytes_on_disk": schema.bytes_on_disk}
+    told = {name: value for name, value in details.items() if value is not None}
+    added = {
+        name: {**(schema.details.get(name) or {}), "kept_in": index}
+        for name, index in schema.kept_in.items()
+    }
+    return {**asdict(schema), "details": {**told, **schema.details, **added}}
 
 
 def _promoted(settings: Settings) -> dict[str, Any] | None:

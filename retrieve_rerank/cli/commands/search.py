@@ -100,5 +100,5 @@ def command(
             from retrieve_rerank.cli.views.hits import print_result
 
             texts = (hit.document.text for hit in result)
-            language = schema.details.get("language") or detect_language(texts).name
+            language = schema.language or detect_language(texts).name
             print_result(result, language=language, explain=explain)

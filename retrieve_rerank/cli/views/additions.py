@@ -71,7 +71,7 @@ def show_standing(
     as_json: bool,
 ) -> None:
     """Count what is there, say how it was made, as far as that is known, and what to do."""
-    kept_in = (schema.details.get(kind) or {}).get("kept_in")
+    kept_in = schema.kept_in.get(kind)
     if as_json:
         write_json({"index": schema.location, **asdict(found), "kept_in": kept_in})
         return

@@ -32,7 +32,7 @@ class Summary:
     @property
     def bytes_per_document(self) -> float | None:
         """What the index takes on the disk for each document; None where it is not told."""
-        on_disk = self.schema.details.get("bytes_on_disk")
+        on_disk = self.schema.bytes_on_disk
         return on_disk / self.schema.documents if on_disk and self.schema.documents else None
 
     def text(self) -> str:

@@ -204,11 +204,11 @@ def test_slices_are_all_of_one_index(server: Server, fill: Fill) -> None:
     alias = fresh_index(server)
     point(server, alias, old)
     with ElasticsearchConnector.connect(server.address(alias)) as index:
-        first = [each.id for each in index.scan(part=0, parts=2)]
+        first = [each.id for each in index.scan_part(0, parts=2)]
         assert all(id_.startswith("old") for id_ in first)
         point(server, alias, new)
         with pytest.raises(IndexMismatchError, match="run it again"):
-            list(index.scan(part=1, parts=2))
+            list(index.scan_part(1, parts=2))
 
 
 def test_an_audit_does_not_compare_two_indexes(server: Server, fill: Fill) -> None:

@@ -315,18 +315,6 @@ def test_more_than_the_server_gives_is_cut_to_its_limit(fill: Fill) -> None:
         assert len(index.search("wing", top_k=50_000)) == 4
 
 
-def test_an_alias_is_opened_and_swapped(server: Server, fill: Fill) -> None:
-    alias = fresh_index(server)
-    old, new = (fill(None, [{"text": f"wing {name}"}]) for name in ("old", "new"))
-    with connect(old) as index:
-        assert index.take_alias(alias) == []
-    with connect(server.address(alias)) as through, connect(new) as index:
-        assert through.get(["d0"])[0].text == "wing old"
-        assert index.take_alias(alias) == [old.rpartition("/")[2]]
-        assert through.get(["d0"])[0].text == "wing new"
-        assert [hit.document.text for hit in through.search("wing", top_k=5)] == ["wing new"]
-
-
 def test_an_alias_over_two_indexes_is_searched_and_read(server: Server, fill: Fill) -> None:
     alias = fresh_index(server)
     for name in ("one", "two"):

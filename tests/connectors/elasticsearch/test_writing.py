@@ -122,14 +122,6 @@ def many(count: int) -> list[Document]:
     return [Document(f"d{i}", f"wing number {i}", {"i": i}) for i in range(count)]
 
 
-def test_slices_of_a_scan_have_each_document_once(index: ElasticsearchConnector) -> None:
-    documents = many(2500)
-    index.index(documents)
-    parts = [list(index.scan(part=part, parts=3)) for part in range(3)]
-    assert all(500 < len(part) < 1200 for part in parts)
-    assert sorted(each.id for part in parts for each in part) == sorted(d.id for d in documents)
-
-
 def test_a_scan_goes_on_where_its_view_of_the_index_is_lost(
     server: Server, index: ElasticsearchConnector
 ) -> None:

@@ -33,7 +33,7 @@ def test_bm25_is_at_most_two_hundredths_below_another(
         [stage] = evaluate(
             Retriever(connector), queries, qrels, measures=["nDCG@10"], top_k=10
         ).stages
-        assert connector.schema().details["language"] == language
+        assert connector.schema().language == language
     elsewhere = json.loads((shared_data / name / "bm25.json").read_text())
     best = max(figures["ndcg10"] for figures in elsewhere.values() if isinstance(figures, dict))
     assert stage.means["nDCG@10"] >= best - 0.02

@@ -408,9 +408,9 @@ def test_the_language_comes_from_the_first_documents_unless_it_is_set(tmp_path: 
         folder = tmp_path / str(language)
         settings = EmbeddedSettings(language=language)
         with EmbeddedConnector.create(folder, encoder=None, settings=settings) as connector:
-            assert connector.schema().details["language"] == language
+            assert connector.schema().language == language
             connector.index([Document("d", text)])
-            assert connector.schema().details["language"] == (language or "german")
+            assert connector.schema().language == (language or "german")
             assert bool(connector.search("Haus", top_k=1)) is found
 
 
@@ -423,7 +423,8 @@ def test_the_schema_tells_size_and_settings(tmp_path: Path) -> None:
     assert schema.rankings == ("dense", "bm25")
     assert schema.token_tensors
     details = schema.details
-    assert 0 < details["bytes_on_disk"] < 50 << 20
+    assert schema.bytes_on_disk is not None
+    assert 0 < schema.bytes_on_disk < 50 << 20
     assert details["bm25"]["average_length"] == pytest.approx(7, abs=2)
     assert details["tensors"] == {"pooling_factor": 2, "storage": "turbo8"}
     json.dumps(details)

@@ -166,7 +166,8 @@ def test_there_must_be_room_for_both(small_disk: Path) -> None:
     folder = small_disk / "index"
     with EmbeddedConnector.create(folder, encoder=None) as connector:
         connector.index(documents(1500))
-        takes = connector.schema().details["bytes_on_disk"]
+        takes = connector.schema().bytes_on_disk
+    assert takes is not None
     room = shutil.disk_usage(small_disk).free - RESERVE_BYTES
     (small_disk / "film").write_bytes(bytes(room - takes // 2))
     with pytest.raises(StorageFullError, match=r"takes \d+ MiB, and so much is not free"):

@@ -71,7 +71,8 @@ def test_a_code_is_found_that_vectors_miss(stub: Stub, version: str, named: bool
         schema = connector.schema()
         assert schema.rankings == ("dense", "bm25")
         where = "docs" if in_place else "docs.rr-bm25"
-        assert schema.details["lexical"] == {"kind": "own", "field": "_rr_bm25", "kept_in": where}
+        assert schema.details["lexical"] == {"kind": "own", "field": "_rr_bm25"}
+        assert schema.kept_in == {"lexical": where}
         assert not any("sparse" in each or "lexical" in each for each in schema.notes)
         hits = connector.search(QUERY, top_k=2)
         assert Document("0", CODE, {"year": 1950, "n": 0}) in [hit.document for hit in hits]
@@ -175,7 +176,7 @@ def test_what_cannot_be_is_said(stub: Stub) -> None:
     holding(stub, parts())
     with connect(stub) as connector:
         add_lexical(connector, language="german")
-        assert connector.schema().details["language"] == "german"
+        assert connector.schema().language == "german"
         with pytest.raises(IndexMismatchError, match=r"weighed for german; got language 'french'"):
             add_lexical(connector, language="french")
     with (

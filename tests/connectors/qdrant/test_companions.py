@@ -82,7 +82,7 @@ def test_a_collection_whose_vector_has_no_name_stays_as_it_is(
         assert set(connector.tensor_ids()) == {each.id for each in connector.scan()}
     with connect(stub) as connector:
         schema = connector.schema()
-        assert schema.details["tensors"]["kept_in"] == "docs.rr-tensors"
+        assert schema.kept_in["tensors"] == "docs.rr-tensors"
         stub.seen.clear()
         found = connector.search_max_sim(QUERY, top_k=3)
         assert sorted(stub.calls) == sorted([BATCH, MAX_SIM, BY_IDS])
@@ -112,7 +112,7 @@ def test_named_vectors_get_others_beside_them_and_dropping_leaves_no_trace(
     with connect(stub) as connector:
         assert add_tensors(connector, ENCODER, SETTINGS).added == 3
         assert collections(stub) == {"docs"}
-        assert connector.schema().details["tensors"]["kept_in"] == "docs"
+        assert connector.schema().kept_in["tensors"] == "docs"
         connector.drop_tensors()
     assert everything(stub) == before
 
@@ -131,7 +131,7 @@ def test_the_place_can_be_chosen_and_stays_until_they_are_dropped(stub: Stub) ->
     assert collections(stub) == {"docs"}
     assert vectors_of(stub).keys() == {"", "_rr_tokens"}
     with connect(stub) as connector:  # what was added in place goes on working
-        assert connector.schema().details["tensors"]["kept_in"] == "docs"
+        assert connector.schema().kept_in["tensors"] == "docs"
         assert len(connector.search_max_sim(QUERY, top_k=3).scores) == 3
         assert tensor_status(connector).present == 3
         with pytest.raises(IndexMismatchError, match="are kept in docs; drop"):

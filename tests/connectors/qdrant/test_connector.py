@@ -21,7 +21,6 @@ from retrieve_rerank.errors import (
     IndexLockedError,
     IndexMismatchError,
     IndexNotFoundError,
-    InputError,
 )
 from retrieve_rerank.indexing.token_tensors import add_tensors, tensor_status
 from retrieve_rerank.models.encoders.max_sim import max_sim
@@ -54,21 +53,6 @@ def test_an_index_in_a_folder_is_there_again_and_open_once(tmp_path: Path) -> No
         assert connector.schema().location == url
         assert connector.search("wing", top_k=1)[0].document == DOCUMENTS[0]
         assert connector.index(DOCUMENTS).unchanged == 3
-
-
-def test_parts_of_a_scan_have_each_document_once() -> None:
-    documents = [Document(f"d{i}", f"wing number {i}") for i in range(600)]
-    client = QdrantClient(":memory:")
-    with QdrantConnector.create("qdrant+local:///docs", encoder=None, client=client) as connector:
-        connector.index(documents)
-        parts = [list(connector.scan(part=part, parts=3)) for part in range(3)]
-        assert all(150 < len(part) < 250 for part in parts)
-        assert sorted(d.id for part in parts for d in part) == sorted(d.id for d in documents)
-        for part, of in ((3, 3), (-1, 3), (0, 0)):
-            with pytest.raises(
-                InputError, match=r"part must be from 0 to 2|parts must be at least"
-            ):
-                list(connector.scan(part=part, parts=of))
 
 
 def test_another_encoder_than_the_recorded_one_is_refused() -> None:
@@ -232,23 +216,12 @@ def test_local_mode_is_exact_and_has_nothing_to_tune() -> None:
             assert [s for _, s in found] == pytest.approx([s for _, s in expected])
 
 
-def test_an_alias_goes_from_one_collection_to_the_next_at_once() -> None:
-    client = QdrantClient(":memory:")
-    for name in ("docs-1", "docs-2"):
-        made = QdrantConnector.create(f"qdrant+local:///{name}", encoder=None, client=client)
-        made.index([Document("only", f"a wing of {name}")])
-        for _ in range(2):
-            made.take_alias("docs")
-            with connect(client) as connector:
-                assert connector.get(["only"])[0].text == f"a wing of {name}"
-
-
 def test_two_that_begin_one_collection_weigh_words_alike() -> None:
     client = QdrantClient(":memory:")
     first = QdrantConnector.create("qdrant+local:///docs", encoder=None, client=client)
     second = connect(client)
     first.index([Document("e", "What the lift of the wing is in the tunnel.")])
     second.index([Document("d", "Was der Auftrieb im Kanal nicht ist, " * 9)])
-    assert first.schema().details["language"] == second.schema().details["language"]
+    assert first.schema().language == second.schema().language
     assert [hit.document.id for hit in second.search("lift", top_k=1)] == ["e"]
     assert [hit.document.id for hit in first.search("Auftrieb", top_k=1)] == ["d"]

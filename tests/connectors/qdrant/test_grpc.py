@@ -52,7 +52,7 @@ def test_documents_go_there_and_back(service: Service) -> None:
         assert connector.index(DOCUMENTS).unchanged == 3
         assert connector.get(["heat", "lift"]) == [DOCUMENTS[2], DOCUMENTS[0]]
         assert sorted(document.id for document in connector.scan()) == ["drag", "heat", "lift"]
-        parts = [document.id for i in range(2) for document in connector.scan(part=i, parts=2)]
+        parts = [document.id for i in range(2) for document in connector.scan_part(i, parts=2)]
         assert sorted(parts) == ["drag", "heat", "lift"]
         assert connector.count() == 3
         assert connector.schema().rankings == ("dense", "bm25")

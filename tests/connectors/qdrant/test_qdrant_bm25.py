@@ -59,9 +59,10 @@ def test_options_are_told_from_what_is_stored(
     options: dict[str, Any], query: str, shown: dict[str, Any], title: bool
 ) -> None:
     with with_bm25(edge.Bm25Config(**options), title=title) as connector:
-        details = connector.schema().details
+        schema = connector.schema()
+        details = schema.details
         assert details["lexical"]["kind"] == "qdrant-bm25"
-        told = {"language": details["language"], **details["lexical"]}
+        told = {"language": schema.language, **details["lexical"]}
         assert shown.items() <= told.items()
         hits = connector.search(query, top_k=9)
         assert hits[0].document.id == "0"

@@ -396,8 +396,8 @@ def test_parts_of_a_scan_need_1_19(stub: Stub) -> None:
     stub.version = "1.18.2"
     with fill(stub) as connector:
         with pytest.raises(UnsupportedServerError, match=r"needs Qdrant 1\.19; this is 1\.18"):
-            list(connector.scan(part=0, parts=2))
-        assert len(list(connector.scan(part=0, parts=1))) == 3
+            list(connector.scan_part(0, parts=2))
+        assert len(list(connector.scan_part(0, parts=1))) == 3
 
 
 def test_tensors_are_added_by_a_server_of_1_18(stub: Stub) -> None:
