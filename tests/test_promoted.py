@@ -146,7 +146,7 @@ def test_searches_go_on_without_a_model_that_is_gone_or_damaged(
 
     assert [stage["name"] for stage in found] == ["first-stage", "max-sim", "docs-reranker@1"]
     assert found[1]["error"] is None and found[1]["scored"] == 4
-    assert "docs-reranker@1 is promoted for this index and cannot be used" in str(found[2]["error"])
+    assert "promoted for this index, it cannot be used" in str(found[2]["error"])
     with connect(index) as retriever:
         result = retriever.search("lift of wings")
         assert result.degraded and len(result.hits) == len(DOCUMENTS)
@@ -157,6 +157,9 @@ def test_searches_go_on_without_a_model_that_is_gone_or_damaged(
     if damage == "moved away":
         shown = rr("info", "--index", index)
         assert "is not there" in " ".join(shown.stdout.split())
+        assert "its folder is not there" in rr("models", "list", "docs-reranker").stderr
+        assert rr("models", "rollback", "docs-reranker").exit_code == 0
+        assert [stage["name"] for stage in searched()] == ["first-stage", "max-sim"]
 
 
 def test_langchain_and_evaluation_are_served_by_it_too(model: Path, index: str, home: Path) -> None:

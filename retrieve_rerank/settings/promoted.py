@@ -110,8 +110,8 @@ def unusable(promotion: Promotion, error: Exception) -> str:
     gone = f"its folder {promotion.folder} is not there"
     why = str(error) if promotion.folder.is_dir() else gone
     return (
-        f"{promotion.address} is promoted for this index and cannot be used: {why}. Searches go on "
-        f"without it; put it back, or rr models rollback {promotion.name}"
+        f"promoted for this index, it cannot be used: {why}. Searches go on without it; put it "
+        f"back, or rr models rollback {promotion.name}"
     )
 
 
@@ -122,7 +122,7 @@ def problem(promotion: Promotion, stages: Sequence[StageSettings] | None) -> str
     try:
         find_checkpoint(str(promotion.folder))
     except RetrieveRerankError as exc:
-        return unusable(promotion, exc)
+        return f"{promotion.address}: {unusable(promotion, exc)}"
     return None
 
 

@@ -169,6 +169,7 @@ def test_a_process_killed_while_it_promotes_leaves_one_version_or_the_other(
 
 def test_a_copy_that_fails_leaves_no_version(tmp_path: Path, model: Path) -> None:
     versions = ModelVersions(tmp_path / "data", "docs-reranker")
+    (versions.folder / ".copying" / "left over").mkdir(parents=True)  # by a process that was killed
     (model / "gone.json").symlink_to(tmp_path / "nothing")
 
     with pytest.raises(ModelError, match="the model is still in its own folder"):
@@ -177,5 +178,6 @@ def test_a_copy_that_fails_leaves_no_version(tmp_path: Path, model: Path) -> Non
     assert versions.numbers == []
     (model / "gone.json").unlink()
     assert versions.add(model) == 1
+    assert {each.name for each in versions.folder.iterdir()} == {"1", ".lock"}
     with pytest.raises(ModelNotFoundError, match="no model folder"):
         versions.add(tmp_path / "nothing")

@@ -29,7 +29,7 @@ def promote(name: str, version: int | None, as_json: bool) -> None:
     stages that it was measured against.
     """
     versions = find_versions(name)
-    chosen = max(versions.numbers) if version is None else version
+    chosen = max(versions.numbers, default=1) if version is None else version
     if chosen in versions.numbers:
         find_checkpoint(str(versions.path(chosen)))  # which raises what is wrong with it
     versions.promote(chosen)
@@ -50,7 +50,7 @@ def find_versions(name: str) -> ModelVersions:
     """Return the versions of a model that was trained here; raise ModelNotFoundError."""
     data_dir = load_settings().data_dir
     versions = ModelVersions(data_dir, name)
-    if not versions.numbers:
+    if not versions.numbers and versions.promoted is None:
         known = ", ".join(each.name for each in known_models(data_dir) if each.numbers)
         raise ModelNotFoundError(
             f"no model {name!r} was trained here; known: {known or 'none, rr finetune trains one'}"
@@ -60,7 +60,10 @@ def find_versions(name: str) -> ModelVersions:
 
 def list_versions(name: str, *, as_json: bool) -> None:
     """Show the versions of a model."""
-    for version in find_versions(name).list():
+    versions = find_versions(name)
+    if (promoted := versions.promotion) and promoted.version not in versions.numbers:
+        say(f"Warning: {promoted.address} is promoted, and its folder is not there")
+    for version in versions.list():
         if as_json:
             write_json(version_as_json(version))
         else:
