@@ -158,7 +158,8 @@ class Cluster:
         """Return the client for the next attempt, which may take as long as is left."""
         if deadline.within_s is None:
             return client  # the same as ever: making another takes a fifth of a millisecond
-        return client.options(request_timeout=deadline.bound(self.timeout_s))
+        timeout_s = deadline.bound(self.timeout_s, location=self.location)
+        return client.options(request_timeout=timeout_s)
 
     def _checked(self, answer: Any, request: Request) -> Any:
         """Return an answer; raise what went wrong with a part of it, or what is no answer."""

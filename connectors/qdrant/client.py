@@ -207,13 +207,14 @@ class Server:
         if call.method not in _UNTIMED and not self.local:
             own_s = self._timeout_s if call.method in _READS else self._write_timeout_s
             own_s = min(arguments.get("timeout", own_s), self.max_timeout_s)
-            arguments["timeout"] = math.ceil(deadline.bound(own_s))
+            arguments["timeout"] = math.ceil(deadline.bound(own_s, location=self.location))
         return arguments
 
     def _limit_s(self, call: Call, deadline: Deadline) -> float | None:
         """Say how many seconds to wait for a call, where the client would wait longer."""
         untimed = call.method in _UNTIMED and self._address.grpc
-        limit_s = deadline.bound(self._timeout_s if untimed else math.inf)
+        own_s = self._timeout_s if untimed else math.inf
+        limit_s = deadline.bound(own_s, location=self.location)
         return None if math.isinf(limit_s) else limit_s
 
     @contextmanager

@@ -27,13 +27,16 @@ class Deadline:
         """Whether no time is left."""
         return self.left_s == 0.0
 
-    def bound(self, seconds: float) -> float:
-        """Return how much of `seconds` is left; raise DeadlineExceededError where nothing is."""
+    def bound(self, seconds: float, *, location: str) -> float:
+        """Return how much of `seconds` is left for what is at `location` to answer.
+
+        Raises DeadlineExceededError where nothing is.
+        """
         left_s = self.left_s
         if left_s is None:
             return seconds
         if not left_s:
-            raise self.exceeded()
+            raise DeadlineExceededError(f"no answer from {location} within the time given")
         return min(seconds, left_s)
 
     def exceeded(self) -> DeadlineExceededError:
