@@ -104,7 +104,8 @@ def stage_options(command: Command) -> Command:
             "--rerank",
             metavar="NAME",
             help=f"Reranker: {', '.join(RERANKERS)}, or {NO_RERANKER}.  "
-            "[default: max-sim where the index has token tensors]",
+            "[default: what is promoted for the index or set in rr.toml, else max-sim where there "
+            "are token tensors]",
         ),
     ):
         command = option(command)

@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.evaluation.bootstrap import bootstrap
@@ -67,6 +69,23 @@ def test_what_is_worse_is_not_promoted_and_says_so() -> None:
     assert (verdict.low, verdict.high) == pytest.approx((SECOND_WORTH - 1,) * 2)
     assert "that is not a gain" in verdict.sentence
     assert "labels that are wrong" in verdict.advice[0]
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=2, max_size=60))
+def test_two_pipelines_are_never_each_better_than_the_other(found: list[tuple[bool, bool]]) -> None:
+    judged = qrels(len(found))
+    one = {f"q{n}": FIRST if first else SECOND for n, (first, _) in enumerate(found)}
+    other = {f"q{n}": FIRST if first else SECOND for n, (_, first) in enumerate(found)}
+
+    there, back = judge(one, other, judged), judge(other, one, judged)
+
+    assert there.gain == pytest.approx(-back.gain)
+    assert there.low <= there.gain <= there.high
+    assert not (there.promote and back.promote)
+    assert (there.wins, there.losses) == (back.losses, back.wins)
+    assert there.p == back.p
+    assert judge(one, one, judged).promote is False
 
 
 def test_values_of_several_models_are_averaged_for_each_query() -> None:
