@@ -1,5 +1,6 @@
 """Negatives for training, mined from the index that serves."""
 
+from retrieve_rerank.training.mining.curriculum import Curriculum, for_epoch
 from retrieve_rerank.training.mining.mine import Mining, mine
 from retrieve_rerank.training.mining.report import Mined
 from retrieve_rerank.training.mining.rules import Margin, Rules
@@ -9,6 +10,7 @@ from retrieve_rerank.training.mining.veto import CrossFitted, Veto, cross_fit, f
 
 __all__ = [
     "CrossFitted",
+    "Curriculum",
     "Margin",
     "Mined",
     "Mining",
@@ -18,6 +20,7 @@ __all__ = [
     "Veto",
     "cross_fit",
     "fit_veto",
+    "for_epoch",
     "halves",
     "mine",
     "mine_to_file",

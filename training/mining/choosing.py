@@ -32,16 +32,14 @@ class Choosing(NamedTuple):
     rules: Rules
     scores: ScoresOf | None
     """What the rules look at, None where they look at none."""
+    anchor: float | None
+    """The lowest of the positives' scores that are known."""
     veto: Veto | None
     vetoing: QueryScores | None
     """The veto's scores."""
 
     def choose(self, trial: Iterator[Hit], count: int, dropped: Counter[Reason]) -> list[Chosen]:
         """Try hits in their order until `count` are negatives; count the others by reason."""
-        anchor = None
-        if self.scores is not None:
-            known = (score for score in self.scores(self.positives) if score is not None)
-            anchor = min(known, default=None)
         too_like = _too_like(self.positives, self.rules.exclude_same)
         chosen: list[Chosen] = []
         lacking = count
@@ -50,7 +48,7 @@ class Choosing(NamedTuple):
             hits = _passing(hits, [too_like(hit.document) for hit in hits], dropped)
             if self.scores is not None:
                 scores = self.scores([hit.document for hit in hits])
-                broken = [self.rules.against(score, anchor=anchor) for score in scores]
+                broken = [self.rules.against(score, anchor=self.anchor) for score in scores]
                 hits = _passing(hits, broken, dropped)
             for each in self._judged(hits):
                 if each.label is None or each.label > 0:

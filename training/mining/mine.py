@@ -21,7 +21,7 @@ from retrieve_rerank.training.mining.found import Found, tell_apart
 from retrieve_rerank.training.mining.report import Mined
 from retrieve_rerank.training.mining.rules import Rules
 from retrieve_rerank.training.mining.sampling import Sampling, check_sampling, order_of_trial
-from retrieve_rerank.training.mining.scores import QueryScores, ScoresOf, cosines
+from retrieve_rerank.training.mining.scores import Cosines, QueryScores, ScoresOf
 from retrieve_rerank.training.mining.searching import Searched, search_all, search_exactly
 from retrieve_rerank.training.mining.veto import CrossFitted, Veto
 from retrieve_rerank.types import Qrels
@@ -156,8 +156,12 @@ class Mining:
         if veto is not None and veto.scorer is not self.scorer:
             vetoing = QueryScores(veto.scorer, searched.query)
         compared: ScoresOf | None = None
-        if self.rules.need_scores:
-            compared = scored if scored is not None else cosines(searched.hits)
+        anchors: list[float] = []
+        if self.rules.need_scores and scored is not None:
+            compared, anchors = scored, scored(positives)
+        elif self.rules.need_scores:
+            compared = cosines = Cosines(searched.hits)
+            anchors = cosines.known(positives)
         hits = [hit for hit in found.others if self.rules.take(hit.rank)]
         if outside := len(found.others) - len(hits):
             report.dropped["rank"] = outside
@@ -165,7 +169,9 @@ class Mining:
             len(hits), self.negatives, how=self.sampling, seed=self.seed, query=searched.query_id
         )
         grade = min(grades[id_] for id_ in found.positives)
-        choosing = Choosing(positives, grade, self.rules, compared, veto, vetoing)
+        choosing = Choosing(
+            positives, grade, self.rules, compared, min(anchors, default=None), veto, vetoing
+        )
         chosen = choosing.choose((hits[place] for place in order), self.negatives, report.dropped)
         count = sum(each.label == 0 for each in chosen)
         if not count:

@@ -87,14 +87,11 @@ class Rules:
         """Tell whether a rank is among those asked for."""
         return self.first_rank <= rank and (self.last_rank is None or rank <= self.last_rank)
 
-    def against(self, score: float | None, *, anchor: float | None) -> Reason | None:
+    def against(self, score: float, *, anchor: float | None) -> Reason | None:
         """Tell which rule a score breaks, None where its text may be a negative.
 
-        It and `anchor`, that of the lowest positive, are None where they are not known: what has
-        no score is left out by every rule that needs one.
+        `anchor` is the lowest positive's; where it is not known, no margin can be kept.
         """
-        if score is None:
-            return "margin" if self.margin is not None else "score"
         if self.min_score is not None and score < self.min_score:
             return "score"
         if self.max_score is not None and score > self.max_score:

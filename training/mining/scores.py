@@ -11,8 +11,8 @@ from retrieve_rerank.connectors.hybrid import DENSE
 from retrieve_rerank.errors import InputError, ScoreError
 from retrieve_rerank.types import Document, Hit
 
-ScoresOf: TypeAlias = Callable[[Sequence[Document]], Sequence[float | None]]
-"""Gives the scores of documents, None for those of which it is not known."""
+ScoresOf: TypeAlias = Callable[[Sequence[Document]], Sequence[float]]
+"""Gives the scores of documents."""
 
 
 class QueryScores:
@@ -37,16 +37,28 @@ class QueryScores:
         return [self._known[each.id] for each in documents]
 
 
-def cosines(hits: Sequence[Hit]) -> ScoresOf:
-    """Return the cosines that a dense ranking gave; raise InputError where there was none."""
-    known = {
-        hit.document.id: hit.first_stage.sources[DENSE].score
-        for hit in hits
-        if DENSE in hit.first_stage.sources
-    }
-    if hits and not known:
-        raise InputError(
-            "margins and bounds of scores compare cosines or a cross-encoder's scores, and this"
-            " search has neither: a share of a BM25 or a fused score means nothing; give a scorer"
-        )
-    return lambda documents: [known.get(each.id) for each in documents]
+class Cosines:
+    """The cosines that a dense ranking gave its hits."""
+
+    def __init__(self, hits: Sequence[Hit]) -> None:
+        """Raise InputError where there are hits and none is of a dense ranking."""
+        self._known = {
+            hit.document.id: hit.first_stage.sources[DENSE].score
+            for hit in hits
+            if DENSE in hit.first_stage.sources
+        }
+        if hits and not self._known:
+            raise InputError(
+                "margins and bounds of scores compare cosines or a cross-encoder's scores, and this"
+                " search has neither: a share of a BM25 or a fused score means nothing; give a"
+                " scorer"
+            )
+
+    def known(self, documents: Sequence[Document]) -> list[float]:
+        """Return the cosines of those of the documents that the ranking holds."""
+        return [self._known[each.id] for each in documents if each.id in self._known]
+
+    def __call__(self, documents: Sequence[Document]) -> list[float]:
+        """Return at least the cosine: what the ranking does not hold is no nearer than its last."""
+        last = min(self._known.values(), default=0.0)
+        return [self._known.get(each.id, last) for each in documents]

@@ -61,6 +61,7 @@ def mine_to_file(
                         if file.tell() < journal.end:
                             raise InputError(f"{partial} was cut off; remove it to begin anew")
                         file.truncate(journal.end)
+                        file.seek(journal.end)  # else it tells where the end was before
                         _go_on(mining, journal, file, accept_changes=accept_changes, tell=tell)
                     if not journal.report.groups:
                         raise InputError(_why_none(journal.report))

@@ -276,8 +276,9 @@ def command(
         except KeyboardInterrupt:
             say(f"What was mined is kept; the same command goes on with {output}.")
             raise
+        settings_used = describe(mining)
     if as_json:
-        write_json({**report.to_dict(), "output": str(output), "settings": describe(mining)})
+        write_json({**report.to_dict(), "output": str(output), "settings": settings_used})
     else:
         print_report(wide_console(), report, veto=fitted)
         say(f"Groups: {output}")
