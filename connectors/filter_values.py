@@ -20,6 +20,7 @@ from retrieve_rerank.connectors.field_types import (
     shown,
 )
 from retrieve_rerank.errors import InputError
+from retrieve_rerank.text.template import readable
 
 Wanted: TypeAlias = Scalar | Range | Span
 """A value to equal, numbers to lie between, or a time to lie in; at MAPPED_DATE also what only the
@@ -134,7 +135,7 @@ def _between(times: Mapping[str, Span]) -> Span:
 
 
 def _text(value: Scalar) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    return readable(value) if isinstance(value, str) else json.dumps(value)
 
 
 def _number(value: Any) -> int | float | None:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from retrieve_rerank.errors import ConfigError, InputError
 from retrieve_rerank.fusion import rrf, weighted
+from retrieve_rerank.text.template import readable
 from retrieve_rerank.types import Hit, Placement
 
 DENSE = "dense"
@@ -76,9 +77,13 @@ class Fusion:
         return weighted(rankings, weights=self.weights, exhausted=exhausted, top_k=top_k)
 
 
-def check_search(query: str, top_k: int) -> None:
-    """Raise InputError for a query without characters or a `top_k` below 1."""
+def checked_query(query: str, top_k: int = 1) -> str:
+    """Return a query as `readable`: servers lose words beside half a surrogate pair.
+
+    Raises InputError for a query without characters or a `top_k` below 1.
+    """
     if not query.strip():
         raise InputError("the query is empty; expected words to search for")
     if top_k < 1:
         raise InputError(f"top_k must be at least 1; got {top_k}")
+    return readable(query)

@@ -26,7 +26,7 @@ from retrieve_rerank.base import (
 from retrieve_rerank.connectors.encoder_output import check_vectors, query_vector
 from retrieve_rerank.connectors.field_types import Fields, add_fields, field_types
 from retrieve_rerank.connectors.filters import KnownFields, clauses, matches
-from retrieve_rerank.connectors.hybrid import BM25, DENSE, DEPTH, Fusion, check_search
+from retrieve_rerank.connectors.hybrid import BM25, DENSE, DEPTH, Fusion, checked_query
 from retrieve_rerank.connectors.lexical import Bm25
 from retrieve_rerank.connectors.records import Record, record
 from retrieve_rerank.connectors.tensor_encoder import TensorEncoder
@@ -70,7 +70,7 @@ class MemoryConnector(TensorStore, Embedding):
         timeout_s: float | None = None,
     ) -> list[Hit]:
         """Return at most `top_k` hits, best first; `timeout_s` has no use here."""
-        check_search(query, top_k)
+        query = checked_query(query, top_k)
         view = self._current_view()
         wanted = clauses(filter, KnownFields(view.fields))
         scores: dict[str, Mapping[int, float]] = {BM25: view.bm25_scores(query)}
@@ -102,7 +102,7 @@ class MemoryConnector(TensorStore, Embedding):
 
     def max_sim(self, query: str, ids: Sequence[str]) -> dict[str, float]:
         """Score these documents; those without token tensors are absent from the answer."""
-        check_search(query, top_k=1)
+        query = checked_query(query)
         settings = self._tensor_settings
         packed = {id_: self._tensors[id_][1] for id_ in ids if id_ in self._tensors}
         if settings is None or not packed:

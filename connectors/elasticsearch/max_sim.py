@@ -19,7 +19,7 @@ from retrieve_rerank.connectors.elasticsearch.schema import key
 from retrieve_rerank.connectors.elasticsearch.searcher import Searcher
 from retrieve_rerank.connectors.elasticsearch.target import Target
 from retrieve_rerank.connectors.elasticsearch.tensors import Sidecar
-from retrieve_rerank.connectors.hybrid import DENSE, check_search
+from retrieve_rerank.connectors.hybrid import DENSE, checked_query
 from retrieve_rerank.connectors.moving import TIMES, unsteady
 from retrieve_rerank.connectors.tensor_encoder import TensorEncoder
 
@@ -47,7 +47,7 @@ class MaxSimSearcher:
         self, query: str, *, top_k: int, filter: Filter | None, timeout_s: float | None
     ) -> Steps[TensorSearch]:
         """Search, and score the hits; two requests."""
-        check_search(query, top_k)
+        query = checked_query(query, top_k)
         encoded = yield from self._encode(query)
         hits = yield from self._searcher.search(
             query, top_k=top_k, filter=filter, timeout_s=timeout_s, vector=encoded.vector
@@ -57,7 +57,7 @@ class MaxSimSearcher:
 
     def score(self, query: str, ids: Sequence[str]) -> Steps[dict[str, float]]:
         """Score these documents; those without tensors are absent."""
-        check_search(query, top_k=1)
+        query = checked_query(query)
         encoded = yield from self._encode(query)
         return (yield from self._score(query, encoded, ids))
 

@@ -21,7 +21,7 @@ from retrieve_rerank.connectors.elasticsearch.responses import hits_of, ranking,
 from retrieve_rerank.connectors.elasticsearch.target import Hit as RawHit
 from retrieve_rerank.connectors.elasticsearch.target import Target
 from retrieve_rerank.connectors.elasticsearch.versions import ENTERPRISE_LICENSES, ask_license
-from retrieve_rerank.connectors.hybrid import BM25, DENSE, DEPTH, SPARSE, check_search
+from retrieve_rerank.connectors.hybrid import BM25, DENSE, DEPTH, SPARSE, checked_query
 from retrieve_rerank.connectors.lexical import LEFT_OUT, NOTHING_TO_FIND
 from retrieve_rerank.errors import (
     LicenseError,
@@ -53,7 +53,7 @@ class Searcher:
         vector: Vectors | None = None,
     ) -> Steps[Candidates]:
         """Search by the rankings in use; `vector` is the query's, where it is known already."""
-        check_search(query, top_k)
+        query = checked_query(query, top_k)
         first = self._target.opened
 
         def search(opened: Opened) -> Steps[tuple[Candidates, list[list[RawHit]]]]:

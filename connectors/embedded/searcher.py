@@ -15,7 +15,7 @@ from retrieve_rerank.connectors.embedded.shard import TOKENS
 from retrieve_rerank.connectors.embedded.shared import SharedShard
 from retrieve_rerank.connectors.encoder_output import query_encoding, query_vector
 from retrieve_rerank.connectors.filters import KnownFields, clauses
-from retrieve_rerank.connectors.hybrid import BM25, DENSE, DEPTH, Fusion, check_search
+from retrieve_rerank.connectors.hybrid import BM25, DENSE, DEPTH, Fusion, checked_query
 from retrieve_rerank.connectors.point_ids import point_id
 from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.text.truncation import truncates
@@ -57,7 +57,7 @@ class Searcher:
         max_sim: bool,
     ) -> TensorSearch:
         """Search by the rankings in use; with `max_sim`, score the hits by it too."""
-        check_search(query, top_k)
+        query = checked_query(query, top_k)
         wanted = clauses(filter, KnownFields(manifest.fields))
         depth = max(top_k, DEPTH)
         bm25 = manifest.bm25 if BM25 in self._rankings else None
@@ -97,7 +97,7 @@ class Searcher:
 
     def max_sim(self, query: str, ids: Sequence[str]) -> dict[str, float]:
         """Score these documents; those without token tensors are absent."""
-        check_search(query, top_k=1)
+        query = checked_query(query)
         encoder = self._encoder.get()
         if encoder is None or not ids:
             return {}

@@ -17,7 +17,7 @@ from retrieve_rerank.base import (
     Vectors,
 )
 from retrieve_rerank.connectors.filters import Clause, clauses, field_names
-from retrieve_rerank.connectors.hybrid import BM25, DENSE, DEPTH, check_search
+from retrieve_rerank.connectors.hybrid import BM25, DENSE, DEPTH, checked_query
 from retrieve_rerank.connectors.qdrant import requests
 from retrieve_rerank.connectors.qdrant.byte_vectors import UINT8, Scale, ask_scale
 from retrieve_rerank.connectors.qdrant.client import Notes, Steps
@@ -69,7 +69,7 @@ class Searcher:
         self, query: str, *, top_k: int, filter: Filter | None, max_sim: bool
     ) -> Steps[TensorSearch]:
         """Search by the rankings in use; with `max_sim`, score the hits by it too."""
-        check_search(query, top_k)
+        query = checked_query(query, top_k)
 
         def search(state: State) -> Steps[tuple[TensorSearch, list[Document]]]:
             found = yield from self._search(state, query, top_k, filter, max_sim=max_sim)
@@ -113,7 +113,7 @@ class Searcher:
 
     def max_sim(self, query: str, ids: Sequence[str]) -> Steps[dict[str, float]]:
         """Score these documents; those without token tensors are absent."""
-        check_search(query, top_k=1)
+        query = checked_query(query)
 
         def score(state: State) -> Steps[tuple[dict[str, float], None]]:
             return (yield from self._max_sim(state, query, ids)), None

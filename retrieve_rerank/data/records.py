@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 from retrieve_rerank.errors import shown
 from retrieve_rerank.text.field_paths import value_at, without
+from retrieve_rerank.text.template import readable
 from retrieve_rerank.types import Document
 
 ID_FIELDS = ("_id", "id", "docid", "doc_id", "document_id", "passage_id", "pid")
@@ -101,7 +102,7 @@ def read_document(record: Mapping[str, Any], fields: Fields) -> Iterator[Found]:
     elif not id_.strip():
         yield Reason("empty id")
     else:
-        yield _document(id_, without(record, id_field), fields)
+        yield from _document(id_, without(record, id_field), fields)
 
 
 def read_content(record: Mapping[str, Any], fields: Fields) -> Content | Reason:
@@ -127,16 +128,22 @@ def keep_within(
     return {**metadata, name: {**(deeper if isinstance(deeper, Mapping) else {}), **fields}}
 
 
-def _document(id_: str, record: Mapping[str, Any], fields: Fields) -> Document | Reason:
+def _document(id_: str, record: Mapping[str, Any], fields: Fields) -> Iterator[Found]:
     content = _content(record, fields)
     if isinstance(content, Reason):
-        return content
+        yield content
+        return
     document = Document(id_, content.text, content.metadata)
     if not document.text.strip() and not document.title.strip():
-        return Reason("empty text", "neither a text nor a title")
-    if not is_unicode(f"{id_}{document.text}{json.dumps(content.metadata, ensure_ascii=False)}"):
-        return Reason("invalid Unicode", "half of a surrogate pair")
-    return document
+        yield Reason("empty text", "neither a text nor a title")
+    elif not is_unicode(id_):
+        yield Reason("invalid Unicode", "half of a surrogate pair in the id")
+    else:
+        said = json.dumps([document.text, content.metadata], ensure_ascii=False)
+        if not is_unicode(said):
+            yield Note("half of a surrogate pair", 'read as "?"')
+            document = Document(id_, *json.loads(readable(said)))
+        yield document
 
 
 def _content(record: Mapping[str, Any], fields: Fields) -> Content | Reason:

@@ -166,7 +166,7 @@ class _Writer:
         for call in cut(
             ordered, lambda each: len(each.text), size=_CALL_CHARACTERS, count=self._rate.at_once
         ):
-            encodings = self._encoder.encode_documents([_valid(each.text) for each in call])
+            encodings = self._encoder.encode_documents([each.text for each in call])
             self.truncated += sum(encoding.truncated for encoding in encodings)
             tensors = map(self._tensor, call, encodings)
             for batch in cut(tensors, lambda each: each.tokens.nbytes, size=_WRITE_BYTES):
@@ -220,8 +220,3 @@ class _RateLimit:
 
 def _of(store: TensorStore) -> Additions:
     return Additions(store, store.tensor_hashes, store.tensor_ids, store.delete_tensors)
-
-
-def _valid(text: str) -> str:
-    """Replace halves of surrogate pairs, which JSON can hold and tokenisers refuse."""
-    return text.encode(errors="replace").decode()

@@ -98,6 +98,12 @@ class RerankerConformance:
         found = self._rerank(rank((each, 1.0) for each in empty))
         assert {hit.document.id for hit in found} <= {each.id for each in empty}
 
+    def test_half_a_surrogate_pair_is_read(self) -> None:
+        """JSON can hold one, and whatever UTF-8 is written to refuses it."""
+        documents = [replace(each, text=f"\ud83d {each.text}") for each in self.documents()]
+        hits = rank((each, -float(place)) for place, each in enumerate(documents))
+        assert self.reranker().rerank(f"{self.query} \ud83d", hits).hits
+
     def test_one_document_stays(self) -> None:
         """A single hit comes out as rank 1."""
         [hit] = self._rerank(self._hits()[:1])

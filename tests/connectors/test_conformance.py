@@ -89,6 +89,14 @@ def test_vectors_without_finite_numbers_are_refused(name: str, tmp_path: Path) -
     delete_indexes()
 
 
+def test_half_a_surrogate_pair_loses_nothing_beside_it(connector: Connector) -> None:
+    connector.index([Document("d", "a wing ?", {"k": "a ?"}), Document("e", "heat")])
+    assert ids(connector.search("wing \ud83d", top_k=1)) == ["d"]
+    assert ids(connector.search("\udc4dwing", top_k=1, filter={"k": ["a \ud83d", "x"]})) == ["d"]
+    if isinstance(connector, TensorConnector):
+        connector.max_sim("wing \ud83d", ["d"])
+
+
 def test_documents_come_back_as_they_were_given(connector: Connector) -> None:
     metadata: dict[str, Any] = {
         **{"n": None, "i": 2**62, "f": 1.0, "s": "a\0b 😀", "yes": True, "e": [], "o": {}},

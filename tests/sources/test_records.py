@@ -93,8 +93,7 @@ def test_a_document_of_a_title_alone_is_kept() -> None:
         ({"id": "1"}, "empty text"),
         ({"id": "1", "text": " \n"}, "empty text"),
         ({"id": "1", "text": ["a"]}, "text of another type"),
-        ({"id": "1", "text": "a\ud800"}, "invalid Unicode"),
-        ({"id": "1", "text": "a", "tag": "\ud800"}, "invalid Unicode"),
+        ({"id": "1\ud800", "text": "a"}, "invalid Unicode"),
         ({"id": "1", "text": "a", "tag": [2**63]}, "unfit metadata"),
         ({"id": "1", "text": "a", "tag": nested(51)}, "unfit metadata"),
         ({"id": "1", "text": "a", "tag": [float("inf")]}, "unfit metadata"),
@@ -153,3 +152,10 @@ def test_a_field_without_a_name_is_neither_text_nor_title_and_said_to_be_left_ou
     _, reason = read_document({"id": "a", " ": "only here"}, Fields())
     assert isinstance(reason, Reason)
     assert reason.problem == "empty text"
+
+
+def test_half_a_surrogate_pair_is_read_as_a_question_mark_and_said() -> None:
+    record = {"id": "1", "text": "a \ud83d b", "tags": ["\udc4d", "whole 👍"], "o": {"k\ud800": 1}}
+    note, document = read_document(record, Fields())
+    assert note == Note("half of a surrogate pair", 'read as "?"')
+    assert document == Document("1", "a ? b", {"tags": ["?", "whole 👍"], "o": {"k?": 1}})

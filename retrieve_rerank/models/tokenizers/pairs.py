@@ -16,6 +16,7 @@ from cachetools import LRUCache
 from tokenizers import Encoding, Tokenizer
 
 from retrieve_rerank.models.runtimes.batching import Tokens
+from retrieve_rerank.text.template import readable
 
 CACHED_TOKENS = 4_000_000
 """Tokens of texts that are kept: 16 MB, some 25,000 passages."""
@@ -74,11 +75,10 @@ class PairTokens:
         with self._lock:
             found = {text: self._known[key] for text, key in keys.items() if key in self._known}
         missing = [text for text in keys if text not in found]
-        for text, encoding in zip(
-            missing,
-            self._tokenizer.encode_batch_fast(missing, add_special_tokens=False),
-            strict=True,
-        ):
+        encodings = self._tokenizer.encode_batch_fast(
+            list(map(readable, missing)), add_special_tokens=False
+        )
+        for text, encoding in zip(missing, encodings, strict=True):
             cut = sum(len(part.ids) for part in encoding.overflowing)
             found[text] = Text(array("i", encoding.ids), len(encoding.ids) + cut)
         with self._lock:

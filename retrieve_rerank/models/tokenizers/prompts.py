@@ -18,6 +18,7 @@ from transformers import AutoTokenizer
 from retrieve_rerank.errors import InputError, ModelError
 from retrieve_rerank.models.causal.pretrained import loading, silent
 from retrieve_rerank.models.language_model import Part, Piece, Prompt
+from retrieve_rerank.text.template import readable
 
 MIN_DOCUMENT_TOKENS = 16
 """A document of which less could be read is not scored at all."""
@@ -182,7 +183,9 @@ class PromptTokenizer:
     def _tokens(self, text: str, cuts: Iterable[int]) -> Iterator[tuple[int, int, int]]:
         edges = [0, *sorted(cuts), len(text)]
         for begin, end in pairwise(edges):
-            encoding = self._tokenizer.encode(text[begin:end], add_special_tokens=False)
+            # Half a surrogate pair and what stands for it are both of one character.
+            span = readable(text[begin:end])
+            encoding = self._tokenizer.encode(span, add_special_tokens=False)
             for number, (first, last) in zip(encoding.ids, encoding.offsets, strict=True):
                 yield number, begin + first, begin + last
 

@@ -106,7 +106,9 @@ class TextTokenizer:
         return self._encode_whole_pairs(pairs)
 
     def _encode_whole_pairs(self, pairs: Sequence[tuple[str, str]]) -> list[Tokens]:
-        encodings = self._tokenizer.encode_batch(list(pairs))
+        encodings = self._tokenizer.encode_batch(
+            [(readable(first), readable(second)) for first, second in pairs]
+        )
         return [
             self._tokens(encoding)._replace(first_truncated=self._lacks(encoding, first))
             for encoding, (first, _) in zip(encodings, pairs, strict=True)
@@ -157,7 +159,7 @@ class TextTokenizer:
 
     def _spans(self, text: str) -> tuple[list[int], list[int], list[int | None]]:
         """Start, end and word number of every token, special ones left out, none truncated."""
-        encoding = self._tokenizer.encode(text)
+        encoding = self._tokenizer.encode(readable(text))
         spans = sorted(
             (start, end, word)
             for part in (encoding, *encoding.overflowing)
