@@ -55,6 +55,26 @@ LINES: list[tuple[str, dict[str, Any], Group]] = [
         {"query": "q", "content": "a", "score": "0.97"},
         Group("q", (GroupText("a", 0.97),)),
     ),
+    (
+        "preferences",
+        {"query": "q", "a": "x", "b": "y", "preferred": "tie", "b_id": "d2"},
+        Group(
+            "q",
+            (GroupText("x", 0.0, None, "preference"), GroupText("y", 0.0, "d2", "preference")),
+        ),
+    ),
+    (
+        "preferences",
+        {"query": "q", "a": "x", "b": "y", "preferred": "b"},
+        Group(
+            "q", (GroupText("x", 0.0, None, "preference"), GroupText("y", 1.0, None, "preference"))
+        ),
+    ),
+    (
+        "thumbs",
+        {"query": "q", "text": "x", "thumb": "down", "id": "d1"},
+        Group("q", (GroupText("x", 0.0, "d1", "thumb"),)),
+    ),
     ("flagembedding", {"query": "q", "pos": ["Lyon"], "neg": ["Nice"]}, Group("q", BOTH)),
     (
         "flagembedding",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from retrieve_rerank.errors import InputError
+from retrieve_rerank.training.formats.feedback import PREFERENCES, THUMBS
 from retrieve_rerank.training.formats.fields import Record, listed
 from retrieve_rerank.training.formats.flagembedding import FLAGEMBEDDING
 from retrieve_rerank.training.formats.format import Format
@@ -29,6 +30,8 @@ FORMATS = {
         TEVATRON,
         RANKINGGPT,
         RANK_LLM,
+        PREFERENCES,
+        THUMBS,
         TRIPLET,
         N_TUPLE,
         LABELED_PAIR,

@@ -114,8 +114,10 @@ def generate(
         for proposal in proposals(document):
             if proposal.source in yields:
                 yields[proposal.source].proposed += 1
-                yields[proposal.source].says_nothing += not proposal.says_something
-                sample.add(proposal, document)
+                if proposal.says_something:
+                    sample.add(proposal, document)
+                else:
+                    yields[proposal.source].says_nothing += 1
         told(1)
     candidates = list(_cleaned(sample, yields))
     queries = {each.id: each.query for each in candidates}

@@ -77,7 +77,8 @@ def proposals(document: Document) -> Iterator[Proposal]:
     A title is offered once, by the first of a document's passages.
     """
     title, text = document.title.strip(), document.text
-    if count_words(text) < LEAST_LEFT:
+    words = count_words(text)
+    if words < LEAST_LEFT:
         return
     if title and document.metadata.get(POSITION, 0) == 0:
         yield Proposal("title", title, title)
@@ -91,8 +92,7 @@ def proposals(document: Document) -> Iterator[Proposal]:
     for sentence in held:
         if normalised(sentence) == normalised(title):
             continue
-        left = count_words(text) - count_words(sentence)
-        if left < LEAST_LEFT:
+        if words - count_words(sentence) < LEAST_LEFT:
             continue
         if sentence.endswith(("?", "？")):
             yield Proposal("question", sentence, sentence)

@@ -44,9 +44,7 @@ class Sample:
         self._highest: dict[Source, list[int]] = {source: [] for source in sources}  # negated
 
     def add(self, proposal: Proposal, document: Document) -> None:
-        """Take a proposal in, or leave it where its hash is too high or it says nothing."""
-        if not proposal.says_something:
-            return
+        """Take a proposal in, or leave it where its hash is too high."""
         found, highest = self._found[proposal.source], self._highest[proposal.source]
         key = digest(self._seed, proposal.query)
         if key not in found:
