@@ -135,15 +135,17 @@ def test_what_was_not_seen_is_unlabelled_and_weights_are_clipped() -> None:
 def test_a_copied_answer_is_a_point_and_a_reformulation_a_preference() -> None:
     texts = {name: name.upper() for name in "abc"}
     log = [
-        session("pasword", 1, Shown("a", 1, False), Shown("b", 2, False)),
-        session("reset password", 2, Shown("c", 1, True, copied=True), reformulates="pasword"),
-        session("reset password", 3, Shown("c", 1, True), user="v", reformulates="pasword"),
+        session("cannot sign in", 1, Shown("a", 1, False), Shown("b", 2, False)),
+        session(
+            "reset password", 2, Shown("c", 1, True, copied=True), reformulates="cannot sign in"
+        ),
+        session("reset password", 3, Shown("c", 1, True), user="v", reformulates="cannot sign in"),
     ]
     points_and_pairs = list(click_groups(log, Propensities({1: 1.0, 2: 0.5}, "given"), texts=texts))
     found = [(g.query, [(t.text, t.label, t.source) for t in g.texts]) for g in points_and_pairs]
     assert found[1:] == [
         ("reset password", [("C", 1.0, "copied")]),
-        ("pasword", [("C", 1.0, "reformulation"), ("A", 0.0, "reformulation")]),
+        ("cannot sign in", [("C", 1.0, "reformulation"), ("A", 0.0, "reformulation")]),
     ]
 
 

@@ -71,7 +71,7 @@ def command(
     with open_index(load_settings(index=index, **fields)) as connector:
         total = connector.count()
         with show_progress(
-            lambda done: min(1.0, done / (total + 2 * limit))  # tries are not known before,
+            lambda done: min(1.0, done / (total + 2 * limit)),  # about half do not find back
             doing="reading and searching",
             quiet=as_json,
             things="documents and queries",
