@@ -31,7 +31,7 @@ from retrieve_rerank.models.loading import load_encoder
 from retrieve_rerank.pipeline.retriever import Retriever
 from retrieve_rerank.rerankers.cross_encoder import CrossEncoder
 from retrieve_rerank.rerankers.max_sim import MaxSim
-from retrieve_rerank.training.mining import Margin, Rules, halves, mine
+from retrieve_rerank.training.mining import DEFAULT_RULES, Margin, Rules, halves, mine
 from retrieve_rerank.training.mining.found import tell_apart
 from retrieve_rerank.training.mining.scores import Cosines, QueryScores
 from retrieve_rerank.training.mining.searching import search_all
@@ -202,6 +202,7 @@ def rules(queries: Sequence[Query]) -> list[tuple[str, list[list[bool]]]]:
     table += [
         (f"absolute margin {by_}", by(Rules(margin=Margin(absolute=by_)))) for by_ in (0.0, 0.05)
     ]
+    table.append(("default", by(DEFAULT_RULES)))
     for name in queries[0].scores:
         table += [(f"veto {name}, share {s}", veto(name, s)) for s in (0.5, 0.25, 0.1, 0.05)]
     return table

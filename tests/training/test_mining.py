@@ -141,7 +141,7 @@ def test_a_query_whose_positives_the_index_lacks_has_no_group() -> None:
 
 def test_passages_of_a_positive_are_no_negatives() -> None:
     documents = [
-        Document(f"lift#{n}", text, {"parent": "lift"})
+        Document(f"lift#{n}", text, {"parent": "lift", "passage": n})
         for n, text in enumerate(["how wings lift where the air is thin", "wings lift"])
     ]
     connector = MemoryConnector([*documents, Document("flap", "birds lift wings")])
@@ -154,7 +154,10 @@ def test_passages_of_a_positive_are_no_negatives() -> None:
 def test_a_positive_in_passages_that_the_search_does_not_return_is_counted_and_not_guessed() -> (
     None
 ):
-    passages = [Document(f"tail#{n}", "nothing in common", {"parent": "tail"}) for n in range(2)]
+    passages = [
+        Document(f"tail#{n}", "nothing in common", {"parent": "tail", "passage": n})
+        for n in range(2)
+    ]
     connector = MemoryConnector([*DOCUMENTS, *passages])
     report = Mined()
     assert not list(mine(Retriever(connector), QUERIES, {"q1": {"tail": 1}}, report=report))

@@ -45,7 +45,8 @@ def tell_apart(
         return Found(positives, others, 0, 0, 0)
     fetched = {judged.id_of(each): each for each in connector.get(absent)}
     passages = [f"{id_}#0" for id_ in absent if id_ not in fetched]
-    in_passages = len(connector.resolve_ids(passages)) if passages else 0
+    firsts = connector.get(passages) if passages else []
+    in_passages = len({judged.id_of(each) for each in firsts}.intersection(absent))
     not_returned = len(fetched) + in_passages
     return Found(
         {**positives, **fetched}, others, not_returned, len(absent) - not_returned, in_passages

@@ -19,14 +19,12 @@ from retrieve_rerank.training.groups import Group, GroupText
 from retrieve_rerank.training.mining.choosing import Choosing
 from retrieve_rerank.training.mining.found import Found, tell_apart
 from retrieve_rerank.training.mining.report import Mined
-from retrieve_rerank.training.mining.rules import Rules
+from retrieve_rerank.training.mining.rules import DEFAULT_RULES, Rules
 from retrieve_rerank.training.mining.sampling import Sampling, check_sampling, order_of_trial
-from retrieve_rerank.training.mining.scores import Cosines, QueryScores, ScoresOf
+from retrieve_rerank.training.mining.scores import Cosines, QueryScores, ScoresOf, no_cosines
 from retrieve_rerank.training.mining.searching import Searched, search_all, search_exactly
 from retrieve_rerank.training.mining.veto import CrossFitted, Veto
 from retrieve_rerank.types import Qrels
-
-DEFAULT_RULES = Rules()
 
 
 def mine(
@@ -159,7 +157,7 @@ class Mining:
         anchors: list[float] = []
         if self.rules.need_scores and scored is not None:
             compared, anchors = scored, scored(positives)
-        elif self.rules.need_scores:
+        elif self.rules.need_scores and not (self.rules.lenient and no_cosines(searched.hits)):
             compared = cosines = Cosines(searched.hits)
             anchors = cosines.known(positives)
         hits = [hit for hit in found.others if self.rules.take(hit.rank)]

@@ -37,6 +37,11 @@ class QueryScores:
         return [self._known[each.id] for each in documents]
 
 
+def no_cosines(hits: Sequence[Hit]) -> bool:
+    """Tell whether none of the hits comes from a dense ranking that told its cosines."""
+    return not any(DENSE in hit.first_stage.sources for hit in hits)
+
+
 class Cosines:
     """The cosines that a dense ranking gave its hits."""
 
@@ -47,7 +52,7 @@ class Cosines:
             for hit in hits
             if DENSE in hit.first_stage.sources
         }
-        if hits and not self._known:
+        if hits and no_cosines(hits):
             raise InputError(
                 "margins and bounds of scores compare cosines or a cross-encoder's scores, and this"
                 " search has neither: a share of a BM25 or a fused score means nothing; give a"

@@ -43,7 +43,7 @@ from retrieve_rerank.training.mining import (
     fit_veto,
     mine_to_file,
 )
-from retrieve_rerank.training.mining.mine import DEFAULT_RULES
+from retrieve_rerank.training.mining.rules import DEFAULT_MARGIN, DEFAULT_RULES
 from retrieve_rerank.training.mining.to_file import describe, recorded_settings
 from retrieve_rerank.training.mining.veto import QUERIES, SHARE, Vetoed
 from retrieve_rerank.training.queries import Cuts, read_cuts, without_spans
@@ -104,7 +104,8 @@ SERVED: Literal["served"] = "served"
 @click.option(
     "--relative-margin",
     type=NumberRange(0, 1, min_open=True),
-    help="Highest share of the lowest positive's score that a negative may score, such as 0.95.",
+    help="Highest share of the lowest positive's score that a negative may score.  "
+    f"[default: {DEFAULT_MARGIN.relative}, where there are cosines and no other rule of scores]",
 )
 @click.option(
     "--absolute-margin",
@@ -112,6 +113,7 @@ SERVED: Literal["served"] = "served"
     help="How much less than the lowest positive a negative scores at least; with "
     "--relative-margin, where the positive's score is 0 or below.",
 )
+@click.option("--no-margin", is_flag=True, help="Keep no margin to the positive's score.")
 @click.option(
     "--scorer",
     metavar="MODEL",
@@ -187,6 +189,7 @@ def command(
     max_score: float | None,
     relative_margin: float | None,
     absolute_margin: float | None,
+    no_margin: bool,
     scorer: str | None,
     veto: str | None,
     veto_share: float,
@@ -215,7 +218,14 @@ def command(
     if exact and method != "dense":
         raise click.UsageError("--exact compares vectors; it needs --method dense")
     margins = (relative_margin, absolute_margin)
-    margin = None if margins == (None, None) else Margin(relative_margin, absolute_margin or 0.0)
+    others = (scorer, veto, min_score, max_score)
+    margin: Margin | None = None
+    if margins != (None, None):
+        if no_margin:
+            raise click.UsageError("--no-margin and a margin exclude each other")
+        margin = Margin(relative_margin, absolute_margin or 0.0)
+    elif not no_margin and not any(each is not None for each in others):
+        margin = DEFAULT_MARGIN
     rules = Rules(first_rank, last_rank, min_score, max_score, margin, exclude_same)
     filter = parse_filters(conditions) or None
     judged = read_judgments(
