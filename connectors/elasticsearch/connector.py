@@ -22,24 +22,24 @@ from retrieve_rerank.concurrency.retrying import LONG_PATIENCE_S
 from retrieve_rerank.connectors.elasticsearch import schema, searcher, writer
 from retrieve_rerank.connectors.elasticsearch.address import Address, client_options
 from retrieve_rerank.connectors.elasticsearch.aliases import take_alias
-from retrieve_rerank.connectors.elasticsearch.client import (
-    Cluster,
-    Request,
-    Steps,
-)
+from retrieve_rerank.connectors.elasticsearch.client import Cluster, Steps
 from retrieve_rerank.connectors.elasticsearch.description import describe
 from retrieve_rerank.connectors.elasticsearch.detection import FieldChoice
 from retrieve_rerank.connectors.elasticsearch.identity import by_index, fetch
 from retrieve_rerank.connectors.elasticsearch.layout import Layout
-from retrieve_rerank.connectors.elasticsearch.names import is_plain
-from retrieve_rerank.connectors.elasticsearch.opening import Opened, Options, open_index
+from retrieve_rerank.connectors.elasticsearch.opening import (
+    Opened,
+    Options,
+    create_index,
+    open_index,
+)
 from retrieve_rerank.connectors.elasticsearch.reader import documents
-from retrieve_rerank.connectors.elasticsearch.requests import KnnSettings, quoted
+from retrieve_rerank.connectors.elasticsearch.requests import KnnSettings
 from retrieve_rerank.connectors.elasticsearch.searcher import Searcher
 from retrieve_rerank.connectors.elasticsearch.target import Target, require_same
 from retrieve_rerank.connectors.elasticsearch.token_store import ElasticsearchTensorStore
 from retrieve_rerank.connectors.elasticsearch.vector_search import ElasticsearchVectorSearch
-from retrieve_rerank.connectors.elasticsearch.versions import ask_license, ask_server
+from retrieve_rerank.connectors.elasticsearch.versions import ask_license
 from retrieve_rerank.connectors.elasticsearch.writer import Writer
 from retrieve_rerank.connectors.encoder_facts import EncoderFacts
 from retrieve_rerank.connectors.hybrid import Fusion
@@ -79,7 +79,7 @@ class ElasticsearchConnector(
         cluster = _cluster(address, {n: v for n, v in options.items() if n in _CREDENTIALS})
         try:
             facts = EncoderFacts.of(encoder) if encoder else None
-            cluster.run(_create(address.index, address.location, facts, language))
+            cluster.run(create_index(address.index, address.location, facts, language))
         finally:
             cluster.close()
         return cls.connect(url, encoder=encoder, **options)
@@ -289,15 +289,3 @@ def _cluster(
     timeout_s = options.pop("timeout_s", None)
     given = client_options(address, **options) if client is None else client
     return Cluster(given, location=address.location, timeout_s=timeout_s)
-
-
-def _create(
-    name: str, location: str, encoder: EncoderFacts | None, language: str | None
-) -> Steps[None]:
-    if not is_plain(name):
-        raise ConfigError(
-            f"{location} is not the name of one index, as one to be made needs; expected letters "
-            "in lower case, digits, dots and hyphens"
-        )
-    yield from ask_server(location)
-    yield Request("PUT", f"/{quoted(name)}", schema.new_index(encoder, language), safe=False)

@@ -16,6 +16,7 @@ from retrieve_rerank.connectors.elasticsearch.mapping import (
     Field,
     Index,
 )
+from retrieve_rerank.connectors.elasticsearch.signatures import Signature, recognise
 from retrieve_rerank.connectors.fields import (
     TEXT_NAMES,
     TextStatistics,
@@ -47,24 +48,13 @@ class FieldChoice:
     """Of the query encoder, where it is known."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Signature:
-    """What a known writer calls its fields."""
-
-    writer: str
-    text: str
-    vector: str | None
-    metadata: str | None
-    sparse: str | None = None
-
-
 def detect(index: Index, samples: Sequence[Mapping[str, Any]], asked: FieldChoice) -> Layout:
     """Tell what the fields of an index of others are for.
 
     Raises SchemaError where that is ambiguous, UnknownFieldError for a field that was asked for
     and is not there, and IndexMismatchError for vectors of another length than the encoder's.
     """
-    known = _signature(index)
+    known = recognise(index)
     vector, vector_notes = _vector(index, asked, known)
     chunks = vector.nested if vector else _nested_text(index, asked)
     if chunks:
@@ -97,35 +87,8 @@ def detect(index: Index, samples: Sequence[Mapping[str, Any]], asked: FieldChoic
     )
 
 
-def _signature(index: Index) -> _Signature | None:
-    """Recognise the writers whose defaults are known."""
-
-    def has(path: str, *types: str) -> bool:
-        return path in index.fields and index.fields[path].type in types
-
-    within = {path.partition(".")[0] for path in index.fields if "." in path}
-    metadata = "metadata" if "metadata" in within else None
-    if has("metadata._node_content", *TEXT_TYPES, "keyword") or (
-        has("content", *TEXT_TYPES) and has("embedding", "dense_vector") and metadata
-    ):
-        return _Signature("LlamaIndex", "content", "embedding", "metadata")
-    if has("vector_field", "dense_vector") and has("text_field", *TEXT_TYPES):
-        return _Signature("elasticsearch-py", "text_field", "vector_field", "metadata")
-    if has("vector", "dense_vector") and (metadata or has("text", *TEXT_TYPES)):
-        return _Signature("LangChain", "text", "vector", "metadata")
-    if has("vector.tokens", "sparse_vector", "rank_features") and (
-        metadata or has("text", *TEXT_TYPES)
-    ):
-        return _Signature("LangChain (sparse)", "text", None, "metadata", sparse="vector.tokens")
-    if has("embedding", "dense_vector") and (
-        "strings" in index.templates or has("content", *TEXT_TYPES)
-    ):
-        return _Signature("Haystack", "content", "embedding", None)
-    return None
-
-
 def _vector(
-    index: Index, asked: FieldChoice, known: _Signature | None
+    index: Index, asked: FieldChoice, known: Signature | None
 ) -> tuple[VectorField | None, list[str]]:
     there = index.vectors()
     fit = [each for each in there if each.element_type in _FLOATS]
@@ -162,7 +125,7 @@ def _text(
     index: Index,
     statistics: Sequence[TextStatistics],
     asked: FieldChoice,
-    known: _Signature | None,
+    known: Signature | None,
     chunks: str | None,
 ) -> str | None:
     names = {each.name for each in statistics}
@@ -207,7 +170,7 @@ def _title(
     index: Index,
     statistics: Sequence[TextStatistics],
     asked: FieldChoice,
-    known: _Signature | None,
+    known: Signature | None,
     text: str | None,
 ) -> str | None:
     names = [each.name for each in statistics]
@@ -252,7 +215,7 @@ def _semantic_field(found: Field) -> Semantic:
     )
 
 
-def _sparse(index: Index, asked: FieldChoice, known: _Signature | None) -> str | None:
+def _sparse(index: Index, asked: FieldChoice, known: Signature | None) -> str | None:
     there = [each.path for each in index.of_type("sparse_vector")]
     if asked.sparse is not None:
         if asked.sparse not in there:

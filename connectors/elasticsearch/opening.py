@@ -1,4 +1,4 @@
-"""Opening an index: what is asked once, so that searches need not."""
+"""Making and opening an index: what is asked once, so that searches need not."""
 
 from __future__ import annotations
 
@@ -26,8 +26,13 @@ from retrieve_rerank.connectors.elasticsearch.requests import (
     search_body,
 )
 from retrieve_rerank.connectors.elasticsearch.responses import hits_of
-from retrieve_rerank.connectors.elasticsearch.schema import own_layout, recorded_encoder
+from retrieve_rerank.connectors.elasticsearch.schema import (
+    new_index,
+    own_layout,
+    recorded_encoder,
+)
 from retrieve_rerank.connectors.elasticsearch.versions import Server, ask_server
+from retrieve_rerank.connectors.encoder_facts import EncoderFacts
 from retrieve_rerank.connectors.hybrid import BM25, DENSE, SPARSE, Fusion
 from retrieve_rerank.connectors.missing import missing
 from retrieve_rerank.connectors.query_encoder import QueryEncoder
@@ -107,6 +112,19 @@ class Opened:
         """
         index = self.one_index
         return self.name if is_plain(self.name) else index
+
+
+def create_index(
+    name: str, location: str, encoder: EncoderFacts | None, language: str | None
+) -> Steps[None]:
+    """Make an empty index; raise IndexExistsError, and ConfigError for what is not one name."""
+    if not is_plain(name):
+        raise ConfigError(
+            f"{location} is not the name of one index, as one to be made needs; expected letters "
+            "in lower case, digits, dots and hyphens"
+        )
+    yield from ask_server(location)
+    yield Request("PUT", f"/{quoted(name)}", new_index(encoder, language), safe=False)
 
 
 def open_index(

@@ -73,6 +73,15 @@ class Added:
         return Limits.of(self.info)
 
 
+class Entry(NamedTuple):
+    """What is written to a point."""
+
+    point: models.Record
+    vector: Any
+    """None for a text without any: what is there is deleted."""
+    content_hash: str
+
+
 def in_place(
     kind: Kind, collection: str, info: models.CollectionInfo, record: IndexRecord
 ) -> Added | None:

@@ -13,8 +13,8 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 from qdrant_client import models
 
 from retrieve_rerank.connectors.qdrant import companions, in_place
-from retrieve_rerank.connectors.qdrant.added import Added, Kind
-from retrieve_rerank.connectors.qdrant.client import Call, Steps
+from retrieve_rerank.connectors.qdrant.added import Added, Entry, Kind
+from retrieve_rerank.connectors.qdrant.client import Steps
 from retrieve_rerank.connectors.qdrant.collection import Collection
 from retrieve_rerank.connectors.qdrant.opening import State
 from retrieve_rerank.connectors.qdrant.reader import Reader
@@ -168,7 +168,7 @@ class Additions(ABC, Generic[SettingsT, ItemT]):
         state = self._begin()
         there = self._there
         if there is not None and there.companion:
-            self._server.run(companions.delete(there, state.version))
+            self._server.run(companions.drop(there, state.version))
         elif self.kind.is_in(state.info):
             if state.version < VECTOR_NAMES:
                 raise UnsupportedServerError(
@@ -279,32 +279,21 @@ class Additions(ABC, Generic[SettingsT, ItemT]):
         points = self._points([each.id for each in items])
         found = {points[each.id]: each for each in (yield from in_place.find(state, list(points)))}
         entries = [
-            (each.id, in_place.Entry(found[each.id], self.vector(each), each.content_hash))
+            (each.id, Entry(found[each.id], self.vector(each), each.content_hash))
             for each in items
             if each.id in found
         ]
         if not entries:
             return
-        if not there.companion:
+        if there.companion:
+            yield from companions.write(there, self.kind, entries, id_key=state.layout.id)
+        else:
             yield from in_place.write(state, self.kind, [entry for _, entry in entries])
-            return
-        key = state.layout.id
-        made = [
-            models.PointStruct(
-                id=entry.point.id,
-                vector={} if entry.vector is None else {self.kind.vector: entry.vector},
-                payload={self.kind.hash: entry.content_hash, **({key: id_} if key else {})},
-            )
-            for id_, entry in entries
-        ]
-        yield Call("upsert", {"collection_name": there.collection, "points": made})
 
     def _delete(self, points: Sequence[models.ExtendedPointId]) -> Steps[None]:
         state, there = self._state, self._there
         if there is not None and there.companion:
-            selector = models.PointIdsList(points=list(points))
-            arguments = {"collection_name": there.collection, "points_selector": selector}
-            yield Call("delete", arguments)
+            yield from companions.delete_points(there, points)
         elif there is not None:
             found = yield from in_place.find(state, points)
             yield from in_place.delete(state, self.kind, found)

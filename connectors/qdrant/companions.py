@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
 from qdrant_client import models
 
-from retrieve_rerank.connectors.qdrant.added import KINDS, Added, Kind
+from retrieve_rerank.connectors.qdrant.added import KINDS, Added, Entry, Kind
 from retrieve_rerank.connectors.qdrant.client import Call, Steps
 from retrieve_rerank.connectors.qdrant.opening import State
 from retrieve_rerank.connectors.qdrant.record import (
@@ -18,6 +18,7 @@ from retrieve_rerank.connectors.qdrant.record import (
     forget_record,
     save_record,
 )
+from retrieve_rerank.connectors.qdrant.requests import PointId
 from retrieve_rerank.connectors.qdrant.versions import METADATA, VECTOR_NAMES, Version
 from retrieve_rerank.errors import IndexExistsError, IndexNotFoundError, PermissionDeniedError
 
@@ -72,7 +73,29 @@ def make(state: State, kind: Kind, settings: Any, vectors: Mapping[str, Any]) ->
         ) from exc
 
 
-def delete(added: Added, version: Version) -> Steps[None]:
+def write(
+    added: Added, kind: Kind, entries: Sequence[tuple[str, Entry]], *, id_key: str | None
+) -> Steps[None]:
+    """Write vectors and hashes, each with its document's id where points do not tell it."""
+    points = [
+        models.PointStruct(
+            id=entry.point.id,
+            vector={} if entry.vector is None else {kind.vector: entry.vector},
+            payload={kind.hash: entry.content_hash, **({id_key: id_} if id_key else {})},
+        )
+        for id_, entry in entries
+    ]
+    yield Call("upsert", {"collection_name": added.collection, "points": points})
+
+
+def delete_points(added: Added, points: Sequence[PointId]) -> Steps[None]:
+    """Delete the vectors of these documents."""
+    selector = models.PointIdsList(points=list(points))
+    arguments = {"collection_name": added.collection, "points_selector": selector}
+    yield Call("delete", arguments)
+
+
+def drop(added: Added, version: Version) -> Steps[None]:
     """Delete a companion and what is recorded of it."""
     with suppress(IndexNotFoundError):  # another process was faster
         yield Call("delete_collection", {"collection_name": added.collection})

@@ -6,24 +6,15 @@ Where the shards are its users' own, each point is written to by the key of its 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from qdrant_client import models
 
-from retrieve_rerank.connectors.qdrant.added import Kind
+from retrieve_rerank.connectors.qdrant.added import Entry, Kind
 from retrieve_rerank.connectors.qdrant.client import Call, Steps
 from retrieve_rerank.connectors.qdrant.companions import is_custom
 from retrieve_rerank.connectors.qdrant.opening import State
 from retrieve_rerank.connectors.qdrant.requests import PointId
-
-
-class Entry(NamedTuple):
-    """What is written to a point."""
-
-    point: models.Record
-    vector: Any
-    """None for a text without any: what is there is deleted."""
-    content_hash: str
 
 
 def find(state: State, points: Sequence[PointId]) -> Steps[list[models.Record]]:

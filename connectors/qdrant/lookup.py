@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from qdrant_client import models
@@ -10,10 +11,11 @@ from qdrant_client import models
 from retrieve_rerank.connectors.fields import text_statistics
 from retrieve_rerank.connectors.qdrant.client import Call, Steps
 from retrieve_rerank.connectors.qdrant.detection import indexed_paths
+from retrieve_rerank.connectors.qdrant.layout import Layout, Lexical
 from retrieve_rerank.connectors.qdrant.paths import paths_of
 from retrieve_rerank.connectors.qdrant.payload_filter import is_empty
 from retrieve_rerank.connectors.qdrant.versions import Limits
-from retrieve_rerank.errors import UnknownFieldError
+from retrieve_rerank.errors import ConnectorError, UnknownFieldError
 from retrieve_rerank.text.field_paths import as_text, value_at
 
 _WITH_VECTOR = 10  # points that tell what sparse vectors are of
@@ -80,3 +82,13 @@ def confirm(
 
 def _has_text(point: models.Record, name: str) -> bool:
     return bool(as_text(value_at(point.payload or {}, name)))
+
+
+def probe_text_index(collection: str, layout: Layout) -> Steps[Layout]:
+    """Ask local mode for a text index by searching it: it does not list its indexes."""
+    probe = models.QueryRequest(query=models.TextQuery(text="a"), using=layout.text, limit=1)
+    try:
+        yield Call("query_batch_points", {"collection_name": collection, "requests": [probe]})
+    except ConnectorError:
+        return layout
+    return replace(layout, lexical=Lexical("text-index", layout.text))

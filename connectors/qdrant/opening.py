@@ -30,7 +30,7 @@ from retrieve_rerank.connectors.qdrant.detection import (
     vector_fields,
 )
 from retrieve_rerank.connectors.qdrant.layout import ADDED_BM25, Layout, Lexical
-from retrieve_rerank.connectors.qdrant.lookup import confirm, points_with_vector
+from retrieve_rerank.connectors.qdrant.lookup import confirm, points_with_vector, probe_text_index
 from retrieve_rerank.connectors.qdrant.record import IndexRecord, load_record, real_name
 from retrieve_rerank.connectors.qdrant.versions import (
     HAS_VECTOR,
@@ -42,7 +42,6 @@ from retrieve_rerank.connectors.qdrant.versions import (
 from retrieve_rerank.connectors.query_encoder import QueryEncoder
 from retrieve_rerank.errors import (
     ConfigError,
-    ConnectorError,
     IndexMismatchError,
     IndexNotFoundError,
     RetrieveRerankError,
@@ -219,7 +218,7 @@ def read_state(
     )
     layout = detect(info, sample, choice, ours=ours, text_queries=version >= TEXT_QUERY)
     if server.local and layout.lexical is None and sample:
-        layout = yield from _probe_text_index(collection, layout)
+        layout = yield from probe_text_index(collection, layout)
     state = State(
         name,
         collection,
@@ -273,16 +272,6 @@ def reread(server: Server, state: State, options: Options, *, fully: bool = Fals
         if again.described == state.described:
             return again
     return (yield from read_state(server, state.name, options, encoder=state.encoder))
-
-
-def _probe_text_index(collection: str, layout: Layout) -> Steps[Layout]:
-    """Ask local mode for a text index by searching it: it does not list its indexes."""
-    probe = models.QueryRequest(query=models.TextQuery(text="a"), using=layout.text, limit=1)
-    try:
-        yield Call("query_batch_points", {"collection_name": collection, "requests": [probe]})
-    except ConnectorError:
-        return layout
-    return replace(layout, lexical=Lexical("text-index", layout.text))
 
 
 def _sampled_fields(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from cachetools import LRUCache
 
 from retrieve_rerank.base import Vectors
 from retrieve_rerank.errors import ModelError
@@ -57,7 +57,7 @@ class HttpEmbedder:
             timeout_s=timeout_s,
         )
         self._known_dimension = dimensions
-        self._cache: OrderedDict[str, Vectors] = OrderedDict()
+        self._cache: LRUCache[str, Vectors] = LRUCache(CACHED_QUERIES)
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -93,11 +93,7 @@ class HttpEmbedder:
         missing = [text for text in dict.fromkeys(texts) if text not in found]
         found.update(zip(missing, self._embed(missing, "query"), strict=True))
         with self._lock:
-            for text, vector in found.items():
-                self._cache[text] = vector
-                self._cache.move_to_end(text)
-            while len(self._cache) > CACHED_QUERIES:
-                self._cache.popitem(last=False)
+            self._cache.update((text, found[text]) for text in missing)
         return self._stacked([found[text] for text in texts])
 
     def embed_documents(self, texts: Sequence[str]) -> Vectors:
