@@ -8,6 +8,9 @@ from retrieve_rerank import Document, Retriever
 from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.evaluation.files import read_folder
+from retrieve_rerank.indexing.token_tensors import add_tensors, tensor_settings
+from retrieve_rerank.pipeline.stage import Stage
+from retrieve_rerank.rerankers.database import DatabaseMaxSim
 from retrieve_rerank.testing.hashing import HashingEncoder
 from retrieve_rerank.training.queries import (
     Cut,
@@ -152,6 +155,24 @@ def test_a_search_without_spans_moves_the_source_down_and_cuts_like_spans_of_oth
         without_spans(retriever, {"q": query}, cuts).search(other).hits
         == retriever.search(other).hits
     )
+
+
+def test_max_sim_in_the_database_is_of_the_text_without_the_span() -> None:
+    query = "Drops lower the pressure of the eye and are taken every single day."
+    encoder = HashingEncoder()
+    connector = MemoryConnector(DOCUMENTS, encoder=encoder)
+    add_tensors(connector, encoder, tensor_settings(encoder, pooling_factor=1))
+    retriever = Retriever(connector, Stage(DatabaseMaxSim(connector), weight=1.0))
+    cuts = Cuts({"glaucoma": {"q": Cut("sentence", query)}})
+    searched = without_spans(retriever, {"q": query}, cuts)
+
+    def score(of: Retriever) -> float:
+        [found] = [hit for hit in of.search(query, top_k=20) if hit.document.id == "glaucoma"]
+        return found.score
+
+    assert not searched.search(query).degraded
+    assert score(retriever) == pytest.approx(1, abs=0.01)
+    assert score(searched) < 0.9
 
 
 def test_a_folder_holds_queries_judgments_and_cuts(tmp_path: Path) -> None:

@@ -23,8 +23,10 @@ from retrieve_rerank.connectors.lexical import Bm25
 from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.fusion import weighted
 from retrieve_rerank.pipeline.retriever import Retriever
+from retrieve_rerank.rerankers.database import DatabaseMaxSim
 from retrieve_rerank.text.template import Template
 from retrieve_rerank.training.normalising import digest
+from retrieve_rerank.training.queries.cut_max_sim import CutMaxSim
 from retrieve_rerank.training.queries.cuts import Cut, Cuts, same_title, without, without_like
 from retrieve_rerank.types import Candidates, Document, Hit, Placement, rank
 
@@ -44,9 +46,16 @@ def without_spans(retriever: Retriever, queries: Mapping[str, str], cuts: Cuts) 
     """
     if not cuts.of:
         return retriever
+    search = CutConnector(retriever.connector, queries, cuts)
+    of_text = {queries[id_]: of for id_, of in search.cuts.items() if id_ in queries}
     return Retriever(
-        CutConnector(retriever.connector, queries, cuts),
-        *retriever.stages,
+        search,
+        *(
+            replace(stage, reranker=CutMaxSim(stage.reranker.connector, of_text))
+            if isinstance(stage.reranker, DatabaseMaxSim)
+            else stage
+            for stage in retriever.stages
+        ),
         candidates=retriever.candidates,
         top_k=retriever.top_k,
         deadline_s=retriever.deadline_s,
@@ -60,12 +69,13 @@ class CutConnector(Connector):
         self.inner = connector
         self._ids = {text: id_ for id_, text in queries.items()}
         self._words = _Words(connector, queries.values())
-        self._whole = cuts.whole
         self._spans = cuts.of
-        self._cuts: dict[str, dict[str, Cut]] = {}
+        self.cuts: dict[str, dict[str, Cut]] = {}
+        """Query id -> document id -> what is cut; not of queries whose documents stay whole."""
         for document, of in cuts.of.items():
             for query, cut in of.items():
-                self._cuts.setdefault(query, {})[document] = cut
+                if query not in cuts.whole:
+                    self.cuts.setdefault(query, {})[document] = cut
 
     @classmethod
     def connect(cls, url: str, **options: Any) -> Self:
@@ -82,10 +92,10 @@ class CutConnector(Connector):
     ) -> list[Hit]:
         """Return at most `top_k` hits, best first, each without the query's span or one like it."""
         query_id = self._ids.get(query)
-        cuts = self._cuts.get(query_id or "", {})
+        cuts = self.cuts.get(query_id or "", {})
         wanted = top_k + len(cuts)  # as many may fall below
         hits = self.inner.search(query, top_k=wanted, filter=filter, timeout_s=timeout_s)
-        if query_id is None or not cuts or query_id in self._whole:
+        if query_id is None or not cuts:
             return Candidates(hits[:top_k], notes=getattr(hits, "notes", ()))
         any_cut = next(iter(cuts.values()))
         others, moved = [], []
