@@ -16,6 +16,7 @@ from retrieve_rerank.connectors.elasticsearch.reader import walk
 from retrieve_rerank.connectors.elasticsearch.requests import Body, KnnSettings
 from retrieve_rerank.connectors.elasticsearch.responses import hits_of, similarity
 from retrieve_rerank.connectors.elasticsearch.target import Target, require_same
+from retrieve_rerank.connectors.exact_search import similarities
 from retrieve_rerank.connectors.fields import VectorField
 from retrieve_rerank.errors import ConnectorError, UnsupportedServerError
 from retrieve_rerank.text.field_paths import value_at
@@ -218,26 +219,11 @@ def _streamed(
             found = np.array(value_at(hit["fields"], field.name), dtype=np.float32)
             rows.append(found.reshape(-1, field.dimension))  # several where it is nested
             ids += [opened.layout.document(hit).id] * len(rows[-1])
-        scores = compare(vectors, np.concatenate(rows), field.similarity)
+        scores = similarities(vectors, np.concatenate(rows), field.similarity)
         best = [_best(old, ids, new, top_k) for old, new in zip(best, scores, strict=True)]
         if on_progress:
             on_progress(len(page))
     return best
-
-
-def compare(queries: Vectors, documents: Vectors, measure: str) -> Vectors:
-    """Compute the similarity of each query to each document, (queries, documents).
-
-    As `similarity` gives it: cosine, dot product, or minus the distance.
-    """
-    products: Vectors = queries @ documents.T
-    if measure == "cosine":
-        lengths = np.linalg.norm(queries, axis=1)[:, None] * np.linalg.norm(documents, axis=1)
-        products /= np.maximum(lengths, np.float32(1e-12))
-    elif measure == "l2":
-        squares = (queries**2).sum(axis=1)[:, None] + (documents**2).sum(axis=1)
-        products = -np.sqrt(np.maximum(squares - 2 * products, 0))
-    return products
 
 
 def _best(old: Neighbours, ids: Sequence[str], scores: Vectors, top_k: int) -> Neighbours:

@@ -8,6 +8,7 @@ import numpy as np
 from qdrant_client import models
 
 from retrieve_rerank.base import Embedder, Graph, Knob, Vectors, VectorSearch
+from retrieve_rerank.connectors.exact_search import similarities
 from retrieve_rerank.connectors.fields import VectorField
 from retrieve_rerank.connectors.qdrant import requests
 from retrieve_rerank.connectors.qdrant.client import WRITE_TIMEOUT_S, Server, Steps
@@ -250,19 +251,6 @@ def _by_reading(
                 best[i] = sorted(best[i], key=lambda each: -each[1])[:top_k]
         heard(len(points))
     return best
-
-
-def similarities(queries: Vectors, rows: Vectors, similarity: str) -> Vectors:
-    """Compare queries, (m, dim), with rows, (n, dim), higher is better; (m, n)."""
-    if similarity == "l2":
-        return -np.sqrt(((queries[:, None] - rows[None]) ** 2).sum(axis=2))  # type: ignore[no-any-return]  # an array
-    if similarity == "l1":
-        return -np.abs(queries[:, None] - rows[None]).sum(axis=2)  # type: ignore[no-any-return]  # an array
-    if similarity == "cosine":  # of which Qdrant keeps rows of length 1, but not bytes
-        lengths = np.linalg.norm(queries, axis=1, keepdims=True)
-        queries = queries / np.maximum(lengths, 1e-12)
-        rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
-    return queries @ rows.T
 
 
 def _vector(point: models.Record, field: VectorField) -> Vectors | None:

@@ -8,7 +8,7 @@ import pytest
 from retrieve_rerank import Document
 from retrieve_rerank.base import Knob
 from retrieve_rerank.connectors.elasticsearch import ElasticsearchConnector
-from retrieve_rerank.connectors.elasticsearch.vector_search import compare
+from retrieve_rerank.connectors.exact_search import similarities
 from retrieve_rerank.errors import ConfigError, ConnectorError
 from retrieve_rerank.evaluation.audit.audit import audit
 from retrieve_rerank.evaluation.audit.findings import findings
@@ -89,4 +89,4 @@ def test_an_index_without_vectors_has_nothing_to_audit(fill: Fill) -> None:
 def test_similarities_are_computed_by_the_book(measure: str) -> None:
     query, row = np.array([[3.0, 4.0]], np.float32), np.array([[4.0, 3.0]], np.float32)
     expected = {"cosine": 0.96, "dot": 24.0, "l2": -np.sqrt(2), "max_inner_product": 24.0}
-    assert compare(query, row, measure)[0, 0] == pytest.approx(expected[measure], abs=1e-5)
+    assert similarities(query, row, measure)[0, 0] == pytest.approx(expected[measure], abs=1e-5)

@@ -9,6 +9,7 @@ import pytest
 from qdrant_client import models
 
 from retrieve_rerank import Filter, Range
+from retrieve_rerank.connectors.exact_search import similarities
 from retrieve_rerank.connectors.field_types import Fields
 from retrieve_rerank.connectors.fields import VectorField
 from retrieve_rerank.connectors.filters import KnownFields, clauses
@@ -17,7 +18,7 @@ from retrieve_rerank.connectors.qdrant.layout import OURS, Layout, Lexical
 from retrieve_rerank.connectors.qdrant.opening import Options
 from retrieve_rerank.connectors.qdrant.payload_filter import payload_filter
 from retrieve_rerank.connectors.qdrant.requests import EncodedQuery
-from retrieve_rerank.connectors.qdrant.vector_search import knobs, similarities
+from retrieve_rerank.connectors.qdrant.vector_search import knobs
 from retrieve_rerank.connectors.qdrant.versions import Limits
 
 OWN = Layout(
