@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, Listing] = {
     "queries": Listing("Take queries from the documents of an index, where nobody judged any."),
     "mine": Listing("Mine hard negatives for judged queries from the index that serves."),
     "data": Listing("Check training data, and convert them to other formats."),
+    "train": Listing("Train a cross-encoder from training groups, as a YAML file says.", "train"),
     "tensors": Listing("Give an index at a server token tensors, to rerank by."),
     "lexical": Listing("Give a Qdrant collection a ranking by words, where it has none."),
     "info": Listing("Show what an index holds, and what is installed."),

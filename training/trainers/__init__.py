@@ -1,5 +1,6 @@
 """Cross-encoders trained from groups."""
 
+from retrieve_rerank.training.trainers.group_measure import group_ndcg
 from retrieve_rerank.training.trainers.result import CurvePoint, Progress, Trained
 from retrieve_rerank.training.trainers.settings import TrainerSettings
 from retrieve_rerank.training.trainers.speed import measure_speed
@@ -12,6 +13,7 @@ __all__ = [
     "Swept",
     "Trained",
     "TrainerSettings",
+    "group_ndcg",
     "measure_speed",
     "sweep",
     "train",

@@ -62,9 +62,13 @@ class Trained:
         """The best dev measure; None where there was no evaluator."""
         return max((p.measure for p in self.curve if p.measure is not None), default=None)
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return all of it as JSON has it."""
+        return {**asdict(self), "model": str(self.model)}
+
     def save(self, file: Path) -> None:
         """Write it down."""
-        content = {**asdict(self), "model": self.model.name}
+        content = {**self.as_dict(), "model": self.model.name}
         file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
     @classmethod

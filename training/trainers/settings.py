@@ -90,7 +90,8 @@ class TrainerSettings:
                 near = get_close_matches(name, known, n=1)
                 meant = f"; did you mean {near[0]!r}?" if near else ""
                 raise ConfigError(f"training has no setting {name!r}{meant} ({', '.join(known)})")
-        return cls(**given)
+        lists = {name: tuple(value) for name, value in given.items() if isinstance(value, list)}
+        return cls(**{**given, **lists})
 
 
 def _check(
