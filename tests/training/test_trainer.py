@@ -419,3 +419,28 @@ def no_dropout(encoder: str, folder: Path) -> str:
     said = config.read_text().replace('"hidden_dropout_prob": 0.1', '"hidden_dropout_prob": 0.0')
     config.write_text(said)
     return str(folder)
+
+
+def test_a_file_of_settings_trains_from_the_shell(
+    encoder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from click.testing import CliRunner
+
+    from retrieve_rerank.cli import main
+    from retrieve_rerank.training import write_groups
+
+    for name, seed in (("train.jsonl", 1), ("dev.jsonl", 2)):
+        write_groups(groups(6, seed=seed), tmp_path / name, format="grouped")
+    config = tmp_path / "train.yaml"
+    keys = (
+        f"base: {encoder}\ndata: [train.jsonl]\ndev: dev.jsonl\noutput: run\n"
+        "max_steps: 2\nlearning_rate: 1e-3\ndevice: cpu\n"
+    )
+    config.write_text(keys)
+    done = CliRunner().invoke(main, ["train", str(config)])
+    assert done.exit_code == 0, done.output
+    assert f"the model is in {tmp_path / 'run' / 'model'}" in done.output
+    assert "step 2: dev nDCG@10" in done.output
+    config.write_text(keys.replace("max_steps", "max_step"))
+    refused = CliRunner().invoke(main, ["train", str(config)])
+    assert "unknown key 'max_step'; did you mean 'max_steps'?" in str(refused.exception)

@@ -90,8 +90,20 @@ class TrainerSettings:
                 near = get_close_matches(name, known, n=1)
                 meant = f"; did you mean {near[0]!r}?" if near else ""
                 raise ConfigError(f"training has no setting {name!r}{meant} ({', '.join(known)})")
-        lists = {name: tuple(value) for name, value in given.items() if isinstance(value, list)}
-        return cls(**{**given, **lists})
+        floats = [field.name for field in fields(cls) if isinstance(field.default, float)]
+        return cls(**{name: _read(value, name in floats) for name, value in given.items()})
+
+
+def _read(value: Any, is_float: bool) -> Any:
+    """Take YAML's value for what it stands for: 1e-5 is a text to it, and a tuple a list."""
+    if isinstance(value, list):
+        return tuple(value)
+    if is_float and isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value  # which is refused by name
+    return value
 
 
 def _check(
