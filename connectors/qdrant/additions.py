@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from qdrant_client import models
 
+from retrieve_rerank.connectors.batches import cut
 from retrieve_rerank.connectors.qdrant import companions, in_place
 from retrieve_rerank.connectors.qdrant.added import Added, Entry, Kind
 from retrieve_rerank.connectors.qdrant.client import Steps
@@ -128,7 +129,9 @@ class Additions(ABC, Generic[SettingsT, ItemT]):
         """
         refused: dict[str, str] = {}
         try:
-            for batch in self._cut(items):
+            there = self._there
+            most = int(min(BATCH_POINTS, there.limits.upsert_batch)) if there else BATCH_POINTS
+            for batch in cut(items, self.size, size=BATCH_BYTES, count=most):
                 refused |= write_what_can_be(
                     batch, lambda some: self._server.run(self._write(some)), lambda each: each.id
                 )
@@ -297,18 +300,3 @@ class Additions(ABC, Generic[SettingsT, ItemT]):
         elif there is not None:
             found = yield from in_place.find(state, points)
             yield from in_place.delete(state, self.kind, found)
-
-    def _cut(self, items: Sequence[ItemT]) -> Iterator[list[ItemT]]:
-        """Cut into requests that a server takes."""
-        there = self._there
-        most = int(min(BATCH_POINTS, there.limits.upsert_batch)) if there else BATCH_POINTS
-        batch: list[ItemT] = []
-        size = 0
-        for each in items:
-            if batch and (len(batch) == most or size + self.size(each) > BATCH_BYTES):
-                yield batch
-                batch, size = [], 0
-            batch.append(each)
-            size += self.size(each)
-        if batch:
-            yield batch

@@ -6,20 +6,20 @@ What has been reported is written, and running the same again goes on from there
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
 
 from qdrant_client import models
 
 from retrieve_rerank.base import Encoder, IndexReport
-from retrieve_rerank.connectors.batches import batches, sample
+from retrieve_rerank.connectors.batches import batches, cut, sample
 from retrieve_rerank.connectors.field_types import add_fields
 from retrieve_rerank.connectors.lexical import Bm25
 from retrieve_rerank.connectors.qdrant.client import Call, Steps
 from retrieve_rerank.connectors.qdrant.collection import Collection
 from retrieve_rerank.connectors.qdrant.opening import State
-from retrieve_rerank.connectors.qdrant.points import Sized, make_points
+from retrieve_rerank.connectors.qdrant.points import make_points
 from retrieve_rerank.connectors.qdrant.refusals import MAX_REFUSED, partial, write_what_can_be
 from retrieve_rerank.connectors.records import Record, record
 from retrieve_rerank.errors import SchemaError
@@ -68,7 +68,9 @@ class Writer:
                 new = self._changed(records)
                 self._learn_fields(new)
                 made = make_points(new, self._state.record, self._encoder())
-                for points in _cut(made.points, self._state.limits.upsert_batch):
+                most = int(min(BATCH_POINTS, self._state.limits.upsert_batch))
+                for sized in cut(made.points, lambda each: each.size, size=BATCH_BYTES, count=most):
+                    points = [each.point for each in sized]
                     refused |= write_what_can_be(points, self._upsert, _id_of)
                     if len(refused) > MAX_REFUSED:
                         raise partial(refused)
@@ -206,18 +208,3 @@ def _delete(collection: str, points: Sequence[int | str]) -> Steps[int]:
 
 def _id_of(point: models.PointStruct) -> str:
     return str((point.payload or {})["id"])
-
-
-def _cut(points: Iterable[Sized], upsert_batch: float) -> Iterator[list[models.PointStruct]]:
-    """Cut points into requests that a server takes."""
-    batch: list[models.PointStruct] = []
-    size = 0
-    for each in points:
-        full = len(batch) >= min(BATCH_POINTS, upsert_batch)
-        if batch and (full or size + each.size > BATCH_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(each.point)
-        size += each.size
-    if batch:
-        yield batch

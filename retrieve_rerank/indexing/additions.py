@@ -6,18 +6,17 @@ tells what is missing or stale.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from retrieve_rerank.base import Connector
-from retrieve_rerank.connectors.batches import BATCH_DOCUMENTS, batches
+from retrieve_rerank.connectors.batches import batches, cut
 from retrieve_rerank.connectors.tensors import content_hash
 from retrieve_rerank.text.template import Template
 
 REFUSALS_KEPT = 10
 
-T = TypeVar("T")
 
 _GET_IDS = 64  # documents looked for at once, which come with their texts
 
@@ -125,19 +124,3 @@ def delete_orphans(additions: Additions, expected: int) -> int:
             additions.delete(gone)
             deleted += len(gone)
     return deleted
-
-
-def cut(
-    items: Iterable[T], size_of: Callable[[T], int], *, size: int, count: int = BATCH_DOCUMENTS
-) -> Iterator[list[T]]:
-    """Cut into lists of at most `count` items and, unless it is one item, `size` in sum."""
-    batch: list[T] = []
-    total = 0
-    for item in items:
-        if batch and (len(batch) == count or total + size_of(item) > size):
-            yield batch
-            batch, total = [], 0
-        batch.append(item)
-        total += size_of(item)
-    if batch:
-        yield batch

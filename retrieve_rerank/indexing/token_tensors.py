@@ -23,7 +23,7 @@ from retrieve_rerank.base import (
     TokenEmbedder,
     TokenTensor,
 )
-from retrieve_rerank.connectors.batches import BATCH_DOCUMENTS
+from retrieve_rerank.connectors.batches import BATCH_DOCUMENTS, cut
 from retrieve_rerank.connectors.encoder_output import check_vectors
 from retrieve_rerank.errors import InputError, PartialWriteError
 from retrieve_rerank.indexing.additions import (
@@ -33,7 +33,6 @@ from retrieve_rerank.indexing.additions import (
     AdditionStatus,
     Text,
     compare,
-    cut,
     delete_orphans,
     texts,
 )
