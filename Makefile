@@ -9,8 +9,8 @@ INSTALL := $(PYTHON) deploy/install.py
 demo: $(VENV)/demo
 	$(BIN)/rr demo
 
-# Two workers: each starts servers of its own, and much of a test is waiting.
-PYTEST_OPTIONS := -q -n 2 --dist loadfile
+# Three workers for two cores: much of a test is waiting. Slow files come first (tests/conftest.py).
+PYTEST_OPTIONS := -q -n 3 --dist loadfile --no-loadscope-reorder
 test: $(VENV)/dev
 	$(BIN)/pytest $(PYTEST_OPTIONS)
 

@@ -1,16 +1,19 @@
-"""Real servers for tests: started at their first use, removed when Python ends.
+"""Real servers for tests: started at their first use, removed when the run ends.
 
 They need Java and the scripts in ../shared/servers. `RR_TEST_ELASTICSEARCH_URL` names a server to
 use in place of one of our own; what needs a server of its own (one to kill, say) starts it anyway.
+All workers of a run share one server of each version.
 """
 
 from __future__ import annotations
 
-import atexit
+import fcntl
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +28,9 @@ SCRIPT = Path(__file__).resolve().parents[2] / "shared" / "servers" / "elasticse
 
 VERSIONS = ("9.5.0", "8.19.21")
 NEWEST, OLDEST = VERSIONS
+
+SHARED = "RR_TEST_SHARED_SERVERS"
+"""The variable by which workers learn of the folder that tells of their servers."""
 
 
 class Server(NamedTuple):
@@ -77,9 +83,26 @@ def elasticsearch(version: str = NEWEST) -> Server:
         if version != NEWEST and version.split(".")[0] != running.split(".")[0]:
             pytest.skip(f"RR_TEST_ELASTICSEARCH_URL is {running}, not {version}")
         return Server(url.rstrip("/"), running)
-    server = start("--version", version)
-    atexit.register(server.remove)
-    return server
+    folder = Path(os.environ[SHARED])
+    with (folder / f"{version}.lock").open("w") as lock:  # another worker may be starting it
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        started = folder / f"{version}.json"
+        if not started.exists():
+            started.write_text(json.dumps(start("--version", version)._asdict()))
+    return Server(**json.loads(started.read_text()))
+
+
+def share_servers() -> None:
+    """Let this process and the workers that it starts share servers, until `remove_servers`."""
+    os.environ[SHARED] = tempfile.mkdtemp(prefix="rr-test-servers-")
+
+
+def remove_servers() -> None:
+    """Remove the servers that were started for all."""
+    folder = Path(os.environ.pop(SHARED))
+    for started in folder.glob("*.json"):
+        Server(**json.loads(started.read_text())).remove()
+    shutil.rmtree(folder)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from retrieve_rerank.evaluation.files import read_folder
         ("policyqa", "english"),
         ("cranfield", "english"),
         ("wikiqa", "english"),
-        pytest.param("stard", "chinese", marks=pytest.mark.slow),
+        ("cmrc2018", "chinese"),
     ],
 )
 def test_bm25_is_at_most_two_hundredths_below_another(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import signal
 import threading
 import time
@@ -121,38 +120,29 @@ def test_documents_written_after_optimizing_are_found_and_replaced(folder: Path)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", ["parent", "both", "child"])
-def test_optimizing_killed_at_random_moments_loses_nothing(
-    large: Path, tmp_path: Path, victim: str
-) -> None:
-    randomly = random.Random(victim)
-    for attempt in range(2):
-        # A fresh copy each time: a fast machine may be done before it is killed.
-        folder = copy_of(large, tmp_path / str(attempt))
-        process = start("optimize", folder)
-        with process:
-            wait_for(process, "working")
-            time.sleep(randomly.uniform(0, 1.5))
-            children = psutil.Process(process.pid).children()
-            if victim == "both":
-                os.killpg(process.pid, signal.SIGKILL)
-            elif victim == "parent":
-                process.kill()
-            else:
-                for child in children:
-                    child.kill()
-            said, _ = process.communicate(timeout=60)
-        assert "Traceback" not in said
-        # A child that was done before the signal came leaves its last word instead.
-        if victim == "child" and children and "True" not in said:
-            assert "ended by signal 9; the index is as it was" in said
-        _, alive = psutil.wait_procs(children, timeout=10)
-        assert not alive  # it dies with its parent
-        assert_nothing_lost(folder)
-        with EmbeddedConnector.connect(str(folder), encoder=ENCODER) as connector:
-            connector.optimize()
-            assert connector.schema().details["indexed_vectors"] == 3 * COUNT
-        assert_nothing_lost(folder)
-        shutil.rmtree(folder)
+def test_optimizing_killed_at_random_moments_loses_nothing(folder: Path, victim: str) -> None:
+    with start("optimize", folder) as process:
+        wait_for(process, "working")
+        time.sleep(random.Random(victim).uniform(0, 1.5))
+        children = psutil.Process(process.pid).children()
+        if victim == "both":
+            os.killpg(process.pid, signal.SIGKILL)
+        elif victim == "parent":
+            process.kill()
+        else:
+            for child in children:
+                child.kill()
+        said, _ = process.communicate(timeout=60)
+    assert "Traceback" not in said
+    # A child that was done before the signal came leaves its last word instead.
+    if victim == "child" and children and "True" not in said:
+        assert "ended by signal 9; the index is as it was" in said
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert not alive  # it dies with its parent
+    with EmbeddedConnector.connect(str(folder), encoder=ENCODER, lock_timeout_s=20) as connector:
+        connector.optimize()
+        assert connector.schema().details["indexed_vectors"] == 3 * COUNT
+    assert_nothing_lost(folder)
 
 
 def test_ctrl_c_while_optimizing_leaves_a_usable_index(folder: Path) -> None:
