@@ -18,10 +18,8 @@ from itertools import pairwise
 
 from retrieve_rerank.base import Reranker, RerankResult, Scorer
 from retrieve_rerank.errors import InputError, ScoreError
+from retrieve_rerank.testing.closeness import close
 from retrieve_rerank.types import Document, Hit, rank
-
-TOLERANCE = 1e-5
-"""By which scores may differ, absolutely and relative to them: float32 and its sums."""
 
 _SAID_THRICE = "Wings lift because the air below them is pressed down."
 _TEXTS = (
@@ -144,7 +142,7 @@ class RerankerConformance:
         there = asyncio.run(reranker.arerank(self.query, self._hits()))
         for other in (here[1], there):
             assert _order(other) == _order(here[0])
-            assert _close([hit.score for hit in other], [hit.score for hit in here[0]])
+            assert close([hit.score for hit in other], [hit.score for hit in here[0]])
             assert (other.truncated, other.notes) == (here[0].truncated, here[0].notes)
             assert other.query_truncated == here[0].query_truncated
 
@@ -185,8 +183,8 @@ class ScorerConformance(RerankerConformance):
         scorer, texts = self.reranker(), self._texts()
         together = scorer.score(self.query, texts)
         assert len(together) == len(texts)
-        assert _close(scorer.score(self.query, texts[::-1]), together[::-1])
-        assert _close([scorer.score(self.query, [text])[0] for text in texts], together)
+        assert close(scorer.score(self.query, texts[::-1]), together[::-1])
+        assert close([scorer.score(self.query, [text])[0] for text in texts], together)
 
     def test_equal_texts_have_equal_scores(self) -> None:
         """Exactly, or ties would not be any."""
@@ -204,14 +202,14 @@ class ScorerConformance(RerankerConformance):
         pairs = [(query, text) for text in texts for query in queries]
         expected = {query: scorer.score(query, texts) for query in queries}
         flat = [expected[query][n] for n in range(len(texts)) for query in queries]
-        assert _close(scorer.score_pairs(pairs), flat)
+        assert close(scorer.score_pairs(pairs), flat)
         assert (scorer.score(self.query, []), scorer.score_pairs([])) == ([], [])
 
     def test_what_it_tells_is_of_the_same_scores(self) -> None:
         """`score_texts` scores as `score`, and tells of all texts or of none what was cut."""
         scorer, texts = self.reranker(), self._texts()
         told = scorer.score_texts(self.query, texts)
-        assert _close(told.scores, scorer.score(self.query, texts))
+        assert close(told.scores, scorer.score(self.query, texts))
         assert len(told.truncated) in (0, len(texts))
 
     def _texts(self) -> list[str]:
@@ -229,13 +227,6 @@ def _came(hit: Hit) -> int:
 
 def _content(document: Document) -> tuple[str, str]:
     return document.text, repr(document.metadata)
-
-
-def _close(found: Sequence[float], expected: Sequence[float]) -> bool:
-    return len(found) == len(expected) and all(
-        math.isclose(a, b, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
-        for a, b in zip(found, expected, strict=True)
-    )
 
 
 def _expect_score_error(reranker: Reranker, query: str, hits: Sequence[Hit]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import get_args
 
 import numpy as np
@@ -15,7 +14,7 @@ from retrieve_rerank.base import TensorDtype, TensorSettings, TensorStore
 from retrieve_rerank.connectors.elasticsearch import ElasticsearchConnector
 from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.connectors.qdrant import QdrantConnector
-from retrieve_rerank.errors import IndexMismatchError, ModelError
+from retrieve_rerank.errors import IndexMismatchError
 from retrieve_rerank.indexing.token_tensors import (
     TensorReport,
     add_tensors,
@@ -25,7 +24,7 @@ from retrieve_rerank.indexing.token_tensors import (
 from retrieve_rerank.models.encoders.token_pooling import pool_tokens
 from retrieve_rerank.rerankers.database import DatabaseMaxSim
 from retrieve_rerank.testing import HashingEncoder
-from tests.connectors.test_conformance import ODD_IDS, SpoiltEncoder
+from retrieve_rerank.testing.connectors.writing import ODD_IDS
 from tests.servers import NEWEST, OLDEST, delete_indexes, elasticsearch, fresh_index
 
 ENCODER = HashingEncoder()
@@ -174,23 +173,6 @@ def test_tensors_of_other_settings_are_refused(store: TensorStore) -> None:
     with pytest.raises(IndexMismatchError, match="drop"):
         add_tensors(store, ENCODER, settings("float32"))
     assert tensor_status(store).present == 5
-
-
-def test_tensors_of_the_same_model_under_another_name_are_gone_on_with(store: TensorStore) -> None:
-    store.index(documents(5))
-    add(store)
-    renamed = replace(settings("int8"), encoder="./the/same/model")
-    assert add_tensors(store, ENCODER, renamed).added == 0
-    other = replace(renamed, fingerprint="another")
-    with pytest.raises(IndexMismatchError, match="drop"):
-        store.create_tensors(other)
-
-
-def test_tensors_without_finite_numbers_are_refused(store: TensorStore) -> None:
-    store.index([Document("d", "word1 spoilt")])
-    with pytest.raises(ModelError, match=r"numbers that are infinite or none for document 'd'"):
-        add_tensors(store, SpoiltEncoder(), settings("int8"))
-    assert store.tensor_hashes(["d"]) == {}
 
 
 def test_without_tensors_nothing_is_scored(store: TensorStore) -> None:
