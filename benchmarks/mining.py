@@ -59,7 +59,8 @@ def main() -> None:
             if side != "index":
                 found[side] = json.loads((Path(folder) / f"{side}.json").read_text())
     same = sum(
-        len(set(found["ours"][query]) & set(found["theirs"][query])) for query in found["theirs"]
+        len(set(found["ours"].get(query, ())) & set(found["theirs"][query]))
+        for query in found["theirs"]
     )
     total = sum(map(len, found["theirs"].values()))
     print(f"negatives in common: {same:,} of {total:,} ({same / total:.1%})")
@@ -109,14 +110,16 @@ def ours(folder: Path, count: int, of: int, _same_encoder: bool) -> None:
     """Mine from the index."""
     from retrieve_rerank.connectors.embedded import EmbeddedConnector
     from retrieve_rerank.pipeline.retriever import Retriever
-    from retrieve_rerank.training.mining import mine
+    from retrieve_rerank.training.mining import Rules, mine
 
     asked = list(queries(count, of))
     texts = {id_: text for id_, text, _ in asked}
     qrels = {id_: {positive: 1} for id_, _, positive in asked}
     with EmbeddedConnector.connect(str(folder / "index")) as connector:
         retriever = Retriever(connector, candidates=NEGATIVES + 1)
-        groups = mine(retriever, texts, qrels, negatives=NEGATIVES, sampling="top", exact=True)
+        groups = mine(
+            retriever, texts, qrels, negatives=NEGATIVES, rules=Rules(), sampling="top", exact=True
+        )
         found = {group.query_id: [text.id for text in group.negatives] for group in groups}
     (folder / "ours.json").write_text(json.dumps(found))
     _peak(folder, "ours")
