@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from retrieve_rerank.errors import ConfigError
+from retrieve_rerank.models.causal.pretrained import silent
 from retrieve_rerank.training.trainers.settings import TrainerSettings
 
 _LAYER = re.compile(r"\.layers?\.(\d+)\.")
@@ -70,4 +71,5 @@ def _with_lora(network: Any, settings: TrainerSettings) -> Any:
         lora_dropout=0.05,
         target_modules="all-linear",
     )
-    return get_peft_model(network, config)
+    with silent():
+        return get_peft_model(network, config)

@@ -53,8 +53,8 @@ def train(
     What broke off goes on where the last checkpoint was, by the same call; what has ended is
     returned as it is. Raises ConfigError where `output` holds a run of other data or settings,
     InputError where there is nothing to learn from, ModelError for a base that cannot be trained,
-    OutOfMemoryError, and InputError too where
-    a checkpoint cannot be written: the last good one is kept.
+    OutOfMemoryError, and InputError too where a checkpoint cannot be written:
+    the last good one is kept.
     """
     output = Path(output)
     template = Template(settings.template) if settings.template else None
