@@ -32,6 +32,10 @@ COMMANDS: Mapping[str, Listing] = {
     "audit": Listing("Measure what approximate vector search loses on an index.", "eval"),
     "rerank": Listing("Rerank lists of documents, one JSON object a line."),
     "calibrate": Listing("Fit a cross-encoder's probabilities of relevance on judged queries."),
+    "finetune": Listing(
+        "Train a reranker on an index, prove it on held-out queries, promote it if better.",
+        "train",
+    ),
     "queries": Listing("Take queries from the documents of an index, where nobody judged any."),
     "mine": Listing("Mine hard negatives for judged queries from the index that serves."),
     "data": Listing("Check training data, and convert them to other formats."),

@@ -1,0 +1,225 @@
+"""`rr finetune`: train a reranker on the index that serves, prove it, promote it if better."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import click
+
+from retrieve_rerank.cli.judgments import exclude_self_option
+from retrieve_rerank.cli.options import (
+    NumberRange,
+    candidates_option,
+    field_options,
+    index_option,
+    json_option,
+)
+from retrieve_rerank.cli.views.results import write_json
+from retrieve_rerank.errors import MissingExtraError
+from retrieve_rerank.models.loading import DEFAULT_ENCODER
+from retrieve_rerank.settings.build import build_retriever, locate, open_index
+from retrieve_rerank.settings.promoted import (
+    index_address,
+    promoted_in,
+    stages_digest,
+    with_promoted,
+)
+from retrieve_rerank.settings.sources import Settings, StageSettings, load_settings
+
+
+@click.command()
+@index_option
+@click.option(
+    "--data",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="BEIR folder of judged queries. Its splits stay what they are; those that it lacks are "
+    "drawn by hash.  [default: queries are made from the index's own documents]",
+)
+@click.option(
+    "--base",
+    help="Cross-encoder or encoder to start from: an alias, a hub id or a folder.  [default: the "
+    "index's own cross-encoder, else the bundled encoder]",
+)
+@click.option("--name", help="Name of the model.  [default: the index's, with -reranker]")
+@click.option(
+    "--minutes",
+    type=NumberRange(min=0, min_open=True),
+    help="What all of it may take; it becomes a number of steps, which is kept.  [default: one "
+    "round of the training queries]",
+)
+@click.option("--loss", help="Loss, such as lce, ranknet or lambda.  [default: by the labels]")
+@click.option("--learning-rate", type=NumberRange(min=0, min_open=True), help="  [default: 5e-5]")
+@click.option(
+    "--max-tokens",
+    type=click.IntRange(min=8),
+    help="Tokens that the model reads of a query and a text together.  [default: the base's]",
+)
+@click.option(
+    "--depth",
+    type=click.IntRange(min=1),
+    default=50,
+    show_default=True,
+    help="How many hits the model may rerank at most.",
+)
+@click.option(
+    "--test-queries",
+    type=click.IntRange(min=2),
+    default=300,
+    show_default=True,
+    help="How many held-out queries to prove it on at most, told by a hash.",
+)
+@click.option(
+    "--dev-queries",
+    type=click.IntRange(min=2),
+    default=100,
+    show_default=True,
+    help="How many queries at most to choose the best checkpoint, depth and weight on.",
+)
+@click.option(
+    "--min-gain",
+    type=NumberRange(min=0),
+    default=0.0,
+    show_default=True,
+    help="Gain in nDCG@10 that must be exceeded, at the lower end of its 95 % interval, for the "
+    "model to be promoted.",
+)
+@click.option(
+    "--max-p95-ms",
+    type=NumberRange(min=0, min_open=True),
+    help="Milliseconds that 95 of 100 searches may take with the model for it to be promoted.",
+)
+@click.option("--seed", type=int, default=13, show_default=True, help="What chance draws by.")
+@click.option(
+    "--accept-generated",
+    is_flag=True,
+    help="Promote what is better on queries made from the documents, too.",
+)
+@exclude_self_option
+@click.option("--dry-run", is_flag=True, help="Say what would be done and how long it would take.")
+@candidates_option
+@field_options
+@json_option
+def command(
+    index: str | None,
+    data: Path | None,
+    base: str | None,
+    name: str | None,
+    minutes: float | None,
+    loss: str | None,
+    learning_rate: float | None,
+    max_tokens: int | None,
+    depth: int,
+    test_queries: int,
+    dev_queries: int,
+    min_gain: float,
+    max_p95_ms: float | None,
+    seed: int,
+    accept_generated: bool,
+    exclude_self: bool,
+    dry_run: bool,
+    candidates: int | None,
+    as_json: bool,
+    **fields: str | None,
+) -> None:
+    """Train a reranker on an index, prove it on held-out queries, and promote it if it is better.
+
+    Hard negatives are mined from the index, a cross-encoder is trained on them, its depth and
+    weight are chosen on dev queries, and held-out queries tell whether it beats today's pipeline
+    with its own depth and weight tuned on the same dev queries. Only then it is promoted: searches
+    of the index use it from then on. Stopped at any moment, the same command goes on.
+    """
+    training = _training()
+    settings = load_settings(index=index, candidates=candidates, **fields)
+    where = locate(settings)
+    address = index_address(where)
+    today = with_promoted(settings, address)
+    chosen = training.FinetuneSettings(
+        base=base or _served_cross_encoder(today.stages) or DEFAULT_ENCODER,
+        trainer=training.TrainerSettings.from_mapping(
+            {
+                key: value
+                for key, value in {
+                    "loss": loss,
+                    "learning_rate": learning_rate,
+                    "max_tokens": max_tokens,
+                    "seed": seed,
+                }.items()
+                if value is not None
+            }
+        ),
+        minutes=minutes,
+        depth=depth,
+        test_queries=test_queries,
+        dev_queries=dev_queries,
+        min_gain=min_gain,
+        max_p95_ms=max_p95_ms,
+        accept_generated=accept_generated,
+        exclude_self=exclude_self,
+    )
+    watch = import_module("retrieve_rerank.cli.views.finetune").Terminal(quiet=as_json)
+    name = name or f"{_short(settings.index or where.url)}-reranker"
+    try:
+        judged = training.read_judged_folder(
+            data or _generated(settings, settings.data_dir / "finetune" / name, watch)
+        )
+        result = training.finetune(
+            lambda: build_retriever(today),
+            judged,
+            name=name,
+            data_dir=settings.data_dir,
+            serving=training.Serving(index=address, replaces=stages_digest(settings.stages)),
+            promoted=_promoted(today.stages),
+            settings=chosen,
+            dry_run=dry_run,
+            watch=watch,
+        )
+    except KeyboardInterrupt:
+        click.echo("\nWhat is done is kept; the same command goes on from there.", err=True)
+        raise
+    if as_json:
+        write_json(result.to_dict())
+
+
+def _generated(settings: Settings, runs: Path, watch: Any) -> Path:
+    """Make queries from the index's documents, once for all runs of a model."""
+    folder = runs / "generated"
+    if not (folder / "queries.jsonl").is_file():
+        queries = import_module("retrieve_rerank.training.queries")
+        with (
+            open_index(settings) as connector,
+            watch.progress("making queries", connector.count(), "documents") as advance,
+        ):
+            queries.write_folder(queries.generate(connector, on_progress=advance), folder)
+    return folder
+
+
+def _training() -> ModuleType:
+    try:
+        return import_module("retrieve_rerank.training.finetuning")
+    except ModuleNotFoundError as exc:
+        if (exc.name or "").startswith("retrieve_rerank"):
+            raise
+        raise MissingExtraError("rr finetune", "train") from exc
+
+
+def _promoted(stages: Sequence[StageSettings] | None) -> str:
+    """Name the version that is promoted for the index; empty where none is."""
+    found = promoted_in(stages)
+    return found.promotion.address if found else ""
+
+
+def _served_cross_encoder(stages: Sequence[StageSettings] | None) -> str | None:
+    """Return the model of the cross-encoder that serves, where there is one."""
+    for stage in reversed(stages or ()):
+        if stage.reranker == "cross-encoder" and "model" in stage.options:
+            return str(stage.options["model"])
+    return None
+
+
+def _short(index: str) -> str:
+    """Return the last part of an index's address: what a person calls it."""
+    return index.rstrip("/").rpartition("/")[2]

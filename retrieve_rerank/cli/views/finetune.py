@@ -1,0 +1,194 @@
+"""A fine-tuning run for people at a terminal: the plan, what was mined, the curve, the proof."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import singledispatch
+
+from rich.table import Table
+
+from retrieve_rerank.cli.views.console import Console
+from retrieve_rerank.cli.views.mining import print_report
+from retrieve_rerank.cli.views.progress import share_of, show_progress, show_wait
+from retrieve_rerank.cli.views.terminal import say, wide_console, write, write_rows
+from retrieve_rerank.evaluation.report.findings import p_value, signed
+from retrieve_rerank.training.finetuning import Finetuned, Place, Plan, Proof, Watch
+from retrieve_rerank.training.finetuning.proof import MEASURES
+from retrieve_rerank.training.finishing import Finished
+from retrieve_rerank.training.gate import Verdict
+from retrieve_rerank.training.mining import Mined
+from retrieve_rerank.training.reporting import comparison
+from retrieve_rerank.training.trainers import Progress, Trained
+
+
+class Terminal(Watch):
+    """Show a run as it goes; with `quiet` only what a person must know."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._measured: float | None = None
+
+    def progress(
+        self, doing: str, total: int, things: str
+    ) -> AbstractContextManager[Callable[[int], None]]:
+        """Show a bar, or lines in a log."""
+        return show_progress(share_of(total), doing=doing, quiet=self._quiet, things=things)
+
+    def wait(self, what: str) -> AbstractContextManager[None]:
+        """Show that something goes on."""
+        return show_wait(what, quiet=self._quiet)
+
+    def tell(self, told: object) -> None:
+        """Print what is told, by its kind."""
+        if isinstance(told, Progress):
+            self._curve(told)
+        elif not self._quiet:
+            _print(told)
+
+    def _curve(self, told: Progress) -> None:
+        if told.measure is None or told.measure == self._measured or self._quiet:
+            return
+        self._measured = told.measure
+        say(f"step {told.step:,}: loss {told.loss:.3f}, dev nDCG@10 {told.measure:.4f}")
+
+
+@singledispatch
+def _print(told: object) -> None:
+    raise TypeError(f"a view for {type(told).__name__} is missing")
+
+
+@_print.register
+def _(plan: Plan) -> None:
+    split = ", ".join(f"{count:,} {name}" for name, count in plan.splits.items())
+    parts = ", ".join(f"{what} {_time(seconds)}" for what, seconds in plan.seconds.items())
+    write_rows(
+        [
+            ("index", plan.index),
+            ("starts from", plan.base),
+            ("queries", split),
+            ("mining", f"negatives for {plan.mined_queries:,} queries"),
+            ("training", f"{plan.steps:,} steps, {plan.pairs:,} pairs at {plan.pairs_per_s:.1f}/s"),
+            ("about", f"{_time(plan.total_s)}: {parts}"),
+        ]
+    )
+    write("")
+
+
+@_print.register
+def _(mined: Mined) -> None:
+    print_report(wide_console(), mined, veto=None)
+    write("")
+
+
+@_print.register
+def _(trained: Trained) -> None:
+    figures = (
+        f"Trained {trained.steps:,} steps with {trained.loss}, {trained.pairs_per_s:.1f} pairs/s"
+    )
+    write(f"{figures} ({trained.description}).")
+    curve = [(p.step, p.measure) for p in trained.curve if p.measure is not None]
+    if curve:
+        write("Dev nDCG@10: " + ", ".join(f"{value:.4f} at {step:,}" for step, value in curve))
+    for reason, count in trained.left_out.items():
+        write(f"Left out: {count:,} {reason}")
+    for message in (*trained.warnings, *([trained.stopped] if trained.stopped else [])):
+        say(f"Note: {message}")
+    write("")
+
+
+@_print.register
+def _(finished: Finished) -> None:
+    if finished.export is not None:
+        write(f"Fast form: {finished.export.precision}, whose scores agree with the weights'.")
+    if finished.calibration is not None:
+        write(f"Calibrated on {sum(finished.calibration.queries):,} queries.")
+    for note in finished.notes:
+        say(f"Note: {note}")
+    write("")
+
+
+@_print.register
+def _(place: Place) -> None:
+    tuned = place.tuned
+    after = f", after {place.kept} of today's stages" if place.kept else ""
+    write(
+        f"Chosen on dev: depth {tuned.depth}, weight {tuned.weight:g}{after}"
+        f" (nDCG@10 {tuned.value:.4f})."
+    )
+    write("")
+
+
+@_print.register
+def _(proof: Proof) -> None:
+    console = wide_console()
+    console.print(_systems(proof))
+    write("")
+    _slices(console, proof.verdict)
+    if proof.failed:
+        say(f"Note: the trained model failed on {len(proof.failed):,} of the queries")
+
+
+@_print.register
+def _(done: Finetuned) -> None:
+    write(f"Verdict: {done.sentence}.")
+    for each in done.advice:
+        write(f"To try: {each}.")
+    if done.promoted:
+        write(
+            f"Promoted: {done.name}@{done.version} serves this index from now on. rr models"
+            f" rollback {done.name} goes back."
+        )
+    else:
+        write(
+            f"Kept as {done.name}@{done.version}; searches are as they were. rr models promote"
+            f" {done.name} {done.version} uses it all the same."
+        )
+    write(f"Report, with examples: {done.report}")
+
+
+def _systems(proof: Proof) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(f"{proof.verdict.queries:,} held-out queries", overflow="fold")
+    for name in (*MEASURES, "ms, p95", "gain", "95 % interval", "p"):
+        table.add_column(name, justify="right", overflow="fold")
+    for row, system in zip(comparison(proof.systems, proof.baseline), proof.systems, strict=True):
+        gain, interval, p = "", "", ""
+        if row.gain is not None and row.low is not None and row.high is not None:
+            gain = signed(row.gain)
+            interval = f"{signed(row.low)} to {signed(row.high)}"
+            p = p_value(row.p).removeprefix("= ") if row.p is not None else ""
+        ms = proof.p95_ms.get(system.name)
+        table.add_row(
+            system.name,
+            *(f"{system.means[name]:.4f}" for name in MEASURES),
+            f"{ms:.0f}" if ms is not None else "",
+            gain,
+            interval,
+            p,
+            style="bold" if system is proof.systems[-1] else "",
+        )
+    least = f"{proof.verdict.least_detectable:.4f}"
+    table.add_row("least detectable gain", *[""] * (len(MEASURES) + 1), least)
+    return table
+
+
+def _slices(console: Console, verdict: Verdict) -> None:
+    if not verdict.slices:
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("queries that are", overflow="fold")
+    for name in ("", "gain", "95 % interval", "a great loss"):
+        table.add_column(name, justify="right", overflow="fold")
+    for each in verdict.slices:
+        kept = {None: "too few to tell", True: "ruled out", False: "not ruled out"}[each.kept]
+        interval = f"{signed(each.low)} to {signed(each.high)}"
+        table.add_row(each.name, f"{each.queries:,}", signed(each.gain), interval, kept)
+    console.print(table)
+    write("")
+
+
+def _time(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,157 @@
+"""The whole loop on an index of a few hundred texts, with a tiny network that can learn it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Rr
+
+pytest.importorskip("ir_measures", reason="needs the extra 'eval'")
+tiny = pytest.importorskip("tests.models.tiny", reason="needs the extra 'torch'")
+
+SIZES = {"train": 60, "dev": 20, "calibration": 8, "test": 40}
+TEXTS = 6
+FINETUNE = (
+    *("finetune", "--index", "docs", "--data", "judged", "--base", "base"),
+    *("--learning-rate", "3e-3", "--depth", "10", "--max-tokens", "32"),
+)
+
+
+@pytest.fixture
+def judged(rr: Rr, home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An index of several texts on each subject, one of them what its query is for."""
+    monkeypatch.setenv("RR_DATA_DIR", str(home / "data"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    folder = home / "judged"
+    (folder / "qrels").mkdir(parents=True)
+    subjects = [f"subject{number}" for number in range(sum(SIZES.values()))]
+    with (home / "corpus.jsonl").open("w") as corpus, (folder / "queries.jsonl").open("w") as file:
+        for number, subject in enumerate(subjects):
+            file.write(json.dumps({"_id": subject, "text": f"what of {subject}"}) + "\n")
+            for text in range(TEXTS):
+                kind = "wing flutter" if text == number % TEXTS else "cat mat"
+                body = f"{subject} is a {kind} of the {'short ' * (text % 3)}passage"
+                corpus.write(json.dumps({"_id": f"{subject}-{text}", "text": body}) + "\n")
+    start = 0
+    for split, size in SIZES.items():
+        rows = [
+            f"{subject}\t{subject}-{number % TEXTS}\t1\n"
+            for number, subject in enumerate(subjects)
+            if start <= number < start + size
+        ]
+        (folder / "qrels" / f"{split}.tsv").write_text(
+            "query-id\tcorpus-id\tscore\n" + "".join(rows)
+        )
+        start += size
+    tiny.make_model(home / "base", "bert", labels=1)
+    made = rr("index", str(home / "corpus.jsonl"), "--index", "docs", "--encoder", "none")
+    assert made.exit_code == 0, made.output
+    return folder
+
+
+def run_folder(home: Path) -> Path:
+    [folder] = (home / "data" / "finetune" / "docs-reranker").glob("*/run.json")
+    return folder.parent
+
+
+def ids(rr: Rr) -> list[str]:
+    """Search as users do, and name the hits."""
+    found = json.loads(rr("search", "--index", "docs", "--json", "what of subject100").stdout)
+    return [hit["id"] for hit in found["hits"]]
+
+
+def test_a_killed_run_goes_on_and_what_is_better_serves(rr: Rr, judged: Path, home: Path) -> None:
+    before = ids(rr)
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from retrieve_rerank.cli import main; main()", *FINETUNE],
+        cwd=home,
+        env=os.environ,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    while process.poll() is None:
+        if list(home.glob("data/finetune/docs-reranker/*/training/checkpoints/checkpoint-*")):
+            process.send_signal(signal.SIGKILL)
+            break
+        time.sleep(0.05)
+    process.wait()
+    groups = (run_folder(home) / "groups.jsonl").read_bytes()
+    refused = rr(*FINETUNE, "--depth", "0")
+    assert refused.exit_code == 2
+
+    done = rr(*FINETUNE)
+
+    assert done.exit_code == 0, done.output
+    assert (run_folder(home) / "groups.jsonl").read_bytes() == groups
+    told = " ".join(done.stdout.split())
+    assert "60 train, 20 dev, 8 calibration, 40 test" in told
+    assert "The search returned 60 of the 60 positives" in told
+    assert "Dev nDCG@10: " in told
+    assert "Verdict: better: nDCG@10 +" in told
+    assert "Promoted: docs-reranker@1 serves this index from now on" in told
+    result = json.loads((run_folder(home) / "result.json").read_text())
+    assert result["proof"]["verdict"]["low"] > 0
+    report = (run_folder(home) / "report.html").read_text()
+    assert "what of subject" in report and "<svg" in report
+
+    right = f"subject100-{100 % TEXTS}"
+    assert ids(rr)[0] == right != before[0]
+    card = (home / "data" / "models" / "docs-reranker" / "1" / "README.md").read_text()
+    assert "## Where it hurts" in card and "looked at 1 time" in card
+
+    again = rr(*FINETUNE)
+    assert again.exit_code == 0
+    assert "Verdict: better: nDCG@10 +" in " ".join(again.stdout.split())
+    assert "training" not in again.stderr
+
+    assert rr("models", "rollback", "docs-reranker").exit_code == 0
+    assert ids(rr) == before
+
+
+def test_what_cannot_be_is_refused_before_anything_is_done(
+    rr: Rr, judged: Path, home: Path
+) -> None:
+    too_little = rr(*FINETUNE, "--minutes", "0.1")
+    assert too_little.exit_code == 1
+    assert "0.1 minutes do not suffice" in too_little.stderr
+    loss = rr(*FINETUNE, "--loss", "lambada", "--dry-run")
+    assert loss.exit_code == 1
+    assert "'lambda'" in loss.stderr
+    (judged / "qrels" / "dev.tsv").write_bytes((judged / "qrels" / "test.tsv").read_bytes())
+    twice = rr(*FINETUNE)
+    assert twice.exit_code == 1
+    assert "is judged in 'dev' and in 'test'" in " ".join(twice.stderr.split())
+    (judged / "qrels" / "dev.tsv").unlink()
+    for split in ("train", "calibration"):
+        (judged / "qrels" / f"{split}.tsv").unlink()
+    (judged / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nsubject1\tx\t0\n")
+    none = rr(*FINETUNE)
+    assert none.exit_code == 1
+    assert "none is left for train (1 without a relevant document)" in " ".join(none.stderr.split())
+    assert not (home / "data" / "models").exists()
+
+
+def test_a_dry_run_says_what_would_be_done(rr: Rr, judged: Path, home: Path) -> None:
+    planned = rr(*FINETUNE, "--dry-run", "--json")
+    assert planned.exit_code == 0, planned.output
+    plan = json.loads(planned.stdout)
+    assert plan["splits"] == SIZES
+    assert plan["steps"] == 4  # 60 groups, 16 a step
+    assert plan["mined_queries"] == 60
+    assert set(plan["seconds"]) == {
+        "mining",
+        "training",
+        "looking at dev queries",
+        "placing and calibrating",
+        "proving",
+        "the rest",
+    }
+    assert not (run_folder(home) / "groups.jsonl").exists()

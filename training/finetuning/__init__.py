@@ -1,0 +1,26 @@
+"""The closed loop: `finetune` takes an index and judged queries to a promoted reranker."""
+
+from retrieve_rerank.models.checkpoints.version_record import Serving
+from retrieve_rerank.training.finetuning.data import SplitJudgments, divide, read_judged_folder
+from retrieve_rerank.training.finetuning.finetune import finetune
+from retrieve_rerank.training.finetuning.placing import Place
+from retrieve_rerank.training.finetuning.plan import Plan
+from retrieve_rerank.training.finetuning.proof import Proof
+from retrieve_rerank.training.finetuning.result import Finetuned, Watch
+from retrieve_rerank.training.finetuning.settings import FinetuneSettings
+from retrieve_rerank.training.trainers import TrainerSettings
+
+__all__ = [
+    "FinetuneSettings",
+    "Finetuned",
+    "Place",
+    "Plan",
+    "Proof",
+    "Serving",
+    "SplitJudgments",
+    "TrainerSettings",
+    "Watch",
+    "divide",
+    "finetune",
+    "read_judged_folder",
+]

@@ -1,0 +1,142 @@
+"""The judged queries that a model is trained on and measured by, divided so that none is both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from retrieve_rerank.errors import InputError
+from retrieve_rerank.evaluation.files import read_folder, splits_of
+from retrieve_rerank.training.normalising import digest
+from retrieve_rerank.training.provenance import data_hash
+from retrieve_rerank.training.queries import Cuts, read_cuts
+from retrieve_rerank.training.splits import OTHER_NAMES, SPLITS, split_queries
+from retrieve_rerank.types import Qrels
+
+
+@dataclass(frozen=True, slots=True)
+class SplitJudgments:
+    """Judged queries by split."""
+
+    queries: Mapping[str, str]
+    train: Qrels
+    dev: Qrels
+    calibration: Qrels
+    test: Qrels
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """Why queries are in no split -> how many."""
+    given: tuple[str, ...] = ()
+    """Splits that the data brought; the others were drawn by hash."""
+    cuts: Cuts = field(default_factory=Cuts, repr=False)
+    """What is cut from the documents that queries were made from; nothing where people judged."""
+
+    @property
+    def generated(self) -> bool:
+        """Whether the queries were made from the index, and nobody has judged them."""
+        return bool(self.cuts.of)
+
+    def at_most(self, **most: int | None) -> SplitJudgments:
+        """Keep at most so many queries of each split, told by a hash."""
+        fewer: dict[str, Any] = {
+            split: by_hash(getattr(self, split), self.queries, count)
+            for split, count in most.items()
+        }
+        return replace(self, **fewer)
+
+    def digests(self) -> dict[str, str]:
+        """Return the SHA-256 of each split's queries and judgments."""
+        return {
+            split: data_hash(
+                {query: [self.queries[query], grades] for query, grades in qrels.items()}
+            )
+            for split in reversed(SPLITS)
+            for qrels in [getattr(self, split)]
+        }
+
+    def sizes(self) -> dict[str, int]:
+        """Return how many queries each split has."""
+        return {split: len(getattr(self, split)) for split in reversed(SPLITS)}
+
+
+def read_judged_folder(folder: Path) -> SplitJudgments:
+    """Read a BEIR folder: the splits that it has stay what they are, others are drawn by hash.
+
+    Raises InputError for what cannot be read, and where two splits judge one query.
+    """
+    names = splits_of(folder)
+    if not names:
+        raise InputError(
+            f"{folder} has no judgments; expected a BEIR folder with queries.jsonl and"
+            " qrels/train.tsv, qrels/test.tsv or the like"
+        )
+    known = [name for name in names if OTHER_NAMES.get(name, name) in SPLITS]
+    if len(names) > 1 and not known:
+        raise InputError(
+            f"{folder} has the splits {', '.join(names)}; expected {', '.join(reversed(SPLITS))}"
+        )
+    qrels: Qrels = {}
+    given: dict[str, str] = {}
+    for name in known or names:
+        queries, judged = read_folder(folder, split=name)
+        if twice := qrels.keys() & judged.keys():
+            raise InputError(
+                f"{folder}: query {min(twice)!r} is judged in {given[min(twice)]!r} and in"
+                f" {name!r}; a query belongs to one split"
+            )
+        qrels |= judged
+        given |= dict.fromkeys(judged, name)
+    # A single file says which queries are judged, not which of them to hold out.
+    judgments = divide(queries, qrels, given=given if len(known) > 1 else {})
+    return replace(judgments, cuts=read_cuts(folder))
+
+
+def divide(queries: Mapping[str, str], qrels: Qrels, *, given: Mapping[str, str]) -> SplitJudgments:
+    """Divide judged queries as `split_queries` does; those without a relevant document are out.
+
+    Raises InputError where train, dev or test would be empty.
+    """
+    textless = [query for query in qrels if query not in queries]
+    relevant = {
+        query: [id_ for id_, grade in grades.items() if grade > 0]
+        for query, grades in qrels.items()
+        if query in queries
+    }
+    pointless = [query for query, ids in relevant.items() if not ids]
+    usable = {query: ids for query, ids in relevant.items() if ids}
+    splits = split_queries(
+        {query: queries[query] for query in usable},
+        usable,
+        given={query: split for query, split in given.items() if query in usable},
+    )
+    by_split: dict[str, Any] = {
+        split: {query: qrels[query] for query in splits.queries(split)} for split in SPLITS
+    }
+    counts = {
+        "without a text": len(textless),
+        "without a relevant document": len(pointless),
+        "duplicates of a query that is held out": len(splits.left_out),
+    }
+    for split in ("train", "dev", "test"):
+        if not by_split[split]:
+            raise InputError(
+                f"of {len(qrels):,} judged queries none is left for {split}"
+                f" ({', '.join(f'{n:,} {why}' for why, n in counts.items() if n) or 'too few'});"
+                " judge more queries"
+            )
+    return SplitJudgments(
+        queries=queries,
+        **by_split,
+        left_out={why: count for why, count in counts.items() if count},
+        given=tuple(dict.fromkeys(OTHER_NAMES.get(split, split) for split in given.values())),
+    )
+
+
+def by_hash(qrels: Qrels, queries: Mapping[str, str], most: int | None) -> Qrels:
+    """Take at most so many queries, told by a hash of their texts: the same when data are added."""
+    if most is None or len(qrels) <= most:
+        return qrels
+    chosen = sorted(qrels, key=lambda query: (digest("chosen", queries[query]), query))[:most]
+    kept = set(chosen)
+    return {query: grades for query, grades in qrels.items() if query in kept}

@@ -1,0 +1,121 @@
+"""What a run will do, and how long it will take: told before it begins, and written down.
+
+Times are estimates from a few seconds of searching and training on this machine.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from retrieve_rerank.errors import ConfigError
+from retrieve_rerank.training.finetuning.settings import FinetuneSettings
+
+FEWEST_STEPS = 20
+"""Steps below which the learning rate has hardly risen: no training to speak of."""
+
+FORWARD = 3
+"""Times that a pair is faster to score than to train on: the backward pass takes twice the
+forward one (Kaplan et al., https://arxiv.org/abs/2001.08361, §2.1)."""
+
+_FIXED_S = 60.0  # loading, exporting, writing the report
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """What was measured on this machine."""
+
+    searches_per_s: float
+    pairs_per_s: float
+    """Trained."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run will do."""
+
+    index: str
+    base: str
+    splits: Mapping[str, int]
+    """Split -> queries that are used."""
+    steps: int
+    mined_queries: int
+    """Training queries that are searched for."""
+    pairs: int
+    """Of query and text that are trained on, with repetitions."""
+    evaluate_every: int
+    searches_per_s: float
+    pairs_per_s: float
+    """Trained pairs, as measured."""
+    seconds: Mapping[str, float]
+    """What each part is estimated to take."""
+
+    @property
+    def total_s(self) -> float:
+        """Estimated seconds of all parts."""
+        return sum(self.seconds.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain JSON values."""
+        return asdict(self)
+
+
+def make_plan(
+    splits: Mapping[str, int], settings: FinetuneSettings, speed: Speed, *, index: str
+) -> Plan:
+    """Settle on the number of steps; raise ConfigError where `minutes` do not suffice."""
+    trainer = settings.trainer
+    step_pairs = trainer.batch_size * trainer.group_size
+    step_s = step_pairs / speed.pairs_per_s
+    scoring = FORWARD * speed.pairs_per_s
+    fixed = {
+        "looking at dev queries": (settings.looks + 1)
+        * (splits["dev"] * settings.dev_depth / scoring),
+        "placing and calibrating": (2 * splits["dev"] + splits["calibration"])
+        * settings.depth
+        / scoring,
+        "proving": 3 * splits["test"] / speed.searches_per_s
+        + splits["test"] * settings.depth / scoring,
+        "the rest": _FIXED_S,
+    }
+    most = trainer.max_steps or math.ceil(trainer.epochs * splits["train"] / trainer.batch_size)
+    steps = most
+    if settings.minutes is not None:
+        left = settings.minutes * 60 - sum(fixed.values())
+        # A query is mined for each group at most, and each query once.
+        steps = min(most, int(left / (step_s + trainer.batch_size / speed.searches_per_s)))
+        least = min(FEWEST_STEPS, most)
+        if steps < least:
+            needed = (
+                sum(fixed.values()) + least * step_s + _mining_s(least, settings, splits, speed)
+            )
+            raise ConfigError(
+                f"{settings.minutes:g} minutes do not suffice: measuring alone takes about"
+                f" {sum(fixed.values()) / 60:.0f} here. Give at least {math.ceil(needed / 60)}"
+                " minutes, fewer test and dev queries, or a smaller depth"
+            )
+    mined = min(splits["train"], steps * trainer.batch_size)
+    return Plan(
+        index=index,
+        base=settings.base,
+        splits=dict(splits),
+        steps=steps,
+        mined_queries=mined,
+        pairs=steps * step_pairs,
+        evaluate_every=max(1, math.ceil(steps / settings.looks)),
+        searches_per_s=speed.searches_per_s,
+        pairs_per_s=speed.pairs_per_s,
+        seconds={
+            "mining": _mining_s(steps, settings, splits, speed),
+            "training": steps * step_s,
+            **fixed,
+        },
+    )
+
+
+def _mining_s(
+    steps: int, settings: FinetuneSettings, splits: Mapping[str, int], speed: Speed
+) -> float:
+    return min(splits["train"], steps * settings.trainer.batch_size) / speed.searches_per_s

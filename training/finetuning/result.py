@@ -1,0 +1,65 @@
+"""What a run has come to, and what hears of it on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from retrieve_rerank.training.finetuning.placing import Place
+
+
+@dataclass(frozen=True, slots=True)
+class Finetuned:
+    """A trained model, kept as a version."""
+
+    name: str
+    version: int
+    promoted: bool
+    sentence: str
+    """The verdict in words."""
+    advice: tuple[str, ...]
+    """What to try where it is not promoted."""
+    folder: Path
+    """Of the version."""
+    report: Path
+    """The page with the curve, tables and examples."""
+    place: Place
+    proof: Mapping[str, Any]
+    """The figures of the held-out queries, see `Proof.to_dict`."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain JSON values."""
+        return {**asdict(self), "folder": str(self.folder), "report": str(self.report)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Finetuned:
+        """Read what `to_dict` wrote."""
+        return cls(
+            **{
+                **values,
+                "advice": tuple(values["advice"]),
+                "folder": Path(values["folder"]),
+                "report": Path(values["report"]),
+                "place": Place.from_dict(values["place"]),
+            }
+        )
+
+
+class Watch:
+    """Hears what a run does, and does nothing: each method may be overridden."""
+
+    def progress(
+        self, doing: str, total: int, things: str
+    ) -> AbstractContextManager[Callable[[int], None]]:
+        """Give a function that hears of things done."""
+        return nullcontext(lambda count: None)
+
+    def wait(self, what: str) -> AbstractContextManager[None]:
+        """Hear that something of unknown length goes on."""
+        return nullcontext()
+
+    def tell(self, told: object) -> None:
+        """Hear a Plan, Mined, Progress, Trained, Finished, Place, Proof or Finetuned."""
