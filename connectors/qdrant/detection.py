@@ -220,7 +220,8 @@ def _lexical(
         for each in sample:
             if (vector := sparse_of(each, name)) is not None:
                 text = layout.document(each).text
-                stored.append(Stored(text, f"{text}\n{as_text(each.payload)}", vector.indices))
+                everything = as_text([text, *(each.payload or {}).values()])
+                stored.append(Stored(text, everything, vector.indices))
         if (tokens := tokens_of(stored)) is not None:
             return Lexical("qdrant-bm25", name, tokens)
     scored = scored_text_indexes(info)
