@@ -107,13 +107,14 @@ def test_a_killed_run_goes_on_and_what_is_better_serves(rr: Rr, judged: Path, ho
     card = (home / "data" / "models" / "docs-reranker" / "1" / "README.md").read_text()
     assert "## Where it hurts" in card and "looked at 1 time" in card
 
+    assert rr("models", "rollback", "docs-reranker").exit_code == 0
+    assert ids(rr) == before
+
     again = rr(*FINETUNE)
     assert again.exit_code == 0
     assert "Verdict: better: nDCG@10 +" in " ".join(again.stdout.split())
     assert "training" not in again.stderr
-
-    assert rr("models", "rollback", "docs-reranker").exit_code == 0
-    assert ids(rr) == before
+    assert ids(rr) == before  # it was told again, nothing more
 
 
 def test_what_cannot_be_is_refused_before_anything_is_done(
@@ -137,6 +138,29 @@ def test_what_cannot_be_is_refused_before_anything_is_done(
     assert none.exit_code == 1
     assert "none is left for train (1 without a relevant document)" in " ".join(none.stderr.split())
     assert not (home / "data" / "models").exists()
+
+
+def test_ready_groups_take_the_place_of_mined_ones(rr: Rr, judged: Path, home: Path) -> None:
+    mined = rr("mine", "--index", "docs", "--data", "judged", "-o", "train.jsonl")
+    assert mined.exit_code == 0, mined.output
+    beside = rr(*FINETUNE, "--groups", "train.jsonl", "--dry-run", "--json")
+    assert beside.exit_code == 0, beside.output
+    assert json.loads(beside.stdout)["splits"] == SIZES
+    assert json.loads(beside.stdout)["mined_queries"] == 0
+    alone = [each for each in FINETUNE if each not in ("--data", "judged")]
+    held_out = rr(*alone, "--groups", "train.jsonl", "--dry-run", "--json")
+    assert held_out.exit_code == 0, held_out.output
+    splits = json.loads(held_out.stdout)["splits"]
+    assert sum(splits.values()) == 60
+    assert min(splits.values()) > 0
+    lines = [json.loads(line) for line in (home / "train.jsonl").read_text().splitlines()]
+    for line in lines:
+        for hit in line["hits"]:
+            hit.pop("id")
+    (home / "train.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    refused = rr(*alone, "--groups", "train.jsonl")
+    assert refused.exit_code == 1
+    assert "give judged queries with --data beside them" in " ".join(refused.stderr.split())
 
 
 def test_a_dry_run_says_what_would_be_done(rr: Rr, judged: Path, home: Path) -> None:

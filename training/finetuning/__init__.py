@@ -6,6 +6,7 @@ from retrieve_rerank.training.finetuning.finetune import finetune
 from retrieve_rerank.training.finetuning.placing import Place
 from retrieve_rerank.training.finetuning.plan import Plan
 from retrieve_rerank.training.finetuning.proof import Proof
+from retrieve_rerank.training.finetuning.ready_groups import read_ready_groups
 from retrieve_rerank.training.finetuning.result import Finetuned, Watch
 from retrieve_rerank.training.finetuning.settings import FinetuneSettings
 from retrieve_rerank.training.trainers import TrainerSettings
@@ -23,4 +24,5 @@ __all__ = [
     "divide",
     "finetune",
     "read_judged_folder",
+    "read_ready_groups",
 ]

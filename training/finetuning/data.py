@@ -9,6 +9,7 @@ from typing import Any
 
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.evaluation.files import read_folder, splits_of
+from retrieve_rerank.training.groups import Group
 from retrieve_rerank.training.normalising import digest
 from retrieve_rerank.training.provenance import data_hash
 from retrieve_rerank.training.queries import Cuts, read_cuts
@@ -32,6 +33,9 @@ class SplitJudgments:
     cuts: Cuts = field(default_factory=Cuts, repr=False)
     """What is cut from the documents that queries were made from; nothing where people judged."""
 
+    groups: tuple[Group, ...] | None = field(default=None, repr=False)
+    """What to train on, where that is there already; None where it is mined for `train`."""
+
     @property
     def generated(self) -> bool:
         """Whether the queries were made from the index, and nobody has judged them."""
@@ -47,17 +51,21 @@ class SplitJudgments:
 
     def digests(self) -> dict[str, str]:
         """Return the SHA-256 of each split's queries and judgments."""
-        return {
+        digests = {
             split: data_hash(
                 {query: [self.queries[query], grades] for query, grades in qrels.items()}
             )
             for split in reversed(SPLITS)
             for qrels in [getattr(self, split)]
         }
+        if self.groups is not None:
+            digests["train"] = data_hash([repr(group) for group in self.groups])
+        return digests
 
     def sizes(self) -> dict[str, int]:
-        """Return how many queries each split has."""
-        return {split: len(getattr(self, split)) for split in reversed(SPLITS)}
+        """Return how many queries each split has, or groups of them."""
+        sizes = {split: len(getattr(self, split)) for split in reversed(SPLITS)}
+        return sizes if self.groups is None else {**sizes, "train": len(self.groups)}
 
 
 def read_judged_folder(folder: Path) -> SplitJudgments:

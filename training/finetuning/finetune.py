@@ -7,7 +7,7 @@ The index is open while hits are looked for, and closed while the model trains.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -31,6 +31,7 @@ from retrieve_rerank.training.finetuning.result import Finetuned, Watch
 from retrieve_rerank.training.finetuning.run_folder import RunFolder
 from retrieve_rerank.training.finetuning.settings import FinetuneSettings
 from retrieve_rerank.training.finishing import Finished, finish
+from retrieve_rerank.training.groups import Group
 from retrieve_rerank.training.looks import digest_of, record_look
 from retrieve_rerank.training.mining import Mining, mine_to_file
 from retrieve_rerank.training.opening import read_groups
@@ -174,26 +175,37 @@ class Run:
         if (made := self.folder.read("plan")) is not None:
             plan = Plan(**made)
         else:
-            tried = by_hash(self.judged.train, self.judged.queries, _TRIED)
             with watch.wait("trying out how fast this machine is"):
-                mining = self._mining(today, tried)
-                started = time.perf_counter()
-                groups = [group for group, _ in mining.outcomes() if group is not None]
-                searched_s = time.perf_counter() - started
-                if not groups:
-                    raise InputError(
-                        f"none of {len(tried)} training queries has a relevant document in the"
-                        " index and a negative beside it; are these judgments of this index?"
-                    )
+                groups, searches_per_s = self._try_out(today)
                 pairs_per_s = measure_speed(
                     groups, base=self.settings.base, settings=self.settings.trainer
                 )
-            speed = Speed(len(tried) / searched_s, pairs_per_s)
-            location = today.connector.schema().location
-            plan = make_plan(self.judged.sizes(), self.settings, speed, index=location)
+            plan = make_plan(
+                self.judged.sizes(),
+                self.settings,
+                Speed(searches_per_s, pairs_per_s),
+                index=today.connector.schema().location,
+                mined=self.judged.groups is None,
+            )
             self.folder.write("plan", plan.to_dict())
         watch.tell(plan)
         return plan
+
+    def _try_out(self, today: Retriever) -> tuple[Sequence[Group], float]:
+        """Return some training groups, and how many searches a second end here."""
+        ready = self.judged.groups
+        queries = self.judged.train if ready is None else self.judged.dev
+        tried = by_hash(queries, self.judged.queries, _TRIED)
+        started = time.perf_counter()
+        mined = [group for group, _ in self._mining(today, tried).outcomes() if group is not None]
+        searches_per_s = len(tried) / (time.perf_counter() - started)
+        groups = mined if ready is None else ready[:_TRIED]
+        if not groups:
+            raise InputError(
+                f"none of {len(tried)} training queries has a relevant document in the index and a"
+                " negative beside it; are these judgments of this index?"
+            )
+        return groups, searches_per_s
 
     def _mining(self, today: Retriever, queries: Qrels) -> Mining:
         return Mining(
@@ -208,6 +220,10 @@ class Run:
         )
 
     def _mine(self, today: Retriever, plan: Plan, watch: Watch) -> None:
+        """Mine the groups to train on, or take those that are there already."""
+        if self.judged.groups is not None:
+            self.folder.write_groups(self.judged.groups)
+            return
         queries = by_hash(self.judged.train, self.judged.queries, plan.mined_queries)
         with watch.progress("mining", len(queries), "queries") as advance:
             report = mine_to_file(

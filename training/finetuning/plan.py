@@ -63,9 +63,18 @@ class Plan:
 
 
 def make_plan(
-    splits: Mapping[str, int], settings: FinetuneSettings, speed: Speed, *, index: str
+    splits: Mapping[str, int],
+    settings: FinetuneSettings,
+    speed: Speed,
+    *,
+    index: str,
+    mined: bool = True,
 ) -> Plan:
-    """Settle on the number of steps; raise ConfigError where `minutes` do not suffice."""
+    """Settle on the number of steps; raise ConfigError where `minutes` do not suffice.
+
+    Where groups are not `mined`, as they are there already, no query is searched for to train on.
+    """
+    search_s = 1 / speed.searches_per_s if mined else 0.0
     trainer = settings.trainer
     step_pairs = trainer.batch_size * trainer.group_size
     step_s = step_pairs / speed.pairs_per_s
@@ -85,37 +94,29 @@ def make_plan(
     if settings.minutes is not None:
         left = settings.minutes * 60 - sum(fixed.values())
         # A query is mined for each group at most, and each query once.
-        steps = min(most, int(left / (step_s + trainer.batch_size / speed.searches_per_s)))
+        steps = min(most, int(left / (step_s + trainer.batch_size * search_s)))
         least = min(FEWEST_STEPS, most)
         if steps < least:
-            needed = (
-                sum(fixed.values()) + least * step_s + _mining_s(least, settings, splits, speed)
-            )
+            needed = sum(fixed.values()) + least * (step_s + trainer.batch_size * search_s)
             raise ConfigError(
                 f"{settings.minutes:g} minutes do not suffice: measuring alone takes about"
                 f" {sum(fixed.values()) / 60:.0f} here. Give at least {math.ceil(needed / 60)}"
                 " minutes, fewer test and dev queries, or a smaller depth"
             )
-    mined = min(splits["train"], steps * trainer.batch_size)
+    searched = min(splits["train"], steps * trainer.batch_size) if mined else 0
     return Plan(
         index=index,
         base=settings.base,
         splits=dict(splits),
         steps=steps,
-        mined_queries=mined,
+        mined_queries=searched,
         pairs=steps * step_pairs,
         evaluate_every=max(1, math.ceil(steps / settings.looks)),
         searches_per_s=speed.searches_per_s,
         pairs_per_s=speed.pairs_per_s,
         seconds={
-            "mining": _mining_s(steps, settings, splits, speed),
+            "mining": searched * search_s,
             "training": steps * step_s,
             **fixed,
         },
     )
-
-
-def _mining_s(
-    steps: int, settings: FinetuneSettings, splits: Mapping[str, int], speed: Speed
-) -> float:
-    return min(splits["train"], steps * settings.trainer.batch_size) / speed.searches_per_s

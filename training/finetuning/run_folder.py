@@ -6,13 +6,15 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.models.checkpoints.version_record import write_json
+from retrieve_rerank.training.converting import grouped_line
+from retrieve_rerank.training.groups import Group
 
 
 class RunFolder:
@@ -55,6 +57,15 @@ class RunFolder:
     def write(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a result down, whole or not at all; raise ModelError where it cannot be."""
         write_json(self.path / f"{name}.json", content)
+
+    def write_groups(self, groups: Iterable[Group]) -> None:
+        """Write the groups to train on, whole or not at all; raise InputError where that fails."""
+        half = self.groups.with_name(f".{self.groups.name}")
+        try:
+            half.write_bytes(b"".join(map(grouped_line, groups)))
+            half.replace(self.groups)
+        except OSError as exc:
+            raise InputError(f"cannot write {self.groups}: {exc.strerror or exc}") from exc
 
     @contextmanager
     def locked(self) -> Iterator[None]:

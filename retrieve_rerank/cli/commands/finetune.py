@@ -19,6 +19,7 @@ from retrieve_rerank.cli.options import (
     json_option,
 )
 from retrieve_rerank.cli.views.results import write_json
+from retrieve_rerank.cli.views.terminal import say
 from retrieve_rerank.errors import MissingExtraError
 from retrieve_rerank.models.loading import DEFAULT_ENCODER
 from retrieve_rerank.settings.build import build_retriever, locate, open_index
@@ -38,6 +39,12 @@ from retrieve_rerank.settings.sources import Settings, StageSettings, load_setti
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="BEIR folder of judged queries. Its splits stay what they are; those that it lacks are "
     "drawn by hash.  [default: queries are made from the index's own documents]",
+)
+@click.option(
+    "--groups",
+    type=click.Path(exists=True, path_type=Path),
+    help="Training data that are there already, in any form that rr data reads, in place of mined "
+    "ones. Without --data some of them are held out, by their texts' ids.",
 )
 @click.option(
     "--base",
@@ -106,6 +113,7 @@ from retrieve_rerank.settings.sources import Settings, StageSettings, load_setti
 def command(
     index: str | None,
     data: Path | None,
+    groups: Path | None,
     base: str | None,
     name: str | None,
     minutes: float | None,
@@ -163,9 +171,9 @@ def command(
     watch = import_module("retrieve_rerank.cli.views.finetune").Terminal(quiet=as_json)
     name = name or f"{_short(settings.index or where.url)}-reranker"
     try:
-        judged = training.read_judged_folder(
-            data or _generated(settings, settings.data_dir / "finetune" / name, watch)
-        )
+        judged = _judged(data, groups, settings, settings.data_dir / "finetune" / name, watch)
+        for why, count in judged.left_out.items():
+            say(f"Note: {count:,} left out: {why}")
         result = training.finetune(
             lambda: build_retriever(today),
             judged,
@@ -184,17 +192,24 @@ def command(
         write_json(result.to_dict())
 
 
-def _generated(settings: Settings, runs: Path, watch: Any) -> Path:
-    """Make queries from the index's documents, once for all runs of a model."""
-    folder = runs / "generated"
-    if not (folder / "queries.jsonl").is_file():
-        queries = import_module("retrieve_rerank.training.queries")
-        with (
-            open_index(settings) as connector,
-            watch.progress("making queries", connector.count(), "documents") as advance,
-        ):
-            queries.write_folder(queries.generate(connector, on_progress=advance), folder)
-    return folder
+def _judged(
+    data: Path | None, groups: Path | None, settings: Settings, runs: Path, watch: Any
+) -> Any:
+    """Read what is to be learnt and measured; where nothing is given, make it from the index."""
+    training = _training()
+    if groups is not None:
+        beside = None if data is None else training.read_judged_folder(data)
+        return training.read_ready_groups(groups, beside)
+    if data is None:
+        data = runs / "generated"
+        if not (data / "queries.jsonl").is_file():
+            queries = import_module("retrieve_rerank.training.queries")
+            with (
+                open_index(settings) as connector,
+                watch.progress("making queries", connector.count(), "documents") as advance,
+            ):
+                queries.write_folder(queries.generate(connector, on_progress=advance), data)
+    return training.read_judged_folder(data)
 
 
 def _training() -> ModuleType:

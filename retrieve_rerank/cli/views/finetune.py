@@ -67,7 +67,9 @@ def _(plan: Plan) -> None:
             ("index", plan.index),
             ("starts from", plan.base),
             ("queries", split),
-            ("mining", f"negatives for {plan.mined_queries:,} queries"),
+            ("mining", f"negatives for {plan.mined_queries:,} queries")
+            if plan.mined_queries
+            else ("groups", "as they are given"),
             ("training", f"{plan.steps:,} steps, {plan.pairs:,} pairs at {plan.pairs_per_s:.1f}/s"),
             ("about", f"{_time(plan.total_s)}: {parts}"),
         ]
