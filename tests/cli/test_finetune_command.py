@@ -68,6 +68,7 @@ def ids(rr: Rr) -> list[str]:
     return [hit["id"] for hit in found["hits"]]
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_and_what_is_better_serves(rr: Rr, judged: Path, home: Path) -> None:
     before = ids(rr)
     process = subprocess.Popen(
