@@ -136,10 +136,10 @@ class Run:
             todays_place = self._todays_place(today)
             schema = today.connector.schema()
         trained = self._train(plan, dev[0], watch)
-        finished = self._finish(trained, calibration, watch)
+        finished = self._finish(trained, calibration, plan, watch)
         scorer = CrossEncoder(trained.model)
         with watch.progress("placing", len(dev) * len(self.judged.dev), "dev queries") as advance:
-            chosen = place(scorer, dev, depth=self.settings.depth, on_progress=advance)
+            chosen = place(scorer, dev, depth=plan.depth, on_progress=advance)
         watch.tell(chosen)
         test = digest_of(self.judged.queries, self.judged.test)
         looks = record_look(self.folder.runs, test, run=self.folder.path.name)
@@ -253,7 +253,7 @@ class Run:
 
     def _train(self, plan: Plan, dev: FoundCandidates, watch: Watch) -> Trained:
         """Train, looking at dev nDCG@10 behind the first stage, at the weight that is best."""
-        depth = self.settings.dev_depth
+        depth = plan.dev_depth
 
         def look(scorer: Scorer) -> float:
             scored = dev.scored({"trained": scorer}, depth=depth)
@@ -281,14 +281,14 @@ class Run:
         return trained
 
     def _finish(
-        self, trained: Trained, calibration: FoundCandidates | None, watch: Watch
+        self, trained: Trained, calibration: FoundCandidates | None, plan: Plan, watch: Watch
     ) -> Finished:
         with watch.wait("making the fast form, and calibrating"):
             finished = finish(
                 trained.model,
                 groups=read_groups(self.folder.groups),
                 calibration=calibration,
-                depth=self.settings.dev_depth,
+                depth=plan.dev_depth,
             )
         watch.tell(finished)
         return finished

@@ -6,7 +6,7 @@ Times are estimates from a few seconds of searching and training on this machine
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,6 +19,9 @@ FEWEST_STEPS = 20
 FORWARD = 3
 """Times that a pair is faster to score than to train on: the backward pass takes twice the
 forward one (Kaplan et al., https://arxiv.org/abs/2001.08361, §2.1)."""
+
+_FEWER = ((3, 30, 50), (3, 20, 30), (2, 20, 30), (2, 20, 20), (1, 10, 20))
+"""What is measured where there is less time: looks, depth on dev queries, depth in the end."""
 
 _FIXED_S = 60.0  # loading, exporting, writing the report
 
@@ -46,6 +49,10 @@ class Plan:
     pairs: int
     """Of query and text that are trained on, with repetitions."""
     evaluate_every: int
+    dev_depth: int
+    """How many hits are reranked where the dev measure is looked at during training."""
+    depth: int
+    """How many hits the trained model may rerank at most."""
     searches_per_s: float
     pairs_per_s: float
     """Trained pairs, as measured."""
@@ -72,23 +79,17 @@ def make_plan(
 ) -> Plan:
     """Settle on the number of steps; raise ConfigError where `minutes` do not suffice.
 
-    Where groups are not `mined`, as they are there already, no query is searched for to train on.
+    What is measured shrinks where it would take more than half of the minutes. Where groups are not
+    `mined`, as they are there already, no query is searched for to train on.
     """
     search_s = 1 / speed.searches_per_s if mined else 0.0
     trainer = settings.trainer
     step_pairs = trainer.batch_size * trainer.group_size
     step_s = step_pairs / speed.pairs_per_s
-    scoring = FORWARD * speed.pairs_per_s
-    fixed = {
-        "looking at dev queries": (settings.looks + 1)
-        * (splits["dev"] * settings.dev_depth / scoring),
-        "placing and calibrating": (2 * splits["dev"] + splits["calibration"])
-        * settings.depth
-        / scoring,
-        "proving": 3 * splits["test"] / speed.searches_per_s
-        + splits["test"] * settings.depth / scoring,
-        "the rest": _FIXED_S,
-    }
+    for looks, dev_depth, depth in _reaches(settings):
+        fixed = _fixed_s(splits, speed, looks=looks, dev_depth=dev_depth, depth=depth)
+        if settings.minutes is None or sum(fixed.values()) <= settings.minutes * 60 / 2:
+            break
     most = trainer.max_steps or math.ceil(trainer.epochs * splits["train"] / trainer.batch_size)
     steps = most
     if settings.minutes is not None:
@@ -111,7 +112,9 @@ def make_plan(
         steps=steps,
         mined_queries=searched,
         pairs=steps * step_pairs,
-        evaluate_every=max(1, math.ceil(steps / settings.looks)),
+        evaluate_every=max(1, math.ceil(steps / looks)),
+        dev_depth=dev_depth,
+        depth=depth,
         searches_per_s=speed.searches_per_s,
         pairs_per_s=speed.pairs_per_s,
         seconds={
@@ -120,3 +123,27 @@ def make_plan(
             **fixed,
         },
     )
+
+
+def _reaches(settings: FinetuneSettings) -> Iterator[tuple[int, int, int]]:
+    """Yield (looks at the dev queries, depth there, depth in the end), the most thorough first."""
+    asked = (settings.looks, settings.dev_depth, settings.depth)
+    yield asked
+    for fewer in _FEWER:
+        looks, dev_depth, depth = (min(pair) for pair in zip(asked, fewer, strict=True))
+        yield looks, dev_depth, depth
+
+
+def _fixed_s(
+    splits: Mapping[str, int], speed: Speed, *, looks: int, dev_depth: int, depth: int
+) -> dict[str, float]:
+    """Estimate the seconds of everything but mining and training."""
+    scored_per_s = FORWARD * speed.pairs_per_s
+    return {
+        "looking at dev queries": (looks + 1) * splits["dev"] * dev_depth / scored_per_s,
+        "placing and calibrating": (2 * splits["dev"] * depth + splits["calibration"] * dev_depth)
+        / scored_per_s,
+        "proving": 3 * splits["test"] / speed.searches_per_s
+        + splits["test"] * depth / scored_per_s,
+        "the rest": _FIXED_S,
+    }

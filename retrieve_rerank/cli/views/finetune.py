@@ -71,6 +71,7 @@ def _(plan: Plan) -> None:
             if plan.mined_queries
             else ("groups", "as they are given"),
             ("training", f"{plan.steps:,} steps, {plan.pairs:,} pairs at {plan.pairs_per_s:.1f}/s"),
+            ("reranking", f"at most {plan.depth} hits of a query"),
             ("about", f"{_time(plan.total_s)}: {parts}"),
         ]
     )
