@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import TypeVar
 
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.types import Document
-
-T = TypeVar("T")
 
 BATCH_DOCUMENTS = 256  # encoded together: enough to sort by length, few enough to hold in memory
 BATCH_CHARACTERS = 500_000
@@ -54,22 +51,6 @@ def sample(documents: Iterable[Document]) -> tuple[list[Document], Iterator[Docu
         if len(first) == SAMPLE_DOCUMENTS or characters >= SAMPLE_CHARACTERS:
             break
     return first, chain(first, stream)
-
-
-def cut(
-    items: Iterable[T], size_of: Callable[[T], int], *, size: int, count: int = BATCH_DOCUMENTS
-) -> Iterator[list[T]]:
-    """Cut into lists of at most `count` items and, unless it is one item, `size` in sum."""
-    batch: list[T] = []
-    total = 0
-    for item in items:
-        if batch and (len(batch) == count or total + size_of(item) > size):
-            yield batch
-            batch, total = [], 0
-        batch.append(item)
-        total += size_of(item)
-    if batch:
-        yield batch
 
 
 def check_part(part: int, parts: int) -> None:

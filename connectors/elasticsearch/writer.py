@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from retrieve_rerank.base import Encoder, IndexReport, Vectors
+from retrieve_rerank.base.cutting import cut
 from retrieve_rerank.concurrency.deadline import Deadline
 from retrieve_rerank.concurrency.retrying import LONG_PATIENCE_S, Attempts
 from retrieve_rerank.connectors.batches import batches, sample
@@ -229,16 +230,7 @@ def bulk_request(name: str, operations: Iterable[Operation]) -> Request:
 
 def chunks(operations: Iterable[Operation]) -> Iterator[list[Operation]]:
     """Cut operations into what is sent at once."""
-    chunk: list[Operation] = []
-    size = 0
-    for each in operations:
-        if chunk and (size + len(each.lines) > CHUNK_BYTES or len(chunk) == CHUNK_OPERATIONS):
-            yield chunk
-            chunk, size = [], 0
-        chunk.append(each)
-        size += len(each.lines)
-    if chunk:
-        yield chunk
+    return cut(operations, lambda each: len(each.lines), size=CHUNK_BYTES, count=CHUNK_OPERATIONS)
 
 
 def refresh(cluster: Cluster, name: str) -> None:

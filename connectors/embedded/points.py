@@ -1,4 +1,4 @@
-"""Documents into points: encoded, pooled, weighed, and cut into steps."""
+"""Documents into points: encoded, pooled, weighed."""
 
 from __future__ import annotations
 
@@ -16,22 +16,18 @@ from retrieve_rerank.connectors.records import Record
 from retrieve_rerank.models.encoders.token_pooling import pool_tokens
 from retrieve_rerank.text.template import Template
 
-_STEP_DOCUMENTS = 16  # written at once; the engine reads its last step again at every opening
-_STEP_BYTES = 8 << 20
 
+class Sized(NamedTuple):
+    """A point, and about how many bytes it takes on the disk, log included."""
 
-class Step(NamedTuple):
-    """Points that are written at once."""
-
-    points: list[edge.Point]
+    point: edge.Point
     size: int
-    """About how many bytes they take on the disk, log included."""
 
 
 class Made(NamedTuple):
     """A batch as points."""
 
-    steps: list[Step]
+    points: list[Sized]
     truncated: int
     """Documents of which the encoder read only the beginning."""
 
@@ -49,11 +45,10 @@ def make_points(
     encodings: Sequence[Encoding | None] = [None] * len(records)
     if encoder is not None and records:
         encodings = encoder.encode_documents(texts)
-    steps: list[Step] = []
-    points: list[edge.Point] = []
-    size = 0
+    points: list[Sized] = []
     for record, text, encoding in zip(records, texts, encodings, strict=True):
         terms = bm25.document(text)
+        size = 4 * len(record.text) + 8 * len(terms)
         dense = tokens = None
         if encoder is not None and encoding is not None:
             for array in (encoding.vector, encoding.tokens):
@@ -65,12 +60,6 @@ def make_points(
                 )
             dense, tokens = encoding.vector, pool_tokens(encoding.tokens, settings.pooling_factor)
             size += 2 * (dense.nbytes + tokens.nbytes)
-        points.append(point(record, terms=terms, dense=dense, tokens=tokens))
-        size += 4 * len(record.text) + 8 * len(terms)
-        if len(points) == _STEP_DOCUMENTS or size >= _STEP_BYTES:
-            steps.append(Step(points, size))
-            points, size = [], 0
-    if points:
-        steps.append(Step(points, size))
+        points.append(Sized(point(record, terms=terms, dense=dense, tokens=tokens), size))
     truncated = sum(encoding is not None and encoding.truncated for encoding in encodings)
-    return Made(steps, truncated)
+    return Made(points, truncated)

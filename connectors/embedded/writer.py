@@ -15,6 +15,7 @@ from dataclasses import replace
 import qdrant_edge as edge
 
 from retrieve_rerank.base import IndexReport
+from retrieve_rerank.base.cutting import cut
 from retrieve_rerank.connectors.batches import batches, sample
 from retrieve_rerank.connectors.embedded.encoding import IndexEncoder
 from retrieve_rerank.connectors.embedded.folder import IndexFolder
@@ -29,6 +30,8 @@ from retrieve_rerank.connectors.records import Record, record
 from retrieve_rerank.text.template import Template
 from retrieve_rerank.types import Document
 
+_STEP_POINTS = 16  # written at once; the engine reads its last step again at every opening
+_STEP_BYTES = 8 << 20
 _FLUSH_EVERY_S = 5.0  # opening after a kill writes again what was not flushed
 
 
@@ -120,7 +123,9 @@ class Writer:
         made = make_points(
             records, settings=self._folder.manifest.settings, bm25=bm25, encoder=self._encoder.get()
         )
-        for step in made.steps:
-            require_space(self._folder.path, step.size)
-            self._shard.update(edge.UpdateOperation.upsert_points(step.points))
+        steps = cut(made.points, lambda each: each.size, size=_STEP_BYTES, count=_STEP_POINTS)
+        for step in steps:
+            require_space(self._folder.path, sum(each.size for each in step))
+            points = [each.point for each in step]
+            self._shard.update(edge.UpdateOperation.upsert_points(points))
         return made.truncated

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from qdrant_client import models
 
-from retrieve_rerank.connectors.batches import cut
+from retrieve_rerank.base.cutting import cut
 from retrieve_rerank.connectors.qdrant import companions, in_place
 from retrieve_rerank.connectors.qdrant.added import Added, Entry, Kind
 from retrieve_rerank.connectors.qdrant.client import Steps
@@ -130,7 +130,7 @@ class Additions(ABC, Generic[SettingsT, ItemT]):
         refused: dict[str, str] = {}
         try:
             there = self._there
-            most = int(min(BATCH_POINTS, there.limits.upsert_batch)) if there else BATCH_POINTS
+            most = min(BATCH_POINTS, there.limits.upsert_batch) if there else BATCH_POINTS
             for batch in cut(items, self.size, size=BATCH_BYTES, count=most):
                 refused |= write_what_can_be(
                     batch, lambda some: self._server.run(self._write(some)), lambda each: each.id

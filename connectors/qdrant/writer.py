@@ -13,7 +13,8 @@ from dataclasses import replace
 from qdrant_client import models
 
 from retrieve_rerank.base import Encoder, IndexReport
-from retrieve_rerank.connectors.batches import batches, cut, sample
+from retrieve_rerank.base.cutting import cut
+from retrieve_rerank.connectors.batches import batches, sample
 from retrieve_rerank.connectors.field_types import add_fields
 from retrieve_rerank.connectors.lexical import Bm25
 from retrieve_rerank.connectors.qdrant.client import Call, Steps
@@ -68,7 +69,7 @@ class Writer:
                 new = self._changed(records)
                 self._learn_fields(new)
                 made = make_points(new, self._state.record, self._encoder())
-                most = int(min(BATCH_POINTS, self._state.limits.upsert_batch))
+                most = min(BATCH_POINTS, self._state.limits.upsert_batch)
                 for sized in cut(made.points, lambda each: each.size, size=BATCH_BYTES, count=most):
                     points = [each.point for each in sized]
                     refused |= write_what_can_be(points, self._upsert, _id_of)

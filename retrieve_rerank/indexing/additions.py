@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from retrieve_rerank.base import Connector
-from retrieve_rerank.connectors.batches import batches, cut
+from retrieve_rerank.base.cutting import cut
+from retrieve_rerank.connectors.batches import batches
 from retrieve_rerank.connectors.tensors import content_hash
 from retrieve_rerank.text.template import Template
 
@@ -117,7 +118,7 @@ def delete_orphans(additions: Additions, expected: int) -> int:
     if sum(1 for _ in additions.ids()) <= expected:
         return 0
     deleted = 0
-    for ids in cut(additions.ids(), lambda _: 1, size=_GET_IDS):
+    for ids in cut(additions.ids(), lambda _: 1, size=_GET_IDS, count=_GET_IDS):
         known = {document.id for document in additions.connector.get(ids)}
         gone = [id_ for id_ in ids if id_ not in known]
         if gone:

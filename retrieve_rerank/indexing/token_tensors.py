@@ -23,7 +23,8 @@ from retrieve_rerank.base import (
     TokenEmbedder,
     TokenTensor,
 )
-from retrieve_rerank.connectors.batches import BATCH_DOCUMENTS, cut
+from retrieve_rerank.base.cutting import cut
+from retrieve_rerank.connectors.batches import BATCH_DOCUMENTS
 from retrieve_rerank.connectors.encoder_output import check_vectors
 from retrieve_rerank.errors import InputError, PartialWriteError
 from retrieve_rerank.indexing.additions import (
@@ -168,7 +169,9 @@ class _Writer:
             encodings = self._encoder.encode_documents([each.text for each in call])
             self.truncated += sum(encoding.truncated for encoding in encodings)
             tensors = map(self._tensor, call, encodings)
-            for batch in cut(tensors, lambda each: each.tokens.nbytes, size=_WRITE_BYTES):
+            for batch in cut(
+                tensors, lambda each: each.tokens.nbytes, size=_WRITE_BYTES, count=BATCH_DOCUMENTS
+            ):
                 yield _Written(len(batch), self._write(batch))
             self._rate.wait(len(call))
 

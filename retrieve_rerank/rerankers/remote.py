@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from retrieve_rerank.base import TextScores
+from retrieve_rerank.base.cutting import cut
 from retrieve_rerank.errors import ModelError, RequestError, ScoreError
 from retrieve_rerank.models.catalog.embedding_apis import SERVED
 from retrieve_rerank.models.catalog.rerank_apis import RERANK_APIS
@@ -147,18 +148,12 @@ class Remote(DropIn):
 
     def _batches(self, query: str, texts: Sequence[str]) -> Iterator[list[str]]:
         """Split what is to be sent, each text once, into requests within the service's limits."""
-        batch: list[str] = []
-        characters = 0
-        limit = self._api.characters or math.inf
-        for text in dict.fromkeys(map(_sent, texts)):
-            size = len(query) + len(text)
-            if batch and (len(batch) == self._api.batch or characters + size > limit):
-                yield batch
-                batch, characters = [], 0
-            batch.append(text)
-            characters += size
-        if batch:
-            yield batch
+        return cut(
+            dict.fromkeys(map(_sent, texts)),
+            lambda text: len(query) + len(text),
+            size=self._api.characters or math.inf,
+            count=self._api.batch,
+        )
 
     def _read(self, answer: Any, texts: Sequence[str]) -> dict[str, float]:
         """Put the scores of one answer, which come in any order, to their texts."""
