@@ -104,6 +104,13 @@ def test_an_answer_that_cannot_be_is_an_error_of_ours(server: EmbeddingServer, n
         assert len(str(raised.value)) < LONGEST_MESSAGE
 
 
+@pytest.mark.parametrize("name", ASKS)
+def test_a_busy_server_is_asked_again(server: EmbeddingServer, name: str) -> None:
+    server.replies[:] = [(503, {}, b"busy")] * (http.ATTEMPTS - 1)
+    assert len(ASKS[name](server.url)) == 2
+    assert not server.replies
+
+
 def test_a_bomb_is_not_unpacked_beyond_a_bound(server: EmbeddingServer) -> None:
     answer = bomb(80)
     server.replies[:] = [(answer.status, answer.headers, answer.body)]

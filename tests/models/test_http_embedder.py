@@ -1,10 +1,9 @@
-"""Embedding over HTTP: each vendor's requests and answers, and all that can go wrong."""
+"""Embedding over HTTP: each vendor's requests and answers; test_http.py has what all share."""
 
 from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -40,8 +39,8 @@ def rows(*texts: str) -> np.ndarray:
     return np.array([vector(text) for text in texts], dtype=np.float32)
 
 
-def failing(status: int, content: object = "", **headers: str) -> Reply:
-    return status, headers, json.dumps(content).encode()
+def failing(status: int, content: object) -> Reply:
+    return status, {}, json.dumps(content).encode()
 
 
 @pytest.mark.parametrize(
@@ -180,11 +179,6 @@ def test_answers_out_of_order_are_put_in_order(server: EmbeddingServer) -> None:
             ok({"data": [{"index": i, "embedding": [float("nan")]} for i in (0, 1)]}),
             "a vector with NaN or infinity",
         ),
-        ((200, {}, b"<html>a proxy</html>"), "something else than JSON"),
-        ((302, {"Location": "http://127.0.0.1:9/"}, b""), "answered 302"),
-        (failing(400, {"error": {"message": "too long"}}), "answered 400: too long"),
-        (failing(404, {"error": "model not found"}), "404: model not found; check the name"),
-        (failing(422, {"detail": "no such field"}), "answered 422: no such field"),
     ],
 )
 def test_answers_that_cannot_be_used_are_refused_at_once(
@@ -206,18 +200,13 @@ def test_a_model_that_changes_its_dimension_is_noticed(server: EmbeddingServer) 
         embedder.embed_queries(["b"])
 
 
-@pytest.mark.parametrize("status", [401, 403])
-def test_a_refused_key_is_named_by_its_variable_and_never_shown(
-    server: EmbeddingServer, status: int
-) -> None:
-    server.replies.append(failing(status, {"error": {"message": f"bad key: {KEY}"}}))
+def test_a_refused_key_is_named_by_its_variable_and_never_shown(server: EmbeddingServer) -> None:
+    server.replies.append(failing(401, {"error": {"message": f"bad key: {KEY}"}}))
     embedder = load_embedder(f"openai:{MODEL}")
 
     with pytest.raises(ModelError, match=r"bad key: \*\*\*; set OPENAI_API_KEY") as raised:
         embedder.embed_queries(["q"])
-    assert KEY not in str(raised.value)
-    assert KEY not in repr(embedder)
-    assert len(server.requests) == 1
+    assert KEY not in f"{raised.value}{embedder!r}"
 
 
 def test_credentials_in_a_url_are_used_and_never_shown(server: EmbeddingServer) -> None:
@@ -229,47 +218,6 @@ def test_credentials_in_a_url_are_used_and_never_shown(server: EmbeddingServer) 
         embedder.embed_queries(["q"])
     assert server.requests[0][1]["authorization"].startswith("Basic ")
     assert "hush" not in f"{raised.value}{embedder!r}{embedder.name}"
-
-
-@pytest.mark.parametrize(
-    "busy",
-    [
-        failing(429, {"error": "busy"}, **{"Retry-After": "0"}),
-        failing(429, {"error": "busy"}, **{"Retry-After": "Sat, 01 Jan 2000 00:00:00 GMT"}),
-        failing(429, {"error": "busy"}, **{"Retry-After": "soon"}),
-        failing(500),
-        failing(503),
-    ],
-)
-def test_a_busy_server_is_asked_again(server: EmbeddingServer, busy: Reply) -> None:
-    server.replies += [busy, busy]
-
-    assert openai(server).embed_queries(["q"]) == pytest.approx(rows("q"))
-    assert len(server.requests) == 3
-
-
-def test_the_pause_that_a_server_asks_for_is_kept(server: EmbeddingServer) -> None:
-    server.replies.append(failing(429, **{"Retry-After": "1"}))
-    began = time.monotonic()
-    openai(server).embed_queries(["q"])
-
-    assert time.monotonic() - began >= 1
-
-
-def test_a_server_that_stays_busy_is_given_up(server: EmbeddingServer) -> None:
-    server.replies += [failing(503, {"error": "loading"})] * http.ATTEMPTS
-
-    with pytest.raises(ModelError, match="answered 503: loading"):
-        openai(server).embed_queries(["q"])
-    assert len(server.requests) == http.ATTEMPTS
-
-
-def test_a_long_pause_is_not_waited_for(server: EmbeddingServer) -> None:
-    server.replies.append(failing(429, {"error": "quota"}, **{"Retry-After": "3600"}))
-
-    with pytest.raises(ModelError, match="answered 429: quota"):
-        openai(server).embed_queries(["q"])
-    assert len(server.requests) == 1
 
 
 def test_a_slow_server_is_not_waited_for(server: EmbeddingServer) -> None:
@@ -286,19 +234,10 @@ def test_a_slow_server_is_not_waited_for(server: EmbeddingServer) -> None:
     assert len(server.requests) == 1
 
 
-def test_an_answer_without_end_is_cut_off(
-    server: EmbeddingServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(http, "MAX_ANSWER_BYTES", 1000)
-    server.replies.append((200, {}, b"[" * 5000))
-
-    with pytest.raises(ModelError, match="answers with more than 1,000 bytes"):
-        openai(server).embed_queries(["q"])
-
-
 def test_a_server_that_is_not_there_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
     with serve() as gone:
         url = gone.url
+    monkeypatch.setattr(http, "_JITTER", lambda state: 0.0)
     monkeypatch.setenv("OLLAMA_HOST", url.removeprefix("http://"))
 
     with pytest.raises(ModelError, match=r"cannot be reached at .*/api/embed .*OLLAMA_HOST"):
@@ -352,9 +291,7 @@ def test_names_that_cannot_be_used_are_refused_without_secrets(name: str, messag
     assert "hush" not in str(raised.value)
 
 
-def test_a_base_url_or_key_that_cannot_be_used_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ModelError, match="OPENAI_API_KEY holds characters that no key has"):
-        HttpEmbedder("openai", "a", url="http://localhost", key="se\ncret")
+def test_a_base_url_that_cannot_be_used_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", "https://host/v1?token=hush")
     with pytest.raises(
         ModelError, match=r"OPENAI_BASE_URL: https://host/v1\?\*\*\* goes on"
