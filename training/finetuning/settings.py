@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.models.loading import DEFAULT_ENCODER
+from retrieve_rerank.training.mining.mine import DEFAULT_RULES
 from retrieve_rerank.training.mining.rules import Rules
 from retrieve_rerank.training.mining.sampling import Sampling
 from retrieve_rerank.training.trainers.settings import TrainerSettings
@@ -19,7 +20,7 @@ class FinetuneSettings:
     """The cross-encoder or encoder that training starts from: an alias, a hub id or a folder."""
     negatives: int = 15
     """Mined for each training query at most."""
-    rules: Rules = field(default_factory=Rules)
+    rules: Rules = DEFAULT_RULES
     sampling: Sampling = "random"
     trainer: TrainerSettings = field(default_factory=TrainerSettings)
     minutes: float | None = None
