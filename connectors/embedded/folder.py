@@ -163,8 +163,12 @@ def new_folder(path: Path, manifest: Manifest, *, lock_timeout_s: float) -> Inde
         _refuse_to_overwrite(path)
         lock = IndexLock(path, timeout_s=lock_timeout_s)
         try:
-            _sweep(path, None)
             _refuse_to_overwrite(path)  # again: two may have waited for the lock
+            # Only under the lock: another's creation that ends right now puts the manifest in the
+            # draft's place, and would look like an index without one.
+            if not (path / DRAFT).exists():
+                _refuse_orphans(path)
+            _sweep(path, None)
             _refuse_orphans(path)
             return _start_draft(path, lock, manifest)
         except BaseException:
@@ -251,8 +255,6 @@ def _refuse_to_overwrite(path: Path) -> None:
         raise IndexExistsError(
             f"there is an index at {path} already; index into it, or delete the folder first"
         )
-    if not (path / DRAFT).exists():
-        _refuse_orphans(path)
     own = {LOCK, DRAFT, *(f"{name}.new" for name in (MANIFEST, DRAFT))}
     others = {entry.name for entry in path.iterdir()} - own - {each.name for each in shards(path)}
     if others:

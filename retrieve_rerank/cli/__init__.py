@@ -33,13 +33,15 @@ COMMANDS: Mapping[str, Listing] = {
     "rerank": Listing("Rerank lists of documents, one JSON object a line."),
     "calibrate": Listing("Fit a cross-encoder's probabilities of relevance on judged queries."),
     "finetune": Listing(
-        "Train a reranker on an index, prove it on held-out queries, promote it if better.",
+        "Train a reranker on an index, prove it on held-out queries, promote it if it is better.",
         "train",
     ),
-    "queries": Listing("Take queries from the documents of an index, where nobody judged any."),
+    "queries": Listing(
+        "Take queries from the documents of an index: titles, headings, questions, sentences."
+    ),
     "mine": Listing("Mine hard negatives for judged queries from the index that serves."),
     "data": Listing("Check training data, and convert them to other formats."),
-    "train": Listing("Train a cross-encoder from training groups, as a YAML file says.", "train"),
+    "train": Listing("Train a cross-encoder as the YAML file CONFIG says.", "train"),
     "tensors": Listing("Give an index at a server token tensors, to rerank by."),
     "lexical": Listing("Give a Qdrant collection a ranking by words, where it has none."),
     "info": Listing("Show what an index holds, and what is installed."),

@@ -133,7 +133,7 @@ def command(
     as_json: bool,
     **fields: str | None,
 ) -> None:
-    """Train a reranker on an index, prove it on held-out queries, and promote it if it is better.
+    """Train a reranker on an index, prove it on held-out queries, promote it if it is better.
 
     Hard negatives are mined from the index, a cross-encoder is trained on them, its depth and
     weight are chosen on dev queries, and held-out queries tell whether it beats today's pipeline
