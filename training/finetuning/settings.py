@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 
 from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.models.loading import DEFAULT_ENCODER
-from retrieve_rerank.training.mining.mine import DEFAULT_RULES
-from retrieve_rerank.training.mining.rules import Rules
+from retrieve_rerank.training.mining.rules import DEFAULT_RULES, Rules
 from retrieve_rerank.training.mining.sampling import Sampling
 from retrieve_rerank.training.trainers.settings import TrainerSettings
 
