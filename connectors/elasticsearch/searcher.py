@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -23,6 +22,7 @@ from retrieve_rerank.connectors.elasticsearch.target import Target
 from retrieve_rerank.connectors.elasticsearch.versions import ENTERPRISE_LICENSES, ask_license
 from retrieve_rerank.connectors.hybrid import BM25, DENSE, DEPTH, SPARSE, checked_query
 from retrieve_rerank.connectors.lexical import LEFT_OUT, NOTHING_TO_FIND
+from retrieve_rerank.connectors.sparse_encoder import SparseQueryEncoder
 from retrieve_rerank.errors import (
     LicenseError,
     UnknownFieldError,
@@ -39,8 +39,7 @@ class Searcher:
         self._target = target
         self._options = target.options
         self._fusion, self._knn = target.options.fusion, target.options.knn
-        self._sparse_encoder = target.options.sparse_encoder
-        self._loading = threading.Lock()
+        self._sparse_encoder = SparseQueryEncoder(target.options.sparse_encoder)
         self._may_fuse = False
 
     def search(
@@ -228,19 +227,13 @@ class Searcher:
         layout = opened.layout
         models = [
             opened.encoder.load() if DENSE in names and layout.vector else None,
-            self._sparse_encoder if SPARSE in names and layout.sparse else None,
+            self._sparse_encoder.load() if SPARSE in names and layout.sparse else None,
         ]
         return any(truncates(model, query) for model in models)
 
     def _weigh(self, query: str) -> dict[str, float]:
         """Weigh a query's tokens by the learned sparse encoder, loaded when first needed."""
-        with self._loading:
-            if isinstance(self._sparse_encoder, str):
-                # Imported here as its libraries take longer to import than a search takes.
-                from retrieve_rerank.models.encoders.sparse import load_sparse_encoder
-
-                self._sparse_encoder = load_sparse_encoder(self._sparse_encoder)
-        encoder: Any = self._sparse_encoder
+        encoder: Any = self._sparse_encoder.load()
         [weights] = encoder.encode_queries([query])
         names = encoder.tokens(list(weights))
         return dict(zip(names, weights.values(), strict=True))

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from retrieve_rerank.base import Encoding, SparseEncoder, TensorSettings, Vectors
+from retrieve_rerank.base import Encoding, TensorSettings, Vectors
 from retrieve_rerank.connectors.hybrid import BM25, DENSE, SPARSE
 from retrieve_rerank.connectors.qdrant.byte_vectors import Scale
 from retrieve_rerank.connectors.qdrant.layout import Lexical
 from retrieve_rerank.connectors.qdrant.opening import Options, State
 from retrieve_rerank.connectors.qdrant.qdrant_bm25 import LEFT_OUT, query_terms
 from retrieve_rerank.connectors.qdrant.requests import EncodedQuery
+from retrieve_rerank.connectors.sparse_encoder import SparseQueryEncoder
 from retrieve_rerank.connectors.tensor_encoder import TensorEncoder
 from retrieve_rerank.text.truncation import truncates
 
@@ -21,10 +21,8 @@ class QueryEncoding:
     """Encodes queries; safe to share between threads."""
 
     def __init__(self, options: Options) -> None:
-        self._options = options
         self._tensor_encoder = TensorEncoder()
-        self._sparse_encoder: SparseEncoder | None = None
-        self._loading = threading.Lock()
+        self._sparse_encoder = SparseQueryEncoder(options.sparse_encoder)
 
     def query(
         self,
@@ -62,7 +60,7 @@ class QueryEncoding:
                 notes = ours.notes(query)
             elif not bm25:
                 notes = (LEFT_OUT,)
-        if SPARSE in used and (encoder := self._sparse()) is not None:
+        if SPARSE in used and (encoder := self._sparse_encoder.load()) is not None:
             [weights] = encoder.encode_queries([query])
             sparse = weights or None
             cut = cut or truncates(encoder, query)
@@ -71,18 +69,6 @@ class QueryEncoding:
     def tokens(self, state: State, query: str, settings: TensorSettings) -> Encoding:
         """Encode a query as the token tensors were made."""
         return self._tensor_encoder.encode(query, settings, embedder=_embedder(state))
-
-    def _sparse(self) -> SparseEncoder | None:
-        given = self._options.sparse_encoder
-        if not isinstance(given, str):
-            return given
-        with self._loading:
-            if self._sparse_encoder is None:
-                # Imported here as it takes longer than a search without it.
-                from retrieve_rerank.models.encoders.sparse import load_sparse_encoder
-
-                self._sparse_encoder = load_sparse_encoder(given)
-            return self._sparse_encoder
 
 
 def _embedder(state: State) -> Any:
