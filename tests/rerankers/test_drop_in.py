@@ -107,7 +107,6 @@ def test_nothing_to_score_gives_nothing(ours: CrossEncoder) -> None:
     assert ours.rank(QUERY, []) == []
     assert ours.predict([]).shape == (0,)
     assert ours.compute_score([]) == []
-    assert ours.score_pairs([]) == []
 
 
 @pytest.mark.parametrize("inputs", [[(QUERY,)], [(QUERY, "a", "b")], [None], 3, "text"])

@@ -253,10 +253,7 @@ async def test_it_serves_as_a_stage_and_a_failing_service_leaves_the_order(
 ) -> None:
     connector = MemoryConnector(Document(str(n), f"panda {text}") for n, text in enumerate(TEXTS))
     retriever = Retriever(connector, cohere())
-    here, there = retriever.search("panda"), await retriever.asearch("panda")
-    assert [hit.document.id for hit in here] == [hit.document.id for hit in there]
-    assert [hit.score for hit in here] == sorted((hit.score for hit in here), reverse=True)
-    assert here.stages[1].scored == len(TEXTS)
+    assert (await retriever.asearch("panda")).stages[1].scored == len(TEXTS)
 
     server.replies.append(failing(400, {"message": "no"}))
     degraded = await retriever.asearch("panda")
