@@ -32,7 +32,7 @@ from retrieve_rerank.pipeline.retriever import Retriever
 from retrieve_rerank.rerankers.cross_encoder import CrossEncoder
 from retrieve_rerank.rerankers.max_sim import MaxSim
 from retrieve_rerank.training.mining import DEFAULT_RULES, Margin, Rules, halves, mine
-from retrieve_rerank.training.mining.found import tell_apart
+from retrieve_rerank.training.mining.judged_hits import tell_apart
 from retrieve_rerank.training.mining.scores import Cosines, QueryScores
 from retrieve_rerank.training.mining.searching import search_all
 from retrieve_rerank.training.trainers import TrainerSettings, train

@@ -17,24 +17,24 @@ from retrieve_rerank.models.encoders.token_pooling import pool_tokens
 from retrieve_rerank.text.template import Template
 
 
-class Sized(NamedTuple):
+class SizedPoint(NamedTuple):
     """A point, and about how many bytes it takes on the disk, log included."""
 
     point: edge.Point
     size: int
 
 
-class Made(NamedTuple):
+class PointBatch(NamedTuple):
     """A batch as points."""
 
-    points: list[Sized]
+    points: list[SizedPoint]
     truncated: int
     """Documents of which the encoder read only the beginning."""
 
 
 def make_points(
     records: Sequence[Record], *, settings: EmbeddedSettings, bm25: Bm25, encoder: Encoder | None
-) -> Made:
+) -> PointBatch:
     """Make the points of a batch.
 
     Raises IndexMismatchError for vectors of another length than the encoder's, and ModelError
@@ -45,7 +45,7 @@ def make_points(
     encodings: Sequence[Encoding | None] = [None] * len(records)
     if encoder is not None and records:
         encodings = encoder.encode_documents(texts)
-    points: list[Sized] = []
+    points: list[SizedPoint] = []
     for record, text, encoding in zip(records, texts, encodings, strict=True):
         terms = bm25.document(text)
         size = 4 * len(record.text) + 8 * len(terms)
@@ -60,6 +60,6 @@ def make_points(
                 )
             dense, tokens = encoding.vector, pool_tokens(encoding.tokens, settings.pooling_factor)
             size += 2 * (dense.nbytes + tokens.nbytes)
-        points.append(Sized(point(record, terms=terms, dense=dense, tokens=tokens), size))
+        points.append(SizedPoint(point(record, terms=terms, dense=dense, tokens=tokens), size))
     truncated = sum(encoding is not None and encoding.truncated for encoding in encodings)
-    return Made(points, truncated)
+    return PointBatch(points, truncated)

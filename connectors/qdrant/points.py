@@ -26,22 +26,24 @@ _BYTES_OF_NUMBER = 12  # of a float32 in JSON, with its comma; by gRPC it is 4
 _BYTES_OF_TERM = 24
 
 
-class Sized(NamedTuple):
+class SizedPoint(NamedTuple):
     """A point, and about how many bytes it takes in a request."""
 
     point: models.PointStruct
     size: int
 
 
-class Made(NamedTuple):
+class PointBatch(NamedTuple):
     """A batch as points."""
 
-    points: Iterable[Sized]
+    points: Iterable[SizedPoint]
     truncated: int
     """Documents of which the encoder read only the beginning."""
 
 
-def make_points(records: Sequence[Record], made_with: IndexRecord, encoder: Encoder | None) -> Made:
+def make_points(
+    records: Sequence[Record], made_with: IndexRecord, encoder: Encoder | None
+) -> PointBatch:
     """Make the points of a batch, with token tensors where the index has them of this encoder.
 
     Raises IndexMismatchError for vectors of another length than the encoder's, and ModelError for
@@ -67,7 +69,7 @@ def make_points(records: Sequence[Record], made_with: IndexRecord, encoder: Enco
         _point(record, text, made_with, encoding, factor)
         for record, text, encoding in zip(records, texts, encodings, strict=True)
     )
-    return Made(points, sum(bool(each and each.truncated) for each in encodings))
+    return PointBatch(points, sum(bool(each and each.truncated) for each in encodings))
 
 
 def fit_tensor(tokens: Vectors) -> Vectors:
@@ -93,7 +95,7 @@ def _point(
     made_with: IndexRecord,
     encoding: Encoding | None,
     pooling_factor: int | None,
-) -> Sized:
+) -> SizedPoint:
     terms = made_with.bm25.document(text) if made_with.bm25 else {}
     vectors: dict[str, Any] = {}
     payload = {
@@ -114,7 +116,7 @@ def _point(
             payload[TENSOR_HASH] = content_hash(text)
             numbers += tokens.size
     size = len(record.text.encode()) + len(str(record.metadata).encode())
-    return Sized(
+    return SizedPoint(
         models.PointStruct(id=point_id(record.id), vector=vectors, payload=payload),
         2 * size + terms_size(len(terms)) + wire_size(numbers),
     )

@@ -17,7 +17,7 @@ from retrieve_rerank.pipeline.retriever import Retriever
 from retrieve_rerank.text.template import Template
 from retrieve_rerank.training.groups import Group, GroupText
 from retrieve_rerank.training.mining.choosing import Choosing
-from retrieve_rerank.training.mining.found import Found, tell_apart
+from retrieve_rerank.training.mining.judged_hits import JudgedHits, tell_apart
 from retrieve_rerank.training.mining.report import Mined
 from retrieve_rerank.training.mining.rules import DEFAULT_RULES, Rules
 from retrieve_rerank.training.mining.sampling import Sampling, check_sampling, order_of_trial
@@ -142,7 +142,7 @@ class Mining:
                 report.dropped["relevant"] = relevant
             yield self._group(searched, found, report), report
 
-    def _group(self, searched: Searched, found: Found, report: Mined) -> Group | None:
+    def _group(self, searched: Searched, found: JudgedHits, report: Mined) -> Group | None:
         if not found.positives:
             report.without_positive.append(searched.query_id)
             return None

@@ -15,7 +15,7 @@ from retrieve_rerank.evaluation.calibration.calibrating import FEWEST, fit_platt
 from retrieve_rerank.evaluation.judged_documents import JudgedDocuments
 from retrieve_rerank.models.checkpoints.calibration import Calibration
 from retrieve_rerank.pipeline.retriever import Retriever
-from retrieve_rerank.training.mining.found import tell_apart
+from retrieve_rerank.training.mining.judged_hits import tell_apart
 from retrieve_rerank.training.mining.scores import QueryScores
 from retrieve_rerank.training.mining.searching import search_all
 from retrieve_rerank.training.normalising import digest

@@ -10,7 +10,7 @@ import click
 
 from retrieve_rerank.cli.views.console import Console
 from retrieve_rerank.cli.views.demo import before_and_after, quality, timed
-from retrieve_rerank.cli.views.progress import Flow, show_progress
+from retrieve_rerank.cli.views.progress import CountedDocuments, show_progress
 from retrieve_rerank.connectors.embedded import EmbeddedConnector
 from retrieve_rerank.connectors.hybrid import BM25, DENSE, Fusion
 from retrieve_rerank.data.corpus import Corpus
@@ -49,9 +49,9 @@ def command(query: str) -> None:
     folder = load_settings().data_dir / "indexes" / "demo"
     with timed(console, "indexed"), _open_or_make(folder) as connector:
         corpus = Corpus([str(EXAMPLE)])
-        flow = Flow(corpus, corpus)
-        with show_progress(flow.share, doing="indexing", quiet=False) as advance:
-            connector.index(flow, on_progress=advance)
+        counted = CountedDocuments(corpus, corpus)
+        with show_progress(counted.share, doing="indexing", quiet=False) as advance:
+            connector.index(counted, on_progress=advance)
         count = connector.count()
     console.print(f"{count:,} passages of privacy policies are in the index {folder}\n")
 

@@ -12,7 +12,7 @@ from retrieve_rerank.cli.absent import deal_with_absent
 from retrieve_rerank.cli.new_index import NO_ENCODER, open_or_make, require_embedded
 from retrieve_rerank.cli.options import json_option, setting
 from retrieve_rerank.cli.views.index_summary import Summary, source_lines
-from retrieve_rerank.cli.views.progress import Flow, show_progress, show_wait
+from retrieve_rerank.cli.views.progress import CountedDocuments, show_progress, show_wait
 from retrieve_rerank.cli.views.results import write_json
 from retrieve_rerank.cli.views.terminal import say, write
 from retrieve_rerank.data.corpus import FORMATS, Corpus, until_broken
@@ -102,8 +102,8 @@ def command(
     corpus = Corpus(sources, format=format, fields=Fields(id_field, text_field, title_field))
     broken: list[InputError] = []
     cut = Cut(until_broken(corpus, broken), words=passages)
-    flow = Flow(cut, corpus)
-    documents = iter(flow)
+    counted = CountedDocuments(cut, corpus)
+    documents = iter(counted)
     sample = list(islice(documents, SAMPLE))
     if not sample:
         for line in source_lines(corpus):
@@ -112,7 +112,7 @@ def command(
     started = time.monotonic()
     try:
         with open_or_make(settings, encoder=encoder, sample=sample, recreate=recreate) as connector:
-            with show_progress(flow.share, doing="indexing", quiet=as_json) as advance:
+            with show_progress(counted.share, doing="indexing", quiet=as_json) as advance:
                 parts = chain(sample, documents)
                 report = index_cut(connector, cut, parts, on_progress=advance)
             if broken and recreate:

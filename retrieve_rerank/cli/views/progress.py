@@ -26,7 +26,7 @@ LINE_EVERY_S = 10.0
 """Seconds between two lines in a log."""
 
 
-class Flow:
+class CountedDocuments:
     """Documents on their way into an index, counted as they are drawn.
 
     They are drawn in batches, well before they are done with; hence the share that is done is

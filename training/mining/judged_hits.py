@@ -12,7 +12,7 @@ from retrieve_rerank.types import Document, Hit
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class JudgedHits:
     """What the index has for a query."""
 
     positives: Mapping[str, Document]
@@ -29,7 +29,7 @@ class Found:
 
 def tell_apart(
     searched: Searched, grades: Mapping[str, int], judged: JudgedDocuments, connector: Connector
-) -> Found:
+) -> JudgedHits:
     """Divide hits, and fetch the positives that are not among them."""
     relevant = {id_ for id_, grade in grades.items() if grade > 0}
     positives: dict[str, Document] = {}
@@ -42,12 +42,12 @@ def tell_apart(
             others.append(hit)
     absent = [id_ for id_ in grades if id_ in relevant and id_ not in positives]
     if not absent:
-        return Found(positives, others, 0, 0, 0)
+        return JudgedHits(positives, others, 0, 0, 0)
     fetched = {judged.id_of(each): each for each in connector.get(absent)}
     passages = [f"{id_}#0" for id_ in absent if id_ not in fetched]
     firsts = connector.get(passages) if passages else []
     in_passages = len({judged.id_of(each) for each in firsts}.intersection(absent))
     not_returned = len(fetched) + in_passages
-    return Found(
+    return JudgedHits(
         {**positives, **fetched}, others, not_returned, len(absent) - not_returned, in_passages
     )
