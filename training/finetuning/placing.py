@@ -102,11 +102,21 @@ def retuned(
 
 
 def with_place(today: Retriever, place: Place, scorer: Scorer | None = None) -> Retriever:
-    """Make the pipeline in which a reranker, else today's last, stands at its place."""
+    """Make the pipeline in which a reranker, else today's last, stands at its place.
+
+    Whatever else is set of today's stays, so that all are measured as they would serve.
+    """
     tuned, kept = place.tuned, today.stages[: place.kept]
     last = Stage(scorer) if scorer is not None else today.stages[-1]
     stage = replace(last, depth=tuned.depth, weight=tuned.weight)
-    return Retriever(today.connector, *kept, stage, candidates=today.candidates, top_k=today.top_k)
+    return Retriever(
+        today.connector,
+        *kept,
+        stage,
+        candidates=today.candidates,
+        top_k=today.top_k,
+        deadline_s=today.deadline_s,
+    )
 
 
 def _in_index(stages: Sequence[Stage]) -> int:
