@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -136,6 +138,28 @@ def test_int8_is_used_only_where_the_cpu_has_it(monkeypatch: pytest.MonkeyPatch)
     assert choose_arithmetic("int8").int8_activations
     assert not choose_arithmetic("bf16").int8_activations
     assert choose_arithmetic("fp32") == ("fp32", False, "f32", "as the checkpoint is stored")
+
+
+_EIGHT_AT_ONCE = """
+import sys, threading
+from retrieve_rerank.models.loading import load_encoder
+
+encoder, together = load_encoder(), threading.Barrier(8)
+sys.setswitchinterval(1e-6)
+
+def embed():
+    together.wait()
+    encoder.embed_queries(["parcels to islands"])
+
+threads = [threading.Thread(target=embed) for _ in range(8)]
+for each in threads:
+    each.start()
+"""
+
+
+def test_the_first_calls_may_come_at_once() -> None:
+    for _ in range(3):  # two of three hung for ever before
+        subprocess.run([sys.executable, "-c", _EIGHT_AT_ONCE], check=True, timeout=60)
 
 
 def test_threads_can_be_limited(exported: Path) -> None:

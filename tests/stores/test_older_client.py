@@ -19,9 +19,13 @@ def test_both_clients_see_the_same(version: str) -> None:
     older = json.loads(run("tests.stores.use_connector", server.address(fresh_index(server))))
 
     assert (newer.pop("client"), older.pop("client")) == (9, 8)
+    # The server rounds vectors by what a segment holds, and documents fall into segments by chance.
+    hits, same = newer.pop("hits"), older.pop("hits")
+    assert [hit[1] for hit in same] == pytest.approx([hit[1] for hit in hits], abs=0.1)
+    assert [(hit[0], hit[2]) for hit in same] == [(hit[0], hit[2]) for hit in hits]
     assert older == newer
-    assert newer["hits"][0][0] == "1"
-    assert newer["hits"][0][2] == ["bm25", "dense"]
+    assert hits[0][0] == "1"
+    assert hits[0][2] == ["bm25", "dense"]
     assert newer["indexed"] == [3, 0, 3]
     assert [hit[0] for hit in newer["filtered"]] == ["2"]
     assert newer["scanned"] == ["0", "1", "2"]

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import openvino as ov
 import platformdirs
 
@@ -16,6 +17,10 @@ from retrieve_rerank.errors import ModelError
 from retrieve_rerank.models.runtimes.batching import TokenBatch
 
 logger = logging.getLogger(__name__)
+
+# OpenVINO's binding sets itself up when a tensor is first read. Two threads that do so at once wait
+# for ever: one holds its lock, the other the interpreter's. So it is done here, by one.
+ov.Tensor(np.zeros(1, np.int64)).data  # noqa: B018
 
 _INT8_DOT_PRODUCT = {"avx512_vnni", "avx_vnni", "amx_int8"}
 """Flags of x86 CPUs of which one is needed to multiply bytes without overflow."""
