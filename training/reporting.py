@@ -17,6 +17,7 @@ from retrieve_rerank.evaluation.report.findings import p_value, signed
 from retrieve_rerank.evaluation.report.pages import render_page
 from retrieve_rerank.evaluation.report.plots import learning_curve, sorted_deltas
 from retrieve_rerank.evaluation.report.report import QueryChange, extremes
+from retrieve_rerank.training.doubtful import Doubtful
 from retrieve_rerank.training.gate import Verdict
 from retrieve_rerank.training.trainers.result import CurvePoint
 from retrieve_rerank.training.tuning import JUDGED, PRIMARY, Tuned
@@ -50,6 +51,8 @@ class Outcome:
     """Document, as the judgments name it -> its text, of those that examples show."""
     facts: Mapping[str, str] = field(default_factory=dict)
     """What it was trained on and how, in the order in which it is told."""
+    doubtful: Doubtful | None = None
+    """Training positives that are probably wrong; None where they were not looked for."""
     notes: Sequence[str] = ()
     """What to mind, a sentence each."""
 
@@ -146,7 +149,7 @@ def render_outcome(outcome: Outcome) -> str:
     depths = sorted({trial.depth for trial in outcome.tuned.trials})
     return render_page(
         "promotion.html",
-        filters={"signed": signed, "p": p_value},
+        filters={"signed": signed, "p": p_value, "short": _short},
         title=f"{outcome.name} on {outcome.index}",
         outcome=outcome,
         verdict=outcome.verdict,

@@ -174,6 +174,7 @@ def test_a_dry_run_says_what_would_be_done(rr: Rr, judged: Path, home: Path) -> 
     assert set(plan["seconds"]) == {
         "mining",
         "training",
+        "checking positives",
         "looking at dev queries",
         "placing and calibrating",
         "proving",

@@ -18,6 +18,7 @@ from retrieve_rerank.models.checkpoints.version_record import Serving
 from retrieve_rerank.pipeline.retriever import Retriever
 from retrieve_rerank.rerankers.cross_encoder import CrossEncoder
 from retrieve_rerank.training.finetuning.data import SplitJudgments, by_hash
+from retrieve_rerank.training.finetuning.doubting import doubt_positives
 from retrieve_rerank.training.finetuning.keeping import keep
 from retrieve_rerank.training.finetuning.placing import (
     Place,
@@ -138,6 +139,11 @@ class Run:
         trained = self._train(plan, dev[0], watch)
         finished = self._finish(trained, calibration, plan, watch)
         scorer = CrossEncoder(trained.model)
+        with closing(self.open()) as today:
+            doubtful = doubt_positives(
+                self.folder, scorer, today, at_most=plan.checked_queries, watch=watch
+            )
+        watch.tell(doubtful)
         with watch.progress("placing", len(dev) * len(self.judged.dev), "dev queries") as advance:
             chosen = place(scorer, dev, depth=plan.depth, on_progress=advance)
         watch.tell(chosen)
@@ -150,6 +156,7 @@ class Run:
             finished,
             chosen,
             proof,
+            doubtful,
             name=self.name,
             data_dir=self.data_dir,
             serving=self.serving,

@@ -10,6 +10,7 @@ from retrieve_rerank.base import IndexSchema
 from retrieve_rerank.models.checkpoints.version_record import Record, Serving, now, write_record
 from retrieve_rerank.models.checkpoints.versions import ModelVersions
 from retrieve_rerank.training.card import write_card
+from retrieve_rerank.training.doubtful import LISTED, Doubtful
 from retrieve_rerank.training.finetuning.data import SplitJudgments
 from retrieve_rerank.training.finetuning.placing import Place
 from retrieve_rerank.training.finetuning.proof import Proof
@@ -34,6 +35,7 @@ def keep(
     finished: Finished,
     place: Place,
     proof: Proof,
+    doubtful: Doubtful,
     *,
     name: str,
     data_dir: Path,
@@ -63,12 +65,13 @@ def keep(
         tuned=tuned,
         curve=trained.curve,
         texts=proof.texts,
+        doubtful=doubtful.worst(LISTED),
         facts={
             "training": f"{trained.steps:,} of {steps:,} steps with {trained.loss}",
             "speed": f"{trained.pairs_per_s:.1f} pairs a second, {trained.description}",
             "place": f"after {place.kept} of the stages that were set",
         },
-        notes=list(_notes(trained, finished, proof, judged)),
+        notes=list(_notes(trained, finished, doubtful, proof, judged)),
     )
     provenance = Provenance(
         base=settings.base,
@@ -105,17 +108,24 @@ def keep(
         report=run.report,
         place=place,
         proof=proof.to_dict(),
+        doubtful=doubtful.worst(LISTED),
     )
 
 
 def _notes(
-    trained: Trained, finished: Finished, proof: Proof, judged: SplitJudgments
+    trained: Trained,
+    finished: Finished,
+    doubtful: Doubtful,
+    proof: Proof,
+    judged: SplitJudgments,
 ) -> Iterator[str]:
     yield from trained.warnings
     if trained.stopped:
         yield trained.stopped
     yield from (f"{count:,} {reason} were left out" for reason, count in trained.left_out.items())
     yield from finished.notes
+    if doubtful.note:
+        yield doubtful.note
     if proof.failed:
         yield f"the trained model failed on {len(proof.failed):,} held-out queries"
     if judged.generated:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from retrieve_rerank.errors import ConfigError
+from retrieve_rerank.training.doubtful import BESIDE
 from retrieve_rerank.training.finetuning.settings import FinetuneSettings
 
 FEWEST_STEPS = 20
@@ -19,6 +20,9 @@ FEWEST_STEPS = 20
 FORWARD = 3
 """Times that a pair is faster to score than to train on: the backward pass takes twice the
 forward one (Kaplan et al., https://arxiv.org/abs/2001.08361, §2.1)."""
+
+CHECKED = 0.1
+"""Share of the training time that looking for wrong positives may take at most."""
 
 _FEWER = ((3, 30, 50), (3, 20, 30), (2, 20, 30), (2, 20, 20), (1, 10, 20))
 """What is measured where there is less time: looks, depth on dev queries, depth in the end."""
@@ -53,6 +57,8 @@ class Plan:
     """How many hits are reranked where the dev measure is looked at during training."""
     depth: int
     """How many hits the trained model may rerank at most."""
+    checked_queries: int
+    """Training queries whose positives are checked afterwards."""
     searches_per_s: float
     pairs_per_s: float
     """Trained pairs, as measured."""
@@ -95,16 +101,20 @@ def make_plan(
     if settings.minutes is not None:
         left = settings.minutes * 60 - sum(fixed.values())
         # A query is mined for each group at most, and each query once.
-        steps = min(most, int(left / (step_s + trainer.batch_size * search_s)))
+        each_s = step_s * (1 + CHECKED) + trainer.batch_size * search_s
+        steps = min(most, int(left / each_s))
         least = min(FEWEST_STEPS, most)
         if steps < least:
-            needed = sum(fixed.values()) + least * (step_s + trainer.batch_size * search_s)
+            needed = sum(fixed.values()) + least * each_s
             raise ConfigError(
                 f"{settings.minutes:g} minutes do not suffice: measuring alone takes about"
                 f" {sum(fixed.values()) / 60:.0f} here. Give at least {math.ceil(needed / 60)}"
                 " minutes, fewer test and dev queries, or a smaller depth"
             )
-    searched = min(splits["train"], steps * trainer.batch_size) if mined else 0
+    used = min(splits["train"], steps * trainer.batch_size)
+    searched = used if mined else 0
+    checked_s = (1 + BESIDE) / (FORWARD * speed.pairs_per_s)
+    checked = min(used, max(1, int(CHECKED * steps * step_s / checked_s)))
     return Plan(
         index=index,
         base=settings.base,
@@ -115,11 +125,13 @@ def make_plan(
         evaluate_every=max(1, math.ceil(steps / looks)),
         dev_depth=dev_depth,
         depth=depth,
+        checked_queries=checked,
         searches_per_s=speed.searches_per_s,
         pairs_per_s=speed.pairs_per_s,
         seconds={
             "mining": searched * search_s,
             "training": steps * step_s,
+            "checking positives": checked * checked_s,
             **fixed,
         },
     )

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from retrieve_rerank.training.doubtful import Doubtful
 from retrieve_rerank.training.finetuning.placing import Place
 
 
@@ -29,6 +30,9 @@ class Finetuned:
     place: Place
     proof: Mapping[str, Any]
     """The figures of the held-out queries, see `Proof.to_dict`."""
+    doubtful: Doubtful
+    """Training positives that are probably wrong, the worst of them: all are in doubtful.jsonl
+    beside the report."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
@@ -44,6 +48,7 @@ class Finetuned:
                 "folder": Path(values["folder"]),
                 "report": Path(values["report"]),
                 "place": Place.from_dict(values["place"]),
+                "doubtful": Doubtful.from_dict(values["doubtful"]),
             }
         )
 
@@ -62,4 +67,4 @@ class Watch:
         return nullcontext()
 
     def tell(self, told: object) -> None:
-        """Hear a Plan, Mined, Progress, Trained, Finished, Place, Proof or Finetuned."""
+        """Hear a Plan, Mined, Progress, Trained, Finished, Doubtful, Place, Proof or Finetuned."""

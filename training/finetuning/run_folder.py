@@ -16,6 +16,8 @@ from retrieve_rerank.models.checkpoints.version_record import write_json
 from retrieve_rerank.training.converting import grouped_line
 from retrieve_rerank.training.groups import Group
 
+DOUBTFUL_FILE = "doubtful.jsonl"
+
 
 class RunFolder:
     """The folder of one run; another index, other data or settings are another run."""
@@ -36,6 +38,11 @@ class RunFolder:
     def training(self) -> Path:
         """What the trainer keeps."""
         return self.path / "training"
+
+    @property
+    def doubtful(self) -> Path:
+        """Training positives that are probably wrong, as groups of one text."""
+        return self.path / DOUBTFUL_FILE
 
     @property
     def report(self) -> Path:

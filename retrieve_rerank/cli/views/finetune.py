@@ -12,14 +12,19 @@ from retrieve_rerank.cli.views.console import Console
 from retrieve_rerank.cli.views.mining import print_report
 from retrieve_rerank.cli.views.progress import share_of, show_progress, show_wait
 from retrieve_rerank.cli.views.terminal import say, wide_console, write, write_rows
+from retrieve_rerank.errors import shown
 from retrieve_rerank.evaluation.report.findings import p_value, signed
+from retrieve_rerank.training.doubtful import Doubtful
 from retrieve_rerank.training.finetuning import Finetuned, Place, Plan, Proof, Watch
 from retrieve_rerank.training.finetuning.proof import MEASURES
+from retrieve_rerank.training.finetuning.run_folder import DOUBTFUL_FILE
 from retrieve_rerank.training.finishing import Finished
 from retrieve_rerank.training.gate import Verdict
 from retrieve_rerank.training.mining import Mined
 from retrieve_rerank.training.reporting import comparison
 from retrieve_rerank.training.trainers import Progress, Trained
+
+_EXAMPLES = 3
 
 
 class Terminal(Watch):
@@ -112,6 +117,22 @@ def _(finished: Finished) -> None:
 
 
 @_print.register
+def _(doubtful: Doubtful) -> None:
+    if doubtful.note:
+        say(f"Note: {doubtful.note}")
+    if not doubtful.positives:
+        return
+    write(
+        f"Of {doubtful.positives:,} training positives {doubtful.count:,} are probably wrong: both"
+        f" the trained model and {doubtful.other} score them no higher than most negatives."
+    )
+    for each in doubtful.found[:_EXAMPLES]:
+        write(f"  {shown(each.query)}: {shown(each.text)}")
+        write(f"    {each.trained:.3f} by the trained model, {each.other:.3f} by {doubtful.other}")
+    write("")
+
+
+@_print.register
 def _(place: Place) -> None:
     tuned = place.tuned
     after = f", after {place.kept} of today's stages" if place.kept else ""
@@ -148,6 +169,8 @@ def _(done: Finetuned) -> None:
             f" {done.name} {done.version} uses it all the same."
         )
     write(f"Report, with examples: {done.report}")
+    if done.doubtful.count:
+        write(f"Training positives to look at: {done.report.with_name(DOUBTFUL_FILE)}")
 
 
 def _systems(proof: Proof) -> Table:
