@@ -169,7 +169,7 @@ def test_a_dry_run_says_what_would_be_done(rr: Rr, judged: Path, home: Path) -> 
     assert planned.exit_code == 0, planned.output
     plan = json.loads(planned.stdout)
     assert plan["splits"] == SIZES
-    assert plan["steps"] == 4  # 60 groups, 16 a step
+    assert (plan["steps"], plan["batch_size"]) == (15, 4)  # 60 groups
     assert plan["mined_queries"] == 60
     assert set(plan["seconds"]) == {
         "mining",

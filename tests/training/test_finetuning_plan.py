@@ -7,6 +7,7 @@ import pytest
 from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.training.finetuning.plan import Speed, make_plan
 from retrieve_rerank.training.finetuning.settings import FinetuneSettings
+from retrieve_rerank.training.trainers.settings import TrainerSettings
 
 SPLITS = {"train": 1600, "dev": 100, "calibration": 100, "test": 300}
 SPEED = Speed(searches_per_s=10, pairs_per_s=10)  # so that 30 pairs are scored in a second
@@ -14,10 +15,10 @@ SPEED = Speed(searches_per_s=10, pairs_per_s=10)  # so that 30 pairs are scored 
 
 def test_one_round_where_no_time_is_given() -> None:
     plan = make_plan(SPLITS, FinetuneSettings(), SPEED, index="docs")
-    assert plan.steps == 100  # 1,600 queries, 16 a step
-    assert (plan.mined_queries, plan.pairs) == (1600, 100 * 16 * 8)
+    assert (plan.steps, plan.batch_size) == (200, 8)  # 1,600 queries; 100 steps of 16 were few
+    assert (plan.mined_queries, plan.pairs) == (1600, 1600 * 8)
     assert plan.checked_queries == 480
-    assert (plan.evaluate_every, plan.dev_depth, plan.depth) == (20, 30, 50)
+    assert (plan.evaluate_every, plan.dev_depth, plan.depth) == (40, 30, 50)
     assert plan.seconds == pytest.approx(
         {
             "mining": 160,
@@ -32,26 +33,34 @@ def test_one_round_where_no_time_is_given() -> None:
 
 
 def test_minutes_become_steps_and_measure_less_where_they_are_few() -> None:
-    # 600 + 433 + 590 + 60 s are less than half of two hours; a step takes 12.8 + 1.6 s,
-    # and a tenth of the 12.8 for a look at the positives.
-    ample = make_plan(SPLITS, FinetuneSettings(minutes=120), SPEED, index="docs")
-    assert (ample.steps, ample.depth) == (100, 50)
-    # Of 30 minutes they are more; (2, 20, 20) leaves 200 + 200 + 290 + 60 = 750 s of measuring.
+    # Of 30 minutes 600 + 433 + 590 + 60 s are more than half; (2, 20, 20) leaves 200 + 200 + 290
+    # + 60 = 750 s of measuring. A group takes .8 s, a tenth of it for a look at its positive, and
+    # .1 s for its search: 1,071 fit in, which are 133 steps of 8 and 267 of 4.
     few = make_plan(SPLITS, FinetuneSettings(minutes=30), SPEED, index="docs")
-    assert (few.dev_depth, few.depth, few.evaluate_every) == (
-        20,
-        20,
-        few.steps // 2 + few.steps % 2,
-    )
-    assert few.steps == int((1800 - 750) / (14.4 + 1.28))
-    assert few.mined_queries == few.steps * 16
+    assert (few.dev_depth, few.depth, few.evaluate_every) == (20, 20, 134)
+    assert (few.steps, few.batch_size, few.mined_queries) == (267, 4, 1068)
     assert few.total_s <= 1800
     ready = make_plan(SPLITS, FinetuneSettings(minutes=30), SPEED, index="docs", mined=False)
     assert ready.mined_queries == 0
-    assert ready.steps == int((1800 - 750) / (12.8 + 1.28))
+    assert ready.steps * ready.batch_size == 1192  # of 1050 / .88
+
+
+def test_minutes_that_are_left_go_to_more_rounds() -> None:
+    # 1,683 s of measuring, 160 s of searching: 6,088 groups of .88 s fit in, nearly four rounds.
+    ample = make_plan(SPLITS, FinetuneSettings(minutes=120), SPEED, index="docs")
+    assert (ample.steps, ample.batch_size, ample.depth) == (380, 16, 50)
+    assert ample.mined_queries == 1600
+    assert 6900 < ample.total_s <= 7200
+    assert make_plan(SPLITS, FinetuneSettings(minutes=999), SPEED, index="docs").steps == 400
+
+
+def test_steps_that_are_asked_for_keep_their_size() -> None:
+    settings = FinetuneSettings(trainer=TrainerSettings(max_steps=30))
+    plan = make_plan(SPLITS, settings, SPEED, index="docs")
+    assert (plan.steps, plan.batch_size, plan.pairs) == (30, 16, 30 * 16 * 8)
 
 
 def test_too_few_minutes_say_how_many_would_do() -> None:
-    # (1, 10, 20): 67 + 167 + 290 + 60 s, and 20 steps of 14.4 + 1.28 s.
-    with pytest.raises(ConfigError, match="at least 15 minutes"):
+    # (1, 10, 20): 67 + 167 + 290 + 60 s, and 20 steps of 4 groups of .98 s.
+    with pytest.raises(ConfigError, match="at least 12 minutes"):
         make_plan(SPLITS, FinetuneSettings(minutes=10), SPEED, index="docs")

@@ -279,6 +279,7 @@ class Run:
                 settings=replace(
                     self.settings.trainer,
                     max_steps=plan.steps,
+                    batch_size=plan.batch_size,
                     evaluate_every=plan.evaluate_every,
                 ),
                 evaluator=look,

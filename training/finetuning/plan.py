@@ -17,6 +17,16 @@ from retrieve_rerank.training.finetuning.settings import FinetuneSettings
 FEWEST_STEPS = 20
 """Steps below which the learning rate has hardly risen: no training to speak of."""
 
+AMPLE_STEPS = 200
+"""Steps that smaller batches are to bring about where there are fewer pairs than these need."""
+
+SMALLEST_BATCH = 4
+"""Groups, below which a step's direction says little."""
+
+MOST_ROUNDS = 4
+"""Through the training queries, where the minutes suffice: negatives are drawn anew in each, and
+the checkpoint that is best on dev queries is kept."""
+
 FORWARD = 3
 """Times that a pair is faster to score than to train on: the backward pass takes twice the
 forward one (Kaplan et al., https://arxiv.org/abs/2001.08361, §2.1)."""
@@ -50,6 +60,8 @@ class Plan:
     steps: int
     mined_queries: int
     """Training queries that are searched for."""
+    batch_size: int
+    """Groups a step."""
     pairs: int
     """Of query and text that are trained on, with repetitions."""
     evaluate_every: int
@@ -90,28 +102,34 @@ def make_plan(
     """
     search_s = 1 / speed.searches_per_s if mined else 0.0
     trainer = settings.trainer
-    step_pairs = trainer.batch_size * trainer.group_size
-    step_s = step_pairs / speed.pairs_per_s
+    group_s = trainer.group_size / speed.pairs_per_s
     for looks, dev_depth, depth in _reaches(settings):
         fixed = _fixed_s(splits, speed, looks=looks, dev_depth=dev_depth, depth=depth)
         if settings.minutes is None or sum(fixed.values()) <= settings.minutes * 60 / 2:
             break
-    most = trainer.max_steps or math.ceil(trainer.epochs * splits["train"] / trainer.batch_size)
-    steps = most
+    groups = _most_groups(splits["train"], settings)
     if settings.minutes is not None:
         left = settings.minutes * 60 - sum(fixed.values())
-        # A query is mined for each group at most, and each query once.
-        each_s = step_s * (1 + CHECKED) + trainer.batch_size * search_s
-        steps = min(most, int(left / each_s))
-        least = min(FEWEST_STEPS, most)
-        if steps < least:
-            needed = sum(fixed.values()) + least * each_s
+        each_s = group_s * (1 + CHECKED)
+        # Each query is searched for once, however often its group comes.
+        first_round = int(left / (each_s + search_s))
+        fitting = max(first_round, int((left - splits["train"] * search_s) / each_s))
+        least = min(FEWEST_STEPS * SMALLEST_BATCH, groups)
+        if fitting < least:
+            needed = sum(fixed.values()) + least * (each_s + search_s)
             raise ConfigError(
                 f"{settings.minutes:g} minutes do not suffice: measuring alone takes about"
                 f" {sum(fixed.values()) / 60:.0f} here. Give at least {math.ceil(needed / 60)}"
                 " minutes, fewer test and dev queries, or a smaller depth"
             )
-    used = min(splits["train"], steps * trainer.batch_size)
+        groups = min(groups, fitting)
+    batch_size = trainer.batch_size
+    halved = trainer.max_steps is None  # whoever counts steps means steps of that size
+    while halved and batch_size >= 2 * SMALLEST_BATCH and groups < AMPLE_STEPS * batch_size:
+        batch_size //= 2
+    steps = max(1, groups // batch_size)
+    step_s = batch_size * group_s
+    used = min(splits["train"], steps * batch_size)
     searched = used if mined else 0
     checked_s = (1 + BESIDE) / (FORWARD * speed.pairs_per_s)
     checked = min(used, max(1, int(CHECKED * steps * step_s / checked_s)))
@@ -121,7 +139,8 @@ def make_plan(
         splits=dict(splits),
         steps=steps,
         mined_queries=searched,
-        pairs=steps * step_pairs,
+        batch_size=batch_size,
+        pairs=steps * batch_size * trainer.group_size,
         evaluate_every=max(1, math.ceil(steps / looks)),
         dev_depth=dev_depth,
         depth=depth,
@@ -135,6 +154,15 @@ def make_plan(
             **fixed,
         },
     )
+
+
+def _most_groups(train: int, settings: FinetuneSettings) -> int:
+    """Tell how many groups there are to train on, however long it takes."""
+    trainer = settings.trainer
+    if trainer.max_steps is not None:
+        return trainer.max_steps * trainer.batch_size
+    rounds = trainer.epochs if settings.minutes is None else max(trainer.epochs, MOST_ROUNDS)
+    return math.ceil(rounds * train)
 
 
 def _reaches(settings: FinetuneSettings) -> Iterator[tuple[int, int, int]]:

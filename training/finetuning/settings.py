@@ -24,7 +24,7 @@ class FinetuneSettings:
     trainer: TrainerSettings = field(default_factory=TrainerSettings)
     minutes: float | None = None
     """What all of it may take; it becomes a number of steps, which is written down. None trains
-    for the trainer's epochs."""
+    for the trainer's epochs. Where there are few pairs, batches are smaller than the trainer's."""
     depth: int = 50
     """How many hits the trained model may rerank at most."""
     dev_depth: int = 30
