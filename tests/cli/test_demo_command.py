@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,3 +31,18 @@ def test_the_demo_shows_both_orders_and_what_they_are_worth(
     again = CliRunner().invoke(main, ["demo", "yahoo.com: do they use cookies?"])
     assert again.exit_code == 0, again.output
     assert "yahoo.com: do they use cookies?" in again.stdout
+
+
+def test_what_trains_is_asked_for_before_anything_is_done(tmp_path: Path) -> None:
+    without = "import sys; sys.modules['torch'] = None; sys.argv = ['rr', 'demo', '--finetune']; "
+    done = subprocess.run(
+        [sys.executable, "-c", f"{without}from retrieve_rerank.cli import run; run()"],
+        env={**os.environ, "RR_DATA_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "needs the extra 'train': pip install 'retrieve-rerank[train]'" in done.stderr
+    assert not list(tmp_path.iterdir())

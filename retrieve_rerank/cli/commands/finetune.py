@@ -140,7 +140,7 @@ def command(
     with its own depth and weight tuned on the same dev queries. Only then it is promoted: searches
     of the index use it from then on. Stopped at any moment, the same command goes on.
     """
-    training = _training()
+    training = load_training()
     settings = load_settings(index=index, candidates=candidates, **fields)
     where = locate(settings)
     address = index_address(where)
@@ -196,7 +196,7 @@ def _judged(
     data: Path | None, groups: Path | None, settings: Settings, runs: Path, watch: Any
 ) -> Any:
     """Read what is to be learnt and measured; where nothing is given, make it from the index."""
-    training = _training()
+    training = load_training()
     if groups is not None:
         beside = None if data is None else training.read_judged_folder(data)
         return training.read_ready_groups(groups, beside)
@@ -212,7 +212,8 @@ def _judged(
     return training.read_judged_folder(data)
 
 
-def _training() -> ModuleType:
+def load_training() -> ModuleType:
+    """Import what trains; raise MissingExtraError where its packages are missing."""
     try:
         return import_module("retrieve_rerank.training.finetuning")
     except ModuleNotFoundError as exc:

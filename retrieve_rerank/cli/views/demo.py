@@ -20,14 +20,14 @@ SNIPPET_CHARACTERS = 110
 LANGUAGE = "english"
 
 
-def before_and_after(result: SearchResult, *, relevant: Collection[str] = ()) -> Table:
-    """Lay out the first hits of the first stage beside those after reranking."""
+def before_and_after(result: SearchResult, *, after: str, relevant: Collection[str] = ()) -> Table:
+    """Lay out the first hits of the first stage beside those after reranking, by `after`."""
     table = Table(title=f"“{result.query}”", title_justify="left", title_style="bold")
     if relevant:
         table.caption = "✓ judged to answer the question"
     table.add_column("", justify="right")
     table.add_column("before: BM25 + dense", ratio=1, overflow="fold")
-    table.add_column("after: MaxSim", ratio=1, overflow="fold")
+    table.add_column(f"after: {after}", ratio=1, overflow="fold")
     before = result.stages[0].hits[: len(result)]
     for place, (old, new) in enumerate(zip(before, result, strict=True), start=1):
         table.add_row(
