@@ -55,6 +55,8 @@ def write_groups(
     with _new_file(str(path)) as file:
         for group in groups:
             done.groups += 1
+            if group.user and format != "grouped":
+                done.left_out["text of the user, which only the format grouped holds"] += 1
             for row in write(group, options):
                 if isinstance(row, Reason):
                     done.left_out[row.problem] += 1

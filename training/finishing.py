@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from retrieve_rerank.errors import FidelityError, InputError, MissingExtraError
 from retrieve_rerank.evaluation.calibration.calibrating import CalibrationReport, calibrate
 from retrieve_rerank.models.checkpoints.calibration import write_calibration
-from retrieve_rerank.models.checkpoints.folder import SETTINGS_FILE
+from retrieve_rerank.models.checkpoints.folder import SETTINGS_FILE, read_folder
 from retrieve_rerank.models.checkpoints.folder_schema import OURS, read_settings
 from retrieve_rerank.models.checkpoints.version_record import write_json
 from retrieve_rerank.rerankers.cross_encoder import CrossEncoder
@@ -88,7 +88,7 @@ def _add_fast_form(model: Path, groups: Iterable[Group], precisions: Sequence[st
     _remove_fast_form(model)
     with tempfile.TemporaryDirectory(dir=model.parent, prefix=".fast-") as temporary:
         samples = Path(temporary) / "samples.jsonl"
-        _write_samples(groups, samples)
+        _write_samples(model, groups, samples)
         for precision in precisions:
             out = Path(temporary) / precision
             try:
@@ -115,11 +115,13 @@ def _remove_fast_form(model: Path) -> None:
         write_json(model / SETTINGS_FILE, settings)
 
 
-def _write_samples(groups: Iterable[Group], file: Path) -> None:
+def _write_samples(model: Path, groups: Iterable[Group], file: Path) -> None:
+    folder = read_folder(model)
     with file.open("w", encoding="utf-8") as lines:
         for group in islice((each for each in groups if each.texts), _SAMPLES):
+            query = folder.for_user(group.query, group.user)
             texts = [each.text for each in group.texts]
-            lines.write(json.dumps({"query": group.query, "documents": texts}) + "\n")
+            lines.write(json.dumps({"query": query, "documents": texts}) + "\n")
 
 
 def _add_calibration(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 
@@ -33,6 +33,8 @@ class Group:
     prompts: Mapping[str, str] = field(default_factory=dict)
     """What a model that follows instructions is told, by FlagEmbedding's names: `prompt`,
     `query_prompt` before the query, `passage_prompt` before each text."""
+    user: str = ""
+    """What is known of who asks: a profile, past clicks; empty where nothing is."""
 
     @property
     def positives(self) -> list[GroupText]:
@@ -48,3 +50,8 @@ class Group:
     def tells_apart(self) -> bool:
         """Whether any two labels differ; losses over a ranking learn nothing from others."""
         return len({text.label for text in self.texts if text.label is not None}) > 1
+
+
+def has_users(groups: Iterable[Group]) -> bool:
+    """Whether of anyone who asks something is known."""
+    return any(group.user for group in groups)

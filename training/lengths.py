@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from retrieve_rerank.models.checkpoints.folder import read_folder
 from retrieve_rerank.models.checkpoints.resolving import prompts_of, resolve
 from retrieve_rerank.models.loading import load_tokenizer
+from retrieve_rerank.text.query_template import QueryTemplate
 from retrieve_rerank.training.groups import Group
 
 _UNCUT = 2**30  # tokens
@@ -46,13 +47,15 @@ class PairLengths:
         self.max_tokens = folder.max_tokens
         self.template = folder.template
         """How the model wants titles and texts laid out."""
+        self._folder = replace(folder, query_template=folder.query_template or QueryTemplate())
         self._prompt = folder.pair_prompt
         self._tokenizer = load_tokenizer(folder)
         self._uncut = load_tokenizer(replace(folder, max_tokens=_UNCUT))
 
     def of(self, group: Group) -> list[PairLength]:
         """Measure the query with each of the texts."""
-        pairs = [(self._prompt + group.query, text.text) for text in group.texts]
+        query = self._prompt + self._folder.for_user(group.query, group.user)
+        pairs = [(query, text.text) for text in group.texts]
         read = self._tokenizer.encode_pairs(pairs)
         long = [pair for pair, tokens in zip(pairs, read, strict=True) if tokens.truncated]
         whole = iter(self._uncut.encode_pairs(long))

@@ -167,9 +167,9 @@ class _Linter:
         self._sources[-1].add(group)
         self._measure(place, group)
         self._check_labels(place, group)
-        query = digest(group.query)
+        query = digest(group.query, group.user) if group.user else digest(group.query)
         texts = [digest(text.text) for text in group.texts]
-        if query in self._test:
+        if digest(group.query) in self._test:
             self._add(findings.TEST_QUERY, place, shown(group.query))
         self._check_again(place, group, query, texts)
         self._check_texts(place, group, query, texts)

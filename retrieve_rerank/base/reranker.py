@@ -93,6 +93,10 @@ class Reranker(ABC):
         """Async twin of `_rerank`, for rerankers that need no thread."""
         return await asyncio.to_thread(self._rerank, query, hits)
 
+    def for_user(self, query: str, user: str) -> str:
+        """Return what it reads of a query where `user` tells who asks; the query, for most."""
+        return query
+
     def probabilities(self, scores: Sequence[float]) -> list[float] | None:
         """Turn its scores into probabilities of relevance; None where nothing is calibrated."""
         return None

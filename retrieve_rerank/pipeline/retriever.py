@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Generator, Mapping
+from dataclasses import replace
 from typing import Any, Literal, Self
 
 from retrieve_rerank.base import (
@@ -33,6 +34,9 @@ from retrieve_rerank.types import Candidates, Hit, SearchResult, StageReport, wi
 
 FIRST_STAGE = "first-stage"
 """What reports call the connector's own search."""
+
+
+USER_UNREAD = "what is known of the user was read by no stage: no model here was trained to read it"
 
 
 class Retriever:
@@ -71,16 +75,18 @@ class Retriever:
         deadline_s: float | None = None,
         on_error: Literal["degrade", "raise"] = "degrade",
         exclude: Collection[str] = (),
+        user: str | None = None,
     ) -> SearchResult:
         """Return the best `top_k` hits for `query`.
 
         `deadline_s` bounds the whole search in seconds: stages that cannot finish are given up,
         and only a first stage that does not answer raises DeadlineExceededError. With
         `on_error="raise"` the first failing stage raises. `exclude` names documents to leave
-        out, with their passages; as many more candidates are fetched.
+        out, with their passages; as many more candidates are fetched. `user` is what is known of
+        who asks (a profile, past clicks), for models that were trained to read it.
         """
         deadline = self._deadline(deadline_s)
-        steps = self._steps(query, top_k, filter, deadline, on_error, exclude)
+        steps = self._steps(query, top_k, filter, deadline, on_error, exclude, user)
         return drive(steps, lambda work: self._threads.run(work.here, deadline))
 
     async def asearch(
@@ -92,10 +98,11 @@ class Retriever:
         deadline_s: float | None = None,
         on_error: Literal["degrade", "raise"] = "degrade",
         exclude: Collection[str] = (),
+        user: str | None = None,
     ) -> SearchResult:
         """Async twin of `search`."""
         deadline = self._deadline(deadline_s)
-        steps = self._steps(query, top_k, filter, deadline, on_error, exclude)
+        steps = self._steps(query, top_k, filter, deadline, on_error, exclude, user)
         return await adrive(steps, lambda work: awaited(work, deadline))
 
     def __getstate__(self) -> object:
@@ -126,6 +133,7 @@ class Retriever:
         deadline: Deadline,
         on_error: Literal["degrade", "raise"],
         exclude: Collection[str],
+        user: str | None,
     ) -> Generator[Work, Any, SearchResult]:
         if not query.strip():
             raise InputError("the query is empty; expected text to search for")
@@ -139,6 +147,9 @@ class Retriever:
         hits, database_scores = yield from self._first_stage(
             query, top_k, filter, deadline, reports, exclude
         )
+        asked = self._asked(query, user)
+        if user and all(each == query for each in asked):
+            reports[0] = replace(reports[0], notes=(*reports[0].notes, USER_UNREAD))
 
         for position, stage in enumerate(self.stages):
             started = time.perf_counter()
@@ -155,7 +166,7 @@ class Retriever:
                     reranked = stage.reranker.by_scores(in_database, head)
                 elif head:
                     reranked = yield from rerank_within(
-                        deadline, stage.reranker, query, head, self._costs[position]
+                        deadline, stage.reranker, asked[position], head, self._costs[position]
                     )
                     if isinstance(stage.reranker, Scorer) and len(reranked) < len(head):
                         error = f"scored {len(reranked)} of {len(head)}: {deadline.exceeded()}"
@@ -234,6 +245,14 @@ class Retriever:
             )
         )
         return hits, scores
+
+    def _asked(self, query: str, user: str | None) -> list[str]:
+        """Return what each stage reads of the query where this user asks it."""
+        if not user:
+            return [query] * len(self.stages)
+        if not isinstance(user, str):
+            raise InputError(f"expected a text as user; got {user!r:.60}")
+        return [stage.reranker.for_user(query, user) for stage in self.stages]
 
     def _tensor_connector(self) -> TensorConnector | None:
         """The connector, where its database computes what the first stage of ours wants."""

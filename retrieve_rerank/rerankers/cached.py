@@ -149,6 +149,10 @@ class Cached(Scorer):
         """Turn scores into probabilities as the scorer does."""
         return self.scorer.probabilities(scores)
 
+    def for_user(self, query: str, user: str) -> str:
+        """Return what the scorer reads of a query by this user."""
+        return self.scorer.for_user(query, user)
+
     def score(self, query: str, texts: Sequence[str]) -> list[float]:
         """Score each text, asking the scorer for those whose score is not known."""
         return list(self.score_texts(query, texts).scores)

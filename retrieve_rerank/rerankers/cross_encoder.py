@@ -89,6 +89,10 @@ class CrossEncoder(DropIn):
         """Turn scores into probabilities of relevance; None where the model has no calibration."""
         return None if self.calibration is None else self.calibration(scores)
 
+    def for_user(self, query: str, user: str) -> str:
+        """Put the user's text into the query, as the model's folder says; the query if not."""
+        return self.model.folder.for_user(query, user)
+
     def score(self, query: str, texts: Sequence[str]) -> list[float]:
         """Score each text against the query; raw logits, higher is more relevant."""
         return self.score_pairs([(query, text) for text in texts])

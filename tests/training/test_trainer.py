@@ -125,9 +125,7 @@ def test_gradients_without_padding_are_the_padded_ones(family: str, tmp_path: Pa
     assert not padded.packed
     gradients = []
     for network in (packed, padded):
-        sequences = [
-            t for g in groups(3) for t in network.tokenize(g.query, [x.text for x in g.texts])
-        ]
+        sequences = [tokens for group in groups(3) for tokens in network.tokenize(group)]
         network.network.eval()  # without dropout, which is drawn for padding too
         network.scores(sequences).square().sum().backward()  # type: ignore[no-untyped-call]
         named = network.network.named_parameters()

@@ -49,6 +49,7 @@ def _read(record: Record, options: ReadOptions) -> Group:
         ),
         identifier(record, "query_id"),
         read_prompts(record),
+        text(record, "user") if record.get("user") is not None else "",
     )
 
 
@@ -88,6 +89,8 @@ def grouped_row(group: Group) -> dict[str, Any]:
     row: dict[str, Any] = {"query": group.query}
     if group.query_id is not None:
         row["query_id"] = group.query_id
+    if group.user:
+        row["user"] = group.user
     row |= group.prompts
     row["hits"] = [_write_hit(each) for each in group.texts if each.label is not None]
     if unlabelled := [_write_hit(each) for each in group.texts if each.label is None]:

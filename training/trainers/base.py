@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from retrieve_rerank.models.checkpoints.folder_files import list_files
 from retrieve_rerank.models.checkpoints.network_files import choose_network
 from retrieve_rerank.models.checkpoints.resolving import resolve
 from retrieve_rerank.models.export.dequantization import dequantised_weights
+from retrieve_rerank.text.query_template import DEFAULT, QueryTemplate
 from retrieve_rerank.training.trainers.settings import TrainerSettings
 
 KINDS = ("bert", "roberta", "xlm-roberta", "modernbert")
@@ -38,9 +39,10 @@ class Base:
     """Whether the head has random weights, as an encoder has none."""
 
 
-def load_base(name: str, settings: TrainerSettings) -> Base:
+def load_base(name: str, settings: TrainerSettings, *, users: bool = False) -> Base:
     """Load a cross-encoder of one label, or an encoder with a new head.
 
+    With `users` it is to read their texts, by the query template of its folder or the default.
     Raises ModelNotFoundError or ModelError, for networks of other kinds and heads too.
     """
     path = resolve(name, on_gpu=True)  # which asks the hub for safetensors
@@ -67,6 +69,9 @@ def load_base(name: str, settings: TrainerSettings) -> Base:
         )
     if settings.max_tokens is not None:
         folder = folder.with_max_tokens(settings.max_tokens)
+    if settings.query_template or (users and folder.query_template is None):
+        template = QueryTemplate(settings.query_template or DEFAULT)
+        folder = replace(folder, query_template=template)
     torch.manual_seed(settings.seed)  # of a new head
     network, new_head = _load(name, folder, settings)
     return Base(name, folder, network, new_head)

@@ -26,7 +26,8 @@ def group_ndcg(groups: Sequence[Group], *, k: int = 10) -> Callable[[Scorer], fl
 
 
 def _ndcg(group: Group, scorer: Scorer, k: int) -> float:
-    scores = scorer.score(group.query, [text.text for text in group.texts])
+    query = scorer.for_user(group.query, group.user)
+    scores = scorer.score(query, [text.text for text in group.texts])
     order = sorted(range(len(scores)), key=lambda place: -scores[place])
     gains = [_gain(text) for text in group.texts]
     return _dcg([gains[place] for place in order[:k]]) / _dcg(sorted(gains, reverse=True)[:k])

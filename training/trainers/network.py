@@ -22,6 +22,7 @@ from retrieve_rerank.models.runtimes.openvino import choose_arithmetic
 from retrieve_rerank.models.runtimes.packed import pack
 from retrieve_rerank.models.runtimes.torch import gpu, input_names, out_of_memory
 from retrieve_rerank.rerankers.cross_encoder import CrossEncoder
+from retrieve_rerank.training.groups import Group
 from retrieve_rerank.training.trainers.base import Base
 from retrieve_rerank.training.trainers.layers import choose_trainable
 from retrieve_rerank.training.trainers.settings import TrainerSettings
@@ -57,10 +58,11 @@ class PairNetwork:
             f", {'without padding' if self.packed else 'padded'}"
         )
 
-    def tokenize(self, query: str, texts: Sequence[str]) -> list[Tokens]:
+    def tokenize(self, group: Group) -> list[Tokens]:
         """Tokenise each pair as the model will read it when it serves."""
-        prompt = self.base.folder.pair_prompt
-        return self.tokenizer.encode_pairs([(prompt + query, text) for text in texts])
+        folder = self.base.folder
+        query = folder.pair_prompt + folder.for_user(group.query, group.user)
+        return self.tokenizer.encode_pairs([(query, each.text) for each in group.texts])
 
     def scores(self, sequences: Sequence[Tokens]) -> Tensor:
         """Score each pair, (n,), float32, with a gradient."""

@@ -64,8 +64,10 @@ def _write(network: PairNetwork, folder: Path, *, template: Template | None) -> 
     _write_json(folder / _TOKENIZER_CONFIG, tokenizer)
     if base.pair_prompt:
         shutil.copyfile(base.path / _PROMPTS, folder / _PROMPTS)
-    pattern = (template or base.template).pattern
-    _write_json(folder / SETTINGS_FILE, {"template": pattern})
+    settings = {"template": (template or base.template).pattern}
+    if base.query_template is not None:
+        settings["query_template"] = base.query_template.pattern
+    _write_json(folder / SETTINGS_FILE, settings)
 
 
 def _write_json(file: Path, content: Mapping[str, Any]) -> None:

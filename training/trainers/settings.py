@@ -9,6 +9,7 @@ from math import isfinite
 from typing import Any, Literal
 
 from retrieve_rerank.errors import ConfigError
+from retrieve_rerank.text.query_template import QueryTemplate
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,9 @@ class TrainerSettings:
     """Compute twice rather than keep what the backward pass needs; batches are padded."""
     template: str | None = None
     """What the model will read of a document, recorded in its folder; the base's where None."""
+    query_template: str | None = None
+    """How it will read what is known of the user, with {query} and {user}; recorded too. None takes
+    the base's, else "{query} | {user}" where groups have users' texts."""
     report_to: tuple[str, ...] = ()
     """Where the Hugging Face Trainer reports: "tensorboard", "wandb", …"""
     device: str = "auto"
@@ -80,6 +84,9 @@ class TrainerSettings:
             raise ConfigError(
                 f"trainable must be 'all', 'lora' or a number of layers; got {self.trainable!r}"
             )
+
+        if self.query_template is not None:
+            QueryTemplate(self.query_template)
 
     @classmethod
     def from_mapping(cls, given: Mapping[str, Any]) -> TrainerSettings:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from retrieve_rerank.training.groups import Group
+from retrieve_rerank.training.groups import Group, has_users
 from retrieve_rerank.training.trainers.base import load_base
 from retrieve_rerank.training.trainers.drawing import Steps
 from retrieve_rerank.training.trainers.network import PairNetwork
@@ -33,7 +33,7 @@ def measure_speed(
     """
     objective = choose_objective(settings.loss, groups)
     usable = choose_groups(groups, objective).groups
-    network = PairNetwork(load_base(base, settings), settings)
+    network = PairNetwork(load_base(base, settings, users=has_users(usable)), settings)
     draws = Steps(
         usable,
         steps=_MOST_PASSES,

@@ -77,7 +77,7 @@ class GroupTrainer(Trainer):
         mixture = self._objective.mixture
         labels, teacher = targets(groups, self._objective)
         counts = mixture.counts(labels, teacher)
-        sequences = [self._pairs.tokenize(g.query, [t.text for t in g.texts]) for g in groups]
+        sequences = [self._pairs.tokenize(group) for group in groups]
         scored: list[Tensor] = [torch.empty(0)] * len(groups)
         loss = 0.0
         for places in self._passes(sequences):

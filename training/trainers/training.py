@@ -16,7 +16,7 @@ from transformers import TrainerCallback, TrainerState
 from retrieve_rerank.base import Scorer
 from retrieve_rerank.errors import ConfigError, InputError
 from retrieve_rerank.text.template import Template
-from retrieve_rerank.training.groups import Group
+from retrieve_rerank.training.groups import Group, has_users
 from retrieve_rerank.training.trainers.base import load_base
 from retrieve_rerank.training.trainers.drawing import Steps
 from retrieve_rerank.training.trainers.guards import Stopped
@@ -67,7 +67,8 @@ def train(
     steps = settings.max_steps or math.ceil(
         settings.epochs * len(usable.groups) / settings.batch_size
     )
-    network = PairNetwork(load_base(base, settings), settings)
+    users = has_users(usable.groups)
+    network = PairNetwork(load_base(base, settings, users=users), settings)
     _write_down(output / _RUN, run)
     watcher = Watcher(settings, floor=floor, on_progress=on_progress)
     draws = Steps(
@@ -90,7 +91,9 @@ def train(
         )
     failure = _run(trainer, network, output / _CHECKPOINTS, settings)
     if failure and not checkpoints(output / _CHECKPOINTS):
-        network = PairNetwork(load_base(base, settings), settings)  # whose numbers are good
+        network = PairNetwork(
+            load_base(base, settings, users=users), settings
+        )  # whose numbers are good
     history = trainer.state.log_history
     save_model(network, output / _MODEL, template=template)
     trained = Trained(
@@ -143,7 +146,8 @@ def _describe(groups: Sequence[Group], *, base: str, settings: TrainerSettings) 
     """Say what a run is made of, flat and as JSON has it."""
     digest = hashlib.sha256()
     for group in groups:
-        digest.update(repr((group.query, group.texts)).encode(errors="surrogatepass"))
+        parts = (group.query, group.texts, *([group.user] if group.user else []))
+        digest.update(repr(parts).encode(errors="surrogatepass"))
     run = {"base": base, "groups": len(groups), "sha256": digest.hexdigest(), **asdict(settings)}
     described: dict[str, Any] = json.loads(json.dumps(run))
     return described

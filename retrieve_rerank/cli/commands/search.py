@@ -43,6 +43,12 @@ LEAST_TIMEOUT_S = 1.0
     "<; numbers or dates), FIELD=* (any value), FIELD!=* (none). Given several times, all must "
     "hold, but of several FIELD=VALUE of one field any; 'THIS | THAT' is either.",
 )
+@click.option(
+    "--user",
+    metavar="TEXT",
+    help="What is known of who asks (a profile, past clicks), for a model that was trained to "
+    "read it.",
+)
 @deadline_option
 @field_options
 @click.option("--explain", is_flag=True, help="Show what each stage did to each hit.")
@@ -58,6 +64,7 @@ def command(
     depth: int | None,
     weight: float | None,
     conditions: tuple[str, ...],
+    user: str | None,
     deadline_s: float | None,
     explain: bool,
     as_json: bool,
@@ -86,6 +93,7 @@ def command(
             top_k=settings.top_k,
             filter=filter,
             deadline_s=settings.deadline_s,
+            user=user,
         )
         for note in schema.notes:
             say(f"Note: {note}")

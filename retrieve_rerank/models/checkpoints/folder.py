@@ -29,6 +29,7 @@ from retrieve_rerank.models.checkpoints.modules import (
     reads_vector,
 )
 from retrieve_rerank.models.checkpoints.sparse_layout import Splade, read_splade
+from retrieve_rerank.text.query_template import QueryTemplate
 from retrieve_rerank.text.template import Template
 
 SETTINGS_FILE = "retrieve_rerank.json"
@@ -72,6 +73,8 @@ class ModelFolder:
     pair_prompt: str = ""
     """What a pair model puts before its queries."""
     template: Template = field(default_factory=Template)
+    query_template: QueryTemplate | None = None
+    """How it reads what is known of the user; None for a model that was trained without."""
     calibration: Calibration | None = None
     """What `rr calibrate` wrote."""
     export: Mapping[str, Any] = field(default_factory=dict)
@@ -130,6 +133,10 @@ class ModelFolder:
         found = re.search(r"^license:\s*(\S+)", front_matter, re.MULTILINE)
         return found[1] if found else None
 
+    def for_user(self, query: str, user: str) -> str:
+        """Return what the model reads of a query that this user asks."""
+        return query if self.query_template is None else self.query_template.render(query, user)
+
     def with_max_tokens(self, max_tokens: int) -> ModelFolder:
         """Read so many tokens; raise InputError for more than the network has positions for."""
         most = _positions(self.config) or _UNLIMITED
@@ -179,6 +186,7 @@ def read_folder(path: Path, *, prompts: Mapping[str, str] | None = None) -> Mode
         prompts=_prefixed(recorded or dict(prompts or {}), whole),
         pair_prompt=recorded.get(whole.get("default_prompt_name") or "", ""),
         template=_template(settings, ours),
+        query_template=_query_template(settings, ours),
         calibration=read_calibration(settings, where=ours),
         export=checked(settings.get("export") or {}, schema.EXPORT, where=f"{ours}: export"),
     )
@@ -197,6 +205,14 @@ def read_network(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 def _template(settings: Mapping[str, Any], file: Path) -> Template:
     try:
         return Template(settings.get("template") or Template().pattern)
+    except ConfigError as exc:
+        raise ModelError(f"{file} records a template that cannot be used: {exc}") from exc
+
+
+def _query_template(settings: Mapping[str, Any], file: Path) -> QueryTemplate | None:
+    try:
+        pattern = settings.get("query_template")
+        return QueryTemplate(pattern) if pattern else None
     except ConfigError as exc:
         raise ModelError(f"{file} records a template that cannot be used: {exc}") from exc
 

@@ -167,6 +167,7 @@ EXPORT: Schema = {"precision": one_of("fp32", "bf16", "int8")}
 
 OURS: Schema = {
     "template": TEXT,
+    "query_template": TEXT,
     "export": OBJECT,
     "calibration": OBJECT,
     "prompt": Kind("a name or an object", lambda value: isinstance(value, str | dict)),

@@ -1,0 +1,143 @@
+"""One model for all users: what is known of who asks is read in training and in serving alike."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from retrieve_rerank import Document, Retriever
+from retrieve_rerank.connectors.memory import MemoryConnector
+from retrieve_rerank.errors import ConfigError, InputError, ModelError
+from retrieve_rerank.pipeline.retriever import USER_UNREAD
+from retrieve_rerank.rerankers.cached import Cached, ScoreCache
+from retrieve_rerank.rerankers.cross_encoder import CrossEncoder
+from retrieve_rerank.training import read_groups
+from retrieve_rerank.training.converting import write_groups
+from retrieve_rerank.training.groups import Group, GroupText
+from retrieve_rerank.training.trainers import Trained, TrainerSettings, group_ndcg, train
+from retrieve_rerank.training.trainers.base import load_base
+from tests.models.tiny import make_model
+
+AIR, HOME = ("wing", "flutter", "tunnel"), ("cat", "mat", "sat")
+QUERY = "short"
+
+
+def words(interest: tuple[str, ...], draw: random.Random) -> str:
+    return " ".join(draw.choices(interest, k=5))
+
+
+def groups(count: int, *, seed: int) -> list[Group]:
+    """Make groups of one query: what is relevant depends on the user alone."""
+    draw = random.Random(seed)
+    made = []
+    for _ in range(count):
+        mine, other = draw.sample((AIR, HOME), 2)
+        texts = (
+            GroupText(words(mine, draw), 1.0),
+            *(GroupText(words(other, draw), 0.0) for _ in range(2)),
+        )
+        made.append(Group(QUERY, texts, user=words(mine, draw)))
+    return made
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("users")
+    yield train(
+        groups(300, seed=1),
+        base=str(make_model(folder / "base", "bert")),
+        output=folder / "run",
+        settings=TrainerSettings(
+            loss="bce",
+            learning_rate=1e-3,
+            stable=0.6,
+            max_steps=70,
+            batch_size=8,
+            group_size=3,
+            evaluate_every=70,
+            device="cpu",
+        ),
+        evaluator=group_ndcg(groups(20, seed=2)),
+    )
+    torch.set_num_threads(threads)
+
+
+def unseen_users(count: int) -> Iterator[tuple[str, str, str, str]]:
+    """Yield two users whom training did not see, and what either of them looks for."""
+    seen = {group.user for group in groups(300, seed=1)}
+    draw = random.Random(7)
+    while count:
+        users = [words(each, draw) for each in (AIR, HOME)]
+        if not seen & set(users):
+            count -= 1
+            yield users[0], users[1], words(AIR, draw), words(HOME, draw)
+
+
+def test_what_is_relevant_depends_on_the_user_also_for_users_never_seen(trained: Trained) -> None:
+    model = CrossEncoder(trained.model, device="cpu")
+    connector = MemoryConnector()
+    for pilot, host, air, home in unseen_users(10):
+        for user, order in ((pilot, [air, home]), (host, [home, air])):
+            query = model.for_user(QUERY, user)
+            liked, other = model.score(query, order)
+            assert liked > other, (user, order)
+        connector.index([Document(air, air), Document(home, home)])
+    with Retriever(connector, Cached(model, ScoreCache())) as retriever:
+        for user, interest in ((pilot, AIR), (host, HOME), (pilot, AIR)):
+            result = retriever.search(QUERY, user=user, top_k=2)
+            assert result.query == QUERY
+            assert all(set(hit.document.id.split()) <= set(interest) for hit in result), user
+            assert not result.notes
+
+
+def test_the_folder_says_how_the_user_is_read(trained: Trained, tmp_path: Path) -> None:
+    model = CrossEncoder(trained.model, device="cpu")
+    assert model.for_user("shoes", " likes red ") == "shoes | likes red"
+    assert model.for_user("shoes", " ") == "shoes"
+    assert model.for_user("{user}", "{query}") == "{user} | {query}"
+    # Too long together, the user's text is cut, not the query.
+    short, long = (model.for_user("wing flutter", "cat " * n) for n in (3, 500))
+    read = [model.model.tokenize([(query, "mat " * 30)])[0].ids for query in (short, long)]
+    assert read[0][:7] == read[1][:7]
+
+    folder = tmp_path / "copy"
+    shutil.copytree(trained.model, folder)
+    settings = json.loads((folder / "retrieve_rerank.json").read_text())
+    assert settings["query_template"] == "{query} | {user}"
+    again = load_base(str(folder), TrainerSettings())  # what is trained on goes on as it was
+    assert again.folder.for_user("shoes", "red") == "shoes | red"
+    for damaged, said in (("{query}", "records a template that"), (3, "expected a text")):
+        settings["query_template"] = damaged
+        (folder / "retrieve_rerank.json").write_text(json.dumps(settings))
+        with pytest.raises(ModelError, match=said):
+            CrossEncoder(folder)
+    with pytest.raises(ConfigError, match=r"must have \{query\} and \{user\}, once each"):
+        TrainerSettings(query_template="{query} {user} {user}")
+
+
+def test_a_search_says_where_nobody_reads_the_user(tmp_path: Path) -> None:
+    plain = CrossEncoder(str(make_model(tmp_path, "bert", labels=1)), device="cpu")
+    with Retriever(MemoryConnector([Document("a", "cat mat")]), plain) as retriever:
+        assert retriever.search("cat", user="likes mats").stages[0].notes == (USER_UNREAD,)
+        assert retriever.search("cat", user="").stages[0].notes == ()
+        with pytest.raises(InputError, match="expected a text as user"):
+            retriever.search("cat", user={"likes": "mats"})  # type: ignore[arg-type]
+
+
+def test_groups_keep_the_users_text(tmp_path: Path) -> None:
+    made = groups(2, seed=4)
+    write_groups(made, tmp_path / "groups.jsonl")
+    assert list(read_groups(tmp_path / "groups.jsonl")) == made
+    done = write_groups(made, tmp_path / "triplets.jsonl", format="n-tuple")
+    assert done.left_out["text of the user, which only the format grouped holds"] == 2
+    (tmp_path / "bad.jsonl").write_text('{"query": "a", "user": 7, "hits": []}\n')
+    with pytest.raises(InputError, match="no text in 'user'"):
+        list(read_groups(tmp_path / "bad.jsonl"))
