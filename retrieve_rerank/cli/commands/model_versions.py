@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
+from importlib import import_module
 from typing import Any
 
 import click
@@ -13,7 +14,12 @@ from retrieve_rerank.cli.views.results import write_json
 from retrieve_rerank.cli.views.terminal import say, write, write_rows
 from retrieve_rerank.errors import ModelNotFoundError
 from retrieve_rerank.models.checkpoints.version_record import Record
-from retrieve_rerank.models.checkpoints.versions import ModelVersions, Version, known_models
+from retrieve_rerank.models.checkpoints.versions import (
+    ModelVersions,
+    Version,
+    find_version,
+    known_models,
+)
 from retrieve_rerank.models.loading import find_checkpoint
 from retrieve_rerank.settings.sources import load_settings
 
@@ -44,6 +50,32 @@ def rollback(name: str, as_json: bool) -> None:
     versions = find_versions(name)
     versions.rollback()
     _tell(versions, as_json=as_json)
+
+
+@click.command()
+@click.argument("name")
+@click.argument("repository")
+@click.option("--public", is_flag=True, help="Let anyone read it.  [default: private]")
+@json_option
+def push(name: str, repository: str, public: bool, as_json: bool) -> None:
+    """Upload a version of a model trained here to the Hugging Face hub, for you alone to read.
+
+    NAME is the promoted version, NAME@2 another; REPOSITORY is owner/name, and is made where it
+    is not there. The whole folder is uploaded, card and provenance included: these name the index,
+    its address and the settings. The token is taken from the variable HF_TOKEN.
+    """
+    model = name.partition("@")[0]
+    find_versions(model)
+    folder = find_version(name)
+    assert folder is not None  # as the model is known
+    hub = import_module("retrieve_rerank.models.checkpoints.hub_upload")  # which takes a while
+    url = hub.upload(
+        folder, repository, public=public, message=f"Add {model}, version {folder.name}"
+    )
+    if as_json:
+        write_json({"name": model, "version": int(folder.name), "commit": url})
+    else:
+        write(f"Uploaded {model}@{folder.name}: {url}")
 
 
 def find_versions(name: str) -> ModelVersions:

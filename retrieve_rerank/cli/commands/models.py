@@ -15,6 +15,7 @@ from retrieve_rerank.cli.commands.model_versions import (
     list_trained,
     list_versions,
     promote,
+    push,
     rollback,
 )
 from retrieve_rerank.cli.options import json_option
@@ -36,6 +37,7 @@ def command() -> None:
 
 
 command.add_command(promote)
+command.add_command(push)
 command.add_command(rollback)
 
 
