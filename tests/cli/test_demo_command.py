@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from retrieve_rerank.cli import main
-from retrieve_rerank.cli.commands import demo
+from retrieve_rerank.cli.commands import demo, finetune
 
 
 @pytest.mark.slow
@@ -46,3 +46,24 @@ def test_what_trains_is_asked_for_before_anything_is_done(tmp_path: Path) -> Non
     assert "Traceback" not in done.stderr
     assert "needs the extra 'train': pip install 'retrieve-rerank[train]'" in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("pairs_per_s", [7, 30])  # a slow machine of two cores, and a fast one
+def test_the_example_is_fine_tuned_on_in_the_minutes_that_it_is_given(pairs_per_s: int) -> None:
+    finetuning = pytest.importorskip("retrieve_rerank.training.finetuning")
+    plan = pytest.importorskip("retrieve_rerank.training.finetuning.plan")
+    asked = finetune.command.make_context("finetune", [*demo.FINETUNE]).params
+    counts = {name: asked[name] for name in ("minutes", "depth", "test_queries", "dev_queries")}
+    settings = finetuning.FinetuneSettings(**counts)
+    judged = finetuning.read_judged_folder(asked["data"]).at_most(
+        dev=settings.dev_queries,
+        calibration=settings.calibration_queries,
+        test=settings.test_queries,
+    )
+    assert judged.sizes() == {"train": 2453, "dev": 40, "calibration": 100, "test": 100}
+    assert not judged.left_out
+    made = plan.make_plan(
+        judged.sizes(), settings, plan.Speed(2.5 * pairs_per_s, pairs_per_s), index=asked["index"]
+    )
+    assert made.total_s <= 60 * asked["minutes"] <= 8 * 60
+    assert made.steps >= plan.FEWEST_STEPS
