@@ -128,7 +128,7 @@ def test_a_terminal_sees_a_bar_and_a_log_sees_lines(
 ) -> None:
     monkeypatch.setattr(progress, "LINE_EVERY_S", 0.0)
     log = rr("index", str(corpus), "--index", "log", "--encoder", "none").stderr
-    assert re.fullmatch(r"4 documents, [\d,]+/s, 100%, about 0 s left\n", log)
+    assert re.fullmatch(r"4 documents, [\d,.]+/s, 100%, about 0 s left\n", log)
 
     reader, terminal = pty.openpty()
     command = [*RR, "index", str(corpus), "--index", "bar", "--encoder", "none"]

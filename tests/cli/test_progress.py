@@ -41,3 +41,19 @@ def test_work_that_failed_is_not_said_to_be_done(
         advance(1)
         raise OSError
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_slow_work_is_told_in_units_that_mean_something(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    with show_progress(share_of(100), doing="training", quiet=False, things="steps") as advance:
+        for clock[0], steps in ((20.0, 1), (40.0, 49), (50.0, 49), (3000.0, 1)):
+            advance(steps)
+    assert capsys.readouterr().err.splitlines() == [
+        "1 steps, 3.0/min, 1%, about 33 min left",
+        "50 steps, 1.2/s, 50%, about 40 s left",
+        "99 steps, 2.0/s, 99%, about 1 s left",
+        "100 steps, 2.0/min, 100%, about 0 s left",
+    ]

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from retrieve_rerank.cli.views.console import Console
 from retrieve_rerank.cli.views.mining import print_report
-from retrieve_rerank.cli.views.progress import share_of, show_progress, show_wait
+from retrieve_rerank.cli.views.progress import duration, share_of, show_progress, show_wait
 from retrieve_rerank.cli.views.terminal import say, wide_console, write, write_rows
 from retrieve_rerank.errors import shown
 from retrieve_rerank.evaluation.report.findings import p_value, signed
@@ -33,6 +33,7 @@ class Terminal(Watch):
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
         self._measured: float | None = None
+        self._planned = False
 
     def progress(
         self, doing: str, total: int, things: str
@@ -49,6 +50,11 @@ class Terminal(Watch):
         if isinstance(told, Progress):
             self._curve(told)
         elif not self._quiet:
+            if isinstance(told, Finetuned) and not self._planned:
+                write(
+                    "This has been done before, with the same data and settings. What came of it:"
+                )
+            self._planned |= isinstance(told, Plan)
             _print(told)
 
     def _curve(self, told: Progress) -> None:
@@ -66,7 +72,7 @@ def _print(told: object) -> None:
 @_print.register
 def _(plan: Plan) -> None:
     split = ", ".join(f"{count:,} {name}" for name, count in plan.splits.items())
-    parts = ", ".join(f"{what} {_time(seconds)}" for what, seconds in plan.seconds.items())
+    parts = ", ".join(f"{what} {duration(seconds)}" for what, seconds in plan.seconds.items())
     write_rows(
         [
             ("index", plan.index),
@@ -77,7 +83,7 @@ def _(plan: Plan) -> None:
             else ("groups", "as they are given"),
             ("training", f"{plan.steps:,} steps, {plan.pairs:,} pairs at {plan.pairs_per_s:.1f}/s"),
             ("reranking", f"at most {plan.depth} hits of a query"),
-            ("about", f"{_time(plan.total_s)}: {parts}"),
+            ("time", f"about {duration(plan.total_s)}: {parts}"),
         ]
     )
     write("")
@@ -212,9 +218,3 @@ def _slices(console: Console, verdict: Verdict) -> None:
         table.add_row(each.name, f"{each.queries:,}", signed(each.gain), interval, kept)
     console.print(table)
     write("")
-
-
-def _time(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -59,6 +59,21 @@ def share_of(total: int) -> Share:
     return lambda done: done / total if total else None
 
 
+def duration(seconds: float) -> str:
+    """Say how long something takes, as exactly as a person cares."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def rate(count: int, seconds: float) -> str:
+    """Say how many things a second that is, or a minute where they take longer."""
+    per_s = count / max(seconds, 1e-3)
+    if 0 < per_s < 1:
+        return f"{60 * per_s:.1f}/min"
+    return f"{per_s:.1f}/s" if 0 < per_s < 10 else f"{per_s:,.0f}/s"
+
+
 @contextmanager
 def show_progress(
     share: Share, *, doing: str, quiet: bool, things: str = "documents"
@@ -90,22 +105,22 @@ def _bar(share_of_all: Share, doing: str) -> Iterator[Callable[[int], None]]:
         TextColumn(doing),
         BarColumn(bar_width=None),  # what the width of the terminal leaves
         TaskProgressColumn(),
-        TextColumn("{task.fields[things]:,} at {task.fields[rate]:,.0f}/s,"),
+        TextColumn("{task.fields[things]:,} at {task.fields[rate]},"),
         TimeElapsedColumn(),
         TextColumn("gone,"),
         TimeRemainingColumn(),
         TextColumn("left"),
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("", total=None, things=0, rate=0.0)
+        task = bar.add_task("", total=None, things=0, rate=rate(0, 1))
 
         def advance(count: int) -> None:
             nonlocal done
             done += count
-            rate = done / max(time.monotonic() - started, 1e-3)
+            shown = rate(done, time.monotonic() - started)
             share = share_of_all(done)
             total = None if share is None else 1.0
-            bar.update(task, total=total, completed=share or 0.0, things=done, rate=rate)
+            bar.update(task, total=total, completed=share or 0.0, things=done, rate=shown)
 
         yield advance
 
@@ -126,14 +141,14 @@ class _Lines:
             return
         self._last, self._told = now, self._done
         elapsed = now - self._started
-        line = f"{self._done:,} {self._things}, {self._done / elapsed:,.0f}/s"
+        line = f"{self._done:,} {self._things}, {rate(self._done, elapsed)}"
         share = self._share(self._done)
         if share:
-            line += f", {share:.0%}, about {elapsed / share - elapsed:,.0f} s left"
+            line += f", {share:.0%}, about {duration(elapsed / share - elapsed)} left"
         click.echo(line, err=True)
 
     def end(self) -> None:
         """Count all of them, where the last line that was written does not."""
         if 0 < self._told < self._done:
             elapsed = time.monotonic() - self._started
-            click.echo(f"{self._done:,} {self._things} in {elapsed:,.1f} s", err=True)
+            click.echo(f"{self._done:,} {self._things} in {duration(elapsed)}", err=True)
