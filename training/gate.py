@@ -47,6 +47,9 @@ class Slice:
     low: float
     """The gain's 95 % confidence interval."""
     high: float
+    before: float
+    """Mean of the measure."""
+    after: float
     p: float | None
     """Of a loss of the margin or more, one-sided, after Holm's correction over the slices; None
     where there are too few queries to tell."""
@@ -55,6 +58,24 @@ class Slice:
     def kept(self) -> bool | None:
         """Whether a loss of the margin is ruled out; None where there are too few queries."""
         return None if self.p is None else self.p < SIGNIFICANCE
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The primary measure of some queries before and after, query -> value."""
+
+    before: Mapping[str, float]
+    after: Mapping[str, float]
+
+    @property
+    def deltas(self) -> list[float]:
+        """The differences, one for each query."""
+        return [self.after[query] - value for query, value in self.before.items()]
+
+    def of(self, queries: Collection[str]) -> Change:
+        """Return what became of these of the queries."""
+        kept = [query for query in dict.fromkeys(queries) if query in self.before]
+        return Change({q: self.before[q] for q in kept}, {q: self.after[q] for q in kept})
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +124,7 @@ def judge(
     *,
     min_gain: float = 0.0,
     slices: Mapping[str, Collection[str]] | None = None,
+    others: Mapping[str, Change] | None = None,
     margin: float = MARGIN,
     latency: Latency | None = None,
     max_p95_ms: float | None = None,
@@ -110,7 +132,8 @@ def judge(
     """Compare two pipelines' rankings of held-out queries, and decide.
 
     `after` are one model's rankings, or those of several of which each query's values are averaged.
-    `slices` are the protected ones, name -> queries. `latency` is of whole searches after the
+    `slices` are the protected ones, name -> queries; `others` are protected too, name -> what
+    became of queries of another collection. `latency` is of whole searches after the
     change, in milliseconds, and `max_p95_ms` what its 95th percentile may be. Raises InputError
     where fewer than two queries are judged.
     """
@@ -125,7 +148,9 @@ def judge(
     mean = {q: fmean(each[PRIMARY][q] for each in new) for q in qrels}
     deltas = {q: mean[q] - old[PRIMARY][q] for q in qrels}
     low, high = _interval(list(deltas.values()))
-    found = _slices(deltas, slices or {}, margin)
+    change = Change(old[PRIMARY], mean)
+    protected = {name: change.of(queries) for name, queries in (slices or {}).items()}
+    found = _slices({**protected, **(others or {})}, margin)
     gain = fmean(deltas.values())
     detectable = least_detectable(list(deltas.values()))
     grounds = [
@@ -189,13 +214,8 @@ def query_slices(
     return found
 
 
-def _slices(
-    deltas: Mapping[str, float], slices: Mapping[str, Collection[str]], margin: float
-) -> list[Slice]:
-    values = {
-        name: [deltas[q] for q in dict.fromkeys(queries) if q in deltas]
-        for name, queries in slices.items()
-    }
+def _slices(changes: Mapping[str, Change], margin: float) -> list[Slice]:
+    values = {name: change.deltas for name, change in changes.items() if change.before}
     tested = [name for name, its in values.items() if len(its) >= FEWEST_IN_SLICE]
     corrected = dict(
         zip(tested, holm([loss_p(values[name], margin) for name in tested]), strict=True)
@@ -206,10 +226,11 @@ def _slices(
             len(its),
             fmean(its),
             *_interval(its),
+            fmean(changes[name].before.values()),
+            fmean(changes[name].after.values()),
             corrected.get(name),
         )
         for name, its in values.items()
-        if its
     ]
 
 

@@ -6,7 +6,9 @@ from retrieve_rerank.training.finetuning.finetune import finetune
 from retrieve_rerank.training.finetuning.placing import Place
 from retrieve_rerank.training.finetuning.plan import Plan
 from retrieve_rerank.training.finetuning.proof import Proof
+from retrieve_rerank.training.finetuning.protecting import Protected, read_protected
 from retrieve_rerank.training.finetuning.ready_groups import read_ready_groups
+from retrieve_rerank.training.finetuning.replaying import Replay, with_replay
 from retrieve_rerank.training.finetuning.result import Finetuned, Watch
 from retrieve_rerank.training.finetuning.settings import FinetuneSettings
 from retrieve_rerank.training.trainers import TrainerSettings
@@ -17,6 +19,8 @@ __all__ = [
     "Place",
     "Plan",
     "Proof",
+    "Protected",
+    "Replay",
     "Serving",
     "SplitJudgments",
     "TrainerSettings",
@@ -24,5 +28,7 @@ __all__ = [
     "divide",
     "finetune",
     "read_judged_folder",
+    "read_protected",
     "read_ready_groups",
+    "with_replay",
 ]

@@ -35,6 +35,8 @@ class SplitJudgments:
 
     groups: tuple[Group, ...] | None = field(default=None, repr=False)
     """What to train on, where that is there already; None where it is mined for `train`."""
+    replayed: tuple[Group, ...] = field(default=(), repr=False)
+    """General data that are trained on beside."""
 
     @property
     def generated(self) -> bool:
@@ -60,12 +62,16 @@ class SplitJudgments:
         }
         if self.groups is not None:
             digests["train"] = data_hash([repr(group) for group in self.groups])
+        if self.replayed:
+            digests["replayed"] = data_hash([repr(group) for group in self.replayed])
         return digests
 
     def sizes(self) -> dict[str, int]:
         """Return how many queries each split has, or groups of them."""
         sizes = {split: len(getattr(self, split)) for split in reversed(SPLITS)}
-        return sizes if self.groups is None else {**sizes, "train": len(self.groups)}
+        if self.groups is not None:
+            sizes["train"] = len(self.groups)
+        return {**sizes, "replayed": len(self.replayed)} if self.replayed else sizes
 
 
 def read_judged_folder(folder: Path) -> SplitJudgments:

@@ -28,6 +28,8 @@ from retrieve_rerank.training.finetuning.placing import (
 )
 from retrieve_rerank.training.finetuning.plan import Plan, Speed, make_plan
 from retrieve_rerank.training.finetuning.proof import PIPELINES, Proof, prove
+from retrieve_rerank.training.finetuning.protecting import Protected
+from retrieve_rerank.training.finetuning.replaying import replayed_beside
 from retrieve_rerank.training.finetuning.result import Finetuned, Watch
 from retrieve_rerank.training.finetuning.run_folder import RunFolder
 from retrieve_rerank.training.finetuning.settings import FinetuneSettings
@@ -52,6 +54,7 @@ def finetune(
     data_dir: Path,
     serving: Serving,
     promoted: str = "",
+    protected: Sequence[Protected] = (),
     settings: FinetuneSettings = FinetuneSettings(),  # noqa: B008 - a frozen value
     dry_run: bool = False,
     watch: Watch = Watch(),  # noqa: B008 - it keeps nothing
@@ -60,9 +63,9 @@ def finetune(
 
     `open_today` opens the pipeline that serves; `serving` says which index that is and which
     stages are set, and `promoted` which version of a model serves it, if any: another is another
-    run. The result is a version of the model `name` in `data_dir`. `dry_run` returns the plan
-    alone. Raises what its parts raise, and InputError where another run for the same
-    model is at work.
+    run. `protected` are other collections, which must not lose much. The result is a version of
+    the model `name` in `data_dir`. `dry_run` returns the plan alone. Raises what its parts raise,
+    and InputError where another run for the same model is at work.
     """
     run = Run(
         open_today,
@@ -71,6 +74,7 @@ def finetune(
         data_dir=data_dir,
         serving=serving,
         promoted=promoted,
+        protected=protected,
         settings=settings,
     )
     with run.folder.locked():
@@ -93,12 +97,14 @@ class Run:
         data_dir: Path,
         serving: Serving,
         promoted: str,
+        protected: Sequence[Protected],
         settings: FinetuneSettings,
     ) -> None:
         self._open = open_today
         self.name = name
         self.data_dir = data_dir
         self.serving = serving
+        self.protected = protected
         self.settings = settings
         self.judged = judged.at_most(
             train=settings.train_queries,
@@ -113,6 +119,7 @@ class Run:
                 "stages": serving.replaces,
                 "promoted": promoted,
                 "judgments": self.judged.digests(),
+                **({"protected": [each.digest() for each in protected]} if protected else {}),
                 "settings": asdict(settings),
             },
         )
@@ -187,8 +194,9 @@ class Run:
                 pairs_per_s = measure_speed(
                     groups, base=self.settings.base, settings=self.settings.trainer
                 )
+            others = sum(len(each.qrels) for each in self.protected)
             plan = make_plan(
-                self.judged.sizes(),
+                {**self.judged.sizes(), **({"protected": others} if others else {})},
                 self.settings,
                 Speed(searches_per_s, pairs_per_s),
                 index=today.connector.schema().location,
@@ -272,8 +280,9 @@ class Run:
                 advance(1)
                 watch.tell(told)
 
+            own = list(read_groups(self.folder.groups))
             trained = train(
-                list(read_groups(self.folder.groups)),
+                [*own, *replayed_beside(own, self.judged)],
                 base=self.settings.base,
                 output=self.folder.training,
                 settings=replace(
@@ -305,9 +314,10 @@ class Run:
         self, scorer: Scorer, chosen: Place, todays_place: Place | None, watch: Watch
     ) -> Proof:
         test = self.judged.test
+        searches = PIPELINES * len(test) + 2 * sum(len(each.qrels) for each in self.protected)
         with (
             closing(self.open()) as today,
-            watch.progress("proving", PIPELINES * len(test), "searches") as advance,
+            watch.progress("proving", searches, "searches") as advance,
         ):
             proof = prove(
                 today,
@@ -319,6 +329,7 @@ class Run:
                 min_gain=self.settings.min_gain,
                 max_p95_ms=self.settings.max_p95_ms,
                 exclude_self=self.settings.exclude_self,
+                protected=self.protected,
                 on_progress=advance,
             )
         watch.tell(proof)

@@ -58,7 +58,7 @@ def find_dev_candidates(
             dev,
             exclude_self=exclude_self,
         )
-        for kept in sorted({0, _in_index(today.stages)})
+        for kept in sorted({0, in_index(today.stages)})
     }
 
 
@@ -119,7 +119,8 @@ def with_place(today: Retriever, place: Place, scorer: Scorer | None = None) -> 
     )
 
 
-def _in_index(stages: Sequence[Stage]) -> int:
+def in_index(stages: Sequence[Stage]) -> int:
+    """Count the stages at the beginning that the index itself computes."""
     count = 0
     while count < len(stages) and isinstance(stages[count].reranker, DatabaseMaxSim):
         count += 1

@@ -107,7 +107,8 @@ def make_plan(
         fixed = _fixed_s(splits, speed, looks=looks, dev_depth=dev_depth, depth=depth)
         if settings.minutes is None or sum(fixed.values()) <= settings.minutes * 60 / 2:
             break
-    groups = _most_groups(splits["train"], settings)
+    replayed = splits.get("replayed", 0)
+    groups = _most_groups(splits["train"] + replayed, settings)
     if settings.minutes is not None:
         left = settings.minutes * 60 - sum(fixed.values())
         each_s = group_s * (1 + CHECKED)
@@ -129,7 +130,8 @@ def make_plan(
         batch_size //= 2
     steps = max(1, groups // batch_size)
     step_s = batch_size * group_s
-    used = min(splits["train"], steps * batch_size)
+    own = splits["train"] / (splits["train"] + replayed)
+    used = min(splits["train"], math.ceil(own * steps * batch_size))
     searched = used if mined else 0
     checked_s = (1 + BESIDE) / (FORWARD * speed.pairs_per_s)
     checked = min(used, max(1, int(CHECKED * steps * step_s / checked_s)))
@@ -179,11 +181,12 @@ def _fixed_s(
 ) -> dict[str, float]:
     """Estimate the seconds of everything but mining and training."""
     scored_per_s = FORWARD * speed.pairs_per_s
+    protected = splits.get("protected", 0)
     return {
         "looking at dev queries": (looks + 1) * splits["dev"] * dev_depth / scored_per_s,
         "placing and calibrating": (2 * splits["dev"] * depth + splits["calibration"] * dev_depth)
         / scored_per_s,
-        "proving": 3 * splits["test"] / speed.searches_per_s
-        + splits["test"] * depth / scored_per_s,
+        "proving": (3 * splits["test"] + 2 * protected) / speed.searches_per_s
+        + (splits["test"] + protected) * depth / scored_per_s,
         "the rest": _FIXED_S,
     }

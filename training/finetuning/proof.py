@@ -11,6 +11,7 @@ from retrieve_rerank.evaluation.evaluate import StageEvaluation, evaluate, laten
 from retrieve_rerank.pipeline.retriever import Retriever
 from retrieve_rerank.text.template import Template
 from retrieve_rerank.training.finetuning.placing import Place, with_place
+from retrieve_rerank.training.finetuning.protecting import Protected, measure_change
 from retrieve_rerank.training.gate import Verdict, judge, query_slices
 from retrieve_rerank.training.reporting import shown_documents
 from retrieve_rerank.training.tuning import JUDGED, PRIMARY
@@ -74,12 +75,14 @@ def prove(
     min_gain: float = 0.0,
     max_p95_ms: float | None = None,
     exclude_self: bool = False,
+    protected: Sequence[Protected] = (),
     on_progress: Callable[[int], None] | None = None,
 ) -> Proof:
     """Search for every held-out query with each pipeline, and judge the difference.
 
     The baseline is today's pipeline with its place re-tuned on the dev queries that the trained
-    model's was chosen on. Raises as `evaluate` and `judge` do.
+    model's was chosen on. `protected` collections are searched as they are served today, and with
+    the trained model at its place. Raises as `evaluate` and `judge` do.
     """
     pipelines = {
         TODAY: today,
@@ -107,6 +110,10 @@ def prove(
         test,
         min_gain=min_gain,
         slices=query_slices({query: queries[query] for query in test}),
+        others={
+            each.name: measure_change(each, scorer, place, on_progress=on_progress)
+            for each in protected
+        },
         latency=latency(measured[TUNED].total_ms),
         max_p95_ms=max_p95_ms,
     )

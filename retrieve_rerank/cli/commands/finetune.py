@@ -47,6 +47,21 @@ from retrieve_rerank.settings.sources import Settings, StageSettings, load_setti
     "ones. Without --data some of them are held out, by their texts' ids.",
 )
 @click.option(
+    "--replay",
+    multiple=True,
+    metavar="FILE[:SHARE]",
+    help="General training data, in any form that rr data reads, of which SHARE groups are trained "
+    "on for each of your own, so that less is forgotten.  [default share: 0.25]",
+)
+@click.option(
+    "--protect",
+    multiple=True,
+    type=(str, click.Path(exists=True, file_okay=False, path_type=Path)),
+    metavar="INDEX FOLDER",
+    help="Another index and a BEIR folder of queries judged on it: shown before and after, and the "
+    "model is not promoted where it may have lost much there.",
+)
+@click.option(
     "--base",
     help="Cross-encoder or encoder to start from: an alias, a hub id or a folder.  [default: the "
     "index's own cross-encoder, else the bundled encoder]",
@@ -114,6 +129,8 @@ def command(
     index: str | None,
     data: Path | None,
     groups: Path | None,
+    replay: tuple[str, ...],
+    protect: tuple[tuple[str, Path], ...],
     base: str | None,
     name: str | None,
     minutes: float | None,
@@ -172,6 +189,8 @@ def command(
     name = name or f"{_short(settings.index or where.url)}-reranker"
     try:
         judged = _judged(data, groups, settings, settings.data_dir / "finetune" / name, watch)
+        replays = [training.Replay.parse(each) for each in replay]
+        judged = training.with_replay(judged, replays, seed=seed)
         for why, count in judged.left_out.items():
             say(f"Note: {count:,} left out: {why}")
         result = training.finetune(
@@ -181,6 +200,7 @@ def command(
             data_dir=settings.data_dir,
             serving=training.Serving(index=address, replaces=stages_digest(settings.stages)),
             promoted=_promoted(today.stages),
+            protected=[_protected(*each, at_most=test_queries) for each in protect],
             settings=chosen,
             dry_run=dry_run,
             watch=watch,
@@ -210,6 +230,19 @@ def _judged(
             ):
                 queries.write_folder(queries.generate(connector, on_progress=advance), data)
     return training.read_judged_folder(data)
+
+
+def _protected(index: str, folder: Path, *, at_most: int) -> Any:
+    """Read another collection that must not lose, and see that its index is there."""
+    settings = load_settings(index=index)
+    today = with_promoted(settings, index_address(locate(settings)))
+    build_retriever(today).close()
+    return load_training().read_protected(
+        f"{_short(index)} (another collection)",
+        folder,
+        lambda: build_retriever(today),
+        at_most=at_most,
+    )
 
 
 def load_training() -> ModuleType:

@@ -210,11 +210,12 @@ def _slices(console: Console, verdict: Verdict) -> None:
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("queries that are", overflow="fold")
-    for name in ("", "gain", "95 % interval", "a great loss"):
+    for name in ("", "before", "after", "gain", "95 % interval", "a great loss"):
         table.add_column(name, justify="right", overflow="fold")
     for each in verdict.slices:
         kept = {None: "too few to tell", True: "ruled out", False: "not ruled out"}[each.kept]
         interval = f"{signed(each.low)} to {signed(each.high)}"
-        table.add_row(each.name, f"{each.queries:,}", signed(each.gain), interval, kept)
+        values = (f"{each.before:.4f}", f"{each.after:.4f}", signed(each.gain), interval)
+        table.add_row(each.name, f"{each.queries:,}", *values, kept)
     console.print(table)
     write("")

@@ -1,0 +1,130 @@
+"""General data that are trained on beside one's own, and collections that must not lose."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("ir_measures", reason="needs the extra 'eval'")
+
+from retrieve_rerank import Document, Retriever
+from retrieve_rerank.connectors.memory import MemoryConnector
+from retrieve_rerank.errors import ConfigError, InputError
+from retrieve_rerank.testing.overlap import OverlapScorer
+from retrieve_rerank.training.converting import write_groups
+from retrieve_rerank.training.finetuning import (
+    FinetuneSettings,
+    Place,
+    Replay,
+    SplitJudgments,
+    read_protected,
+    with_replay,
+)
+from retrieve_rerank.training.finetuning.plan import Speed, make_plan
+from retrieve_rerank.training.finetuning.protecting import measure_change
+from retrieve_rerank.training.finetuning.replaying import replayed_beside
+from retrieve_rerank.training.gate import Change, judge
+from retrieve_rerank.training.groups import Group, GroupText
+from retrieve_rerank.training.tuning import Tuned
+
+
+def groups(count: int, name: str) -> list[Group]:
+    texts = (GroupText("yes", 1.0), GroupText("no", 0.0))
+    return [Group(f"{name} {number}", texts) for number in range(count)]
+
+
+def judged(train: int) -> SplitJudgments:
+    qrels = {f"q{number}": {"d": 1} for number in range(train)}
+    return SplitJudgments({q: q for q in qrels}, qrels, dev={}, calibration={}, test={})
+
+
+def test_a_share_of_general_data_is_replayed(tmp_path: Path) -> None:
+    one, other = str(tmp_path / "one.jsonl"), str(tmp_path / "a:b.jsonl.gz")
+    write_groups([*groups(500, "one"), Group("alone", (GroupText("yes", 1.0),))], one)
+    write_groups(groups(3, "other"), other, format="pointwise")
+    replays = [Replay.parse(f"{one}:0.5"), Replay.parse(other)]
+    assert replays == [Replay(one, 0.5), Replay(other, 0.25)]
+
+    made = with_replay(judged(40), replays, seed=1)
+
+    found = Counter(group.query.split()[0] for group in made.replayed)
+    assert found == {"one": 20, "other": 3}  # all that there are
+    assert len({group.query for group in made.replayed}) == 23
+    assert max(int(g.query.split()[1]) for g in made.replayed if g.query[:3] == "one") > 250
+    assert made == with_replay(judged(40), replays, seed=1)
+    assert made.replayed != with_replay(judged(40), replays, seed=2).replayed
+    assert made.digests().keys() - judged(40).digests().keys() == {"replayed"}
+    assert len(replayed_beside(groups(20, "own"), made)) == 12  # half of 23, as half are mined
+
+    splits = {**made.sizes(), "dev": 10, "calibration": 0, "test": 10}
+    plan = make_plan(splits, FinetuneSettings(), Speed(10, 100), index="docs")
+    assert plan.splits["replayed"] == 23
+    assert 35 < plan.mined_queries <= 40 < plan.steps * plan.batch_size
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("x.jsonl:0", "above 0"), ("x.jsonl:-1", "above 0"), ("x.jsonl:nan", "above 0")],
+)
+def test_a_share_that_is_none_is_refused(text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        Replay.parse(text)
+
+
+def test_what_cannot_be_replayed_is_refused(tmp_path: Path) -> None:
+    write_groups([Group("alone", (GroupText("yes", 1.0),))], tmp_path / "alone.jsonl")
+    with pytest.raises(InputError, match="no group of different labels to replay"):
+        with_replay(judged(4), [Replay(str(tmp_path / "alone.jsonl"))])
+    with pytest.raises(InputError, match="there is no file"):
+        with_replay(judged(4), [Replay(str(tmp_path / "absent.jsonl"))])
+
+
+class Backwards(OverlapScorer):
+    """A model that has forgotten everything."""
+
+    def score(self, query: str, texts: list[str]) -> list[float]:  # type: ignore[override]
+        return [-score for score in super().score(query, texts)]
+
+
+def test_a_collection_that_loses_bars_promotion(tmp_path: Path) -> None:
+    names = [f"word{number}" for number in range(40)]
+    documents = [
+        Document(f"{name}-{n}", f"{name} {word}")
+        for name in names
+        for n, word in enumerate(("right", "wrong"))
+    ]
+    (tmp_path / "qrels").mkdir()
+    queries = [json.dumps({"_id": name, "text": f"{name} right"}) for name in names]
+    (tmp_path / "queries.jsonl").write_text("\n".join(queries))
+    rows = [f"{name}\t{name}-0\t1" for name in [*names, "textless"]]
+    (tmp_path / "qrels" / "test.tsv").write_text("\n".join(rows))
+    (tmp_path / "qrels" / "train.tsv").write_text(rows[0])
+
+    def today() -> Retriever:
+        return Retriever(MemoryConnector(documents), OverlapScorer())
+
+    protected = read_protected("general", tmp_path, today, at_most=35)
+    assert len(protected.qrels) == 35
+    change = measure_change(protected, Backwards(), Place(1, Tuned(1.0, 10, 0.9, [])))
+    assert set(change.before) == set(protected.qrels)
+    assert sum(change.after.values()) < sum(change.before.values())
+
+    better = {f"q{n}": ["right"] for n in range(40)}
+    worse = {query: ["wrong", "right"] for query in better}
+    qrels = {query: {"right": 1} for query in better}
+    assert judge(worse, better, qrels).promote
+    verdict = judge(worse, better, qrels, others={"general": change})
+    assert not verdict.promote
+    assert "general: of 35 queries a loss of 0.05 is not ruled out" in verdict.sentence
+    [told] = verdict.slices
+    assert (told.name, told.queries, told.kept) == ("general", 35, False)
+    assert told.after - told.before == pytest.approx(told.gain)
+    same = Change(change.before, change.before)
+    assert judge(worse, better, qrels, others={"general": same}).promote
+
+    (tmp_path / "qrels" / "test.tsv").rename(tmp_path / "qrels" / "dev.tsv")
+    with pytest.raises(InputError, match="expected test among them"):
+        read_protected("general", tmp_path, today)
