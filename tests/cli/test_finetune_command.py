@@ -127,6 +127,9 @@ def test_what_cannot_be_is_refused_before_anything_is_done(
     loss = rr(*FINETUNE, "--loss", "lambada", "--dry-run")
     assert loss.exit_code == 1
     assert "'lambda'" in loss.stderr
+    name = rr(*FINETUNE, "--name", "my model")
+    assert name.exit_code == 1
+    assert "my model" in name.stderr
     (judged / "qrels" / "dev.tsv").write_bytes((judged / "qrels" / "test.tsv").read_bytes())
     twice = rr(*FINETUNE)
     assert twice.exit_code == 1

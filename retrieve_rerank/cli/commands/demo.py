@@ -13,7 +13,8 @@ from retrieve_rerank.cli.commands import finetune
 from retrieve_rerank.cli.views.console import Console
 from retrieve_rerank.cli.views.demo import before_and_after, quality, timed
 from retrieve_rerank.cli.views.progress import CountedDocuments, show_progress
-from retrieve_rerank.cli.views.terminal import write
+from retrieve_rerank.cli.views.stage_messages import stage_messages
+from retrieve_rerank.cli.views.terminal import say, write
 from retrieve_rerank.connectors.embedded import EmbeddedConnector
 from retrieve_rerank.connectors.hybrid import BM25, DENSE, Fusion
 from retrieve_rerank.data.corpus import Corpus
@@ -117,6 +118,8 @@ def _finetune(ctx: click.Context, console: Console, query: str, relevant: Collec
     if (serving := promoted_in(settings.stages)) is not None:
         with build_retriever(settings) as retriever:
             result = retriever.search(query, top_k=SHOWN)
+        for message in stage_messages(result, retriever.stages):
+            say(message)
         console.print(before_and_after(result, after=serving.promotion.address, relevant=relevant))
     write(
         '\nAsk it something else:     rr search "…" --index demo --explain\n'

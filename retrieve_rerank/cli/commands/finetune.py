@@ -21,6 +21,7 @@ from retrieve_rerank.cli.options import (
 from retrieve_rerank.cli.views.results import write_json
 from retrieve_rerank.cli.views.terminal import say
 from retrieve_rerank.errors import MissingExtraError
+from retrieve_rerank.models.checkpoints.versions import ModelVersions
 from retrieve_rerank.models.loading import DEFAULT_ENCODER
 from retrieve_rerank.settings.build import build_retriever, locate, open_index
 from retrieve_rerank.settings.promoted import (
@@ -185,8 +186,10 @@ def command(
         accept_generated=accept_generated,
         exclude_self=exclude_self,
     )
-    watch = import_module("retrieve_rerank.cli.views.finetune").Terminal(quiet=as_json)
     name = name or f"{_short(settings.index or where.url)}-reranker"
+    kept_in = ModelVersions(settings.data_dir, name).folder
+    view = import_module("retrieve_rerank.cli.views.finetune")
+    watch = view.Terminal(quiet=as_json, kept_in=kept_in)
     try:
         judged = _judged(data, groups, settings, settings.data_dir / "finetune" / name, watch)
         replays = [training.Replay.parse(each) for each in replay]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import singledispatch
+from pathlib import Path
 
 from rich.table import Table
 
@@ -30,8 +31,10 @@ _EXAMPLES = 3
 class Terminal(Watch):
     """Show a run as it goes; with `quiet` only what a person must know."""
 
-    def __init__(self, *, quiet: bool) -> None:
+    def __init__(self, *, quiet: bool, kept_in: Path) -> None:
+        """Show what is kept in the folder `kept_in` of a model's versions."""
         self._quiet = quiet
+        self._kept_in = kept_in
         self._measured: float | None = None
         self._planned = False
 
@@ -54,8 +57,10 @@ class Terminal(Watch):
                 write(
                     "This has been done before, with the same data and settings. What came of it:"
                 )
-            self._planned |= isinstance(told, Plan)
             _print(told)
+            if isinstance(told, Plan):
+                self._planned = True
+                write(f"The model is kept in {self._kept_in}; it serves if it proves better.\n")
 
     def _curve(self, told: Progress) -> None:
         if told.measure is None or told.measure == self._measured or self._quiet:
@@ -86,7 +91,6 @@ def _(plan: Plan) -> None:
             ("time", f"about {duration(plan.total_s)}: {parts}"),
         ]
     )
-    write("")
 
 
 @_print.register
