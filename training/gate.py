@@ -2,8 +2,9 @@
 
 The primary measure is nDCG@10, query by query, against today's pipeline with weight and depth tuned
 on the same dev queries. A model is promoted where the lower end of the 95 % interval of the mean
-difference exceeds the least gain wanted, no protected slice may have lost much, and searches stay
-fast enough.
+difference exceeds the least gain wanted, it is no worse than today's pipeline as it is (which may
+do better than what was chosen on a few dev queries), no protected slice may have lost much, and
+searches stay fast enough.
 """
 
 from __future__ import annotations
@@ -15,67 +16,18 @@ from statistics import NormalDist, fmean, stdev
 from typing import Any
 
 from retrieve_rerank.errors import InputError
-from retrieve_rerank.evaluation.bootstrap import bootstrap, resampled_means
-from retrieve_rerank.evaluation.compare import DRAWS, SIGNIFICANCE, holm, randomisation_test
+from retrieve_rerank.evaluation.compare import SIGNIFICANCE, randomisation_test
 from retrieve_rerank.evaluation.evaluate import Latency
 from retrieve_rerank.evaluation.files import Rankings
 from retrieve_rerank.evaluation.measures import parse_measures, score
+from retrieve_rerank.training.slices import MARGIN, Change, Slice, interval, measure_slices
 from retrieve_rerank.training.tuning import JUDGED, PRIMARY
 from retrieve_rerank.types import Qrels
-
-FEWEST_IN_SLICE = 30
-"""Queries without which a slice is not tested: below, the mean's distribution is not near normal
-enough for an interval to hold."""
-
-MARGIN = 0.05
-"""Loss of the primary measure that must be ruled out in a protected slice. For one in which nothing
-changed on average that succeeds four times of five with 155 queries, at a spread of 0.25."""
 
 POWER = 0.8
 """Chance of showing the least detectable gain, if there is one of that size."""
 
 _TIE = 1e-9  # differences below it come from rounding
-
-
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """What became of some of the queries."""
-
-    name: str
-    queries: int
-    gain: float
-    low: float
-    """The gain's 95 % confidence interval."""
-    high: float
-    before: float
-    """Mean of the measure."""
-    after: float
-    p: float | None
-    """Of a loss of the margin or more, one-sided, after Holm's correction over the slices; None
-    where there are too few queries to tell."""
-
-    @property
-    def kept(self) -> bool | None:
-        """Whether a loss of the margin is ruled out; None where there are too few queries."""
-        return None if self.p is None else self.p < SIGNIFICANCE
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """The primary measure of some queries before and after, query -> value."""
-
-    before: Mapping[str, float]
-    after: Mapping[str, float]
-
-    @property
-    def deltas(self) -> list[float]:
-        """The differences, one for each query."""
-        return [self.after[query] - value for query, value in self.before.items()]
-
-    def of(self, queries: Collection[str]) -> Change:
-        """Return what became of these of the queries."""
-        kept = [query for query in dict.fromkeys(queries) if query in self.before]
-        return Change({q: self.before[q] for q in kept}, {q: self.after[q] for q in kept})
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +57,8 @@ class Verdict:
     """Share of the ten best hits that have a judgment."""
     judged_after: float
     slices: Sequence[Slice]
+    over_served: Slice | None
+    """What became of all queries against the pipeline as it serves, where `before` is another."""
     reasons: Sequence[str]
     """Why not, a sentence each; empty where it is promoted."""
     advice: Sequence[str]
@@ -122,6 +76,7 @@ def judge(
     after: Rankings | Sequence[Rankings],
     qrels: Qrels,
     *,
+    served: Rankings | None = None,
     min_gain: float = 0.0,
     slices: Mapping[str, Collection[str]] | None = None,
     others: Mapping[str, Change] | None = None,
@@ -132,6 +87,7 @@ def judge(
     """Compare two pipelines' rankings of held-out queries, and decide.
 
     `after` are one model's rankings, or those of several of which each query's values are averaged.
+    `served` are those of the pipeline as it serves, where `before` is that pipeline re-tuned.
     `slices` are the protected ones, name -> queries; `others` are protected too, name -> what
     became of queries of another collection. `latency` is of whole searches after the
     change, in milliseconds, and `max_p95_ms` what its 95th percentile may be. Raises InputError
@@ -147,14 +103,19 @@ def judge(
     new = [score(measures, qrels, run) for run in runs]
     mean = {q: fmean(each[PRIMARY][q] for each in new) for q in qrels}
     deltas = {q: mean[q] - old[PRIMARY][q] for q in qrels}
-    low, high = _interval(list(deltas.values()))
+    low, high = interval(list(deltas.values()))
     change = Change(old[PRIMARY], mean)
     protected = {name: change.of(queries) for name, queries in (slices or {}).items()}
-    found = _slices({**protected, **(others or {})}, margin)
+    found = measure_slices({**protected, **(others or {})}, margin)
+    over_served = None
+    if served is not None:
+        today = Change(score(measures, qrels, served)[PRIMARY], mean)
+        [over_served] = measure_slices({"all, against today as it is": today}, margin)
     gain = fmean(deltas.values())
     detectable = least_detectable(list(deltas.values()))
     grounds = [
         *_too_little(low, high, gain, min_gain, detectable),
+        *_worse_than_served(over_served),
         *(each for its in found for each in _may_lose(its, margin)),
         *_too_slow(latency, max_p95_ms),
     ]
@@ -177,9 +138,10 @@ def judge(
         judged_before=fmean(old[JUDGED].values()),
         judged_after=fmean(fmean(each[JUDGED].values()) for each in new),
         slices=found,
+        over_served=over_served,
         reasons=reasons,
         advice=advice,
-        sentence=_sentence(gain, low, high, len(deltas), reasons),
+        sentence=_sentence(gain, low, high, len(deltas), over_served, reasons),
     )
 
 
@@ -191,57 +153,6 @@ def least_detectable(deltas: Sequence[float]) -> float:
     """
     z = NormalDist().inv_cdf
     return (z(1 - SIGNIFICANCE / 2) + z(POWER)) * stdev(deltas) / math.sqrt(len(deltas))
-
-
-def query_slices(
-    queries: Mapping[str, str], counts: Mapping[str, int] | None = None
-) -> dict[str, list[str]]:
-    """Return the slices that every collection has: the shorter and the longer queries, by words.
-
-    `counts` tell how often each query was asked: the tenth most frequent are the head.
-    """
-    lengths = {query: len(text.split()) for query, text in queries.items()}
-    ordered = sorted(lengths.values())
-    found: dict[str, list[str]] = {}
-    if ordered and ordered[0] < ordered[-1]:
-        third = len(ordered) // 3
-        short, long = ordered[third], ordered[-third - 1]
-        found[f"short (at most {short} words)"] = [q for q, n in lengths.items() if n <= short]
-        found[f"long (at least {long} words)"] = [q for q, n in lengths.items() if n >= long]
-    if counts:
-        often = sorted(queries, key=lambda query: -counts.get(query, 0))
-        found["head"] = often[: max(1, len(often) // 10)]
-    return found
-
-
-def _slices(changes: Mapping[str, Change], margin: float) -> list[Slice]:
-    values = {name: change.deltas for name, change in changes.items() if change.before}
-    tested = [name for name, its in values.items() if len(its) >= FEWEST_IN_SLICE]
-    corrected = dict(
-        zip(tested, holm([loss_p(values[name], margin) for name in tested]), strict=True)
-    )
-    return [
-        Slice(
-            name,
-            len(its),
-            fmean(its),
-            *_interval(its),
-            fmean(changes[name].before.values()),
-            fmean(changes[name].after.values()),
-            corrected.get(name),
-        )
-        for name, its in values.items()
-    ]
-
-
-def loss_p(deltas: Sequence[float], margin: float) -> float:
-    """Return the one-sided p of a mean loss of at least `margin`, by bootstrap over queries."""
-    means = resampled_means(deltas, draws=DRAWS, widened=True)
-    return float((1 + (means <= -margin).sum()) / (1 + len(means)))
-
-
-def _interval(deltas: Sequence[float]) -> tuple[float, float]:
-    return bootstrap(deltas, draws=DRAWS, widened=True)
 
 
 def _too_little(
@@ -267,6 +178,14 @@ def _too_little(
         )
 
 
+def _worse_than_served(its: Slice | None) -> Iterator[tuple[str, str]]:
+    if its is not None and its.gain < -_TIE:
+        yield (
+            f"today's pipeline as it is does better ({_signed(its.gain)})",
+            "judge more dev queries: the depth and weight chosen on these are worse than today's",
+        )
+
+
 def _may_lose(its: Slice, margin: float) -> Iterator[tuple[str, str]]:
     if its.kept is False:
         yield (
@@ -286,11 +205,23 @@ def _too_slow(latency: Latency | None, most: float | None) -> Iterator[tuple[str
         )
 
 
-def _sentence(gain: float, low: float, high: float, queries: int, reasons: Sequence[str]) -> str:
+def _sentence(
+    gain: float,
+    low: float,
+    high: float,
+    queries: int,
+    over_served: Slice | None,
+    reasons: Sequence[str],
+) -> str:
     figures = (
         f"{PRIMARY} {_signed(gain)} on {queries:,} held-out queries, "
         f"95 % interval {_signed(low)} to {_signed(high)}"
     )
+    if over_served is not None:
+        figures += (
+            f"; against today's pipeline as it is {_signed(over_served.gain)}, "
+            f"{_signed(over_served.low)} to {_signed(over_served.high)}"
+        )
     if not reasons:
         return f"better: {figures}"
     return f"not promoted: {'; '.join(reasons)}; {figures}"

@@ -26,8 +26,9 @@ from retrieve_rerank.training.finetuning import (
 from retrieve_rerank.training.finetuning.plan import Speed, make_plan
 from retrieve_rerank.training.finetuning.protecting import measure_change
 from retrieve_rerank.training.finetuning.replaying import replayed_beside
-from retrieve_rerank.training.gate import Change, judge
+from retrieve_rerank.training.gate import judge
 from retrieve_rerank.training.groups import Group, GroupText
+from retrieve_rerank.training.slices import Change
 from retrieve_rerank.training.tuning import Tuned
 
 

@@ -12,13 +12,8 @@ from hypothesis import strategies as st
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.evaluation.bootstrap import bootstrap
 from retrieve_rerank.evaluation.evaluate import Latency
-from retrieve_rerank.training.gate import (
-    FEWEST_IN_SLICE,
-    judge,
-    least_detectable,
-    loss_p,
-    query_slices,
-)
+from retrieve_rerank.training.gate import judge, least_detectable
+from retrieve_rerank.training.slices import FEWEST_IN_SLICE, loss_p, query_slices
 from retrieve_rerank.types import Qrels
 
 pytest.importorskip("ir_measures", reason="needs the extra 'eval'")
@@ -69,6 +64,20 @@ def test_what_is_worse_is_not_promoted_and_says_so() -> None:
     assert (verdict.low, verdict.high) == pytest.approx((SECOND_WORTH - 1,) * 2)
     assert "that is not a gain" in verdict.sentence
     assert "labels that are wrong" in verdict.advice[0]
+
+
+def test_what_is_worse_than_today_as_it_is_is_not_promoted() -> None:
+    retuned, after = rankings(0, 40), rankings(10, 40)
+
+    better = judge(retuned, after, qrels(40), served=rankings(8, 40))
+    assert better.promote and better.over_served is not None
+    assert better.over_served.gain == pytest.approx((1 - SECOND_WORTH) / 20)
+    assert "; against today's pipeline as it is +0.018, " in better.sentence
+    assert judge(retuned, after, qrels(40), served=after).promote
+    worse = judge(retuned, after, qrels(40), served=rankings(12, 40))
+    assert not worse.promote
+    assert worse.reasons == ["today's pipeline as it is does better (−0.018)"]
+    assert "more dev queries" in worse.advice[0]
 
 
 @settings(max_examples=15, deadline=None)

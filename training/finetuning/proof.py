@@ -12,8 +12,9 @@ from retrieve_rerank.pipeline.retriever import Retriever
 from retrieve_rerank.text.template import Template
 from retrieve_rerank.training.finetuning.placing import Place, with_place
 from retrieve_rerank.training.finetuning.protecting import Protected, measure_change
-from retrieve_rerank.training.gate import Verdict, judge, query_slices
+from retrieve_rerank.training.gate import Verdict, judge
 from retrieve_rerank.training.reporting import shown_documents
+from retrieve_rerank.training.slices import query_slices
 from retrieve_rerank.training.tuning import JUDGED, PRIMARY
 from retrieve_rerank.types import Qrels
 
@@ -108,6 +109,7 @@ def prove(
         measured[RETUNED].stages[-1].rankings,
         measured[TUNED].stages[-1].rankings,
         test,
+        served=measured[TODAY].stages[-1].rankings if todays_place else None,
         min_gain=min_gain,
         slices=query_slices({query: queries[query] for query in test}),
         others={

@@ -14,8 +14,8 @@ from retrieve_rerank.evaluation.files import read_folder, splits_of
 from retrieve_rerank.pipeline.retriever import Retriever
 from retrieve_rerank.training.finetuning.data import by_hash
 from retrieve_rerank.training.finetuning.placing import Place, in_index, with_place
-from retrieve_rerank.training.gate import Change
 from retrieve_rerank.training.provenance import data_hash
+from retrieve_rerank.training.slices import Change
 from retrieve_rerank.training.tuning import PRIMARY
 from retrieve_rerank.types import Qrels
 
