@@ -19,16 +19,16 @@ _HURT_SHOWN = 5
 
 
 def write_card(
-    folder: Path, outcome: Outcome, provenance: Provenance, *, licence: str | None = None
+    folder: Path, outcome: Outcome, provenance: Provenance, *, licence: str | None
 ) -> None:
     """Write the card into a model's folder; `licence` is the base model's, where it names one."""
     write_text(folder / CARD_FILE, render_card(outcome, provenance, licence=licence))
 
 
-def render_card(outcome: Outcome, provenance: Provenance, *, licence: str | None = None) -> str:
+def render_card(outcome: Outcome, provenance: Provenance, *, licence: str | None) -> str:
     """Return the card as Markdown, with the front matter that the Hugging Face hub reads."""
     front = ModelCardData(
-        license=licence,
+        license=licence or "unknown",
         library_name="sentence-transformers",
         pipeline_tag="text-ranking",
         tags=["cross-encoder", "reranker", "retrieve-rerank"],
@@ -38,7 +38,8 @@ def render_card(outcome: Outcome, provenance: Provenance, *, licence: str | None
             EvalResult(
                 task_type="text-ranking",
                 dataset_type="own",
-                dataset_name=f"{outcome.verdict.queries} held-out queries of the index",
+                dataset_name=f"{outcome.verdict.queries} held-out queries of the index"
+                + (f", by {outcome.folds} models trained alike" if outcome.folds else ""),
                 metric_type="ndcg_at_10",
                 metric_name=PRIMARY,
                 metric_value=round(outcome.verdict.after, 4),
@@ -49,7 +50,7 @@ def render_card(outcome: Outcome, provenance: Provenance, *, licence: str | None
         f"---\n{front.to_yaml()}\n---",
         f"# {_safe(outcome.name)}",
         f"A cross-encoder that reranks what `{outcome.index}` returns, trained from "
-        f"`{provenance.base}`.",
+        f"`{provenance.base}`. Licence: {licence or f'unknown, see `{provenance.base}`'}.",
         "## Verdict",
         _safe(outcome.verdict.sentence[0].upper() + outcome.verdict.sentence[1:]) + ".",
         *(f"{_safe(advice)}." for advice in outcome.verdict.advice),

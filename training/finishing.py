@@ -65,6 +65,11 @@ def finish(
     notes: list[str] = []
     try:
         made = _add_fast_form(model, groups, precisions)
+    except OSError as exc:
+        raise InputError(
+            f"cannot write the fast form of {model}: {exc.strerror or exc}; what was trained is"
+            " kept, and the same call goes on from there"
+        ) from exc
     except (MissingExtraError, FidelityError, InputError) as exc:
         made = None
         notes.append(f"no fast form: {exc}")

@@ -59,6 +59,8 @@ class Verdict:
     slices: Sequence[Slice]
     over_served: Slice | None
     """What became of all queries against the pipeline as it serves, where `before` is another."""
+    failed: int
+    """Queries on which one of the pipelines failed."""
     reasons: Sequence[str]
     """Why not, a sentence each; empty where it is promoted."""
     advice: Sequence[str]
@@ -83,6 +85,7 @@ def judge(
     margin: float = MARGIN,
     latency: Latency | None = None,
     max_p95_ms: float | None = None,
+    failures: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Verdict:
     """Compare two pipelines' rankings of held-out queries, and decide.
 
@@ -90,8 +93,10 @@ def judge(
     `served` are those of the pipeline as it serves, where `before` is that pipeline re-tuned.
     `slices` are the protected ones, name -> queries; `others` are protected too, name -> what
     became of queries of another collection. `latency` is of whole searches after the
-    change, in milliseconds, and `max_p95_ms` what its 95th percentile may be. Raises InputError
-    where fewer than two queries are judged.
+    change, in milliseconds, and `max_p95_ms` what its 95th percentile may be. `failures` are the
+    queries on which a pipeline failed, pipeline -> query -> error: a failure on either side decides
+    against promotion, as what was compared is not what is meant to serve. Raises InputError where
+    fewer than two queries are judged.
     """
     if len(qrels) < 2:
         raise InputError(f"expected at least two judged queries to compare; got {len(qrels)}")
@@ -114,6 +119,7 @@ def judge(
     gain = fmean(deltas.values())
     detectable = least_detectable(list(deltas.values()))
     grounds = [
+        *(each for name, errors in (failures or {}).items() for each in _failed(name, errors)),
         *_too_little(low, high, gain, min_gain, detectable),
         *_worse_than_served(over_served),
         *(each for its in found for each in _may_lose(its, margin)),
@@ -139,6 +145,7 @@ def judge(
         judged_after=fmean(fmean(each[JUDGED].values()) for each in new),
         slices=found,
         over_served=over_served,
+        failed=len({query for errors in (failures or {}).values() for query in errors}),
         reasons=reasons,
         advice=advice,
         sentence=_sentence(gain, low, high, len(deltas), over_served, reasons),
@@ -183,6 +190,15 @@ def _worse_than_served(its: Slice | None) -> Iterator[tuple[str, str]]:
         yield (
             f"today's pipeline as it is does better ({_signed(its.gain)})",
             "judge more dev queries: the depth and weight chosen on these are worse than today's",
+        )
+
+
+def _failed(pipeline: str, errors: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    if errors:
+        yield (
+            f"the {pipeline} pipeline failed on {len(errors):,} of the queries, such as with:"
+            f" {next(iter(errors.values())).rstrip('.')}",
+            "mend what failed, or give searches more time; the same command then measures again",
         )
 
 

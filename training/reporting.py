@@ -55,6 +55,8 @@ class Outcome:
     """Training positives that are probably wrong; None where they were not looked for."""
     notes: Sequence[str] = ()
     """What to mind, a sentence each."""
+    folds: int = 0
+    """Over how many folds the procedure was judged; 0 where this model itself was."""
 
     @property
     def trained(self) -> StageEvaluation:

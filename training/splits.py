@@ -11,6 +11,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from types import MappingProxyType
 
 from retrieve_rerank.errors import ConfigError, InputError
@@ -108,9 +109,15 @@ def split_of(query: str, shares: Mapping[str, float]) -> str:
 
 
 def duplicates(
-    queries: Mapping[str, str], relevant: Mapping[str, Collection[str]]
+    queries: Mapping[str, str],
+    relevant: Mapping[str, Collection[str]],
+    *,
+    by_document: bool = False,
 ) -> list[list[str]]:
-    """Divide queries into lists of duplicates, most of them of one."""
+    """Divide queries into lists of duplicates, most of them of one.
+
+    `by_document` takes all queries of one document for duplicates, as where they were made from it.
+    """
     together = Together(queries)
     same: dict[str, str] = {}
     about: defaultdict[str, list[str]] = defaultdict(list)
@@ -120,7 +127,8 @@ def duplicates(
             about[document].append(query)
     trigrams = {query: trigrams_of(text) for query, text in queries.items()}
     for of_one_document in about.values():
-        for one, other in similar(of_one_document, trigrams):
+        alike = pairwise(of_one_document) if by_document else similar(of_one_document, trigrams)
+        for one, other in alike:
             together.join(one, other)
     return together.sets()
 

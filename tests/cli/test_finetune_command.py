@@ -17,7 +17,7 @@ from tests.cli.conftest import Rr
 pytest.importorskip("ir_measures", reason="needs the extra 'eval'")
 tiny = pytest.importorskip("tests.models.tiny", reason="needs the extra 'torch'")
 
-SIZES = {"train": 60, "dev": 20, "calibration": 8, "test": 40}
+SIZES = {"train": 60, "dev": 20, "calibration": 8, "test": 50}
 TEXTS = 6
 FINETUNE = (
     *("finetune", "--index", "docs", "--data", "judged", "--base", "base"),
@@ -93,7 +93,7 @@ def test_a_killed_run_goes_on_and_what_is_better_serves(rr: Rr, judged: Path, ho
     assert done.exit_code == 0, done.output
     assert (run_folder(home) / "groups.jsonl").read_bytes() == groups
     told = " ".join(done.stdout.split())
-    assert "60 train, 20 dev, 8 calibration, 40 test" in told
+    assert "60 train, 20 dev, 8 calibration, 50 test" in told
     assert "The search returned 60 of the 60 positives" in told
     assert "Dev nDCG@10: " in told
     assert "Verdict: better: nDCG@10 +" in told
@@ -110,6 +110,11 @@ def test_a_killed_run_goes_on_and_what_is_better_serves(rr: Rr, judged: Path, ho
 
     assert rr("models", "rollback", "docs-reranker").exit_code == 0
     assert ids(rr) == before
+
+    (run_folder(home) / "result.json").unlink()  # as a kill between keeping and promoting leaves it
+    assert "Promoted: docs-reranker@1" in " ".join(rr(*FINETUNE).stdout.split())
+    assert not (home / "data" / "models" / "docs-reranker" / "2").exists()
+    assert rr("models", "rollback", "docs-reranker").exit_code == 0
 
     again = rr(*FINETUNE)
     assert again.exit_code == 0
@@ -155,7 +160,8 @@ def test_ready_groups_take_the_place_of_mined_ones(rr: Rr, judged: Path, home: P
     held_out = rr(*alone, "--groups", "train.jsonl", "--dry-run", "--json")
     assert held_out.exit_code == 0, held_out.output
     splits = json.loads(held_out.stdout)["splits"]
-    assert sum(splits.values()) == 60
+    assert splits["train"] + splits["dev"] + splits["calibration"] == 60
+    assert splits["test"] == splits["train"]  # too few to hold out: each is, from one of the folds
     assert min(splits.values()) > 0
     lines = [json.loads(line) for line in (home / "train.jsonl").read_text().splitlines()]
     for line in lines:
@@ -174,7 +180,10 @@ def test_a_dry_run_says_what_would_be_done(rr: Rr, judged: Path, home: Path) -> 
     assert plan["splits"] == SIZES
     assert (plan["steps"], plan["batch_size"]) == (15, 4)  # 60 groups
     assert plan["mined_queries"] == 60
+    assert plan["seconds"]["so far"] > 0
     assert set(plan["seconds"]) == {
+        "so far",
+        "re-tuning what serves today",
         "mining",
         "training",
         "checking positives",

@@ -14,7 +14,7 @@ import pytest
 
 from retrieve_rerank.errors import InputError, ModelError, ModelNotFoundError
 from retrieve_rerank.models.checkpoints.resolving import resolve
-from retrieve_rerank.models.checkpoints.version_record import Record, Serving, write_record
+from retrieve_rerank.models.checkpoints.version_record import Record, Serving, now, write_record
 from retrieve_rerank.models.checkpoints.versions import ModelVersions, promotion_for
 
 
@@ -51,6 +51,17 @@ def test_versions_are_numbered_and_promoted_one_at_a_time(tmp_path: Path, model:
     assert versions.promoted is None
     with pytest.raises(ModelNotFoundError, match="no version of docs-reranker is promoted"):
         versions.rollback()
+
+
+def test_a_model_that_is_added_again_after_a_kill_stays_the_version_that_it_is(
+    tmp_path: Path, model: Path
+) -> None:
+    versions = ModelVersions(tmp_path / "data", "docs-reranker")
+    write_record(model, Record(created=now(), verdict="better"))
+    assert [versions.add(model), versions.add(model)] == [1, 1]
+    write_record(model, Record(created=now(), verdict="better"))
+    assert [versions.add(model), versions.add(model)] == [2, 2]
+    assert versions.numbers == [1, 2]
 
 
 def test_a_number_is_not_given_twice(tmp_path: Path, model: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from retrieve_rerank.errors import ConfigError
-from retrieve_rerank.training.finetuning.plan import Speed, make_plan
+from retrieve_rerank.training.finetuning.plan import Speed, Today, make_plan
 from retrieve_rerank.training.finetuning.settings import FinetuneSettings
 from retrieve_rerank.training.trainers.settings import TrainerSettings
 
@@ -21,34 +23,36 @@ def test_one_round_where_no_time_is_given() -> None:
     assert (plan.evaluate_every, plan.dev_depth, plan.depth) == (40, 30, 50)
     assert plan.seconds == pytest.approx(
         {
+            "so far": 0,
             "mining": 160,
             "training": 1280,
             "checking positives": 128,  # of 480 queries, with 8 texts each
+            "re-tuning what serves today": 0,  # which is the first stage
             "looking at dev queries": 6 * 100 * 30 / 30,
             "placing and calibrating": (2 * 100 * 50 + 100 * 30) / 30,
-            "proving": 3 * 300 / 10 + 300 * 50 / 30,
+            "proving": 2 * 300 / 10 + 300 * 50 / 30,
             "the rest": 60,
         }
     )
 
 
 def test_minutes_become_steps_and_measure_less_where_they_are_few() -> None:
-    # Of 30 minutes 600 + 433 + 590 + 60 s are more than half; (2, 20, 20) leaves 200 + 200 + 290
-    # + 60 = 750 s of measuring. A group takes .8 s, a tenth of it for a look at its positive, and
-    # .1 s for its search: 1,071 fit in, which are 133 steps of 8 and 267 of 4.
+    # Of 30 minutes 600 + 433 + 560 + 60 s are more than half; (2, 20, 30) leaves 200 + 267 + 360
+    # + 60 = 887 s of measuring. A group takes .8 s, a tenth of it for a look at its positive, and
+    # .1 s for its search: 931 fit in, which are 116 steps of 8 and 232 of 4.
     few = make_plan(SPLITS, FinetuneSettings(minutes=30), SPEED, index="docs")
-    assert (few.dev_depth, few.depth, few.evaluate_every) == (20, 20, 134)
-    assert (few.steps, few.batch_size, few.mined_queries) == (267, 4, 1068)
+    assert (few.dev_depth, few.depth, few.evaluate_every) == (20, 30, 116)
+    assert (few.steps, few.batch_size, few.mined_queries) == (232, 4, 928)
     assert few.total_s <= 1800
     ready = make_plan(SPLITS, FinetuneSettings(minutes=30), SPEED, index="docs", mined=False)
     assert ready.mined_queries == 0
-    assert ready.steps * ready.batch_size == 1192  # of 1050 / .88
+    assert ready.steps * ready.batch_size == 1036  # of 913 / .88
 
 
 def test_minutes_that_are_left_go_to_more_rounds() -> None:
-    # 1,683 s of measuring, 160 s of searching: 6,088 groups of .88 s fit in, nearly four rounds.
+    # 1,653 s of measuring, 160 s of searching: 6,121 groups of .88 s fit in, nearly four rounds.
     ample = make_plan(SPLITS, FinetuneSettings(minutes=120), SPEED, index="docs")
-    assert (ample.steps, ample.batch_size, ample.depth) == (380, 16, 50)
+    assert (ample.steps, ample.batch_size, ample.depth) == (382, 16, 50)
     assert ample.mined_queries == 1600
     assert 6900 < ample.total_s <= 7200
     assert make_plan(SPLITS, FinetuneSettings(minutes=999), SPEED, index="docs").steps == 400
@@ -61,6 +65,27 @@ def test_steps_that_are_asked_for_keep_their_size() -> None:
 
 
 def test_too_few_minutes_say_how_many_would_do() -> None:
-    # (1, 10, 20): 67 + 167 + 290 + 60 s, and 20 steps of 4 groups of .98 s.
-    with pytest.raises(ConfigError, match="at least 12 minutes"):
+    # (1, 10, 20): 67 + 167 + 260 + 60 s, and 20 steps of 4 groups of .98 s.
+    with pytest.raises(ConfigError, match="at least 11 minutes"):
         make_plan(SPLITS, FinetuneSettings(minutes=10), SPEED, index="docs")
+
+
+def test_what_serves_today_counts_and_is_re_tuned_less_deep_where_minutes_are_few() -> None:
+    today = Today(before_s=0.2, pairs_per_s=20, depth=30, candidates=100)
+    speed = Speed(searches_per_s=10, pairs_per_s=10, today=today)
+    plan = make_plan(SPLITS, FinetuneSettings(), speed, index="docs")
+    assert plan.todays_depth == 100
+    assert plan.seconds["re-tuning what serves today"] == pytest.approx(100 * (0.2 + 100 / 20))
+    # As it is set, at most as deep as it was re-tuned, and the trained model.
+    searches_s = (0.2 + 30 / 20) + (0.2 + 100 / 20) + (0.1 + 50 / 30)
+    assert plan.seconds["proving"] == pytest.approx(300 * searches_s)
+
+    few = make_plan(SPLITS, FinetuneSettings(minutes=60), speed, index="docs", spent_s=300)
+    assert (few.depth, few.todays_depth) == (20, 30)  # not less deep than it serves
+    assert few.seconds["so far"] == 300
+    assert few.total_s <= 3600
+
+    listwise = replace(speed, today=replace(today, tunable=False))
+    fixed = make_plan(SPLITS, FinetuneSettings(), listwise, index="docs")
+    assert fixed.seconds["re-tuning what serves today"] == 0
+    assert fixed.seconds["proving"] == pytest.approx(300 * (searches_s - (0.2 + 100 / 20)))

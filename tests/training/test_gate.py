@@ -164,6 +164,18 @@ def test_slow_searches_bar_promotion() -> None:
         judge(before, after, qrels(40), max_p95_ms=200)
 
 
+def test_a_pipeline_that_failed_bars_promotion() -> None:
+    before, after = rankings(0, 40), rankings(20, 40)
+    failures = {"today, re-tuned": {}, "fine-tuned": {"q3": "the scores are NaN.", "q7": "other"}}
+    verdict = judge(before, after, qrels(40), failures=failures)
+    assert not verdict.promote
+    assert verdict.failed == 2
+    assert "fine-tuned pipeline failed on 2 of the queries, such as with: the scores are NaN" in (
+        verdict.sentence
+    )
+    assert judge(before, after, qrels(40), failures={"today": {}, "fine-tuned": {}}).promote
+
+
 def test_one_query_cannot_be_judged() -> None:
     with pytest.raises(InputError, match="at least two judged queries"):
         judge(rankings(0, 1), rankings(1, 1), qrels(1))

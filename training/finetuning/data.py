@@ -9,6 +9,7 @@ from typing import Any
 
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.evaluation.files import read_folder, splits_of
+from retrieve_rerank.training.folds import FEWEST_TEST_QUERIES
 from retrieve_rerank.training.groups import Group
 from retrieve_rerank.training.normalising import digest
 from retrieve_rerank.training.provenance import data_hash
@@ -33,6 +34,10 @@ class SplitJudgments:
     cuts: Cuts = field(default_factory=Cuts, repr=False)
     """What is cut from the documents that queries were made from; nothing where people judged."""
 
+    folded: bool = False
+    """Whether too few queries can be held out, so that those to test on are trained on too, each by
+    models that do not judge it."""
+
     groups: tuple[Group, ...] | None = field(default=None, repr=False)
     """What to train on, where that is there already; None where it is mined for `train`."""
     replayed: tuple[Group, ...] = field(default=(), repr=False)
@@ -42,6 +47,15 @@ class SplitJudgments:
     def generated(self) -> bool:
         """Whether the queries were made from the index, and nobody has judged them."""
         return bool(self.cuts.of)
+
+    def folded_if_few(self) -> SplitJudgments:
+        """Have all queries but those of dev and calibration train and test, where test has few."""
+        if self.folded or len(self.test) >= FEWEST_TEST_QUERIES:
+            return self
+        both = {**self.train, **self.test}
+        # A document that is read with the query's own span in it judges nobody.
+        cut = {query: grades for query, grades in both.items() if query not in self.cuts.whole}
+        return replace(self, train=both, test=cut, folded=True)
 
     def at_most(self, **most: int | None) -> SplitJudgments:
         """Keep at most so many queries of each split, told by a hash."""

@@ -9,41 +9,33 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import asdict, replace
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
-from retrieve_rerank.base import Scorer
-from retrieve_rerank.errors import InputError
+from retrieve_rerank.models.checkpoints.folder import read_folder
+from retrieve_rerank.models.checkpoints.resolving import resolve
 from retrieve_rerank.models.checkpoints.version_record import Serving
 from retrieve_rerank.pipeline.retriever import Retriever
-from retrieve_rerank.rerankers.cross_encoder import CrossEncoder
 from retrieve_rerank.training.finetuning.data import SplitJudgments, by_hash
 from retrieve_rerank.training.finetuning.doubting import doubt_positives
-from retrieve_rerank.training.finetuning.keeping import keep
-from retrieve_rerank.training.finetuning.placing import (
-    Place,
-    find_dev_candidates,
-    place,
-    retuned,
-)
-from retrieve_rerank.training.finetuning.plan import Plan, Speed, make_plan
-from retrieve_rerank.training.finetuning.proof import PIPELINES, Proof, prove
-from retrieve_rerank.training.finetuning.protecting import Protected
+from retrieve_rerank.training.finetuning.finding import Found, find
+from retrieve_rerank.training.finetuning.fitting import Fitted, fit
+from retrieve_rerank.training.finetuning.folding import divide_into_folds, judge_procedure
+from retrieve_rerank.training.finetuning.keeping import keep, publish
+from retrieve_rerank.training.finetuning.plan import Plan, make_plan
+from retrieve_rerank.training.finetuning.proof import Measured, Proof, measure, prove
+from retrieve_rerank.training.finetuning.protecting import Protected, measure_change
 from retrieve_rerank.training.finetuning.replaying import replayed_beside
 from retrieve_rerank.training.finetuning.result import Finetuned, Watch
 from retrieve_rerank.training.finetuning.run_folder import RunFolder
 from retrieve_rerank.training.finetuning.settings import FinetuneSettings
-from retrieve_rerank.training.finishing import Finished, finish
-from retrieve_rerank.training.groups import Group
+from retrieve_rerank.training.finetuning.trying import TRIED, try_out
 from retrieve_rerank.training.looks import digest_of, record_look
 from retrieve_rerank.training.mining import Mining, mine_to_file
 from retrieve_rerank.training.opening import read_groups
 from retrieve_rerank.training.queries import without_spans
-from retrieve_rerank.training.trainers import Progress, Trained, measure_speed, train
-from retrieve_rerank.training.tuning import FoundCandidates, find_candidates, tune
 from retrieve_rerank.types import Qrels
-
-_TRIED = 24  # training queries that speed is measured on
 
 
 def finetune(
@@ -56,7 +48,9 @@ def finetune(
     promoted: str = "",
     protected: Sequence[Protected] = (),
     settings: FinetuneSettings = FinetuneSettings(),  # noqa: B008 - a frozen value
+    accept_changes: bool = False,
     dry_run: bool = False,
+    spent_s: float = 0.0,
     watch: Watch = Watch(),  # noqa: B008 - it keeps nothing
 ) -> Finetuned | Plan:
     """Mine, train, place, prove, keep, and promote where the proof holds.
@@ -64,8 +58,10 @@ def finetune(
     `open_today` opens the pipeline that serves; `serving` says which index that is and which
     stages are set, and `promoted` which version of a model serves it, if any: another is another
     run. `protected` are other collections, which must not lose much. The result is a version of
-    the model `name` in `data_dir`. `dry_run` returns the plan alone. Raises what its parts raise,
-    and InputError where another run for the same model is at work.
+    the model `name` in `data_dir`. `accept_changes` goes on where the index has other documents
+    than when mining began. `dry_run` returns the plan alone. `spent_s` seconds of the minutes were
+    gone before this call. Raises what its parts raise, and InputError where another run for the
+    same model is at work.
     """
     run = Run(
         open_today,
@@ -76,12 +72,13 @@ def finetune(
         promoted=promoted,
         protected=protected,
         settings=settings,
+        accept_changes=accept_changes,
+        spent_s=spent_s,
     )
     with run.folder.locked():
-        if (done := run.folder.read("result")) is not None:
-            finetuned = Finetuned.from_dict(done)
-            watch.tell(finetuned)
-            return finetuned
+        if (done := run.read("result")) is not None:
+            watch.tell(done)
+            return done
         return run.plan(watch) if dry_run else run.whole(watch)
 
 
@@ -99,19 +96,24 @@ class Run:
         promoted: str,
         protected: Sequence[Protected],
         settings: FinetuneSettings,
+        accept_changes: bool,
+        spent_s: float,
     ) -> None:
+        self._began = time.perf_counter() - spent_s
         self._open = open_today
+        self._accept_changes = accept_changes
         self.name = name
         self.data_dir = data_dir
         self.serving = serving
         self.protected = protected
         self.settings = settings
-        self.judged = judged.at_most(
+        self.judged = judged.folded_if_few().at_most(
             train=settings.train_queries,
             dev=settings.dev_queries,
             calibration=settings.calibration_queries,
             test=settings.test_queries,
         )
+        self.folds = divide_into_folds(self.judged) if self.judged.folded else []
         self.folder = RunFolder(
             data_dir / "finetune" / name,
             {
@@ -124,6 +126,12 @@ class Run:
             },
         )
 
+    def read(self, name: str) -> Finetuned | None:
+        """Read what an earlier call has come to; None where it failed, or did not come so far."""
+        found = self.folder.read(name)
+        finetuned = None if found is None else Finetuned.from_dict(found)
+        return None if finetuned is None or finetuned.failed else finetuned
+
     def plan(self, watch: Watch) -> Plan:
         """Make the plan, and tell it."""
         with closing(self.open()) as today:
@@ -131,51 +139,60 @@ class Run:
 
     def whole(self, watch: Watch) -> Finetuned:
         """Do all that is left to do."""
-        with closing(self.open()) as today:
-            plan = self._plan(today, watch)
-            self._mine(today, plan, watch)
-            dev = find_dev_candidates(
-                today,
-                self.judged.queries,
-                self.judged.dev,
-                exclude_self=self.settings.exclude_self,
-            )
-            calibration = self._calibration_candidates(today)
-            todays_place = self._todays_place(today)
-            schema = today.connector.schema()
-        trained = self._train(plan, dev[0], watch)
-        finished = self._finish(trained, calibration, plan, watch)
-        scorer = CrossEncoder(trained.model)
-        with closing(self.open()) as today:
-            doubtful = doubt_positives(
-                self.folder, scorer, today, at_most=plan.checked_queries, watch=watch
-            )
-        watch.tell(doubtful)
-        with watch.progress("placing", len(dev) * len(self.judged.dev), "dev queries") as advance:
-            chosen = place(scorer, dev, depth=plan.depth, on_progress=advance)
-        watch.tell(chosen)
-        test = digest_of(self.judged.queries, self.judged.test)
-        looks = record_look(self.folder.runs, test, run=self.folder.path.name)
-        proof = self._prove(scorer, chosen, todays_place, watch)
-        finetuned = keep(
-            self.folder,
-            trained,
-            finished,
-            chosen,
-            proof,
-            doubtful,
-            name=self.name,
-            data_dir=self.data_dir,
-            serving=self.serving,
-            schema=schema,
-            judged=self.judged,
-            settings=self.settings,
-            steps=plan.steps,
-            looks=looks,
-        )
+        if (decided := self.read("decided")) is None:
+            decided = self._decide(watch)
+            self.folder.write("decided", decided.to_dict())
+        finetuned = publish(decided, data_dir=self.data_dir)
         self.folder.write("result", finetuned.to_dict())
         watch.tell(finetuned)
         return finetuned
+
+    def _decide(self, watch: Watch) -> Finetuned:
+        """Mine, train, place and prove."""
+        with closing(self.open()) as today:
+            plan = self._plan(today, watch)
+            self._mine(today, plan, watch)
+            found = find(
+                today,
+                self.judged,
+                self.folder,
+                depth=plan.todays_depth,
+                exclude_self=self.settings.exclude_self,
+            )
+        own = list(read_groups(self.folder.groups))
+        groups = [*own, *replayed_beside(own, self.judged)]
+        fit_on = partial(fit, found=found, plan=plan, settings=self.settings, watch=watch)
+        measure_on = partial(self._measure, found=found, watch=watch)
+        if self.folds:
+            procedure = judge_procedure(
+                self.folds, groups, self.folder, fit=fit_on, measure=measure_on, watch=watch
+            )
+            watch.tell(procedure)
+            measured, notes = procedure.measured, procedure.notes
+            fitted = fit_on(groups, output=self.folder.training, steps=procedure.steps)
+        else:
+            fitted = fit_on(groups, output=self.folder.training)
+            measured, notes = measure_on(fitted, self.judged.test), ()
+        with closing(self.open()) as today:
+            doubtful = doubt_positives(
+                self.folder, fitted.scorer, today, at_most=plan.checked_queries, watch=watch
+            )
+        watch.tell(doubtful)
+        proof = self._prove(measured, fitted, watch)
+        return keep(
+            self.folder,
+            fitted,
+            proof,
+            doubtful,
+            name=self.name,
+            serving=self.serving,
+            schema=found.schema,
+            judged=self.judged,
+            settings=self.settings,
+            plan=plan,
+            looks=self._count_look(),
+            notes=notes,
+        )
 
     def open(self) -> Retriever:
         """Open today's pipeline, without the spans that queries were made from."""
@@ -189,38 +206,27 @@ class Run:
         if (made := self.folder.read("plan")) is not None:
             plan = Plan(**made)
         else:
+            ready = self.judged.groups
+            tried = self.judged.train if ready is None else self.judged.dev
+            tried = by_hash(tried, self.judged.queries, TRIED)
             with watch.wait("trying out how fast this machine is"):
-                groups, searches_per_s = self._try_out(today)
-                pairs_per_s = measure_speed(
-                    groups, base=self.settings.base, settings=self.settings.trainer
+                speed = try_out(
+                    today, self._mining(today, tried), ready=ready, settings=self.settings
                 )
             others = sum(len(each.qrels) for each in self.protected)
             plan = make_plan(
                 {**self.judged.sizes(), **({"protected": others} if others else {})},
                 self.settings,
-                Speed(searches_per_s, pairs_per_s),
+                speed,
                 index=today.connector.schema().location,
-                mined=self.judged.groups is None,
+                licence=read_folder(resolve(self.settings.base, on_gpu=True)).licence,
+                mined=ready is None,
+                folds=len(self.folds),
+                spent_s=time.perf_counter() - self._began,
             )
             self.folder.write("plan", plan.to_dict())
         watch.tell(plan)
         return plan
-
-    def _try_out(self, today: Retriever) -> tuple[Sequence[Group], float]:
-        """Return some training groups, and how many searches a second end here."""
-        ready = self.judged.groups
-        queries = self.judged.train if ready is None else self.judged.dev
-        tried = by_hash(queries, self.judged.queries, _TRIED)
-        started = time.perf_counter()
-        mined = [group for group, _ in self._mining(today, tried).outcomes() if group is not None]
-        searches_per_s = len(tried) / (time.perf_counter() - started)
-        groups = mined if ready is None else ready[:_TRIED]
-        if not groups:
-            raise InputError(
-                f"none of {len(tried)} training queries has a relevant document in the index and a"
-                " negative beside it; are these judgments of this index?"
-            )
-        return groups, searches_per_s
 
     def _mining(self, today: Retriever, queries: Qrels) -> Mining:
         return Mining(
@@ -242,95 +248,52 @@ class Run:
         queries = by_hash(self.judged.train, self.judged.queries, plan.mined_queries)
         with watch.progress("mining", len(queries), "queries") as advance:
             report = mine_to_file(
-                self._mining(today, queries), self.folder.groups, on_progress=advance
+                self._mining(today, queries),
+                self.folder.groups,
+                accept_changes=self._accept_changes,
+                on_progress=advance,
             )
         watch.tell(report)
 
-    def _calibration_candidates(self, today: Retriever) -> FoundCandidates | None:
-        if not self.judged.calibration:
-            return None
-        first_stage = Retriever(today.connector, candidates=today.candidates)
-        return find_candidates(
-            first_stage,
-            self.judged.queries,
-            self.judged.calibration,
-            exclude_self=self.settings.exclude_self,
-        )
+    def _count_look(self) -> int:
+        """Note that this run looks at the test queries; return how many runs have."""
+        test = digest_of(self.judged.queries, self.judged.test)
+        return record_look(self.folder.runs, test, run=self.folder.path.name)
 
-    def _todays_place(self, today: Retriever) -> Place | None:
-        if (found := self.folder.read("today")) is not None:
-            return Place.from_dict(found["place"]) if found["place"] else None
-        best = retuned(
-            today, self.judged.queries, self.judged.dev, exclude_self=self.settings.exclude_self
-        )
-        self.folder.write("today", {"place": best and asdict(best)})
-        return best
-
-    def _train(self, plan: Plan, dev: FoundCandidates, watch: Watch) -> Trained:
-        """Train, looking at dev nDCG@10 behind the first stage, at the weight that is best."""
-        depth = plan.dev_depth
-
-        def look(scorer: Scorer) -> float:
-            scored = dev.scored({"trained": scorer}, depth=depth)
-            return tune(scored, scorer, "trained", depths=(depth,)).value
-
-        with watch.progress("training", plan.steps, "steps") as advance:
-
-            def stepped(told: Progress) -> None:
-                advance(1)
-                watch.tell(told)
-
-            own = list(read_groups(self.folder.groups))
-            trained = train(
-                [*own, *replayed_beside(own, self.judged)],
-                base=self.settings.base,
-                output=self.folder.training,
-                settings=replace(
-                    self.settings.trainer,
-                    max_steps=plan.steps,
-                    batch_size=plan.batch_size,
-                    evaluate_every=plan.evaluate_every,
-                ),
-                evaluator=look,
-                on_progress=stepped,
-            )
-        watch.tell(trained)
-        return trained
-
-    def _finish(
-        self, trained: Trained, calibration: FoundCandidates | None, plan: Plan, watch: Watch
-    ) -> Finished:
-        with watch.wait("making the fast form, and calibrating"):
-            finished = finish(
-                trained.model,
-                groups=read_groups(self.folder.groups),
-                calibration=calibration,
-                depth=plan.dev_depth,
-            )
-        watch.tell(finished)
-        return finished
-
-    def _prove(
-        self, scorer: Scorer, chosen: Place, todays_place: Place | None, watch: Watch
-    ) -> Proof:
-        test = self.judged.test
-        searches = PIPELINES * len(test) + 2 * sum(len(each.qrels) for each in self.protected)
+    def _measure(self, fitted: Fitted, test: Qrels, *, found: Found, watch: Watch) -> Measured:
+        self._count_look()
+        pipelines = 3 if found.todays_place else 2
         with (
             closing(self.open()) as today,
-            watch.progress("proving", searches, "searches") as advance,
+            watch.progress("proving", pipelines * len(test), "searches") as advance,
         ):
-            proof = prove(
+            return measure(
                 today,
-                scorer,
-                chosen,
-                todays_place,
+                fitted.scorer,
+                fitted.place,
+                found.todays_place,
                 self.judged.queries,
                 test,
+                exclude_self=self.settings.exclude_self,
+                on_progress=advance,
+            )
+
+    def _prove(self, measured: Measured, fitted: Fitted, watch: Watch) -> Proof:
+        searches = 2 * sum(len(each.qrels) for each in self.protected)
+        with watch.progress("proving elsewhere", searches, "searches") as advance:
+            others = {
+                each.name: measure_change(each, fitted.scorer, fitted.place, on_progress=advance)
+                for each in self.protected
+            }
+        with closing(self.open()) as today:
+            proof = prove(
+                measured,
+                today.connector,
+                self.judged.queries,
+                self.judged.test,
+                others=others,
                 min_gain=self.settings.min_gain,
                 max_p95_ms=self.settings.max_p95_ms,
-                exclude_self=self.settings.exclude_self,
-                protected=self.protected,
-                on_progress=advance,
             )
         watch.tell(proof)
         return proof

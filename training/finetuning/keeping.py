@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -12,15 +12,14 @@ from retrieve_rerank.models.checkpoints.versions import ModelVersions
 from retrieve_rerank.training.card import write_card
 from retrieve_rerank.training.doubtful import LISTED, Doubtful
 from retrieve_rerank.training.finetuning.data import SplitJudgments
-from retrieve_rerank.training.finetuning.placing import Place
+from retrieve_rerank.training.finetuning.fitting import Fitted
+from retrieve_rerank.training.finetuning.plan import Plan
 from retrieve_rerank.training.finetuning.proof import Proof
 from retrieve_rerank.training.finetuning.result import Finetuned
 from retrieve_rerank.training.finetuning.run_folder import RunFolder
 from retrieve_rerank.training.finetuning.settings import FinetuneSettings
-from retrieve_rerank.training.finishing import Finished
 from retrieve_rerank.training.provenance import Provenance, index_fingerprint
 from retrieve_rerank.training.reporting import Outcome, write_report
-from retrieve_rerank.training.trainers import Trained
 from retrieve_rerank.training.tuning import PRIMARY
 
 GENERATED = (
@@ -31,22 +30,24 @@ GENERATED = (
 
 def keep(
     run: RunFolder,
-    trained: Trained,
-    finished: Finished,
-    place: Place,
+    fitted: Fitted,
     proof: Proof,
     doubtful: Doubtful,
     *,
     name: str,
-    data_dir: Path,
     serving: Serving,
     schema: IndexSchema,
     judged: SplitJudgments,
     settings: FinetuneSettings,
-    steps: int,
+    plan: Plan,
     looks: int,
+    notes: Sequence[str] = (),
 ) -> Finetuned:
-    """Put what is known into the model's folder, make it a version, promote it if it earned it."""
+    """Put what is known into the model's folder, and return what has been decided of it.
+
+    Nothing is kept as a version yet: that is for `publish`, which a kill may make happen twice.
+    """
+    trained, place = fitted.trained, fitted.place
     verdict, tuned = proof.verdict, place.tuned
     earned = verdict.promote and (settings.accept_generated or not judged.generated)
     sentence = verdict.sentence
@@ -54,6 +55,8 @@ def keep(
         figures = verdict.sentence.partition(": ")[2]
         said = "better on generated queries" if settings.accept_generated else GENERATED
         sentence = f"{said}: {figures}"
+    if plan.folds:
+        sentence = f"{sentence}, over {plan.folds} folds: the procedure was judged, not this model"
     outcome = Outcome(
         name=name,
         index=serving.index,
@@ -67,11 +70,12 @@ def keep(
         texts=proof.texts,
         doubtful=doubtful.worst(LISTED),
         facts={
-            "training": f"{trained.steps:,} of {steps:,} steps with {trained.loss}",
+            "training": f"{trained.steps:,} of {plan.steps:,} steps with {trained.loss}",
             "speed": f"{trained.pairs_per_s:.1f} pairs a second, {trained.description}",
             "place": f"after {place.kept} of the stages that were set",
         },
-        notes=list(_notes(trained, finished, doubtful, proof, judged)),
+        notes=[*_notes(fitted, doubtful, plan, judged), *notes],
+        folds=plan.folds,
     )
     provenance = Provenance(
         base=settings.base,
@@ -90,21 +94,17 @@ def keep(
         high=verdict.high,
         serving=replace(serving, kept=place.kept, depth=tuned.depth, weight=tuned.weight),
     )
-    write_card(trained.model, outcome, provenance)
+    write_card(trained.model, outcome, provenance, licence=plan.licence)
     provenance.write(trained.model)
     write_record(trained.model, record)
     write_report(run.report, outcome)
-    versions = ModelVersions(data_dir, name)
-    number = versions.add(trained.model)
-    if earned:
-        versions.promote(number)
     return Finetuned(
         name=name,
-        version=number,
+        version=0,
         promoted=earned,
         sentence=sentence,
         advice=tuple(verdict.advice),
-        folder=versions.path(number),
+        folder=trained.model,
         report=run.report,
         place=place,
         proof=proof.to_dict(),
@@ -112,22 +112,25 @@ def keep(
     )
 
 
-def _notes(
-    trained: Trained,
-    finished: Finished,
-    doubtful: Doubtful,
-    proof: Proof,
-    judged: SplitJudgments,
-) -> Iterator[str]:
-    yield from trained.warnings
-    if trained.stopped:
-        yield trained.stopped
-    yield from (f"{count:,} {reason} were left out" for reason, count in trained.left_out.items())
-    yield from finished.notes
+def publish(decided: Finetuned, *, data_dir: Path) -> Finetuned:
+    """Make the model a version, and promote it where that was decided; twice does it once."""
+    versions = ModelVersions(data_dir, decided.name)
+    number = versions.add(decided.folder)
+    if decided.promoted:
+        versions.promote(number)
+    return replace(decided, version=number, folder=versions.path(number))
+
+
+def _notes(fitted: Fitted, doubtful: Doubtful, plan: Plan, judged: SplitJudgments) -> Iterator[str]:
+    if plan.folds:
+        yield (
+            f"too few queries can be held out to judge one model: {plan.folds} models judged the"
+            " procedure, each on queries that it was not given; this one was trained on all of"
+            f" them, for the median of their best steps ({fitted.trained.steps:,})"
+        )
+    yield from fitted.notes
     if doubtful.note:
         yield doubtful.note
-    if proof.failed:
-        yield f"the trained model failed on {len(proof.failed):,} held-out queries"
     if judged.generated:
         yield (
             f"the queries were generated from the documents: {PRIMARY} tells how well their own"

@@ -82,9 +82,14 @@ def place(
 
 
 def retuned(
-    today: Retriever, queries: Mapping[str, str], dev: Qrels, *, exclude_self: bool = False
+    today: Retriever,
+    queries: Mapping[str, str],
+    dev: Qrels,
+    *,
+    depth: int | None = None,
+    exclude_self: bool = False,
 ) -> Place | None:
-    """Tune depth and weight of today's last stage on the dev queries.
+    """Tune depth, of at most `depth` hits, and weight of today's last stage on the dev queries.
 
     None where there is no stage, or its scores depend on the other hits.
     """
@@ -97,7 +102,7 @@ def retuned(
         dev,
         exclude_self=exclude_self,
     )
-    tuned = tune(found.scored({_TODAY: last.reranker}), last.reranker, _TODAY)
+    tuned = tune(found.scored({_TODAY: last.reranker}, depth=depth), last.reranker, _TODAY)
     return Place(len(before), tuned)
 
 

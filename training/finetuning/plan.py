@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.training.doubtful import BESIDE
@@ -38,6 +38,27 @@ _FEWER = ((3, 30, 50), (3, 20, 30), (2, 20, 30), (2, 20, 20), (1, 10, 20))
 """What is measured where there is less time: looks, depth on dev queries, depth in the end."""
 
 _FIXED_S = 60.0  # loading, exporting, writing the report
+_FOLD_S = 30.0  # loading and exporting once more
+
+
+@dataclass(frozen=True, slots=True)
+class Today:
+    """The pipeline that serves and has stages: what the trained model is compared with."""
+
+    before_s: float
+    """Of a search, up to its last stage."""
+    pairs_per_s: float
+    """Scored by its last stage."""
+    depth: int
+    """How many hits its last stage scores as it is set."""
+    candidates: int
+    """How many come to it."""
+    tunable: bool = True
+    """Whether its last stage can be re-tuned."""
+
+    def search_s(self, depth: int) -> float:
+        """Estimate the seconds of a search in which the last stage scores so many hits."""
+        return self.before_s + min(depth, self.candidates) / self.pairs_per_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +68,8 @@ class Speed:
     searches_per_s: float
     pairs_per_s: float
     """Trained."""
+    today: Today | None = None
+    """None where searches have the first stage alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +78,28 @@ class Plan:
 
     index: str
     base: str
+    licence: str | None
+    """Of the base, where it names one."""
     splits: Mapping[str, int]
     """Split -> queries that are used."""
+    folds: int
+    """Trainings that judge the procedure, where too few queries can be held out to judge one model;
+    one more makes the model."""
     steps: int
+    """Of one training."""
     mined_queries: int
     """Training queries that are searched for."""
     batch_size: int
     """Groups a step."""
     pairs: int
-    """Of query and text that are trained on, with repetitions."""
+    """Of query and text that are trained on, with repetitions, in all trainings."""
     evaluate_every: int
     dev_depth: int
     """How many hits are reranked where the dev measure is looked at during training."""
     depth: int
     """How many hits the trained model may rerank at most."""
+    todays_depth: int
+    """How many hits today's last stage may rerank at most where it is re-tuned."""
     checked_queries: int
     """Training queries whose positives are checked afterwards."""
     searches_per_s: float
@@ -93,35 +124,44 @@ def make_plan(
     speed: Speed,
     *,
     index: str,
+    licence: str | None = None,
     mined: bool = True,
+    folds: int = 0,
+    spent_s: float = 0.0,
 ) -> Plan:
     """Settle on the number of steps; raise ConfigError where `minutes` do not suffice.
 
-    What is measured shrinks where it would take more than half of the minutes. Where groups are not
-    `mined`, as they are there already, no query is searched for to train on.
+    What is measured shrinks where it would take more than half of the minutes that are left when
+    `spent_s` seconds of them are gone. Where groups are not `mined`, as they are there already, no
+    query is searched for to train on. With `folds` there is a training without each fold, and one
+    of all queries.
     """
+    trainings = folds + 1
+    left = math.inf if settings.minutes is None else settings.minutes * 60 - spent_s
     search_s = 1 / speed.searches_per_s if mined else 0.0
     trainer = settings.trainer
     group_s = trainer.group_size / speed.pairs_per_s
-    for looks, dev_depth, depth in _reaches(settings):
-        fixed = _fixed_s(splits, speed, looks=looks, dev_depth=dev_depth, depth=depth)
-        if settings.minutes is None or sum(fixed.values()) <= settings.minutes * 60 / 2:
+    for reach in _reaches(settings, speed.today):
+        fixed = _fixed_s(splits, speed, reach, folds=folds)
+        if sum(fixed.values()) <= left / 2:
             break
     replayed = splits.get("replayed", 0)
-    groups = _most_groups(splits["train"] + replayed, settings)
+    learnt = splits["train"] * max(1, folds - 1) // max(1, folds)
+    groups = _most_groups(learnt + replayed, settings)
     if settings.minutes is not None:
-        left = settings.minutes * 60 - sum(fixed.values())
-        each_s = group_s * (1 + CHECKED)
+        left -= sum(fixed.values())
+        each_s = group_s * (trainings + CHECKED)
         # Each query is searched for once, however often its group comes.
         first_round = int(left / (each_s + search_s))
         fitting = max(first_round, int((left - splits["train"] * search_s) / each_s))
         least = min(FEWEST_STEPS * SMALLEST_BATCH, groups)
         if fitting < least:
-            needed = sum(fixed.values()) + least * (each_s + search_s)
+            needed = spent_s + sum(fixed.values()) + least * (each_s + search_s)
             raise ConfigError(
                 f"{settings.minutes:g} minutes do not suffice: measuring alone takes about"
-                f" {sum(fixed.values()) / 60:.0f} here. Give at least {math.ceil(needed / 60)}"
-                " minutes, fewer test and dev queries, or a smaller depth"
+                f" {sum(fixed.values()) / 60:.0f} here, and {spent_s / 60:.0f} are gone."
+                f" Give at least {math.ceil(needed / 60)} minutes, fewer test and dev queries,"
+                " or a smaller depth"
             )
         groups = min(groups, fitting)
     batch_size = trainer.batch_size
@@ -138,20 +178,24 @@ def make_plan(
     return Plan(
         index=index,
         base=settings.base,
+        licence=licence,
         splits=dict(splits),
+        folds=folds,
         steps=steps,
         mined_queries=searched,
         batch_size=batch_size,
-        pairs=steps * batch_size * trainer.group_size,
-        evaluate_every=max(1, math.ceil(steps / looks)),
-        dev_depth=dev_depth,
-        depth=depth,
+        pairs=trainings * steps * batch_size * trainer.group_size,
+        evaluate_every=max(1, math.ceil(steps / reach.looks)),
+        dev_depth=reach.dev_depth,
+        depth=reach.depth,
+        todays_depth=reach.todays_depth,
         checked_queries=checked,
         searches_per_s=speed.searches_per_s,
         pairs_per_s=speed.pairs_per_s,
         seconds={
+            "so far": spent_s,
             "mining": searched * search_s,
-            "training": steps * step_s,
+            "training": trainings * steps * step_s,
             "checking positives": checked * checked_s,
             **fixed,
         },
@@ -167,26 +211,52 @@ def _most_groups(train: int, settings: FinetuneSettings) -> int:
     return math.ceil(rounds * train)
 
 
-def _reaches(settings: FinetuneSettings) -> Iterator[tuple[int, int, int]]:
-    """Yield (looks at the dev queries, depth there, depth in the end), the most thorough first."""
+class _Reach(NamedTuple):
+    """How thoroughly is measured."""
+
+    looks: int
+    dev_depth: int
+    depth: int
+    todays_depth: int
+
+
+def _reaches(settings: FinetuneSettings, today: Today | None) -> Iterator[_Reach]:
+    """Yield the most thorough first; today's last stage keeps the depth that it has, at least."""
     asked = (settings.looks, settings.dev_depth, settings.depth)
-    yield asked
-    for fewer in _FEWER:
-        looks, dev_depth, depth = (min(pair) for pair in zip(asked, fewer, strict=True))
-        yield looks, dev_depth, depth
+    yield _Reach(*asked, today.candidates if today else 0)
+    for each in _FEWER:
+        looks, dev_depth, depth = (min(pair) for pair in zip(asked, each, strict=True))
+        yield _Reach(looks, dev_depth, depth, max(depth, today.depth) if today else 0)
 
 
 def _fixed_s(
-    splits: Mapping[str, int], speed: Speed, *, looks: int, dev_depth: int, depth: int
+    splits: Mapping[str, int], speed: Speed, reach: _Reach, *, folds: int
 ) -> dict[str, float]:
     """Estimate the seconds of everything but mining and training."""
+    dev, test, today = splits["dev"], splits["test"], speed.today
     scored_per_s = FORWARD * speed.pairs_per_s
     protected = splits.get("protected", 0)
+    search_s = 1 / speed.searches_per_s
+    # Before, re-tuned, and after; without stages before and re-tuned are the first stage.
+    compared_s = search_s
+    retuning_s = 0.0
+    if today is not None:
+        compared_s = today.search_s(today.depth)
+    if today is not None and today.tunable:
+        compared_s += today.search_s(reach.todays_depth)
+        retuning_s = dev * today.search_s(reach.todays_depth)
+    trained_s = search_s + reach.depth / scored_per_s
     return {
-        "looking at dev queries": (looks + 1) * splits["dev"] * dev_depth / scored_per_s,
-        "placing and calibrating": (2 * splits["dev"] * depth + splits["calibration"] * dev_depth)
+        "re-tuning what serves today": retuning_s,
+        "looking at dev queries": max(1, folds)
+        * (reach.looks + 1)
+        * dev
+        * reach.dev_depth
         / scored_per_s,
-        "proving": (3 * splits["test"] + 2 * protected) / speed.searches_per_s
-        + (splits["test"] + protected) * depth / scored_per_s,
-        "the rest": _FIXED_S,
+        "placing and calibrating": (
+            (folds + 1) * 2 * dev * reach.depth + splits["calibration"] * reach.dev_depth
+        )
+        / scored_per_s,
+        "proving": test * (compared_s + trained_s) + protected * (search_s + trained_s),
+        "the rest": _FIXED_S + folds * _FOLD_S,
     }

@@ -6,24 +6,26 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from retrieve_rerank.base import Scorer
-from retrieve_rerank.evaluation.evaluate import StageEvaluation, evaluate, latency
+from retrieve_rerank.base import Connector, Scorer
+from retrieve_rerank.evaluation.evaluate import (
+    Evaluation,
+    StageEvaluation,
+    evaluate,
+    evaluate_rankings,
+    latency,
+)
 from retrieve_rerank.pipeline.retriever import Retriever
 from retrieve_rerank.text.template import Template
 from retrieve_rerank.training.finetuning.placing import Place, with_place
-from retrieve_rerank.training.finetuning.protecting import Protected, measure_change
 from retrieve_rerank.training.gate import Verdict, judge
 from retrieve_rerank.training.reporting import shown_documents
-from retrieve_rerank.training.slices import query_slices
+from retrieve_rerank.training.slices import Change, query_slices
 from retrieve_rerank.training.tuning import JUDGED, PRIMARY
 from retrieve_rerank.types import Qrels
 
 MEASURES = (PRIMARY, "RR@10", "R@100", JUDGED)
 
 FIRST, TODAY, RETUNED, TUNED = "first stage", "today", "today, re-tuned", "fine-tuned"
-
-PIPELINES = 3
-"""Today's, the same re-tuned, and the trained model's: each searches for every query."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +45,6 @@ class Proof:
         """The pipeline that the verdict compares with."""
         return next(system for system in self.systems if system.name == RETUNED)
 
-    @property
-    def failed(self) -> Mapping[str, str]:
-        """Query -> why the trained model left the order as it was."""
-        return self.systems[-1].errors
-
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
         return {
@@ -65,7 +62,19 @@ class Proof:
         }
 
 
-def prove(
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Held-out queries as each pipeline answered them; JSON has it as it is."""
+
+    rankings: dict[str, dict[str, list[str]]]
+    """System -> query -> documents, as the judgments name them."""
+    errors: dict[str, dict[str, str]]
+    """Pipeline -> query -> why a stage left the order as it was."""
+    total_ms: dict[str, list[float]]
+    """Pipeline -> milliseconds of each whole search."""
+
+
+def measure(
     today: Retriever,
     scorer: Scorer,
     place: Place,
@@ -73,25 +82,17 @@ def prove(
     queries: Mapping[str, str],
     test: Qrels,
     *,
-    min_gain: float = 0.0,
-    max_p95_ms: float | None = None,
     exclude_self: bool = False,
-    protected: Sequence[Protected] = (),
     on_progress: Callable[[int], None] | None = None,
-) -> Proof:
-    """Search for every held-out query with each pipeline, and judge the difference.
+) -> Measured:
+    """Search for every held-out query with each pipeline; raise as `evaluate` does.
 
-    The baseline is today's pipeline with its place re-tuned on the dev queries that the trained
-    model's was chosen on. `protected` collections are searched as they are served today, and with
-    the trained model at its place. Raises as `evaluate` and `judge` do.
+    Today's has its place re-tuned on the dev queries that the trained model's was chosen on; where
+    it cannot be re-tuned it is searched with once.
     """
-    pipelines = {
-        TODAY: today,
-        RETUNED: with_place(today, todays_place) if todays_place else today,
-        TUNED: with_place(today, place, scorer),
-    }
-    measured = {
-        name: evaluate(
+
+    def answers(pipeline: Retriever) -> Evaluation:
+        return evaluate(
             pipeline,
             queries,
             test,
@@ -99,27 +100,82 @@ def prove(
             exclude_self=exclude_self,
             on_progress=on_progress,
         )
-        for name, pipeline in pipelines.items()
-    }
+
+    measured = {TODAY: answers(today)}
+    measured[RETUNED] = (
+        answers(with_place(today, todays_place)) if todays_place else measured[TODAY]
+    )
+    measured[TUNED] = answers(with_place(today, place, scorer))
+    stages = {FIRST: measured[TODAY].stages[0]}
+    stages |= {name: its.stages[-1] for name, its in measured.items()}
+    return Measured(
+        rankings={
+            name: {query: list(ids) for query, ids in stage.rankings.items()}
+            for name, stage in stages.items()
+        },
+        errors={
+            name: {query: why for stage in its.stages for query, why in stage.errors.items()}
+            for name, its in measured.items()
+        },
+        total_ms={name: list(its.total_ms) for name, its in measured.items()},
+    )
+
+
+def pool(parts: Sequence[Measured]) -> Measured:
+    """Put together what was measured of different queries."""
+    first = parts[0]
+    return Measured(
+        rankings={
+            name: {query: ids for part in parts for query, ids in part.rankings[name].items()}
+            for name in first.rankings
+        },
+        errors={
+            name: {query: why for part in parts for query, why in part.errors[name].items()}
+            for name in first.errors
+        },
+        total_ms={
+            name: [ms for part in parts for ms in part.total_ms[name]] for name in first.total_ms
+        },
+    )
+
+
+def prove(
+    measured: Measured,
+    connector: Connector,
+    queries: Mapping[str, str],
+    test: Qrels,
+    *,
+    others: Mapping[str, Change] | None = None,
+    min_gain: float = 0.0,
+    max_p95_ms: float | None = None,
+) -> Proof:
+    """Judge the difference between today's pipeline, re-tuned, and the trained model's.
+
+    `others` are what became of other collections, which must not lose. `connector` has the texts of
+    the documents that are shown. Raises as `judge` does.
+    """
     systems = [
-        replace(measured[TODAY].stages[0], name=FIRST),
-        *(replace(its.stages[-1], name=name) for name, its in measured.items()),
+        replace(
+            evaluate_rankings(name, rankings, test, measures=MEASURES),
+            errors=measured.errors.get(name, {}),
+        )
+        for name, rankings in measured.rankings.items()
     ]
+    retuned = measured.rankings[RETUNED] != measured.rankings[TODAY]
+    compared = (TODAY, RETUNED, TUNED) if retuned else (RETUNED, TUNED)
     verdict = judge(
-        measured[RETUNED].stages[-1].rankings,
-        measured[TUNED].stages[-1].rankings,
+        measured.rankings[RETUNED],
+        measured.rankings[TUNED],
         test,
-        served=measured[TODAY].stages[-1].rankings if todays_place else None,
+        served=measured.rankings[TODAY] if retuned else None,
         min_gain=min_gain,
         slices=query_slices({query: queries[query] for query in test}),
-        others={
-            each.name: measure_change(each, scorer, place, on_progress=on_progress)
-            for each in protected
-        },
-        latency=latency(measured[TUNED].total_ms),
+        others=others,
+        latency=latency(measured.total_ms[TUNED]),
         max_p95_ms=max_p95_ms,
+        failures={name: measured.errors[name] for name in compared},
     )
-    p95 = {name: latency(its.total_ms).p95 for name, its in measured.items()}
-    shown = today.connector.get(sorted(shown_documents(systems)))
+    p95 = {name: latency(ms).p95 for name, ms in measured.total_ms.items()}
+    shown = connector.get(sorted(shown_documents(systems)))
     texts = {document.id: Template().render(document) for document in shown}
     return Proof(verdict, systems, p95, texts)

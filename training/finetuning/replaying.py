@@ -44,7 +44,7 @@ def with_replay(
     A file that holds fewer gives all. Files are read once, and no more is held than is drawn.
     Raises InputError for a file without groups that can be learnt from, and as `read_groups` does.
     """
-    own = judged.sizes()["train"]
+    own = judged.folded_if_few().sizes()["train"]
     drawn: list[Group] = []
     for each in replays:
         drawn += _draw(each.path, math.ceil(each.share * own), seed=seed)

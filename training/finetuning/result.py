@@ -18,13 +18,14 @@ class Finetuned:
 
     name: str
     version: int
+    """0 until it is kept as one."""
     promoted: bool
     sentence: str
     """The verdict in words."""
     advice: tuple[str, ...]
     """What to try where it is not promoted."""
     folder: Path
-    """Of the version."""
+    """Of the version; the trainer's until there is one."""
     report: Path
     """The page with the curve, tables and examples."""
     place: Place
@@ -33,6 +34,11 @@ class Finetuned:
     doubtful: Doubtful
     """Training positives that are probably wrong, the worst of them: all are in doubtful.jsonl
     beside the report."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether a pipeline failed on held-out queries, so that the next call measures again."""
+        return bool(self.proof["verdict"]["failed"])
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
@@ -67,4 +73,6 @@ class Watch:
         return nullcontext()
 
     def tell(self, told: object) -> None:
-        """Hear a Plan, Mined, Progress, Trained, Finished, Doubtful, Place, Proof or Finetuned."""
+        """Hear a Plan, Mined, Progress, Trained, Finished, Place, Doubtful, Proof or Finetuned, and
+        of folds a Fold and a Procedure.
+        """

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from retrieve_rerank.models.checkpoints.version_record import write_json
+
 
 @dataclass(frozen=True, slots=True)
 class CurvePoint:
@@ -62,14 +64,19 @@ class Trained:
         """The best dev measure; None where there was no evaluator."""
         return max((p.measure for p in self.curve if p.measure is not None), default=None)
 
+    @property
+    def best_step(self) -> int:
+        """The step with the best dev measure; the last one where there was no evaluator."""
+        looks = [p for p in self.curve if p.measure is not None and p.step > 0]
+        return max(looks, key=lambda p: p.measure or 0.0).step if looks else self.steps
+
     def as_dict(self) -> dict[str, Any]:
         """Return all of it as JSON has it."""
         return {**asdict(self), "model": str(self.model)}
 
     def save(self, file: Path) -> None:
-        """Write it down."""
-        content = {**self.as_dict(), "model": self.model.name}
-        file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        """Write it down, whole or not at all; raise ModelError where it cannot be."""
+        write_json(file, {**self.as_dict(), "model": self.model.name})
 
     @classmethod
     def load(cls, file: Path) -> Trained:

@@ -15,6 +15,7 @@ from transformers import TrainerCallback, TrainerState
 
 from retrieve_rerank.base import Scorer
 from retrieve_rerank.errors import ConfigError, InputError
+from retrieve_rerank.models.checkpoints.version_record import write_json
 from retrieve_rerank.text.template import Template
 from retrieve_rerank.training.groups import Group, has_users
 from retrieve_rerank.training.trainers.base import load_base
@@ -173,6 +174,6 @@ def _check_same(file: Path, run: Mapping[str, Any]) -> None:
 def _write_down(file: Path, run: Mapping[str, Any]) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
     except OSError as exc:
         raise InputError(f"cannot write to {file.parent}: {exc.strerror}") from exc
+    write_json(file, run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -122,6 +123,11 @@ from retrieve_rerank.settings.sources import Settings, StageSettings, load_setti
     help="Promote what is better on queries made from the documents, too.",
 )
 @exclude_self_option
+@click.option(
+    "--accept-changes",
+    is_flag=True,
+    help="Go on where documents were added to the index or deleted since mining began.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be done and how long it would take.")
 @candidates_option
 @field_options
@@ -146,6 +152,7 @@ def command(
     seed: int,
     accept_generated: bool,
     exclude_self: bool,
+    accept_changes: bool,
     dry_run: bool,
     candidates: int | None,
     as_json: bool,
@@ -158,6 +165,7 @@ def command(
     with its own depth and weight tuned on the same dev queries. Only then it is promoted: searches
     of the index use it from then on. Stopped at any moment, the same command goes on.
     """
+    began = time.perf_counter()
     training = load_training()
     settings = load_settings(index=index, candidates=candidates, **fields)
     where = locate(settings)
@@ -205,7 +213,9 @@ def command(
             promoted=_promoted(today.stages),
             protected=[_protected(*each, at_most=test_queries) for each in protect],
             settings=chosen,
+            accept_changes=accept_changes,
             dry_run=dry_run,
+            spent_s=time.perf_counter() - began,
             watch=watch,
         )
     except KeyboardInterrupt:

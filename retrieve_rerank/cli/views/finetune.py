@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import singledispatch
 from pathlib import Path
@@ -17,6 +17,7 @@ from retrieve_rerank.errors import shown
 from retrieve_rerank.evaluation.report.findings import p_value, signed
 from retrieve_rerank.training.doubtful import Doubtful
 from retrieve_rerank.training.finetuning import Finetuned, Place, Plan, Proof, Watch
+from retrieve_rerank.training.finetuning.folding import Fold, Procedure
 from retrieve_rerank.training.finetuning.proof import MEASURES
 from retrieve_rerank.training.finetuning.run_folder import DOUBTFUL_FILE
 from retrieve_rerank.training.finishing import Finished
@@ -77,20 +78,48 @@ def _print(told: object) -> None:
 @_print.register
 def _(plan: Plan) -> None:
     split = ", ".join(f"{count:,} {name}" for name, count in plan.splits.items())
-    parts = ", ".join(f"{what} {duration(seconds)}" for what, seconds in plan.seconds.items())
+    parts = ", ".join(
+        f"{what} {duration(seconds)}" for what, seconds in plan.seconds.items() if seconds
+    )
+    times = f", {plan.folds + 1} times" if plan.folds else ""
+    rate = f"{plan.pairs_per_s:.1f}/s"
     write_rows(
         [
             ("index", plan.index),
-            ("starts from", plan.base),
+            ("starts from", f"{plan.base} (licence: {plan.licence or 'unknown'})"),
             ("queries", split),
             ("mining", f"negatives for {plan.mined_queries:,} queries")
             if plan.mined_queries
             else ("groups", "as they are given"),
-            ("training", f"{plan.steps:,} steps, {plan.pairs:,} pairs at {plan.pairs_per_s:.1f}/s"),
+            *_folds(plan),
+            ("training", f"{plan.steps:,} steps{times}, {plan.pairs:,} pairs at {rate}"),
             ("reranking", f"at most {plan.depth} hits of a query"),
             ("time", f"about {duration(plan.total_s)}: {parts}"),
         ]
     )
+
+
+def _folds(plan: Plan) -> Iterator[tuple[str, str]]:
+    if plan.folds:
+        yield (
+            "judged by",
+            f"{plan.folds} folds, as few queries can be held out: so many trainings judge the"
+            " procedure, and one more, on all queries, makes the model",
+        )
+
+
+@_print.register
+def _(fold: Fold) -> None:
+    write(f"Fold {fold.number} of {fold.of}: {len(fold.test):,} queries are held out.")
+
+
+@_print.register
+def _(procedure: Procedure) -> None:
+    write(
+        f"All folds are measured. The model is trained on all queries, for {procedure.steps:,}"
+        " steps, the median of the folds' best."
+    )
+    write("")
 
 
 @_print.register
@@ -159,8 +188,6 @@ def _(proof: Proof) -> None:
     console.print(_systems(proof))
     write("")
     _slices(console, proof.verdict)
-    if proof.failed:
-        say(f"Note: the trained model failed on {len(proof.failed):,} of the queries")
 
 
 @_print.register

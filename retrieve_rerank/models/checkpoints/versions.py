@@ -131,12 +131,18 @@ class ModelVersions:
     def add(self, model: Path) -> int:
         """Copy a model's folder, and return the number of the version that it became.
 
-        Nothing is promoted. Raises ModelNotFoundError where there is no such folder, ModelError
+        Nothing is promoted. A model whose record is a version's already, as after a kill, stays
+        that version. Raises ModelNotFoundError where there is no such folder, ModelError
         where it cannot be copied.
         """
         if not model.is_dir():
             raise ModelNotFoundError(f"no model folder at {model}")
+        record = read_record(model)
         with self._locked():
+            if record.created:  # to the microsecond: no other model's
+                for made in self.numbers:
+                    if read_record(self.path(made)) == record:
+                        return made
             used = [*self.numbers, *(each.version for each in self._history()), 0]
             number = max(used) + 1
             half = self.folder / _COPYING
