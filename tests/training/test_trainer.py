@@ -165,7 +165,7 @@ from tests.training.test_trainer import LONG, first_share, groups, train
 train(groups(40), base=sys.argv[1], output=sys.argv[2], settings=LONG,
       evaluator=first_share(groups(5, seed=2)), on_progress=lambda at: print(at.step, flush=True))
 """
-LONG = replace(QUICK, learning_rate=3e-4, max_steps=24, evaluate_every=4)
+LONG = replace(QUICK, learning_rate=3e-4, max_steps=24, evaluate_every=4, curriculum="wider")
 
 
 def test_what_was_killed_goes_on_to_the_same_weights(encoder: str, tmp_path: Path) -> None:

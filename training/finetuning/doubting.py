@@ -16,6 +16,7 @@ from retrieve_rerank.training.finetuning.result import Watch
 from retrieve_rerank.training.finetuning.run_folder import RunFolder
 from retrieve_rerank.training.formats.grouped import grouped_row
 from retrieve_rerank.training.groups import Group, GroupText
+from retrieve_rerank.training.mining.scores import served_scorer
 from retrieve_rerank.training.normalising import digest
 from retrieve_rerank.training.opening import read_groups
 
@@ -32,25 +33,20 @@ def doubt_positives(
         return Doubtful.from_dict(known)
     groups = list(read_groups(folder.groups))
     chosen = sorted(groups, key=lambda group: digest("doubted", group.query))[:at_most]
+    other = served_scorer(today) or MaxSim(load_encoder())
     try:
         with watch.progress("checking positives", len(chosen), "training queries") as advance:
-            found = find_doubtful(chosen, trained, _beside(today), on_progress=advance)
+            found = find_doubtful(chosen, trained, other, on_progress=advance)
     except RetrieveRerankError as exc:
         found = Doubtful(0, [], 0, note=f"training positives were not checked: {exc}")
     else:
         if len(chosen) < len(groups):
             note = f"the positives of {len(chosen):,} of {len(groups):,} training queries alone"
             found = replace(found, note=f"{note} were checked, for want of time")
-    write_text(folder.doubtful, "".join(map(_line, found.found)))
+    if found.count:
+        write_text(folder.doubtful, "".join(map(_line, found.found)))
     folder.write("doubtful", found.to_dict())
     return found
-
-
-def _beside(today: Retriever) -> Scorer:
-    for stage in reversed(today.stages):
-        if isinstance(stage.reranker, Scorer):
-            return stage.reranker
-    return MaxSim(load_encoder())
 
 
 def _line(doubtful: DoubtfulPositive) -> str:

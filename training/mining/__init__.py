@@ -1,6 +1,6 @@
 """Negatives for training, mined from the index that serves."""
 
-from retrieve_rerank.training.mining.curriculum import Curriculum, for_epoch
+from retrieve_rerank.training.curriculum import Curriculum, for_epoch
 from retrieve_rerank.training.mining.mine import Mining, mine
 from retrieve_rerank.training.mining.report import Mined
 from retrieve_rerank.training.mining.rules import DEFAULT_RULES, Margin, Rules

@@ -4,15 +4,38 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from retrieve_rerank.base import Scorer
 from retrieve_rerank.connectors.hybrid import DENSE
 from retrieve_rerank.errors import InputError, ScoreError
+from retrieve_rerank.pipeline.retriever import Retriever
+from retrieve_rerank.rerankers.cross_encoder import CrossEncoder
 from retrieve_rerank.types import Document, Hit
+
+SERVED: Literal["served"] = "served"
+"""What stands for all that serves an index."""
 
 ScoresOf: TypeAlias = Callable[[Sequence[Document]], Sequence[float]]
 """Gives the scores of documents."""
+
+
+def served_scorer(retriever: Retriever) -> Scorer | None:
+    """Return the last of the stages that scores texts by themselves; None where there is none."""
+    scorers = [stage.reranker for stage in retriever.stages if isinstance(stage.reranker, Scorer)]
+    return scorers[-1] if scorers else None
+
+
+def named_scorer(name: str, retriever: Retriever) -> Scorer:
+    """Return the cross-encoder of a name, the index's own for SERVED.
+
+    Raises InputError where the index is served without one.
+    """
+    if name != SERVED:
+        return CrossEncoder(name)
+    if (served := served_scorer(retriever)) is None:
+        raise InputError("this index is served without a cross-encoder; name a model")
+    return served
 
 
 class QueryScores:

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from torch.utils.data import Dataset
 
+from retrieve_rerank.training.curriculum import Curriculum, for_epoch
 from retrieve_rerank.training.groups import Group
 
 
@@ -19,6 +20,7 @@ class Steps(Dataset[list[Group]]):
 
     Groups of more than `group_size` texts are sampled anew each time: one positive at least, and
     for a loss that pits positives against negatives no other positive while there are negatives.
+    A curriculum says which of the negatives are there for that at a step.
     """
 
     def __init__(
@@ -30,6 +32,7 @@ class Steps(Dataset[list[Group]]):
         group_size: int,
         contrastive: bool,
         seed: int,
+        curriculum: Curriculum | None = None,
     ) -> None:
         self._groups = groups
         self._steps = steps
@@ -37,6 +40,7 @@ class Steps(Dataset[list[Group]]):
         self._group_size = group_size
         self._contrastive = contrastive
         self._seed = seed
+        self._curriculum = curriculum
         self._round = -1
         self._order: list[int] = []
 
@@ -45,16 +49,29 @@ class Steps(Dataset[list[Group]]):
 
     def __getitem__(self, step: int) -> list[Group]:
         start = step * self._batch_size
-        return [self._draw(place) for place in range(start, start + self._batch_size)]
+        return [self._draw(step, place) for place in range(start, start + self._batch_size)]
 
-    def _draw(self, place: int) -> Group:
+    def _draw(self, step: int, place: int) -> Group:
         round_, place = divmod(place, len(self._groups))
         if round_ != self._round:
             self._order = list(range(len(self._groups)))
             random.Random(f"{self._seed} {round_}").shuffle(self._order)
             self._round = round_
         number = self._order[place]
-        return self._sample(self._groups[number], random.Random(f"{self._seed} {round_} {number}"))
+        group = self._at(step, self._groups[number])
+        return self._sample(group, random.Random(f"{self._seed} {round_} {number}"))
+
+    def _at(self, step: int, group: Group) -> Group:
+        """Return the group as the curriculum has it: its epochs are the steps, so that any number
+        of rounds goes all the way."""
+        if self._curriculum is None or not group.negatives:
+            return group
+        wider = self._curriculum == "wider"
+        negatives = len(group.negatives) if wider else self._group_size - 1
+        [now] = for_epoch(
+            [group], epoch=step, epochs=self._steps, negatives=negatives, how=self._curriculum
+        )
+        return now
 
     def _sample(self, group: Group, draw: random.Random) -> Group:
         texts = list(group.texts)

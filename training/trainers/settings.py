@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from math import isfinite
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.text.query_template import QueryTemplate
+from retrieve_rerank.training.curriculum import Curriculum
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,10 @@ class TrainerSettings:
     """Groups a step, however many forward passes memory makes of them."""
     group_size: int = 8
     """Texts of a group in a step; larger groups are sampled anew each time they come."""
+    curriculum: Curriculum | None = None
+    """`harder` draws from a group's lowest ranks at first and from its highest in the end; `wider`
+    from the highest alone at first and from all in the end; None from all. For groups mined with
+    more negatives than `group_size`."""
     max_tokens: int | None = None
     """Tokens read of a pair, special tokens included; the base's own limit where None."""
     token_budget: int | None = None
@@ -73,6 +78,10 @@ class TrainerSettings:
             _check(self, name, "above 0", lambda value: isfinite(value) and value > 0)
         _check(self, "group_size", "at least 2", lambda value: value >= 2)
         _check(self, "layer_decay", "above 0 and at most 1", lambda value: 0 < value <= 1)
+        if self.curriculum not in (None, *get_args(Curriculum)):
+            raise ConfigError(
+                f"unknown curriculum {self.curriculum!r}; known: {', '.join(get_args(Curriculum))}"
+            )
         for name in ("warmup", "stable", "attention_dropout"):
             _check(self, name, "from 0 and below 1", lambda value: 0 <= value < 1)
         if self.warmup + self.stable > 1:

@@ -79,6 +79,7 @@ def train(
         group_size=settings.group_size,
         contrastive=objective.contrastive,
         seed=settings.seed,
+        curriculum=settings.curriculum,
     )
     with quiet():
         trainer = watcher.trainer = GroupTrainer(

@@ -7,7 +7,6 @@ from typing import Literal, get_args
 
 import click
 
-from retrieve_rerank.base import Scorer
 from retrieve_rerank.cli.filters import parse_filters
 from retrieve_rerank.cli.judgments import (
     exclude_self_option,
@@ -27,9 +26,6 @@ from retrieve_rerank.cli.views.mining import print_report
 from retrieve_rerank.cli.views.progress import share_of, show_progress, show_wait
 from retrieve_rerank.cli.views.results import write_json
 from retrieve_rerank.cli.views.terminal import say, wide_console
-from retrieve_rerank.errors import InputError
-from retrieve_rerank.pipeline.retriever import Retriever
-from retrieve_rerank.rerankers.cross_encoder import CrossEncoder
 from retrieve_rerank.settings.build import build_retriever
 from retrieve_rerank.settings.first_stage import FIRST_STAGES, FirstStage, with_first_stage
 from retrieve_rerank.settings.sources import load_settings
@@ -44,11 +40,10 @@ from retrieve_rerank.training.mining import (
     mine_to_file,
 )
 from retrieve_rerank.training.mining.rules import DEFAULT_MARGIN, DEFAULT_RULES
+from retrieve_rerank.training.mining.scores import SERVED, named_scorer
 from retrieve_rerank.training.mining.to_file import describe, recorded_settings
 from retrieve_rerank.training.mining.veto import QUERIES, SHARE, Vetoed
 from retrieve_rerank.training.queries import Cuts, read_cuts, without_spans
-
-SERVED: Literal["served"] = "served"
 
 
 @click.command()
@@ -244,7 +239,9 @@ def command(
     with build_retriever(settings) as served:
         cuts = read_cuts(data) if data is not None else Cuts()
         retriever = without_spans(served, judged.queries, cuts)
-        models = {name: _scorer(name, retriever) for name in (scorer, veto) if name is not None}
+        models = {
+            name: named_scorer(name, retriever) for name in (scorer, veto) if name is not None
+        }
         fitted = None
         if veto is not None and veto_threshold is not None:
             fitted = Veto(models[veto], veto_threshold, vetoed)
@@ -292,13 +289,3 @@ def command(
     else:
         print_report(wide_console(), report, veto=fitted)
         say(f"Groups: {output}")
-
-
-def _scorer(name: str, retriever: Retriever) -> Scorer:
-    """Return the served cross-encoder, or the one of a name."""
-    if name != SERVED:
-        return CrossEncoder(name)
-    scorers = [stage.reranker for stage in retriever.stages if isinstance(stage.reranker, Scorer)]
-    if not scorers:
-        raise InputError("this index is served without a cross-encoder; name a model")
-    return scorers[-1]
