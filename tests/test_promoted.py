@@ -48,7 +48,9 @@ def index(request: pytest.FixtureRequest, home: Path, monkeypatch: pytest.Monkey
     return "docs"
 
 
-def promote(model: Path, index: str, **serving: object) -> ModelVersions:
+def promote(
+    model: Path, index: str, name: str = "docs-reranker", **serving: object
+) -> ModelVersions:
     """Make the model a version that was measured on the index as it is set now."""
     settings = load_settings(index=index)
     found = {"replaces": stages_digest(settings.stages), "depth": 5, "weight": 0.75, **serving}
@@ -63,7 +65,7 @@ def promote(model: Path, index: str, **serving: object) -> ModelVersions:
             Serving(index_address(locate(settings)), **found),  # type: ignore[arg-type]  # the test's own
         ),
     )
-    versions = ModelVersions(settings.data_dir, f"{index}-reranker")
+    versions = ModelVersions(settings.data_dir, name)
     versions.promote(versions.add(model))
     return versions
 
@@ -95,6 +97,25 @@ def test_nothing_changes_until_a_version_is_promoted(model: Path, index: str) ->
     ]
     versions.rollback()
     assert stages(index) == []
+
+
+def test_a_segment_has_a_model_of_its_own_and_others_the_one_for_all(
+    model: Path, index: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = promote(model, index, "docs-reranker-sales", segment="sales & ads", depth=3)
+    assert stages(index) == stages(index, segment="legal") == []
+    promote(model, index, depth=6)  # later, and yet for the others alone
+
+    assert stages(index) == stages(index, segment="legal") == [("cross-encoder", 6, 0.75)]
+    assert stages(index, segment="sales & ads") == [("cross-encoder", 3, 0.75)]
+    assert searched("--segment", "sales & ads")[1]["scored"] == 3
+    assert searched()[1]["scored"] == 6
+    monkeypatch.setenv("RR_SEGMENT", "sales & ads")
+    assert stages(index) == [("cross-encoder", 3, 0.75)]
+    assert "docs-reranker-sales@1" in rr("info", "--index", index).stdout
+
+    own.rollback()
+    assert stages(index) == [("cross-encoder", 6, 0.75)]
 
 
 def test_what_a_caller_names_wins_over_what_is_promoted(model: Path, index: str) -> None:

@@ -61,6 +61,8 @@ json_option = click.option(
 )
 
 
+segment_option = setting("segment", type=click.STRING)
+
 companion_option = click.option(
     "--companion/--in-place",
     default=None,

@@ -51,6 +51,27 @@ def read_queries(path: Path) -> dict[str, str]:
     return queries
 
 
+def read_query_field(folder: Path, field: str) -> dict[str, str]:
+    """Read a field of a BEIR folder's queries, beside the text or in `metadata`: query id -> value.
+
+    Queries without it are left out. Raises InputError where a value is neither text nor number.
+    """
+    path = _plain_or_gzipped(folder / "queries.jsonl")
+    found: dict[str, str] = {}
+    for number, line in LineFile(str(path)).texts():
+        record = parse_json(line.encode()) if line.lstrip().startswith("{") else {}
+        if isinstance(record, Reason):
+            raise _bad(path, number, "a JSON object", f"{shown(line)} ({record})")
+        metadata = record.get("metadata")
+        value = record.get(field, metadata.get(field) if isinstance(metadata, dict) else None)
+        if value is None or value == "":
+            continue
+        if not isinstance(value, str | int | float) or isinstance(value, bool):
+            raise _bad(path, number, f"a text as {field}", shown(str(value)))
+        found[str(record.get("_id", record.get("id"))).strip()] = str(value).strip()
+    return found
+
+
 def read_qrels(path: Path) -> Qrels:
     """Read relevance judgments: BEIR (query, document, grade; tabs) or TREC (with a second column).
 

@@ -70,7 +70,7 @@ def with_promoted(settings: Settings, address: str) -> Settings:
 
     Where other stages are set by now, these stay, and a warning says so.
     """
-    promotion = promotion_for(settings.data_dir, address)
+    promotion = promotion_for(settings.data_dir, address, segment=settings.segment)
     if promotion is None or promotion.serving is None:
         return settings
     serving = promotion.serving

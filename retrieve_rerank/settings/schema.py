@@ -241,6 +241,11 @@ class Settings(BaseSettings, ConnectionSettings):
         default=None,
         description="Seconds that a search may take; stages that cannot finish are given up.",
     )
+    segment: str = Field(
+        default="",
+        description="Whose searches these are: a model that was trained for them alone serves, "
+        "where there is one, else the one for all.",
+    )
     data_dir: Path = Field(
         default_factory=lambda: platformdirs.user_data_path(APP),
         description="Folder that holds the embedded indexes; "

@@ -10,10 +10,18 @@ from retrieve_rerank.training.finetuning.protecting import Protected, read_prote
 from retrieve_rerank.training.finetuning.ready_groups import read_ready_groups
 from retrieve_rerank.training.finetuning.replaying import Replay, with_replay
 from retrieve_rerank.training.finetuning.result import Finetuned, Watch
+from retrieve_rerank.training.finetuning.segments import (
+    Done,
+    Segments,
+    name_of,
+    of_segment,
+    read_segments,
+)
 from retrieve_rerank.training.finetuning.settings import FinetuneSettings
 from retrieve_rerank.training.trainers import TrainerSettings
 
 __all__ = [
+    "Done",
     "FinetuneSettings",
     "Finetuned",
     "Place",
@@ -21,14 +29,18 @@ __all__ = [
     "Proof",
     "Protected",
     "Replay",
+    "Segments",
     "Serving",
     "SplitJudgments",
     "TrainerSettings",
     "Watch",
     "divide",
     "finetune",
+    "name_of",
+    "of_segment",
     "read_judged_folder",
     "read_protected",
     "read_ready_groups",
+    "read_segments",
     "with_replay",
 ]

@@ -40,6 +40,8 @@ class SplitJudgments:
 
     groups: tuple[Group, ...] | None = field(default=None, repr=False)
     """What to train on, where that is there already; None where it is mined for `train`."""
+    segments: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Query -> the segment that it is of, each of which is a protected slice."""
     replayed: tuple[Group, ...] = field(default=(), repr=False)
     """General data that are trained on beside."""
 

@@ -294,6 +294,7 @@ class Run:
                 others=others,
                 min_gain=self.settings.min_gain,
                 max_p95_ms=self.settings.max_p95_ms,
+                segments=self.judged.segments,
             )
         watch.tell(proof)
         return proof

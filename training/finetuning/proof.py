@@ -146,12 +146,14 @@ def prove(
     test: Qrels,
     *,
     others: Mapping[str, Change] | None = None,
+    segments: Mapping[str, str] | None = None,
     min_gain: float = 0.0,
     max_p95_ms: float | None = None,
 ) -> Proof:
     """Judge the difference between today's pipeline, re-tuned, and the trained model's.
 
-    `others` are what became of other collections, which must not lose. `connector` has the texts of
+    `others` are what became of other collections, which must not lose; nor must any of the
+    `segments`, query -> segment. `connector` has the texts of
     the documents that are shown. Raises as `judge` does.
     """
     systems = [
@@ -169,7 +171,7 @@ def prove(
         test,
         served=measured.rankings[TODAY] if retuned else None,
         min_gain=min_gain,
-        slices=query_slices({query: queries[query] for query in test}),
+        slices={**query_slices({q: queries[q] for q in test}), **_by_segment(segments or {})},
         others=others,
         latency=latency(measured.total_ms[TUNED]),
         max_p95_ms=max_p95_ms,
@@ -179,3 +181,10 @@ def prove(
     shown = connector.get(sorted(shown_documents(systems)))
     texts = {document.id: Template().render(document) for document in shown}
     return Proof(verdict, systems, p95, texts)
+
+
+def _by_segment(segments: Mapping[str, str]) -> dict[str, list[str]]:
+    slices: dict[str, list[str]] = {}
+    for query, segment in segments.items():
+        slices.setdefault(f"segment {segment}", []).append(query)
+    return slices

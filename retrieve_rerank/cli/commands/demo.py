@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from retrieve_rerank.cli.commands import finetune
+from retrieve_rerank.cli.finetuning import load_training
 from retrieve_rerank.cli.views.console import Console
 from retrieve_rerank.cli.views.demo import before_and_after, quality, timed
 from retrieve_rerank.cli.views.progress import CountedDocuments, show_progress
@@ -65,7 +66,7 @@ def command(ctx: click.Context, query: str, finetunes: bool) -> None:
     under the name "demo".
     """
     if finetunes:
-        finetune.load_training()
+        load_training()
     console = Console()
     folder = load_settings().data_dir / "indexes" / "demo"
     with timed(console, "indexed"), _open_or_make(folder) as connector:

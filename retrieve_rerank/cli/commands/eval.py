@@ -20,6 +20,7 @@ from retrieve_rerank.cli.options import (
     field_options,
     index_option,
     json_option,
+    segment_option,
     stage_options,
     with_stage,
 )
@@ -79,6 +80,7 @@ from retrieve_rerank.settings.sources import load_settings
 )
 @exclude_self_option
 @candidates_option
+@segment_option
 @stage_options
 @deadline_option
 @field_options
@@ -98,6 +100,7 @@ def command(
     report: Path | None,
     exclude_self: bool,
     candidates: int | None,
+    segment: str | None,
     rerank: str | None,
     model: str | None,
     prompt: str | None,
@@ -145,7 +148,11 @@ def command(
         evaluation = Evaluation(judged.qrels, judged.queries, names, [measured(run)])
     else:
         settings = load_settings(
-            index=index, candidates=candidates, deadline_s=deadline_s, **fields
+            index=index,
+            segment=segment,
+            candidates=candidates,
+            deadline_s=deadline_s,
+            **fields,
         )
         settings = with_stage(
             settings, rerank=rerank, model=model, prompt=prompt, depth=depth, weight=weight

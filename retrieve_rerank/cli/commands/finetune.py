@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import click
 
+from retrieve_rerank.cli.finetuning import (
+    load_training,
+    read_judged,
+    read_protected,
+    short_name,
+    train_by_segment,
+)
 from retrieve_rerank.cli.judgments import exclude_self_option
 from retrieve_rerank.cli.options import (
     NumberRange,
@@ -21,17 +28,16 @@ from retrieve_rerank.cli.options import (
 )
 from retrieve_rerank.cli.views.results import write_json
 from retrieve_rerank.cli.views.terminal import say
-from retrieve_rerank.errors import MissingExtraError
-from retrieve_rerank.models.checkpoints.versions import ModelVersions
+from retrieve_rerank.models.checkpoints.versions import ModelVersions, promotion_for
 from retrieve_rerank.models.loading import DEFAULT_ENCODER
-from retrieve_rerank.settings.build import build_retriever, locate, open_index
+from retrieve_rerank.settings.build import build_retriever, locate
 from retrieve_rerank.settings.promoted import (
     index_address,
     promoted_in,
     stages_digest,
     with_promoted,
 )
-from retrieve_rerank.settings.sources import Settings, StageSettings, load_settings
+from retrieve_rerank.settings.sources import StageSettings, load_settings
 
 
 @click.command()
@@ -47,6 +53,14 @@ from retrieve_rerank.settings.sources import Settings, StageSettings, load_setti
     type=click.Path(exists=True, path_type=Path),
     help="Training data that are there already, in any form that rr data reads, in place of mined "
     "ones. Without --data some of them are held out, by their texts' ids.",
+)
+@click.option(
+    "--segment",
+    "field",
+    metavar="FIELD",
+    help="Field of the queries by which they are divided: each value with enough judged queries "
+    "gets a model of its own, which serves searches with that --segment; others get the one for "
+    "all. Needs --data.",
 )
 @click.option(
     "--replay",
@@ -136,6 +150,7 @@ def command(
     index: str | None,
     data: Path | None,
     groups: Path | None,
+    field: str | None,
     replay: tuple[str, ...],
     protect: tuple[tuple[str, Path], ...],
     base: str | None,
@@ -166,13 +181,13 @@ def command(
     of the index use it from then on. Stopped at any moment, the same command goes on.
     """
     began = time.perf_counter()
+    if field is not None and (data is None or groups is not None):
+        raise click.UsageError("--segment needs --data, whose queries have the field, alone")
     training = load_training()
     settings = load_settings(index=index, candidates=candidates, **fields)
     where = locate(settings)
     address = index_address(where)
-    today = with_promoted(settings, address)
     chosen = training.FinetuneSettings(
-        base=base or _served_cross_encoder(today.stages) or DEFAULT_ENCODER,
         trainer=training.TrainerSettings.from_mapping(
             {
                 key: value
@@ -194,78 +209,58 @@ def command(
         accept_generated=accept_generated,
         exclude_self=exclude_self,
     )
-    name = name or f"{_short(settings.index or where.url)}-reranker"
-    kept_in = ModelVersions(settings.data_dir, name).folder
+    name = name or f"{short_name(settings.index or where.url)}-reranker"
     view = import_module("retrieve_rerank.cli.views.finetune")
-    watch = view.Terminal(quiet=as_json, kept_in=kept_in)
-    try:
-        judged = _judged(data, groups, settings, settings.data_dir / "finetune" / name, watch)
-        replays = [training.Replay.parse(each) for each in replay]
-        judged = training.with_replay(judged, replays, seed=seed)
-        for why, count in judged.left_out.items():
-            say(f"Note: {count:,} left out: {why}")
+
+    def watching(name: str) -> Any:
+        kept_in = ModelVersions(settings.data_dir, name).folder
+        return view.Terminal(quiet=as_json, kept_in=kept_in)
+
+    watch = watching(name)
+    replays = [training.Replay.parse(each) for each in replay]
+    protected = [read_protected(*each, at_most=test_queries) for each in protect]
+
+    def run(judged: Any, name: str, segment: str = "", models: int = 1) -> None:
+        """Train the model of a segment, or of all searches, in its share of the minutes."""
+        today = with_promoted(settings.model_copy(update={"segment": segment}), address)
         result = training.finetune(
             lambda: build_retriever(today),
-            judged,
+            training.with_replay(judged, replays, seed=seed),
             name=name,
             data_dir=settings.data_dir,
-            serving=training.Serving(index=address, replaces=stages_digest(settings.stages)),
+            serving=training.Serving(
+                index=address, replaces=stages_digest(settings.stages), segment=segment
+            ),
             promoted=_promoted(today.stages),
-            protected=[_protected(*each, at_most=test_queries) for each in protect],
-            settings=chosen,
+            protected=protected,
+            settings=replace(
+                chosen,
+                base=base or _served_cross_encoder(today.stages) or DEFAULT_ENCODER,
+                minutes=minutes and minutes / models,
+            ),
             accept_changes=accept_changes,
             dry_run=dry_run,
-            spent_s=time.perf_counter() - began,
-            watch=watch,
+            spent_s=time.perf_counter() - began if models == 1 else 0.0,
+            watch=watching(name),
         )
+        if as_json:
+            write_json(result.to_dict())
+
+    try:
+        runs = settings.data_dir / "finetune" / name
+        judged = read_judged(data, groups, settings, runs, watch)
+        for why, count in judged.left_out.items():
+            say(f"Note: {count:,} left out: {why}")
+        if field is None:
+            run(judged, name)
+        else:
+            segments = training.read_segments(data, field, judged)
+            shared = promotion_for(settings.data_dir, address) is None
+            done = training.Done(runs / "segments.json", {**judged.digests(), "chosen": chosen})
+            train_by_segment(run, judged, segments, name, done, shared=shared, dry_run=dry_run)
     except KeyboardInterrupt:
         click.echo("\nWhat is done is kept; the same command goes on from there.", err=True)
         raise
-    if as_json:
-        write_json(result.to_dict())
-
-
-def _judged(
-    data: Path | None, groups: Path | None, settings: Settings, runs: Path, watch: Any
-) -> Any:
-    """Read what is to be learnt and measured; where nothing is given, make it from the index."""
-    training = load_training()
-    if groups is not None:
-        beside = None if data is None else training.read_judged_folder(data)
-        return training.read_ready_groups(groups, beside)
-    if data is None:
-        data = runs / "generated"
-        if not (data / "queries.jsonl").is_file():
-            queries = import_module("retrieve_rerank.training.queries")
-            with (
-                open_index(settings) as connector,
-                watch.progress("making queries", connector.count(), "documents") as advance,
-            ):
-                queries.write_folder(queries.generate(connector, on_progress=advance), data)
-    return training.read_judged_folder(data)
-
-
-def _protected(index: str, folder: Path, *, at_most: int) -> Any:
-    """Read another collection that must not lose, and see that its index is there."""
-    settings = load_settings(index=index)
-    today = with_promoted(settings, index_address(locate(settings)))
-    build_retriever(today).close()
-    return load_training().read_protected(
-        f"{_short(index)} (another collection)",
-        folder,
-        lambda: build_retriever(today),
-        at_most=at_most,
-    )
-
-
-def load_training() -> ModuleType:
-    """Import what trains; raise MissingExtraError where its packages are missing."""
-    try:
-        return import_module("retrieve_rerank.training.finetuning")
-    except ModuleNotFoundError as exc:
-        if (exc.name or "").startswith("retrieve_rerank"):
-            raise
-        raise MissingExtraError("rr finetune", "train") from exc
 
 
 def _promoted(stages: Sequence[StageSettings] | None) -> str:
@@ -280,8 +275,3 @@ def _served_cross_encoder(stages: Sequence[StageSettings] | None) -> str | None:
         if stage.reranker == "cross-encoder" and "model" in stage.options:
             return str(stage.options["model"])
     return None
-
-
-def _short(index: str) -> str:
-    """Return the last part of an index's address: what a person calls it."""
-    return index.rstrip("/").rpartition("/")[2]

@@ -96,7 +96,9 @@ def _as_json(schema: IndexSchema) -> dict[str, Any]:
 
 def _promoted(settings: Settings) -> dict[str, Any] | None:
     """Return what is promoted for the index, and why it does not serve where it does not."""
-    promotion = promotion_for(settings.data_dir, index_address(locate(settings)))
+    promotion = promotion_for(
+        settings.data_dir, index_address(locate(settings)), segment=settings.segment
+    )
     if promotion is None:
         return None
     return {

@@ -13,6 +13,7 @@ from retrieve_rerank.cli.options import (
     field_options,
     index_option,
     json_option,
+    segment_option,
     stage_options,
     top_k_option,
     with_stage,
@@ -33,6 +34,7 @@ LEAST_TIMEOUT_S = 1.0
 @index_option
 @top_k_option
 @candidates_option
+@segment_option
 @stage_options
 @click.option(
     "--filter",
@@ -58,6 +60,7 @@ def command(
     index: str | None,
     top_k: int | None,
     candidates: int | None,
+    segment: str | None,
     rerank: str | None,
     model: str | None,
     prompt: str | None,
@@ -77,7 +80,12 @@ def command(
     stage scored last.
     """
     settings = load_settings(
-        index=index, top_k=top_k, candidates=candidates, deadline_s=deadline_s, **fields
+        index=index,
+        segment=segment,
+        top_k=top_k,
+        candidates=candidates,
+        deadline_s=deadline_s,
+        **fields,
     )
     settings = with_stage(
         settings, rerank=rerank, model=model, prompt=prompt, depth=depth, weight=weight

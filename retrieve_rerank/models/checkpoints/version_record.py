@@ -25,6 +25,7 @@ UNSCORED = (RECORD_FILE, PROVENANCE_FILE)
 
 _SERVING: schema.Schema = {
     "index": schema.TEXT,
+    "segment": schema.TEXT,
     "replaces": schema.TEXT,
     "kept": schema.whole(0, 1000),
     "depth": schema.whole(1, 1 << 31),
@@ -52,6 +53,8 @@ class Serving:
     """How many of those stages stay before it."""
     depth: int | None = None
     weight: float | None = None
+    segment: str = ""
+    """Of whose searches it is for; empty where it is for all."""
 
 
 @dataclass(frozen=True, slots=True)

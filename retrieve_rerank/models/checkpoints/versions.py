@@ -250,10 +250,11 @@ def known_models(data_dir: Path) -> list[ModelVersions]:
     return [ModelVersions(data_dir, name) for name in sorted(names) if _NAME.fullmatch(name)]
 
 
-def promotion_for(data_dir: Path, index: str) -> Promotion | None:
+def promotion_for(data_dir: Path, index: str, *, segment: str = "") -> Promotion | None:
     """Return the promotion that serves the index at an address; of several the latest.
 
-    What cannot be read is warned of and left out: searches go on without it.
+    One that is for the searches of this `segment` alone comes before those for all. What cannot be
+    read is warned of and left out: searches go on without it.
     """
     serving = []
     for versions in known_models(data_dir):
@@ -262,9 +263,9 @@ def promotion_for(data_dir: Path, index: str) -> Promotion | None:
         except ModelError as exc:
             logger.warning("what is promoted of %s is not known: %s", versions.name, exc)
             continue
-        if found and found.serving and found.serving.index == index:
-            serving.append(found)
-    return max(serving, key=lambda each: each.since, default=None)
+        if found and (its := found.serving) and its.index == index and its.segment in ("", segment):
+            serving.append((bool(its.segment), found.since, found))
+    return max(serving, key=lambda each: each[:2], default=(False, "", None))[2]
 
 
 _looked_in: dict[Path, None] = {}
