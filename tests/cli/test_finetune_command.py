@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from retrieve_rerank.training import read_groups
 from tests.cli.conftest import Rr
 
 pytest.importorskip("ir_measures", reason="needs the extra 'eval'")
@@ -19,6 +20,8 @@ tiny = pytest.importorskip("tests.models.tiny", reason="needs the extra 'torch'"
 
 SIZES = {"train": 60, "dev": 20, "calibration": 8, "test": 50}
 TEXTS = 6
+SWAPPED = "subject7"
+"""A training query that is judged to ask for something else."""
 FINETUNE = (
     *("finetune", "--index", "docs", "--data", "judged", "--base", "base"),
     *("--learning-rate", "3e-3", "--depth", "10", "--max-tokens", "32"),
@@ -40,17 +43,20 @@ def judged(rr: Rr, home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
                 kind = "wing flutter" if text == number % TEXTS else "cat mat"
                 body = f"{subject} is a {kind} of the {'short ' * (text % 3)}passage"
                 corpus.write(json.dumps({"_id": f"{subject}-{text}", "text": body}) + "\n")
+        corpus.write(json.dumps({"_id": "swapped", "text": "cat mat"}) + "\n")
     start = 0
     for split, size in SIZES.items():
         rows = [
             f"{subject}\t{subject}-{number % TEXTS}\t1\n"
             for number, subject in enumerate(subjects)
-            if start <= number < start + size
+            if subject != SWAPPED and start <= number < start + size
         ]
         (folder / "qrels" / f"{split}.tsv").write_text(
             "query-id\tcorpus-id\tscore\n" + "".join(rows)
         )
         start += size
+    with (folder / "qrels" / "train.tsv").open("a") as wrong:
+        wrong.write(f"{SWAPPED}\tswapped\t1\n")
     tiny.make_model(home / "base", "bert", labels=1)
     made = rr("index", str(home / "corpus.jsonl"), "--index", "docs", "--encoder", "none")
     assert made.exit_code == 0, made.output
@@ -94,7 +100,7 @@ def test_a_killed_run_goes_on_and_what_is_better_serves(rr: Rr, judged: Path, ho
     assert (run_folder(home) / "groups.jsonl").read_bytes() == groups
     told = " ".join(done.stdout.split())
     assert "60 train, 20 dev, 8 calibration, 50 test" in told
-    assert "The search returned 60 of the 60 positives" in told
+    assert "The search returned 59 of the 60 positives" in told
     assert "Dev nDCG@10: " in told
     assert "Verdict: better: nDCG@10 +" in told
     assert "Promoted: docs-reranker@1 serves this index from now on" in told
@@ -102,6 +108,15 @@ def test_a_killed_run_goes_on_and_what_is_better_serves(rr: Rr, judged: Path, ho
     assert result["proof"]["verdict"]["low"] > 0
     report = (run_folder(home) / "report.html").read_text()
     assert "what of subject" in report and "<svg" in report
+
+    assert "of 60 training positives, which the trained model and max-sim both score" in told
+    [doubtful] = [
+        group
+        for group in read_groups(run_folder(home) / "doubtful.jsonl")
+        if group.query_id == SWAPPED
+    ]
+    assert [text.id for text in doubtful.texts] == ["swapped"]
+    assert "that are probably wrong" in report
 
     right = f"subject100-{100 % TEXTS}"
     assert ids(rr)[0] == right != before[0]

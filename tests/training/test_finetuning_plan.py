@@ -19,14 +19,14 @@ def test_one_round_where_no_time_is_given() -> None:
     plan = make_plan(SPLITS, FinetuneSettings(), SPEED, index="docs")
     assert (plan.steps, plan.batch_size) == (200, 8)  # 1,600 queries; 100 steps of 16 were few
     assert (plan.mined_queries, plan.pairs) == (1600, 1600 * 8)
-    assert plan.checked_queries == 480
+    assert plan.checked_queries == 1600
     assert (plan.evaluate_every, plan.dev_depth, plan.depth) == (40, 30, 50)
     assert plan.seconds == pytest.approx(
         {
             "so far": 0,
             "mining": 160,
             "training": 1280,
-            "checking positives": 128,  # of 480 queries, with 8 texts each
+            "checking positives": 1600 * 8 / 30,
             "re-tuning what serves today": 0,  # which is the first stage
             "looking at dev queries": 6 * 100 * 30 / 30,
             "placing and calibrating": (2 * 100 * 50 + 100 * 30) / 30,
@@ -43,6 +43,7 @@ def test_minutes_become_steps_and_measure_less_where_they_are_few() -> None:
     few = make_plan(SPLITS, FinetuneSettings(minutes=30), SPEED, index="docs")
     assert (few.dev_depth, few.depth, few.evaluate_every) == (20, 30, 116)
     assert (few.steps, few.batch_size, few.mined_queries) == (232, 4, 928)
+    assert few.checked_queries == 278  # 74 s are a tenth of training; 8 of 30 pairs a second each
     assert few.total_s <= 1800
     ready = make_plan(SPLITS, FinetuneSettings(minutes=30), SPEED, index="docs", mined=False)
     assert ready.mined_queries == 0

@@ -32,7 +32,7 @@ FORWARD = 3
 forward one (Kaplan et al., https://arxiv.org/abs/2001.08361, §2.1)."""
 
 CHECKED = 0.1
-"""Share of the training time that looking for wrong positives may take at most."""
+"""Share of the training time that looking for wrong positives may take, where time is limited."""
 
 _FEWER = ((3, 30, 50), (3, 20, 30), (2, 20, 30), (2, 20, 20), (1, 10, 20))
 """What is measured where there is less time: looks, depth on dev queries, depth in the end."""
@@ -174,7 +174,9 @@ def make_plan(
     used = min(splits["train"], math.ceil(own * steps * batch_size))
     searched = used if mined else 0
     checked_s = (1 + BESIDE) / (FORWARD * speed.pairs_per_s)
-    checked = min(used, max(1, int(CHECKED * steps * step_s / checked_s)))
+    checked = used
+    if settings.minutes is not None:
+        checked = min(used, max(1, int(CHECKED * steps * step_s / checked_s)))
     return Plan(
         index=index,
         base=settings.base,

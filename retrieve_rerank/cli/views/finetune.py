@@ -162,8 +162,8 @@ def _(doubtful: Doubtful) -> None:
     if not doubtful.positives:
         return
     write(
-        f"Of {doubtful.positives:,} training positives {doubtful.count:,} are probably wrong: both"
-        f" the trained model and {doubtful.other} score them no higher than most negatives."
+        f"Probably wrong: {doubtful.count:,} of {doubtful.positives:,} training positives, which"
+        f" the trained model and {doubtful.other} both score no higher than most negatives."
     )
     for each in doubtful.found[:_EXAMPLES]:
         write(f"  {shown(each.query)}: {shown(each.text)}")
