@@ -15,6 +15,9 @@ BESIDE = 7
 LISTED = 100
 """How many of them a report lists; all are in the run's folder."""
 
+TEACHER = "the veto or teacher"
+"""What the model is called whose scores are in the groups."""
+
 FEWEST = 3
 """Negatives without which nothing is said: one may itself be a relevant text that nobody judged."""
 
@@ -68,7 +71,7 @@ class Doubtful:
 def find_doubtful(
     groups: Iterable[Group],
     trained: Scorer,
-    other: Scorer,
+    other: Scorer | None,
     *,
     on_progress: Callable[[int], None] | None = None,
 ) -> Doubtful:
@@ -79,7 +82,8 @@ def find_doubtful(
     a query, as losses over lists leave open how high the scores of one query are beside another's.
     It is the median since among negatives some are relevant and score high. A single model is
     wrong too often, all the more as the trained one may have learnt a wrong positive by heart;
-    the other scores only what the trained one doubts. Queries with fewer than FEWEST negatives are
+    the other scores only what the trained one doubts. None is the one that gave the groups their
+    teacher scores, such as a veto. Queries with fewer than FEWEST negatives are
     not looked at. `on_progress` hears of each group. Raises as the scorers do.
     """
     looked_at = 0
@@ -91,10 +95,10 @@ def find_doubtful(
         if on_progress is not None:
             on_progress(1)
     worst_first = sorted(found, key=lambda each: -each.above)
-    return Doubtful(looked_at, worst_first, len(found), other.name)
+    return Doubtful(looked_at, worst_first, len(found), other.name if other else TEACHER)
 
 
-def _of(group: Group, trained: Scorer, other: Scorer) -> Iterator[DoubtfulPositive]:
+def _of(group: Group, trained: Scorer, other: Scorer | None) -> Iterator[DoubtfulPositive]:
     every = -(-len(group.negatives) // BESIDE)
     negatives = group.negatives[::every]  # of all ranks
     ours = _held(group.positives, trained, group.query, negatives)
@@ -129,9 +133,16 @@ class _Held(NamedTuple):
 
 
 def _held(
-    positives: Sequence[GroupText], model: Scorer, query: str, negatives: Sequence[GroupText]
+    positives: Sequence[GroupText],
+    model: Scorer | None,
+    query: str,
+    negatives: Sequence[GroupText],
 ) -> list[_Held]:
-    scores = model.score(query, [each.text for each in (*positives, *negatives)])
+    texts = (*positives, *negatives)
+    if model is None:
+        scores = [each.teacher_score or 0.0 for each in texts]
+    else:
+        scores = model.score(query, [each.text for each in texts])
     beside = scores[len(positives) :]
     above = [
         sum((each > score) + 0.5 * (each == score) for each in beside) / len(beside)

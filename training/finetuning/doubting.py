@@ -26,14 +26,17 @@ def doubt_positives(
 ) -> Doubtful:
     """Look at the positives of at most so many groups, told by a hash, and write down the doubtful.
 
-    The other model is today's last that scores texts by themselves, else MaxSim with the bundled
-    encoder. Where it fails, a note says so: what was trained is worth as much.
+    The other model is the veto, where there is one, else today's last that scores texts by
+    themselves, else MaxSim with the bundled encoder. Where it fails, a note says so: what was
+    trained is worth as much.
     """
     if (known := folder.read("doubtful")) is not None:
         return Doubtful.from_dict(known)
     groups = list(read_groups(folder.groups))
     chosen = sorted(groups, key=lambda group: digest("doubted", group.query))[:at_most]
-    other = served_scorer(today) or MaxSim(load_encoder())
+    other: Scorer | None = None
+    if any(text.teacher_score is None for group in chosen for text in group.texts):
+        other = served_scorer(today) or MaxSim(load_encoder())
     try:
         with watch.progress("checking positives", len(chosen), "training queries") as advance:
             found = find_doubtful(chosen, trained, other, on_progress=advance)

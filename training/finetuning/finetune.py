@@ -23,6 +23,7 @@ from retrieve_rerank.training.finetuning.finding import Found, find
 from retrieve_rerank.training.finetuning.fitting import Fitted, fit
 from retrieve_rerank.training.finetuning.folding import divide_into_folds, judge_procedure
 from retrieve_rerank.training.finetuning.keeping import keep, publish
+from retrieve_rerank.training.finetuning.mining import check_veto, mine_groups
 from retrieve_rerank.training.finetuning.plan import Plan, make_plan
 from retrieve_rerank.training.finetuning.proof import Measured, Proof, measure, prove
 from retrieve_rerank.training.finetuning.protecting import Protected, measure_change
@@ -32,7 +33,7 @@ from retrieve_rerank.training.finetuning.run_folder import RunFolder
 from retrieve_rerank.training.finetuning.settings import FinetuneSettings
 from retrieve_rerank.training.finetuning.trying import TRIED, try_out
 from retrieve_rerank.training.looks import digest_of, record_look
-from retrieve_rerank.training.mining import Mining, mine_to_file
+from retrieve_rerank.training.mining import Mining
 from retrieve_rerank.training.opening import read_groups
 from retrieve_rerank.training.queries import without_spans
 from retrieve_rerank.types import Qrels
@@ -113,6 +114,7 @@ class Run:
             calibration=settings.calibration_queries,
             test=settings.test_queries,
         )
+        check_veto(settings, self.judged)
         self.folds = divide_into_folds(self.judged) if self.judged.folded else []
         self.folder = RunFolder(
             data_dir / "finetune" / name,
@@ -151,7 +153,8 @@ class Run:
         """Mine, train, place and prove."""
         with closing(self.open()) as today:
             plan = self._plan(today, watch)
-            self._mine(today, plan, watch)
+        self._mine(plan, watch)
+        with closing(self.open()) as today:
             found = find(
                 today,
                 self.judged,
@@ -240,20 +243,21 @@ class Run:
             exclude_self=self.settings.exclude_self,
         )
 
-    def _mine(self, today: Retriever, plan: Plan, watch: Watch) -> None:
+    def _mine(self, plan: Plan, watch: Watch) -> None:
         """Mine the groups to train on, or take those that are there already."""
         if self.judged.groups is not None:
             self.folder.write_groups(self.judged.groups)
             return
         queries = by_hash(self.judged.train, self.judged.queries, plan.mined_queries)
-        with watch.progress("mining", len(queries), "queries") as advance:
-            report = mine_to_file(
-                self._mining(today, queries),
-                self.folder.groups,
-                accept_changes=self._accept_changes,
-                on_progress=advance,
-            )
-        watch.tell(report)
+        mine_groups(
+            self.open,
+            partial(self._mining, queries=queries),
+            folder=self.folder,
+            settings=self.settings,
+            plan=plan,
+            accept_changes=self._accept_changes,
+            watch=watch,
+        )
 
     def _count_look(self) -> int:
         """Note that this run looks at the test queries; return how many runs have."""

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.training.doubtful import BESIDE
-from retrieve_rerank.training.finetuning.settings import FinetuneSettings
+from retrieve_rerank.training.finetuning.settings import CROSS_FIT, FinetuneSettings
+from retrieve_rerank.training.mining.veto import DEEP
 
 FEWEST_STEPS = 20
 """Steps below which the learning rate has hardly risen: no training to speak of."""
@@ -33,6 +34,10 @@ forward one (Kaplan et al., https://arxiv.org/abs/2001.08361, §2.1)."""
 
 CHECKED = 0.1
 """Share of the training time that looking for wrong positives may take, where time is limited."""
+
+VETO_QUERIES = 100
+"""Judged queries that a veto's threshold is fitted on: a quarter of 100 positives lies below it,
+give or take 4."""
 
 _FEWER = ((3, 30, 50), (3, 20, 30), (2, 20, 30), (2, 20, 20), (1, 10, 20))
 """What is measured where there is less time: looks, depth on dev queries, depth in the end."""
@@ -138,11 +143,14 @@ def make_plan(
     """
     trainings = folds + 1
     left = math.inf if settings.minutes is None else settings.minutes * 60 - spent_s
-    search_s = 1 / speed.searches_per_s if mined else 0.0
+    query_s = 0.0
+    if mined:
+        query_s = 1 / speed.searches_per_s + _veto_s(settings, speed)
     trainer = settings.trainer
+    cross_fit = settings.veto == CROSS_FIT  # two trainings of half the steps
     group_s = trainer.group_size / speed.pairs_per_s
     for reach in _reaches(settings, speed.today):
-        fixed = _fixed_s(splits, speed, reach, folds=folds)
+        fixed = _fixed_s(splits, speed, reach, folds=folds) | _fitting_s(settings, speed)
         if sum(fixed.values()) <= left / 2:
             break
     replayed = splits.get("replayed", 0)
@@ -150,13 +158,13 @@ def make_plan(
     groups = _most_groups(learnt + replayed, settings)
     if settings.minutes is not None:
         left -= sum(fixed.values())
-        each_s = group_s * (trainings + CHECKED)
+        each_s = group_s * (trainings + cross_fit + CHECKED)
         # Each query is searched for once, however often its group comes.
-        first_round = int(left / (each_s + search_s))
-        fitting = max(first_round, int((left - splits["train"] * search_s) / each_s))
+        first_round = int(left / (each_s + query_s))
+        fitting = max(first_round, int((left - splits["train"] * query_s) / each_s))
         least = min(FEWEST_STEPS * SMALLEST_BATCH, groups)
         if fitting < least:
-            needed = spent_s + sum(fixed.values()) + least * (each_s + search_s)
+            needed = spent_s + sum(fixed.values()) + least * (each_s + query_s)
             raise ConfigError(
                 f"{settings.minutes:g} minutes do not suffice: measuring alone takes about"
                 f" {sum(fixed.values()) / 60:.0f} here, and {spent_s / 60:.0f} are gone."
@@ -196,12 +204,31 @@ def make_plan(
         pairs_per_s=speed.pairs_per_s,
         seconds={
             "so far": spent_s,
-            "mining": searched * search_s,
+            "mining": searched * query_s,
+            **({"training for the veto": steps * step_s} if cross_fit else {}),
             "training": trainings * steps * step_s,
             "checking positives": checked * checked_s,
             **fixed,
         },
     )
+
+
+def _veto_s(settings: FinetuneSettings, speed: Speed) -> float:
+    """Estimate the seconds that a veto takes for a query, if it is as fast as what is trained."""
+    if settings.veto is None:
+        return 0.0
+    scored_s = (1 + settings.negatives) / (FORWARD * speed.pairs_per_s)
+    # A cross-fitted one has every query searched for twice.
+    return scored_s + (1 / speed.searches_per_s if settings.veto == CROSS_FIT else 0.0)
+
+
+def _fitting_s(settings: FinetuneSettings, speed: Speed) -> dict[str, float]:
+    """Estimate the seconds that the veto's thresholds take to fit."""
+    if settings.veto is None:
+        return {}
+    models = 2 if settings.veto == CROSS_FIT else 1
+    texts = models * VETO_QUERIES * (1 + DEEP)
+    return {"fitting the veto": texts / (FORWARD * speed.pairs_per_s)}
 
 
 def _most_groups(train: int, settings: FinetuneSettings) -> int:

@@ -10,6 +10,9 @@ from retrieve_rerank.training.mining.rules import DEFAULT_RULES, Rules
 from retrieve_rerank.training.mining.sampling import Sampling
 from retrieve_rerank.training.trainers.settings import TrainerSettings
 
+CROSS_FIT = "cross-fit"
+"""The veto of two models, each trained on half of the queries, that judge the other half's."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinetuneSettings:
@@ -21,6 +24,9 @@ class FinetuneSettings:
     """Mined for each training query at most."""
     rules: Rules = DEFAULT_RULES
     sampling: Sampling = "random"
+    veto: str | None = None
+    """Cross-encoder whose word keeps texts from becoming negatives: `served`, a name as `base`'s,
+    or CROSS_FIT."""
     trainer: TrainerSettings = field(default_factory=TrainerSettings)
     minutes: float | None = None
     """What all of it may take; it becomes a number of steps, which is written down. None trains

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
@@ -38,6 +38,7 @@ from retrieve_rerank.settings.promoted import (
     with_promoted,
 )
 from retrieve_rerank.settings.sources import StageSettings, load_settings
+from retrieve_rerank.training.curriculum import Curriculum
 
 
 @click.command()
@@ -88,6 +89,19 @@ from retrieve_rerank.settings.sources import StageSettings, load_settings
     type=NumberRange(min=0, min_open=True),
     help="What all of it may take; it becomes a number of steps, which is kept.  [default: one "
     "round of the training queries]",
+)
+@click.option(
+    "--veto",
+    metavar="MODEL",
+    help="Cross-encoder that keeps texts which it takes for relevant from becoming negatives: an "
+    "alias, a hub id, a folder, 'served' for the index's own, or 'cross-fit' for two that are "
+    "trained on half of the queries and judge the other half's.",
+)
+@click.option(
+    "--curriculum",
+    type=click.Choice(get_args(Curriculum)),
+    help="Negatives of ever higher ranks, or of ever more, as training goes on.  [default: of all "
+    "ranks]",
 )
 @click.option("--loss", help="Loss, such as lce, ranknet or lambda.  [default: by the labels]")
 @click.option("--learning-rate", type=NumberRange(min=0, min_open=True), help="  [default: 5e-5]")
@@ -156,6 +170,8 @@ def command(
     base: str | None,
     name: str | None,
     minutes: float | None,
+    veto: str | None,
+    curriculum: Curriculum | None,
     loss: str | None,
     learning_rate: float | None,
     max_tokens: int | None,
@@ -192,6 +208,7 @@ def command(
             {
                 key: value
                 for key, value in {
+                    "curriculum": curriculum,
                     "loss": loss,
                     "learning_rate": learning_rate,
                     "max_tokens": max_tokens,
@@ -200,6 +217,7 @@ def command(
                 if value is not None
             }
         ),
+        veto=veto,
         minutes=minutes,
         depth=depth,
         test_queries=test_queries,

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.table import Table
 
 from retrieve_rerank.cli.views.console import Console
-from retrieve_rerank.cli.views.mining import print_report
+from retrieve_rerank.cli.views.mining import print_report, veto_lines
 from retrieve_rerank.cli.views.progress import duration, share_of, show_progress, show_wait
 from retrieve_rerank.cli.views.terminal import say, wide_console, write, write_rows
 from retrieve_rerank.errors import shown
@@ -22,7 +22,7 @@ from retrieve_rerank.training.finetuning.proof import MEASURES
 from retrieve_rerank.training.finetuning.run_folder import DOUBTFUL_FILE
 from retrieve_rerank.training.finishing import Finished
 from retrieve_rerank.training.gate import Verdict
-from retrieve_rerank.training.mining import Mined
+from retrieve_rerank.training.mining import CrossFitted, Mined, Veto
 from retrieve_rerank.training.reporting import comparison
 from retrieve_rerank.training.trainers import Progress, Trained
 
@@ -120,6 +120,19 @@ def _(procedure: Procedure) -> None:
         " steps, the median of the folds' best."
     )
     write("")
+
+
+@_print.register
+def _(veto: Veto) -> None:
+    for line in veto_lines(veto):
+        write(line)
+    write("")
+
+
+@_print.register
+def _(both: CrossFitted) -> None:
+    for veto in both.vetoes:
+        _print(veto)
 
 
 @_print.register

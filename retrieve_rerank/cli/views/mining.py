@@ -32,7 +32,7 @@ def print_report(console: Console, report: Mined, *, veto: Veto | None) -> None:
     console.print()
     console.print(_dropped(report))
     console.print()
-    for line in (*_positives(report), *_queries(report), *_veto(veto)):
+    for line in (*_positives(report), *_queries(report), *veto_lines(veto)):
         console.print(line, soft_wrap=True)
 
 
@@ -75,7 +75,8 @@ def _queries(report: Mined) -> list[str]:
     return lines
 
 
-def _veto(veto: Veto | None) -> list[str]:
+def veto_lines(veto: Veto | None) -> list[str]:
+    """Say how a veto's threshold came about; nothing where it was given."""
     if veto is None or veto.share is None:
         return []
     return [
