@@ -90,3 +90,24 @@ def test_what_serves_today_counts_and_is_re_tuned_less_deep_where_minutes_are_fe
     fixed = make_plan(SPLITS, FinetuneSettings(), listwise, index="docs")
     assert fixed.seconds["re-tuning what serves today"] == 0
     assert fixed.seconds["proving"] == pytest.approx(300 * (searches_s - (0.2 + 100 / 20)))
+
+
+def test_learning_rates_are_tried_in_time_that_training_leaves() -> None:
+    # 400 steps of 12.8 s; 8 times 44 of them, and six looks of 100 s, take no longer.
+    plan = make_plan(SPLITS, FinetuneSettings(minutes=999, sweep=True), SPEED, index="docs")
+    assert (plan.steps, plan.sweep_steps) == (400, 44)
+    assert plan.seconds["trying learning rates"] == pytest.approx(8 * 44 * 12.8 + 600)
+    for minutes in (None, 120):
+        scarce = FinetuneSettings(minutes=minutes, sweep=True)
+        assert make_plan(SPLITS, scarce, SPEED, index="docs").sweep_steps == 0
+
+
+def test_a_veto_takes_its_time() -> None:
+    served = make_plan(SPLITS, FinetuneSettings(veto="served"), SPEED, index="docs").seconds
+    assert served["mining"] == pytest.approx(1600 * (0.1 + 16 / 30))  # a positive and 15 others
+    assert served["fitting the veto"] == pytest.approx(100 * 6 / 30)
+    both = make_plan(SPLITS, FinetuneSettings(veto="cross-fit"), SPEED, index="docs").seconds
+    assert both["mining"] == pytest.approx(1600 * (0.2 + 16 / 30))
+    assert both["training for the veto"] == both["training"]
+    limited = FinetuneSettings(veto="cross-fit", minutes=60)
+    assert make_plan(SPLITS, limited, SPEED, index="docs").total_s <= 3600

@@ -30,6 +30,7 @@ from retrieve_rerank.training.trainers import (
 )
 from retrieve_rerank.training.trainers.base import load_base
 from retrieve_rerank.training.trainers.network import PairNetwork
+from retrieve_rerank.training.trainers.sweep import work
 from tests.models.tiny import make_model
 
 WORDS = ("wing", "flutter", "measured", "cat", "sat", "mat", "reads", "query", "passage", "tunnel")
@@ -397,16 +398,21 @@ def test_speed_is_measured_and_the_best_learning_rate_found(encoder: str, tmp_pa
         return measures[len(looks) - 1]
 
     looks: list[int] = []
-    measures = [0, 0.1, 0, 0.3, 0, 0.2, 0, 0.1, 0, 0.4]  # before and after each of five runs
-    swept = sweep(
-        groups(8),
-        base=encoder,
-        output=tmp_path,
-        evaluator=rates,
-        steps=1,
-        settings=QUICK,
-        learning_rates=[1e-4, 1e-3, 2e-3],
+    measures = [0.1, 0.3, 0.2, 0.1, 0.4]  # after each of five runs
+    swept, again = (
+        sweep(
+            groups(8),
+            base=encoder,
+            output=tmp_path,
+            evaluator=rates,
+            steps=1,
+            settings=QUICK,
+            learning_rates=[1e-4, 1e-3, 2e-3],
+        )
+        for _ in range(2)
     )
+    assert again == swept  # nothing was done twice
+    assert work(3) == (3 + 2 * 2, len(looks))
     assert swept.rounds == [{1e-4: 0.1, 1e-3: 0.3, 2e-3: 0.2}, {1e-3: 0.1, 2e-3: 0.4}]
     assert swept.settings == replace(QUICK, learning_rate=2e-3)
 

@@ -20,7 +20,7 @@ from retrieve_rerank.pipeline.retriever import Retriever
 from retrieve_rerank.training.finetuning.data import SplitJudgments, by_hash
 from retrieve_rerank.training.finetuning.doubting import doubt_positives
 from retrieve_rerank.training.finetuning.finding import Found, find
-from retrieve_rerank.training.finetuning.fitting import Fitted, fit
+from retrieve_rerank.training.finetuning.fitting import Fitted, dev_look, fit
 from retrieve_rerank.training.finetuning.folding import divide_into_folds, judge_procedure
 from retrieve_rerank.training.finetuning.keeping import keep, publish
 from retrieve_rerank.training.finetuning.mining import check_veto, mine_groups
@@ -31,6 +31,7 @@ from retrieve_rerank.training.finetuning.replaying import replayed_beside
 from retrieve_rerank.training.finetuning.result import Finetuned, Watch
 from retrieve_rerank.training.finetuning.run_folder import RunFolder
 from retrieve_rerank.training.finetuning.settings import FinetuneSettings
+from retrieve_rerank.training.finetuning.sweeping import with_best_rate
 from retrieve_rerank.training.finetuning.trying import TRIED, try_out
 from retrieve_rerank.training.looks import digest_of, record_look
 from retrieve_rerank.training.mining import Mining
@@ -164,7 +165,15 @@ class Run:
             )
         own = list(read_groups(self.folder.groups))
         groups = [*own, *replayed_beside(own, self.judged)]
-        fit_on = partial(fit, found=found, plan=plan, settings=self.settings, watch=watch)
+        settings = with_best_rate(
+            self.settings,
+            groups,
+            dev_look(found, plan),
+            plan=plan,
+            folder=self.folder,
+            watch=watch,
+        )
+        fit_on = partial(fit, found=found, plan=plan, settings=settings, watch=watch)
         measure_on = partial(self._measure, found=found, watch=watch)
         if self.folds:
             procedure = judge_procedure(
@@ -191,7 +200,7 @@ class Run:
             serving=self.serving,
             schema=found.schema,
             judged=self.judged,
-            settings=self.settings,
+            settings=settings,
             plan=plan,
             looks=self._count_look(),
             notes=notes,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,6 +39,17 @@ class Fitted:
         yield from self.finished.notes
 
 
+def dev_look(found: Found, plan: Plan) -> Callable[[Scorer], float]:
+    """Return what tells dev nDCG@10 behind the first stage, at the weight that is best."""
+
+    def look(scorer: Scorer) -> float:
+        depth = plan.dev_depth
+        scored = found.dev[0].scored({"trained": scorer}, depth=depth)
+        return tune(scored, scorer, "trained", depths=(depth,)).value
+
+    return look
+
+
 def fit(
     groups: Sequence[Group],
     *,
@@ -55,12 +66,6 @@ def fit(
     During training dev nDCG@10 is looked at behind the first stage, at the weight that is best; the
     best checkpoint becomes the model. With `steps`, which others have told, it is the last one.
     """
-
-    def look(scorer: Scorer) -> float:
-        depth = plan.dev_depth
-        scored = found.dev[0].scored({"trained": scorer}, depth=depth)
-        return tune(scored, scorer, "trained", depths=(depth,)).value
-
     with watch.progress("training", steps or plan.steps, "steps") as advance:
 
         def stepped(told: Progress) -> None:
@@ -77,7 +82,7 @@ def fit(
                 batch_size=plan.batch_size,
                 evaluate_every=plan.evaluate_every,
             ),
-            evaluator=None if steps else look,
+            evaluator=None if steps else dev_look(found, plan),
             on_progress=stepped,
         )
     watch.tell(trained)

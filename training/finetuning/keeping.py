@@ -71,6 +71,7 @@ def keep(
         doubtful=doubtful.worst(LISTED),
         facts={
             "training": f"{trained.steps:,} of {plan.steps:,} steps with {trained.loss}",
+            "learning rate": f"{settings.trainer.learning_rate:g}",
             "speed": f"{trained.pairs_per_s:.1f} pairs a second, {trained.description}",
             "place": f"after {place.kept} of the stages that were set",
         },

@@ -14,6 +14,7 @@ from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.training.doubtful import BESIDE
 from retrieve_rerank.training.finetuning.settings import CROSS_FIT, FinetuneSettings
 from retrieve_rerank.training.mining.veto import DEEP
+from retrieve_rerank.training.trainers.sweep import work
 
 FEWEST_STEPS = 20
 """Steps below which the learning rate has hardly risen: no training to speak of."""
@@ -96,6 +97,8 @@ class Plan:
     """Training queries that are searched for."""
     batch_size: int
     """Groups a step."""
+    sweep_steps: int
+    """Of the shortest trainings that choose the learning rate; 0 where there are none."""
     pairs: int
     """Of query and text that are trained on, with repetitions, in all trainings."""
     evaluate_every: int
@@ -185,6 +188,15 @@ def make_plan(
     checked = used
     if settings.minutes is not None:
         checked = min(used, max(1, int(CHECKED * steps * step_s / checked_s)))
+    training_s = trainings * steps * step_s
+    checking_s = checked * checked_s
+    sweep_steps, sweep_s = 0, 0.0
+    if settings.sweep and settings.minutes is not None and not folds:
+        rest_s = checking_s + searched * query_s + cross_fit * steps * step_s
+        look_s = splits["dev"] * reach.dev_depth / (FORWARD * speed.pairs_per_s)
+        # What the long training leaves, as much as itself at most.
+        spare_s = min(left - training_s - rest_s, training_s)
+        sweep_steps, sweep_s = _sweep(spare_s, steps, step_s=step_s, look_s=look_s)
     return Plan(
         index=index,
         base=settings.base,
@@ -194,6 +206,7 @@ def make_plan(
         steps=steps,
         mined_queries=searched,
         batch_size=batch_size,
+        sweep_steps=sweep_steps,
         pairs=trainings * steps * batch_size * trainer.group_size,
         evaluate_every=max(1, math.ceil(steps / reach.looks)),
         dev_depth=reach.dev_depth,
@@ -206,11 +219,24 @@ def make_plan(
             "so far": spent_s,
             "mining": searched * query_s,
             **({"training for the veto": steps * step_s} if cross_fit else {}),
-            "training": trainings * steps * step_s,
-            "checking positives": checked * checked_s,
+            **({"trying learning rates": sweep_s} if sweep_steps else {}),
+            "training": training_s,
+            "checking positives": checking_s,
             **fixed,
         },
     )
+
+
+def _sweep(spare_s: float, steps: int, *, step_s: float, look_s: float) -> tuple[int, float]:
+    """Return the steps of a sweep's shortest trainings, and its seconds; none where time lacks.
+
+    The longest have twice as many: half of the long training's at most.
+    """
+    times, looks = work()
+    fitting = min(int((spare_s - looks * look_s) / (times * step_s)), steps // 4)
+    if fitting < FEWEST_STEPS:
+        return 0, 0.0
+    return fitting, fitting * times * step_s + looks * look_s
 
 
 def _veto_s(settings: FinetuneSettings, speed: Speed) -> float:

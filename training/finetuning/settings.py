@@ -28,6 +28,9 @@ class FinetuneSettings:
     """Cross-encoder whose word keeps texts from becoming negatives: `served`, a name as `base`'s,
     or CROSS_FIT."""
     trainer: TrainerSettings = field(default_factory=TrainerSettings)
+    sweep: bool = False
+    """Choose the learning rate among `sweep`'s by short trainings, where the minutes leave time for
+    them."""
     minutes: float | None = None
     """What all of it may take; it becomes a number of steps, which is written down. None trains
     for the trainer's epochs. Where there are few pairs, batches are smaller than the trainer's."""

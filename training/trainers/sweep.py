@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -10,6 +11,8 @@ from pathlib import Path
 
 from retrieve_rerank.base import Scorer
 from retrieve_rerank.errors import ConfigError
+from retrieve_rerank.models.checkpoints.version_record import write_json
+from retrieve_rerank.rerankers.cross_encoder import CrossEncoder
 from retrieve_rerank.training.groups import Group
 from retrieve_rerank.training.trainers.result import Progress
 from retrieve_rerank.training.trainers.settings import TrainerSettings
@@ -43,9 +46,8 @@ def sweep(
     """Train `steps` steps with each rate, the better half twice as many, until one is left.
 
     Successive halving (Jamieson and Talwalkar, https://arxiv.org/abs/1502.07943); every run has a
-    whole schedule, since a rate is only as good as where it ends. The dev measure is looked at
-    before and after each run alone. In all it takes `steps` times the number of rates, for every
-    time that halves them. Runs are kept in `output`, their models are not: what broke off goes on.
+    whole schedule, since a rate is only as good as where it ends, and is measured there. How much
+    that is, `work` tells. Runs are kept in `output`, their models are not: what broke off goes on.
     Raises as `train` does.
     """
     if len(set(learning_rates)) < 2:
@@ -53,22 +55,53 @@ def sweep(
     rounds: list[Mapping[float, float]] = []
     left = list(dict.fromkeys(learning_rates))
     while len(left) > 1:
-        found = {}
-        for rate in left:
-            run = Path(output) / f"{rate:g}-{steps}"
-            trained = train(
+        found = {
+            rate: _measure(
                 groups,
                 base=base,
-                output=run,
+                run=Path(output) / f"{rate:g}-{steps}",
+                evaluator=evaluator,
                 settings=replace(
                     settings, learning_rate=rate, max_steps=steps, evaluate_every=steps
                 ),
-                evaluator=evaluator,
                 on_progress=on_progress,
             )
-            shutil.rmtree(trained.model, ignore_errors=True)
-            found[rate] = -math.inf if trained.failed else trained.curve[-1].measure or 0.0
+            for rate in left
+        }
         rounds.append(found)
-        left = sorted(left, key=lambda rate: -found[rate])[: -(-len(left) // 2)]
+        left = sorted(left, key=lambda rate: -found[rate])[: _half(len(left))]
         steps *= 2
     return Swept(replace(settings, learning_rate=left[0]), rounds)
+
+
+def work(rates: int = len(LEARNING_RATES)) -> tuple[int, int]:
+    """Return how many times a sweep takes its `steps`, and how often it looks at the measure."""
+    steps, looks, longer = 0, 0, 1
+    while rates > 1:
+        steps, looks = steps + rates * longer, looks + rates
+        rates, longer = _half(rates), 2 * longer
+    return steps, looks
+
+
+def _half(count: int) -> int:
+    return -(-count // 2)
+
+
+def _measure(
+    groups: Sequence[Group],
+    *,
+    base: str,
+    run: Path,
+    evaluator: Callable[[Scorer], float],
+    settings: TrainerSettings,
+    on_progress: Callable[[Progress], None] | None,
+) -> float:
+    """Train one run, and return what it is worth: −inf where a guard stopped it."""
+    file = run / "measure.json"
+    if not file.is_file():
+        trained = train(groups, base=base, output=run, settings=settings, on_progress=on_progress)
+        worth = None if trained.failed else evaluator(CrossEncoder(trained.model))
+        write_json(file, {"measure": worth})
+        shutil.rmtree(trained.model, ignore_errors=True)
+    worth = json.loads(file.read_text(encoding="utf-8"))["measure"]
+    return -math.inf if worth is None else float(worth)

@@ -104,7 +104,11 @@ from retrieve_rerank.training.curriculum import Curriculum
     "ranks]",
 )
 @click.option("--loss", help="Loss, such as lce, ranknet or lambda.  [default: by the labels]")
-@click.option("--learning-rate", type=NumberRange(min=0, min_open=True), help="  [default: 5e-5]")
+@click.option(
+    "--learning-rate",
+    type=NumberRange(min=0, min_open=True),
+    help="Learning rate.  [default: the best of several where --minutes leaves time, else 5e-5]",
+)
 @click.option(
     "--max-tokens",
     type=click.IntRange(min=8),
@@ -218,6 +222,7 @@ def command(
             }
         ),
         veto=veto,
+        sweep=learning_rate is None,
         minutes=minutes,
         depth=depth,
         test_queries=test_queries,

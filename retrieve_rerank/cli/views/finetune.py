@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import singledispatch
+from math import inf
 from pathlib import Path
 
 from rich.table import Table
@@ -25,6 +26,7 @@ from retrieve_rerank.training.gate import Verdict
 from retrieve_rerank.training.mining import CrossFitted, Mined, Veto
 from retrieve_rerank.training.reporting import comparison
 from retrieve_rerank.training.trainers import Progress, Trained
+from retrieve_rerank.training.trainers.sweep import Swept
 
 _EXAMPLES = 3
 
@@ -92,6 +94,7 @@ def _(plan: Plan) -> None:
             if plan.mined_queries
             else ("groups", "as they are given"),
             *_folds(plan),
+            *_sweep(plan),
             ("training", f"{plan.steps:,} steps{times}, {plan.pairs:,} pairs at {rate}"),
             ("reranking", f"at most {plan.depth} hits of a query"),
             ("time", f"about {duration(plan.total_s)}: {parts}"),
@@ -122,6 +125,11 @@ def _(procedure: Procedure) -> None:
     write("")
 
 
+def _sweep(plan: Plan) -> Iterator[tuple[str, str]]:
+    if plan.sweep_steps:
+        yield "tries", f"learning rates, by trainings of {plan.sweep_steps:,} steps and more"
+
+
 @_print.register
 def _(veto: Veto) -> None:
     for line in veto_lines(veto):
@@ -138,6 +146,23 @@ def _(both: CrossFitted) -> None:
 @_print.register
 def _(mined: Mined) -> None:
     print_report(wide_console(), mined, veto=None)
+    write("")
+
+
+@_print.register
+def _(swept: Swept) -> None:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("learning rate", overflow="fold")
+    for number in range(len(swept.rounds)):
+        table.add_column(f"dev nDCG@10, round {number + 1}", justify="right", overflow="fold")
+    for rate in swept.rounds[0]:
+        values = [each[rate] for each in swept.rounds if rate in each]
+        table.add_row(
+            f"{rate:g}",
+            *("stopped" if value == -inf else f"{value:.4f}" for value in values),
+            style="bold" if rate == swept.settings.learning_rate else "",
+        )
+    wide_console().print(table)
     write("")
 
 
