@@ -19,7 +19,7 @@ from retrieve_rerank.evaluation.report.findings import p_value, signed
 from retrieve_rerank.training.doubtful import Doubtful
 from retrieve_rerank.training.finetuning import Finetuned, Place, Plan, Proof, Watch
 from retrieve_rerank.training.finetuning.folding import Fold, Procedure
-from retrieve_rerank.training.finetuning.proof import MEASURES
+from retrieve_rerank.training.finetuning.proof import MEASURES, RETUNED
 from retrieve_rerank.training.finetuning.run_folder import DOUBTFUL_FILE
 from retrieve_rerank.training.finishing import Finished
 from retrieve_rerank.training.gate import Verdict
@@ -27,6 +27,7 @@ from retrieve_rerank.training.mining import CrossFitted, Mined, Veto
 from retrieve_rerank.training.reporting import comparison
 from retrieve_rerank.training.trainers import Progress, Trained
 from retrieve_rerank.training.trainers.sweep import Swept
+from retrieve_rerank.training.tuning import PRIMARY
 
 _EXAMPLES = 3
 
@@ -224,7 +225,7 @@ def _(place: Place) -> None:
 def _(proof: Proof) -> None:
     console = wide_console()
     console.print(_systems(proof))
-    write("")
+    write(f"gain: of {PRIMARY} over {RETUNED}, whose depth and weight suit the same dev queries\n")
     _slices(console, proof.verdict)
 
 
