@@ -10,7 +10,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from retrieve_rerank.evaluation.files import write_text
 from retrieve_rerank.evaluation.report.findings import signed
 from retrieve_rerank.training.provenance import Provenance
-from retrieve_rerank.training.reporting import Outcome, comparison, examples
+from retrieve_rerank.training.reporting import Outcome, comparison
 from retrieve_rerank.training.tuning import JUDGED, PRIMARY
 
 CARD_FILE = "README.md"
@@ -105,7 +105,7 @@ def _hurts(outcome: Outcome) -> Iterator[str]:
             f"{verdict.judged_before:.2f} before, {verdict.judged_after:.2f} after); they count as "
             "irrelevant."
         )
-    _, lost = examples(outcome)
+    _, lost = outcome.examples()
     for example in lost[:_HURT_SHOWN]:
         change = example.change
         yield (

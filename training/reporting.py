@@ -63,6 +63,16 @@ class Outcome:
         """The pipeline with the trained model."""
         return self.systems[-1]
 
+    def examples(self) -> tuple[list[Example], list[Example]]:
+        """Return the queries that gained most and those that lost most."""
+        return examples(
+            self.systems,
+            self.baseline,
+            queries=self.queries,
+            qrels=self.qrels,
+            texts=self.texts,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -112,21 +122,29 @@ def comparison(systems: Sequence[StageEvaluation], baseline: StageEvaluation) ->
     return rows
 
 
-def examples(outcome: Outcome) -> tuple[list[Example], list[Example]]:
-    """Return the queries that gained most and those that lost most, with their best hits."""
-    evaluation = Evaluation(
-        outcome.qrels, outcome.queries, [PRIMARY, JUDGED], list(outcome.systems)
-    )
-    gained, lost = extremes(evaluation, outcome.trained, outcome.baseline, PRIMARY)
+def examples(
+    systems: Sequence[StageEvaluation],
+    baseline: StageEvaluation,
+    *,
+    queries: Mapping[str, str],
+    qrels: Qrels,
+    texts: Mapping[str, str],
+) -> tuple[list[Example], list[Example]]:
+    """Return the queries that gained most and those that lost most, with their best hits.
+
+    They are compared in the last of `systems` and the baseline.
+    """
+    trained = systems[-1]
+    evaluation = Evaluation(qrels, queries, [PRIMARY, JUDGED], list(systems))
+    gained, lost = extremes(evaluation, trained, baseline, PRIMARY)
 
     def best(system: StageEvaluation, query: str) -> list[Place]:
         ids = system.rankings.get(query, ())[:_TOP]
-        grades = outcome.qrels[query]
-        return [Place(_short(outcome.texts.get(id_, id_)), grades.get(id_, 0) > 0) for id_ in ids]
+        grades = qrels[query]
+        return [Place(_short(texts.get(id_, id_)), grades.get(id_, 0) > 0) for id_ in ids]
 
     def example(change: QueryChange) -> Example:
-        before, after = best(outcome.baseline, change.id), best(outcome.trained, change.id)
-        return Example(change, before, after)
+        return Example(change, best(baseline, change.id), best(trained, change.id))
 
     return [example(each) for each in gained[:EXAMPLES]], [
         example(each) for each in lost[:EXAMPLES]
@@ -145,7 +163,7 @@ def write_report(path: Path, outcome: Outcome) -> None:
 
 def render_outcome(outcome: Outcome) -> str:
     """Return the page."""
-    gained, lost = examples(outcome)
+    gained, lost = outcome.examples()
     differences = list(deltas(outcome.trained, outcome.baseline, PRIMARY).values())
     weights = sorted({trial.weight for trial in outcome.tuned.trials})
     depths = sorted({trial.depth for trial in outcome.tuned.trials})

@@ -17,7 +17,7 @@ from retrieve_rerank.models.checkpoints.folder import ModelFolder
 from retrieve_rerank.training.card import write_card
 from retrieve_rerank.training.gate import judge
 from retrieve_rerank.training.provenance import Provenance, data_hash, index_fingerprint
-from retrieve_rerank.training.reporting import Outcome, comparison, examples, write_report
+from retrieve_rerank.training.reporting import Outcome, comparison, write_report
 from retrieve_rerank.training.trainers.result import CurvePoint
 from retrieve_rerank.training.tuning import JUDGED, PRIMARY, Trial, Tuned
 from retrieve_rerank.types import Document, Qrels
@@ -70,7 +70,7 @@ def test_the_table_compares_with_the_baseline() -> None:
 
 
 def test_examples_show_the_best_hits_before_and_after() -> None:
-    gained, lost = examples(outcome())
+    gained, lost = outcome().examples()
     assert len(gained) == len(lost) == 5
     assert [(place.text, place.relevant) for place in lost[0].after] == [
         ("Something else.", False),

@@ -67,9 +67,12 @@ def fit(
     best checkpoint becomes the model. With `steps`, which others have told, it is the last one.
     """
     with watch.progress("training", steps or plan.steps, "steps") as advance:
+        taken = 0
 
         def stepped(told: Progress) -> None:
-            advance(1)
+            nonlocal taken
+            advance(told.step - taken)  # the first of a run that goes on: all that it had taken
+            taken = told.step
             watch.tell(told)
 
         trained = train(

@@ -18,7 +18,7 @@ from retrieve_rerank.pipeline.retriever import Retriever
 from retrieve_rerank.text.template import Template
 from retrieve_rerank.training.finetuning.placing import Place, with_place
 from retrieve_rerank.training.gate import Verdict, judge
-from retrieve_rerank.training.reporting import shown_documents
+from retrieve_rerank.training.reporting import Example, examples, shown_documents
 from retrieve_rerank.training.slices import Change, query_slices
 from retrieve_rerank.training.tuning import JUDGED, PRIMARY
 from retrieve_rerank.types import Qrels
@@ -39,11 +39,23 @@ class Proof:
     """Pipeline -> what 95 of 100 whole searches take at most."""
     texts: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Document -> its text, of those that stand first for some query."""
+    queries: Mapping[str, str] = field(default_factory=dict, repr=False)
+    qrels: Qrels = field(default_factory=dict, repr=False)
 
     @property
     def baseline(self) -> StageEvaluation:
         """The pipeline that the verdict compares with."""
         return next(system for system in self.systems if system.name == RETUNED)
+
+    def examples(self) -> tuple[list[Example], list[Example]]:
+        """Return the queries that gained most over the baseline, and those that lost most."""
+        return examples(
+            self.systems,
+            self.baseline,
+            queries=self.queries,
+            qrels=self.qrels,
+            texts=self.texts,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
@@ -180,7 +192,7 @@ def prove(
     p95 = {name: latency(ms).p95 for name, ms in measured.total_ms.items()}
     shown = connector.get(sorted(shown_documents(systems)))
     texts = {document.id: Template().render(document) for document in shown}
-    return Proof(verdict, systems, p95, texts)
+    return Proof(verdict, systems, p95, texts, queries, test)
 
 
 def _by_segment(segments: Mapping[str, str]) -> dict[str, list[str]]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import singledispatch
+from itertools import zip_longest
 from math import inf
 from pathlib import Path
+from textwrap import shorten
 
 from rich.table import Table
 
@@ -24,12 +26,14 @@ from retrieve_rerank.training.finetuning.run_folder import DOUBTFUL_FILE
 from retrieve_rerank.training.finishing import Finished
 from retrieve_rerank.training.gate import Verdict
 from retrieve_rerank.training.mining import CrossFitted, Mined, Veto
-from retrieve_rerank.training.reporting import comparison
+from retrieve_rerank.training.reporting import Example, comparison
+from retrieve_rerank.training.reporting import Place as Placed
 from retrieve_rerank.training.trainers import Progress, Trained
 from retrieve_rerank.training.trainers.sweep import Swept
 from retrieve_rerank.training.tuning import PRIMARY
 
 _EXAMPLES = 3
+_EXCERPT = 120  # characters of a text
 
 
 class Terminal(Watch):
@@ -227,6 +231,10 @@ def _(proof: Proof) -> None:
     console.print(_systems(proof))
     write(f"gain: of {PRIMARY} over {RETUNED}, whose depth and weight suit the same dev queries\n")
     _slices(console, proof.verdict)
+    for title, found in zip(("Gained most", "Lost most"), proof.examples(), strict=True):
+        for each in found[:1]:
+            console.print(_example(title, each))
+            write("")
 
 
 @_print.register
@@ -273,6 +281,20 @@ def _systems(proof: Proof) -> Table:
     least = f"{proof.verdict.least_detectable:.4f}"
     table.add_row("least detectable gain", *[""] * (len(MEASURES) + 1), least)
     return table
+
+
+def _example(title: str, example: Example) -> Table:
+    change = example.change
+    table = Table(title=f"{title}: “{change.text}”", title_justify="left", box=None, pad_edge=False)
+    table.add_column(f"before: {PRIMARY} {change.before:.2f}", ratio=1, overflow="fold")
+    table.add_column(f"after: {change.after:.2f}", ratio=1, overflow="fold")
+    for pair in zip_longest(example.before, example.after):
+        table.add_row(*(_hit(each) if each else "" for each in pair))
+    return table
+
+
+def _hit(hit: Placed) -> str:
+    return ("✓ " if hit.relevant else "") + shorten(hit.text, _EXCERPT, placeholder=" …")
 
 
 def _slices(console: Console, verdict: Verdict) -> None:
