@@ -37,6 +37,11 @@ class Group:
     """What is known of who asks: a profile, past clicks; empty where nothing is."""
 
     @property
+    def asked(self) -> str:
+        """The query, with the user's text where there is one: what tells it from others."""
+        return f"{self.query}\n{self.user}" if self.user else self.query
+
+    @property
     def positives(self) -> list[GroupText]:
         """The texts with a label above 0."""
         return [text for text in self.texts if text.label is not None and text.label > 0]

@@ -91,11 +91,14 @@ def split_groups(
     given: Mapping[str, str] = MappingProxyType({}),
     shares: Mapping[str, float] = SHARES,
 ) -> Splits:
-    """Divide the queries of groups, each known by its text, as `split_queries` does."""
+    """Divide what is `asked` in groups as `split_queries` does; by user, where one is known."""
+    texts: dict[str, str] = {}
     relevant: defaultdict[str, set[str]] = defaultdict(set)
     for group in groups:
-        relevant[group.query] |= {str(digest(text.text)) for text in group.positives}
-    return split_queries({query: query for query in relevant}, relevant, given=given, shares=shares)
+        texts[group.asked] = group.user or group.query
+        if not group.user:
+            relevant[group.asked] |= {str(digest(text.text)) for text in group.positives}
+    return split_queries(texts, relevant, given=given, shares=shares)
 
 
 def split_of(query: str, shares: Mapping[str, float]) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from types import MappingProxyType
 
 from retrieve_rerank.base import Reranker, Scorer
 from retrieve_rerank.errors import InputError
@@ -65,10 +66,12 @@ class FoundCandidates:
         queries: Mapping[str, str],
         qrels: Qrels,
         hits: Mapping[str, Sequence[Hit]],
+        users: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.qrels = qrels
         self._judged = judged
         self._queries = queries
+        self._users = users
         self._hits = hits
 
     def scored(
@@ -92,8 +95,8 @@ class FoundCandidates:
         for query, hits in self._hits.items():
             head = hits[:depth]
             for name, reranker in rerankers.items():
-                answer = reranker.rerank(self._queries[query], head).hits if head else []
-                scored[name][query] = answer
+                asked = reranker.for_user(self._queries[query], self._users.get(query, ""))
+                scored[name][query] = reranker.rerank(asked, head).hits if head else []
             if on_progress is not None:
                 on_progress(1)
         most = max((len(hits) for hits in self._hits.values()), default=0)
@@ -161,8 +164,9 @@ def find_candidates(
     qrels: Qrels,
     *,
     exclude_self: bool = False,
+    users: Mapping[str, str] = MappingProxyType({}),
 ) -> FoundCandidates:
-    """Search once for each judged query.
+    """Search once for each judged query; `users` tell for queries what is known of who asks.
 
     `retriever` has the stages that come before the one that is tuned. Raises InputError where no
     judged query has a text, and as `JudgedDocuments` does.
@@ -178,10 +182,11 @@ def find_candidates(
             top_k=retriever.candidates,
             on_error="raise",
             exclude=[own[query]] if query in own else [],
+            user=users.get(query),
         ).hits
         for query, text in asked.items()
     }
-    return FoundCandidates(judged, asked, qrels, found)
+    return FoundCandidates(judged, asked, qrels, found, users)
 
 
 def can_tune(reranker: Reranker) -> bool:

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -137,6 +138,7 @@ def evaluate(
     top_k: int | None = None,
     deadline_s: float | None = None,
     exclude_self: bool = False,
+    users: Mapping[str, str] = MappingProxyType({}),
     on_progress: Callable[[int], None] | None = None,
 ) -> Evaluation:
     """Search once for each judged query and measure the ranking that left each stage.
@@ -144,7 +146,8 @@ def evaluate(
     `top_k` keeps the first hits of each ranking, all candidates where None. Passages that a
     document was split into stand for it, the best one giving its place, unless the passages
     themselves are judged. `exclude_self` leaves out the document that has the query's own id, as
-    BEIR does where queries were taken from the documents. Rankings name documents as the
+    BEIR does where queries were taken from the documents. `users` tell for queries what is known
+    of who asks. Rankings name documents as the
     judgments do, which may leave out which index of several they are of. Milliseconds are of
     searches one after another, the first of which includes what is loaded on first use.
     `on_progress` hears how many searches ended since it was last called. Raises InputError where
@@ -164,7 +167,9 @@ def evaluate(
     for query, text in searched.items():
         started = time.perf_counter()
         exclude = [own[query]] if query in own else []
-        reports = retriever.search(text, deadline_s=deadline_s, exclude=exclude).stages
+        reports = retriever.search(
+            text, deadline_s=deadline_s, exclude=exclude, user=users.get(query)
+        ).stages
         total_ms.append((time.perf_counter() - started) * 1000)
         for tally, report in zip(tallies.values(), reports, strict=True):
             tally.add(query, report, judged.ids(report.hits)[:top_k])

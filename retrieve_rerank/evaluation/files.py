@@ -182,6 +182,9 @@ def write_text(path: Path, text: str) -> None:
         raise InputError(f"cannot write {path}: {exc.strerror}; name a file elsewhere") from exc
 
 
+USER = "user"
+"""Field of queries that holds a text on who asks."""
+
 FITTING_SPLITS = ("dev", "validation", "valid", "val", "train")
 """Names of judgments that something may be fitted on, the best first; those of `test` are kept."""
 

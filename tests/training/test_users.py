@@ -6,7 +6,9 @@ import json
 import random
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,14 +16,22 @@ import torch
 from retrieve_rerank import Document, Retriever
 from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.errors import ConfigError, InputError, ModelError
+from retrieve_rerank.evaluation.evaluate import evaluate
 from retrieve_rerank.pipeline.retriever import USER_UNREAD
 from retrieve_rerank.rerankers.cached import Cached, ScoreCache
 from retrieve_rerank.rerankers.cross_encoder import CrossEncoder
+from retrieve_rerank.testing.overlap import OverlapScorer
 from retrieve_rerank.training import read_groups
 from retrieve_rerank.training.converting import write_groups
+from retrieve_rerank.training.finetuning import (
+    read_judged_folder,
+    read_ready_groups,
+)
 from retrieve_rerank.training.groups import Group, GroupText
+from retrieve_rerank.training.mining import Mining
 from retrieve_rerank.training.trainers import Trained, TrainerSettings, group_ndcg, train
 from retrieve_rerank.training.trainers.base import load_base
+from retrieve_rerank.training.tuning import find_candidates, tune
 from tests.models.tiny import make_model
 
 AIR, HOME = ("wing", "flutter", "tunnel"), ("cat", "mat", "sat")
@@ -141,3 +151,64 @@ def test_groups_keep_the_users_text(tmp_path: Path) -> None:
     (tmp_path / "bad.jsonl").write_text('{"query": "a", "user": 7, "hits": []}\n')
     with pytest.raises(InputError, match="no text in 'user'"):
         list(read_groups(tmp_path / "bad.jsonl"))
+
+
+class Personal(OverlapScorer):
+    """Reads what the user is told to like as if it were asked for."""
+
+    def for_user(self, query: str, user: str) -> str:
+        return f"{query} {user}"
+
+
+def test_what_is_measured_is_asked_by_its_user_and_users_are_held_out(tmp_path: Path) -> None:
+    (tmp_path / "qrels").mkdir()
+    queries, rows = [], []
+    for number in range(120):
+        likes = "mats" if number % 2 else "wings"
+        user = f"user{number // 3} likes {likes}"
+        queries.append(json.dumps({"_id": f"q{number}", "text": "cat", "metadata": {"user": user}}))
+        rows.append(f"q{number}\t{likes}\t1")
+    (tmp_path / "queries.jsonl").write_text("\n".join(queries))
+    (tmp_path / "qrels" / "all.tsv").write_text("\n".join(rows))
+
+    judged = read_judged_folder(tmp_path)
+
+    of_splits = [
+        {judged.users[query] for query in getattr(judged, split)}
+        for split in ("train", "dev", "calibration", "test")
+    ]
+    assert (
+        sum(map(len, of_splits)) == len(set().union(*of_splits)) == len(set(judged.users.values()))
+    )
+    assert all(of_splits)
+    assert replace(judged, users={}).digests() != judged.digests()
+
+    documents = [Document("wings", "cat wings"), Document("mats", "cat mats")]
+    retriever = Retriever(MemoryConnector(documents), Personal())
+    asked: dict[str, Any] = {"queries": judged.queries, "qrels": judged.train}
+    measured = evaluate(retriever, **asked, measures=["nDCG@10"], users=judged.users)
+    assert measured.stages[-1].means["nDCG@10"] == 1
+    assert evaluate(retriever, **asked, measures=["nDCG@10"]).stages[-1].means["nDCG@10"] < 1
+    found = find_candidates(Retriever(retriever.connector), **asked, users=judged.users)
+    scored = found.scored({"it": Personal()})
+    assert tune(scored, Personal(), "it").value == 1
+    groups = [
+        group
+        for group, _ in Mining(retriever=retriever, **asked, users=judged.users).outcomes()
+        if group is not None
+    ]
+    assert {group.user for group in groups} == of_splits[0]
+
+
+def test_ready_groups_of_users_are_held_out_by_user(tmp_path: Path) -> None:
+    made = [
+        Group("cat", (GroupText("yes", 1.0, "a"), GroupText("no", 0.0, "b")), user=f"user {n // 2}")
+        for n in range(1600)
+    ]
+    write_groups(made, tmp_path / "groups.jsonl")
+    ready = read_ready_groups(tmp_path / "groups.jsonl")
+    learnt = {group.user for group in ready.groups or ()}
+    held_out = {ready.users[query] for query in [*ready.dev, *ready.calibration, *ready.test]}
+    assert len(learnt) + len(held_out) == 800
+    assert not learnt & held_out
+    assert set(ready.queries.values()) == {"cat"}

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from retrieve_rerank.errors import InputError
-from retrieve_rerank.evaluation.files import read_folder, splits_of
+from retrieve_rerank.evaluation.files import USER, read_folder, read_query_field, splits_of
 from retrieve_rerank.training.folds import FEWEST_TEST_QUERIES
 from retrieve_rerank.training.groups import Group
 from retrieve_rerank.training.normalising import digest
@@ -40,6 +41,8 @@ class SplitJudgments:
 
     groups: tuple[Group, ...] | None = field(default=None, repr=False)
     """What to train on, where that is there already; None where it is mined for `train`."""
+    users: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Query -> what is known of who asks; what is held out is of users who are not learnt from."""
     segments: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Query -> the segment that it is of, each of which is a protected slice."""
     replayed: tuple[Group, ...] = field(default=(), repr=False)
@@ -71,7 +74,10 @@ class SplitJudgments:
         """Return the SHA-256 of each split's queries and judgments."""
         digests = {
             split: data_hash(
-                {query: [self.queries[query], grades] for query, grades in qrels.items()}
+                {
+                    query: [self.queries[query], grades, *filter(None, [self.users.get(query)])]
+                    for query, grades in qrels.items()
+                }
             )
             for split in reversed(SPLITS)
             for qrels in [getattr(self, split)]
@@ -118,14 +124,22 @@ def read_judged_folder(folder: Path) -> SplitJudgments:
         qrels |= judged
         given |= dict.fromkeys(judged, name)
     # A single file says which queries are judged, not which of them to hold out.
-    judgments = divide(queries, qrels, given=given if len(known) > 1 else {})
+    users = read_query_field(folder, USER)
+    judgments = divide(queries, qrels, given=given if len(known) > 1 else {}, users=users)
     return replace(judgments, cuts=read_cuts(folder))
 
 
-def divide(queries: Mapping[str, str], qrels: Qrels, *, given: Mapping[str, str]) -> SplitJudgments:
+def divide(
+    queries: Mapping[str, str],
+    qrels: Qrels,
+    *,
+    given: Mapping[str, str],
+    users: Mapping[str, str] = MappingProxyType({}),
+) -> SplitJudgments:
     """Divide judged queries as `split_queries` does; those without a relevant document are out.
 
-    Raises InputError where train, dev or test would be empty.
+    Queries of `users` are divided by user, whatever they ask. Raises InputError where train, dev or
+    test would be empty.
     """
     textless = [query for query in qrels if query not in queries]
     relevant = {
@@ -136,8 +150,8 @@ def divide(queries: Mapping[str, str], qrels: Qrels, *, given: Mapping[str, str]
     pointless = [query for query, ids in relevant.items() if not ids]
     usable = {query: ids for query, ids in relevant.items() if ids}
     splits = split_queries(
-        {query: queries[query] for query in usable},
-        usable,
+        {query: users.get(query, queries[query]) for query in usable},
+        {query: () if query in users else ids for query, ids in usable.items()},
         given={query: split for query, split in given.items() if query in usable},
     )
     by_split: dict[str, Any] = {
@@ -146,7 +160,7 @@ def divide(queries: Mapping[str, str], qrels: Qrels, *, given: Mapping[str, str]
     counts = {
         "without a text": len(textless),
         "without a relevant document": len(pointless),
-        "duplicates of a query that is held out": len(splits.left_out),
+        "duplicates of a query that is held out, or of its user": len(splits.left_out),
     }
     for split in ("train", "dev", "test"):
         if not by_split[split]:
@@ -157,6 +171,7 @@ def divide(queries: Mapping[str, str], qrels: Qrels, *, given: Mapping[str, str]
             )
     return SplitJudgments(
         queries=queries,
+        users=users,
         **by_split,
         left_out={why: count for why, count in counts.items() if count},
         given=tuple(dict.fromkeys(OTHER_NAMES.get(split, split) for split in given.values())),

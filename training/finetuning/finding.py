@@ -37,15 +37,28 @@ def find(
 
     `depth` is how many hits of a dev query that stage scores.
     """
-    dev = find_dev_candidates(today, judged.queries, judged.dev, exclude_self=exclude_self)
+    dev = find_dev_candidates(
+        today, judged.queries, judged.dev, exclude_self=exclude_self, users=judged.users
+    )
     calibration = None
     if judged.calibration:
         first_stage = Retriever(today.connector, candidates=today.candidates)
         calibration = find_candidates(
-            first_stage, judged.queries, judged.calibration, exclude_self=exclude_self
+            first_stage,
+            judged.queries,
+            judged.calibration,
+            exclude_self=exclude_self,
+            users=judged.users,
         )
     if (known := folder.read("today")) is None:
-        best = retuned(today, judged.queries, judged.dev, depth=depth, exclude_self=exclude_self)
+        best = retuned(
+            today,
+            judged.queries,
+            judged.dev,
+            depth=depth,
+            exclude_self=exclude_self,
+            users=judged.users,
+        )
         known = {"place": best and asdict(best)}
         folder.write("today", known)
     todays_place = Place.from_dict(known["place"]) if known["place"] else None

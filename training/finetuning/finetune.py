@@ -250,6 +250,7 @@ class Run:
             sampling=self.settings.sampling,
             seed=self.settings.trainer.seed,
             exclude_self=self.settings.exclude_self,
+            users=self.judged.users,
         )
 
     def _mine(self, plan: Plan, watch: Watch) -> None:
@@ -288,6 +289,7 @@ class Run:
                 self.judged.queries,
                 test,
                 exclude_self=self.settings.exclude_self,
+                users=self.judged.users,
                 on_progress=advance,
             )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from retrieve_rerank.base import Scorer
@@ -46,6 +47,7 @@ def find_dev_candidates(
     dev: Qrels,
     *,
     exclude_self: bool = False,
+    users: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[int, FoundCandidates]:
     """Return how many of today's stages stay -> the hits that then come to the trained model.
 
@@ -57,6 +59,7 @@ def find_dev_candidates(
             queries,
             dev,
             exclude_self=exclude_self,
+            users=users,
         )
         for kept in sorted({0, in_index(today.stages)})
     }
@@ -88,6 +91,7 @@ def retuned(
     *,
     depth: int | None = None,
     exclude_self: bool = False,
+    users: Mapping[str, str] = MappingProxyType({}),
 ) -> Place | None:
     """Tune depth, of at most `depth` hits, and weight of today's last stage on the dev queries.
 
@@ -101,6 +105,7 @@ def retuned(
         queries,
         dev,
         exclude_self=exclude_self,
+        users=users,
     )
     tuned = tune(found.scored({_TODAY: last.reranker}, depth=depth), last.reranker, _TODAY)
     return Place(len(before), tuned)

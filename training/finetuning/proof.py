@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 from retrieve_rerank.base import Connector, Scorer
@@ -95,6 +96,7 @@ def measure(
     test: Qrels,
     *,
     exclude_self: bool = False,
+    users: Mapping[str, str] = MappingProxyType({}),
     on_progress: Callable[[int], None] | None = None,
 ) -> Measured:
     """Search for every held-out query with each pipeline; raise as `evaluate` does.
@@ -110,6 +112,7 @@ def measure(
             test,
             measures=MEASURES,
             exclude_self=exclude_self,
+            users=users,
             on_progress=on_progress,
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,11 +30,15 @@ def read_ready_groups(path: Path | str, judged: SplitJudgments | None = None) ->
         judged = _divided(groups, path)
     judged = judged.folded_if_few()
     apart = (judged.dev, judged.calibration, {} if judged.folded else judged.test)
-    held_out = {normalised(judged.queries[query]) for qrels in apart for query in qrels}
-    kept = tuple(group for group in groups if normalised(group.query) not in held_out)
+    held_out = {
+        normalised(judged.users.get(query, judged.queries[query]))
+        for qrels in apart
+        for query in qrels
+    }
+    kept = tuple(group for group in groups if normalised(group.user or group.query) not in held_out)
     if not kept:
         raise InputError(f"{path} has no group with a positive whose query is not held out")
-    left_out = Counter({"groups of held-out queries": len(groups) - len(kept)})
+    left_out = Counter({"groups of held-out queries or users": len(groups) - len(kept)})
     return replace(
         judged,
         groups=kept,
@@ -42,7 +46,7 @@ def read_ready_groups(path: Path | str, judged: SplitJudgments | None = None) ->
     )
 
 
-def _divided(groups: Iterable[Group], path: Path | str) -> SplitJudgments:
+def _divided(groups: Sequence[Group], path: Path | str) -> SplitJudgments:
     of = split_groups(groups).of
     by_split: dict[str, Any] = {split: {} for split in SPLITS}
     for group in groups:
@@ -51,8 +55,8 @@ def _divided(groups: Iterable[Group], path: Path | str) -> SplitJudgments:
             for text in group.positives
             if text.id is not None
         }
-        if judged and group.query in of:
-            by_split[of[group.query]].setdefault(group.query, {}).update(judged)
+        if judged and group.asked in of:
+            by_split[of[group.asked]].setdefault(group.asked, {}).update(judged)
     for split in ("dev", "test"):
         if not by_split[split]:
             raise InputError(
@@ -60,4 +64,9 @@ def _divided(groups: Iterable[Group], path: Path | str) -> SplitJudgments:
                 " the ids of the index's documents, by which held-out queries are judged; give"
                 " judged queries with --data beside them"
             )
-    return SplitJudgments(queries={query: query for query in of}, **by_split)
+    known = [group for group in groups if group.asked in of]
+    return SplitJudgments(
+        queries={group.asked: group.query for group in known},
+        users={group.asked: group.user for group in known if group.user},
+        **by_split,
+    )

@@ -7,7 +7,7 @@ stages. Nothing is embedded but the queries.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 from retrieve_rerank.base import Filter, Scorer
@@ -94,6 +94,8 @@ class Mining:
     filter: Filter | None = None
     exclude_self: bool = False
     exact: bool = False
+    users: Mapping[str, str] = field(default_factory=dict)
+    """Query -> what is known of who asks, which groups tell too."""
 
     def __post_init__(self) -> None:
         """Raise InputError for what makes no sense."""
@@ -201,4 +203,5 @@ class Mining:
                 )
             ),
             searched.query_id,
+            user=self.users.get(searched.query_id, ""),
         )

@@ -97,7 +97,10 @@ def journal_path(output: Path) -> Path:
 def describe(mining: Mining) -> dict[str, Any]:
     """Say in JSON's types all that groups depend on, but for the documents in the index."""
     schema = mining.retriever.connector.schema()
-    judged = {query: [mining.queries.get(query), its] for query, its in mining.qrels.items()}
+    judged = {
+        query: [mining.queries.get(query), its, *filter(None, [mining.users.get(query)])]
+        for query, its in mining.qrels.items()
+    }
     return {
         "index": schema.location,
         "encoder": schema.encoder,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -38,7 +38,14 @@ from retrieve_rerank.evaluation.evaluate import (
     evaluate_rankings,
     stage_names,
 )
-from retrieve_rerank.evaluation.files import make_folder, read_run, write_runs, write_text
+from retrieve_rerank.evaluation.files import (
+    USER,
+    make_folder,
+    read_query_field,
+    read_run,
+    write_runs,
+    write_text,
+)
 from retrieve_rerank.evaluation.measures import DEFAULT_MEASURES, order, parse_measures
 from retrieve_rerank.evaluation.report.findings import cautions
 from retrieve_rerank.evaluation.report.report import render_report
@@ -171,6 +178,7 @@ def command(
                 top_k,
                 settings.deadline_s,
                 exclude_self=exclude_self,
+                users=read_query_field(data, USER) if data is not None else {},
                 quiet=as_json,
             )
         rival = rival or next(stage for stage in evaluation.stages if stage.name == baseline)
@@ -199,6 +207,7 @@ def _search(
     deadline_s: float | None,
     *,
     exclude_self: bool,
+    users: Mapping[str, str],
     quiet: bool,
 ) -> Evaluation:
     """Evaluate behind a progress bar."""
@@ -214,6 +223,7 @@ def _search(
             top_k=top_k,
             deadline_s=deadline_s,
             exclude_self=exclude_self,
+            users=users,
             on_progress=advance,
         )
 

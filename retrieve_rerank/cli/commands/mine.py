@@ -26,6 +26,7 @@ from retrieve_rerank.cli.views.mining import print_report
 from retrieve_rerank.cli.views.progress import share_of, show_progress, show_wait
 from retrieve_rerank.cli.views.results import write_json
 from retrieve_rerank.cli.views.terminal import say, wide_console
+from retrieve_rerank.evaluation.files import USER, read_query_field
 from retrieve_rerank.settings.build import build_retriever
 from retrieve_rerank.settings.first_stage import FIRST_STAGES, FirstStage, with_first_stage
 from retrieve_rerank.settings.sources import load_settings
@@ -271,6 +272,7 @@ def command(
             filter=filter,
             exclude_self=exclude_self,
             exact=exact,
+            users=read_query_field(data, USER) if data is not None else {},
         )
         known = len(judged.qrels) - mining.textless
         try:
