@@ -111,3 +111,16 @@ def test_a_veto_takes_its_time() -> None:
     assert both["training for the veto"] == both["training"]
     limited = FinetuneSettings(veto="cross-fit", minutes=60)
     assert make_plan(SPLITS, limited, SPEED, index="docs").total_s <= 3600
+
+
+def test_folds_take_a_training_each_and_one_more() -> None:
+    splits = {"train": 100, "dev": 20, "calibration": 10, "test": 100}
+    plan = make_plan(splits, FinetuneSettings(), SPEED, index="docs", folds=5)
+    assert (plan.folds, plan.steps, plan.batch_size) == (5, 20, 4)  # of 80 queries
+    assert (plan.mined_queries, plan.pairs) == (100, 6 * 20 * 4 * 8)
+    assert plan.seconds["training"] == pytest.approx(6 * 20 * 4 * 0.8)
+    assert plan.seconds["looking at dev queries"] == pytest.approx(5 * 6 * 20 * 30 / 30)
+    assert plan.seconds["placing and calibrating"] == pytest.approx((6 * 2000 + 300) / 30)
+    assert plan.seconds["proving"] == pytest.approx(100 * (0.1 + 0.1 + 50 / 30))
+    bound = make_plan(splits, FinetuneSettings(minutes=30), SPEED, index="docs", folds=5)
+    assert bound.total_s <= 1800

@@ -145,6 +145,8 @@ def make_plan(
     of all queries.
     """
     trainings = folds + 1
+    # Queries that are mined for each that a training is given.
+    mined_each = folds / (folds - 1) if folds > 1 else 1.0
     left = math.inf if settings.minutes is None else settings.minutes * 60 - spent_s
     query_s = 0.0
     if mined:
@@ -157,17 +159,16 @@ def make_plan(
         if sum(fixed.values()) <= left / 2:
             break
     replayed = splits.get("replayed", 0)
-    learnt = splits["train"] * max(1, folds - 1) // max(1, folds)
-    groups = _most_groups(learnt + replayed, settings)
+    groups = _most_groups(int(splits["train"] / mined_each) + replayed, settings)
     if settings.minutes is not None:
         left -= sum(fixed.values())
         each_s = group_s * (trainings + cross_fit + CHECKED)
         # Each query is searched for once, however often its group comes.
-        first_round = int(left / (each_s + query_s))
+        first_round = int(left / (each_s + mined_each * query_s))
         fitting = max(first_round, int((left - splits["train"] * query_s) / each_s))
         least = min(FEWEST_STEPS * SMALLEST_BATCH, groups)
         if fitting < least:
-            needed = spent_s + sum(fixed.values()) + least * (each_s + query_s)
+            needed = spent_s + sum(fixed.values()) + least * (each_s + mined_each * query_s)
             raise ConfigError(
                 f"{settings.minutes:g} minutes do not suffice: measuring alone takes about"
                 f" {sum(fixed.values()) / 60:.0f} here, and {spent_s / 60:.0f} are gone."
@@ -182,7 +183,7 @@ def make_plan(
     steps = max(1, groups // batch_size)
     step_s = batch_size * group_s
     own = splits["train"] / (splits["train"] + replayed)
-    used = min(splits["train"], math.ceil(own * steps * batch_size))
+    used = min(splits["train"], math.ceil(own * steps * batch_size * mined_each))
     searched = used if mined else 0
     checked_s = (1 + BESIDE) / (FORWARD * speed.pairs_per_s)
     checked = used
