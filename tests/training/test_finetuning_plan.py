@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from retrieve_rerank.errors import ConfigError
-from retrieve_rerank.training.finetuning.plan import Speed, Today, make_plan
+from retrieve_rerank.training.finetuning.plan import make_plan
 from retrieve_rerank.training.finetuning.settings import FinetuneSettings
+from retrieve_rerank.training.finetuning.speed import Speed, Today
 from retrieve_rerank.training.trainers.settings import TrainerSettings
 
 SPLITS = {"train": 1600, "dev": 100, "calibration": 100, "test": 300}

@@ -11,9 +11,10 @@ pytest.importorskip("torch", reason="needs the extra 'train'")
 
 from retrieve_rerank import Scorer
 from retrieve_rerank.training.finetuning import FinetuneSettings, TrainerSettings
-from retrieve_rerank.training.finetuning.plan import Speed, make_plan
+from retrieve_rerank.training.finetuning.plan import make_plan
 from retrieve_rerank.training.finetuning.result import Watch
 from retrieve_rerank.training.finetuning.run_folder import RunFolder
+from retrieve_rerank.training.finetuning.speed import Speed
 from retrieve_rerank.training.finetuning.sweeping import with_best_rate
 from retrieve_rerank.training.groups import Group, GroupText
 from retrieve_rerank.training.trainers import Swept

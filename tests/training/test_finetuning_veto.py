@@ -17,9 +17,10 @@ from retrieve_rerank.testing import OverlapScorer
 from retrieve_rerank.training import read_groups
 from retrieve_rerank.training.finetuning import FinetuneSettings, SplitJudgments, TrainerSettings
 from retrieve_rerank.training.finetuning.mining import check_veto, mine_groups
-from retrieve_rerank.training.finetuning.plan import Speed, make_plan
+from retrieve_rerank.training.finetuning.plan import make_plan
 from retrieve_rerank.training.finetuning.result import Watch
 from retrieve_rerank.training.finetuning.run_folder import RunFolder
+from retrieve_rerank.training.finetuning.speed import Speed
 from retrieve_rerank.training.groups import Group
 from retrieve_rerank.training.mining import Mining
 from tests.models.tiny import make_model

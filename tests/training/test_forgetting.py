@@ -23,9 +23,10 @@ from retrieve_rerank.training.finetuning import (
     read_protected,
     with_replay,
 )
-from retrieve_rerank.training.finetuning.plan import Speed, make_plan
+from retrieve_rerank.training.finetuning.plan import make_plan
 from retrieve_rerank.training.finetuning.protecting import measure_change
 from retrieve_rerank.training.finetuning.replaying import replayed_beside
+from retrieve_rerank.training.finetuning.speed import Speed
 from retrieve_rerank.training.gate import judge
 from retrieve_rerank.training.groups import Group, GroupText
 from retrieve_rerank.training.slices import Change

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.training.doubtful import BESIDE
 from retrieve_rerank.training.finetuning.settings import CROSS_FIT, FinetuneSettings
+from retrieve_rerank.training.finetuning.speed import Speed, Today
 from retrieve_rerank.training.mining.veto import DEEP
 from retrieve_rerank.training.trainers.sweep import work
 
@@ -45,37 +46,6 @@ _FEWER = ((3, 30, 50), (3, 20, 30), (2, 20, 30), (2, 20, 20), (1, 10, 20))
 
 _FIXED_S = 60.0  # loading, exporting, writing the report
 _FOLD_S = 30.0  # loading and exporting once more
-
-
-@dataclass(frozen=True, slots=True)
-class Today:
-    """The pipeline that serves and has stages: what the trained model is compared with."""
-
-    before_s: float
-    """Of a search, up to its last stage."""
-    pairs_per_s: float
-    """Scored by its last stage."""
-    depth: int
-    """How many hits its last stage scores as it is set."""
-    candidates: int
-    """How many come to it."""
-    tunable: bool = True
-    """Whether its last stage can be re-tuned."""
-
-    def search_s(self, depth: int) -> float:
-        """Estimate the seconds of a search in which the last stage scores so many hits."""
-        return self.before_s + min(depth, self.candidates) / self.pairs_per_s
-
-
-@dataclass(frozen=True, slots=True)
-class Speed:
-    """What was measured on this machine."""
-
-    searches_per_s: float
-    pairs_per_s: float
-    """Trained."""
-    today: Today | None = None
-    """None where searches have the first stage alone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.pipeline.retriever import Retriever
-from retrieve_rerank.training.finetuning.plan import Speed, Today
 from retrieve_rerank.training.finetuning.settings import FinetuneSettings
+from retrieve_rerank.training.finetuning.speed import Speed, Today
 from retrieve_rerank.training.groups import Group
 from retrieve_rerank.training.mining import Mining
 from retrieve_rerank.training.trainers import measure_speed
