@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -166,6 +167,18 @@ def test_no_fold_trains_on_what_it_is_measured_on() -> None:
         trained = {group.query_id for group in fold.training(groups)}
         assert trained == {*OUTSIDE_DEV, "twin"} - set(fold.test)
         assert ("twin" in fold.test) == ("subject3" in fold.test)
+
+
+def test_a_fold_holds_out_users_wholly() -> None:
+    users = {query: f"user {number % 7}" for number, query in enumerate(QUERIES)}
+    judged = replace(SPLIT, users=users).folded_if_few()
+    groups = [
+        Group(QUERIES[query], (GroupText("a text", 1.0),), query, user=users[query])
+        for query in OUTSIDE_DEV
+    ]
+    for fold in divide_into_folds(judged):
+        apart = {users[query] for query in fold.test}
+        assert {group.user for group in fold.training(groups)} == set(users.values()) - apart
 
 
 def test_generated_queries_share_a_fold_by_document_and_are_measured_without_their_spans() -> None:

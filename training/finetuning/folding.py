@@ -33,11 +33,13 @@ class Fold:
     test: Qrels
     """Of its queries those that are measured."""
     queries: frozenset[str]
-    """Texts of all its queries, as normalised."""
+    """Texts of all its queries, or their users', as normalised."""
 
     def training(self, groups: Iterable[Group]) -> list[Group]:
-        """Leave out the groups of its queries."""
-        return [group for group in groups if normalised(group.query) not in self.queries]
+        """Leave out the groups of its queries, and of their users."""
+        return [
+            group for group in groups if normalised(group.user or group.query) not in self.queries
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +55,17 @@ class Procedure:
 
 
 def divide_into_folds(judged: SplitJudgments) -> list[Fold]:
-    """Divide the queries to train and test on, where they are the same; duplicates share a fold.
+    """Divide the queries to train and test on, where they are the same.
 
+    Duplicates share a fold, and so do the queries of a user, whatever they ask.
     Folds of which no query is tested are left out. Raises InputError for fewer queries than folds.
     """
     both = {**judged.train, **judged.test}
     relevant = {
-        query: [id_ for id_, grade in grades.items() if grade > 0] for query, grades in both.items()
+        query: [id_ for id_, grade in grades.items() if grade > 0 and query not in judged.users]
+        for query, grades in both.items()
     }
-    texts = {query: judged.queries[query] for query in both}
+    texts = {query: judged.users.get(query, judged.queries[query]) for query in both}
     drawn = fold_queries(texts, relevant, by_document=judged.generated)
     tested = [[query for query in fold if query in judged.test] for fold in drawn]
     folds = [(fold, test) for fold, test in zip(drawn, tested, strict=True) if test]
