@@ -91,6 +91,11 @@ def test_the_report_shows_everything_and_escapes_what_comes_from_outside(tmp_pat
         assert part in page
     assert page.count("<svg ") == 2
     assert "<b>query" not in page and "<i>asked" not in page
+    assert "Against today" not in page
+    served = judge(before := made.baseline.rankings, before, QRELS, served=before)
+    write_report(tmp_path / "served.html", replace(made, verdict=served))
+    as_it_is = "Against today&#39;s pipeline as it is: +0.0000, +0.0000 to +0.0000."
+    assert as_it_is.replace("&#39;", "'") in (tmp_path / "served.html").read_text()
     held = judge(made.baseline.rankings, made.baseline.rankings, QRELS)
     write_report(tmp_path / "held.html", replace(made, verdict=held, curve=()))
     page = (tmp_path / "held.html").read_text()
