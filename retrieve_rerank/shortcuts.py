@@ -50,6 +50,8 @@ class IndexKeywords(TypedDict, total=False):
     data_dir: Path | str
     indexes: Mapping[str, Mapping[str, Any]]
     stages: Sequence[Mapping[str, Any]]
+    segment: str
+    """Of the searches: a model that was trained for it serves them."""
     rerank: str
     """The reranker's name, "none" for none, in place of the stages that are set."""
     model: str

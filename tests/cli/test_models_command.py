@@ -19,7 +19,8 @@ from retrieve_rerank.settings.sources import load_settings
 
 @pytest.fixture(autouse=True)
 def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No hub: neither a network nor anything downloaded before."""
+    """No hub: neither a network nor anything downloaded before, nor trained."""
+    monkeypatch.setenv("RR_DATA_DIR", str(tmp_path / "data"))
     constants = pytest.importorskip("huggingface_hub.constants")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
