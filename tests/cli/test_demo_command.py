@@ -52,7 +52,8 @@ def test_what_trains_is_asked_for_before_anything_is_done(tmp_path: Path) -> Non
 def test_the_example_is_fine_tuned_on_in_the_minutes_that_it_is_given(pairs_per_s: int) -> None:
     finetuning = pytest.importorskip("retrieve_rerank.training.finetuning")
     plan = pytest.importorskip("retrieve_rerank.training.finetuning.plan")
-    asked = finetune.command.make_context("finetune", [*demo.FINETUNE]).params
+    with main.make_context("rr", ["demo"]) as above:  # whose -h the commands below it have, too
+        asked = finetune.command.make_context("finetune", [*demo.FINETUNE], parent=above).params
     counts = {name: asked[name] for name in ("minutes", "depth", "test_queries", "dev_queries")}
     settings = finetuning.FinetuneSettings(**counts)
     judged = finetuning.read_judged_folder(asked["data"]).at_most(
