@@ -45,7 +45,7 @@ PIPELINES: Mapping[str, tuple[Fusion, bool]] = {
 
 FINETUNE = (
     *("--index", "demo", "--data", str(EXAMPLE), "--minutes", "8"),
-    *("--test-queries", "100", "--dev-queries", "40", "--depth", "20", "--learning-rate", "1e-4"),
+    *("--test-queries", "100", "--dev-queries", "40", "--depth", "10", "--learning-rate", "1e-4"),
 )
 """How `rr finetune` is called: two cores then have about half of the time left to train, and a head
 that begins with random weights has to move within some dozen steps."""
