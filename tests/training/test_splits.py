@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -71,6 +73,33 @@ def test_splits_that_the_data_bring_are_respected_and_completed_from_train() -> 
     )
     assert again.left_out == {"b": "test", "c": "test"}
     assert (again.of["a"], set(again.of)) == ("test", {"a", "d"})
+
+
+def test_what_is_drawn_is_as_far_from_train_as_what_the_data_hold_out() -> None:
+    # Five questions about each of 400 documents, none a rewording of another.
+    texts = {query: sha256(query.encode()).hexdigest() for query in QUERIES}
+    about = {query: [f"d{int(query[1:]) // 5}"] for query in QUERIES}
+
+    def shared_with_train(given: Mapping[str, str]) -> dict[str, float]:
+        splits = split_queries(texts, about, given=given)
+        learnt = {document for query in splits.queries("train") for document in about[query]}
+        return {
+            split: sum(about[query][0] in learnt for query in splits.queries(split))
+            / len(splits.queries(split))
+            for split in ("test", "dev", "calibration")
+        }
+
+    other_documents = {query: "test" if int(query[1:]) < 200 else "train" for query in QUERIES}
+    same_documents = {query: "test" if int(query[1:]) % 10 == 0 else "train" for query in QUERIES}
+    assert shared_with_train(other_documents) == {"test": 0, "dev": 0, "calibration": 0}
+    assert min(shared_with_train(same_documents).values()) > 0.9
+    # Drawn by document the shares are kept, and all queries of a document stay together.
+    splits = split_queries(texts, about, given=other_documents)
+    assert Counter(splits.of.values())["dev"] == pytest.approx(200, abs=100)
+    # A document that a tenth of the queries ask for is learnt, not held out.
+    popular = {query: ["d"] if int(query[1:]) >= 1500 else ids for query, ids in about.items()}
+    splits = split_queries(texts, popular, given=other_documents)
+    assert {splits.of[f"q{n}"] for n in range(1500, 2000)} == {"train"}
 
 
 def test_groups_are_split_by_their_queries_and_the_texts_that_are_positive() -> None:
