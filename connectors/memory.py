@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import replace
 from math import log
 from typing import Any, Self
 
@@ -84,7 +86,8 @@ class MemoryConnector(TensorStore, Embedding):
             )
             for name, found in scores.items()
         }
-        hits = Fusion().fuse(rankings, top_k=top_k, depth=depth)
+        fused = Fusion().fuse(rankings, top_k=top_k, depth=depth)
+        hits = [replace(hit, document=_copy(hit.document)) for hit in fused]
         notes = view.bm25.notes(query)
         return Candidates(hits, notes=notes, query_truncated=truncates(self._encoder, query))
 
@@ -153,11 +156,11 @@ class MemoryConnector(TensorStore, Embedding):
 
     def get(self, ids: Sequence[str]) -> list[Document]:
         """Return the documents with these ids, in that order, leaving out unknown ones."""
-        return [self._entries[id_][0].document for id_ in ids if id_ in self._entries]
+        return [_copy(self._entries[id_][0].document) for id_ in ids if id_ in self._entries]
 
     def scan(self) -> Iterator[Document]:
         """Iterate over all documents, each once, in the order they came."""
-        return iter([each.document for each in self._current_view().records])
+        return (_copy(each.document) for each in self._current_view().records)
 
     def count(self) -> int:
         """Return the number of documents."""
@@ -265,3 +268,8 @@ class _View:
         rows = np.stack(self.vectors)  # (documents, dim)
         lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(query)
         return dict(enumerate((rows @ query / np.maximum(lengths, 1e-12)).tolist()))
+
+
+def _copy(document: Document) -> Document:
+    """Return what its receiver may change, metadata and all, without changing the index."""
+    return replace(document, metadata=deepcopy(document.metadata))

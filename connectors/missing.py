@@ -30,3 +30,16 @@ def taken(location: str, alias: str) -> IndexExistsError:
         f"{shown(alias)} cannot become an alias of {location}: an index has that name; choose "
         "another"
     )
+
+
+def present(location: str, name: str, indexes: Sequence[str]) -> IndexExistsError:
+    """Make the error for a name that an index has already, or an alias of `indexes`."""
+    if list(indexes) in ([], [name]):
+        return IndexExistsError(
+            f"{location} already exists; open it to add to it, choose another name, or delete it"
+        )
+    some = ", ".join(map(shown, sorted(indexes)[:_NAMED]))
+    return IndexExistsError(
+        f"{location} already exists, as an alias of {some}; open it to add to that, or make an "
+        "index by another name, which the alias can then be pointed at (take_alias)"
+    )

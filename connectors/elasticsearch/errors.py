@@ -20,6 +20,7 @@ from elasticsearch import UnsupportedProductError
 
 from retrieve_rerank.errors import (
     AuthenticationError,
+    ConfigError,
     ConnectionFailedError,
     ConnectorError,
     DeadlineExceededError,
@@ -70,6 +71,8 @@ _BY_TEXT: tuple[tuple[str, type[RetrieveRerankError]], ...] = (
     ("search_context_missing_nodes_exception", PointInTimeLostError),
     ("index_not_found_exception", IndexNotFoundError),
     ("resource_already_exists_exception", IndexExistsError),
+    ("already exists as alias", IndexExistsError),
+    ("invalid_index_name_exception", ConfigError),
     ("flood-stage", StorageFullError),
     ("different number of dimensions", IndexMismatchError),
     ("different dimension", IndexMismatchError),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -34,10 +35,12 @@ from retrieve_rerank.connectors.elasticsearch.schema import (
 from retrieve_rerank.connectors.elasticsearch.versions import Server, ask_server
 from retrieve_rerank.connectors.encoder_facts import EncoderFacts
 from retrieve_rerank.connectors.hybrid import BM25, DENSE, SPARSE, Fusion
-from retrieve_rerank.connectors.missing import missing
+from retrieve_rerank.connectors.missing import missing, present
 from retrieve_rerank.connectors.query_encoder import QueryEncoder
 from retrieve_rerank.errors import (
     ConfigError,
+    ConnectorError,
+    IndexExistsError,
     IndexNotFoundError,
     RetrieveRerankError,
     UnsupportedServerError,
@@ -124,7 +127,13 @@ def create_index(
             "in lower case, digits, dots and hyphens"
         )
     yield from ask_server(location)
-    yield Request("PUT", f"/{quoted(name)}", new_index(encoder, language), safe=False)
+    try:
+        yield Request("PUT", f"/{quoted(name)}", new_index(encoder, language), safe=False)
+    except IndexExistsError as exc:
+        indexes: list[str] = []
+        with suppress(ConnectorError):  # not every user may ask, and it may be half made
+            indexes = list((yield Request("GET", f"/{quoted(name)}")))
+        raise present(location, name, indexes) from exc
 
 
 def open_index(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from urllib.parse import unquote
 
 from retrieve_rerank.cli.views.terminal import say
 from retrieve_rerank.errors import MissingExtraError
@@ -93,4 +95,5 @@ def train_by_segment(
 
 def short_name(index: str) -> str:
     """Return the last part of an index's address: what a person calls it."""
-    return index.rstrip("/").rpartition("/")[2]
+    path = unquote(index) if "://" in index else os.path.abspath(index)
+    return path.rstrip("/").rpartition("/")[2]

@@ -208,3 +208,8 @@ def test_a_dry_run_says_what_would_be_done(rr: Rr, judged: Path, home: Path) -> 
         "the rest",
     }
     assert not (run_folder(home) / "groups.jsonl").exists()
+
+    (home / "data" / "indexes" / "docs").rename(home / "data" / "indexes" / "Our Docs")
+    named = rr(*FINETUNE, "--index", "Our Docs", "--dry-run", "--json")
+    assert named.exit_code == 0, named.output
+    [folder] = (home / "data" / "finetune").glob("Our-Docs-*-reranker")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 pytest.importorskip("ir_measures", reason="needs the extra 'eval'")
 
-from retrieve_rerank.cli.finetuning import train_by_segment
+from retrieve_rerank.cli.finetuning import short_name, train_by_segment
 from retrieve_rerank.errors import InputError
-from retrieve_rerank.models.checkpoints.versions import ModelVersions
+from retrieve_rerank.models.checkpoints.versions import ModelVersions, name_part
 from retrieve_rerank.training.finetuning import (
     Done,
     SplitJudgments,
@@ -77,6 +78,9 @@ def test_any_value_names_a_model(value: str, tmp_path: Path) -> None:
     name = name_of("docs-reranker", value)
     assert ModelVersions(tmp_path, name).folder.parent == tmp_path / "models"
     assert name != name_of("docs-reranker", f"{value}!")
+    of_index = f"{name_part(short_name(f'qdrant://host/{quote(value)}'))}-reranker"
+    ModelVersions(tmp_path, name_of(of_index, value))
+    assert name_part(short_name(value)) == name_part(short_name(f"./{value}/"))
 
 
 def test_a_stopped_command_goes_on_with_what_is_left(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from retrieve_rerank.errors import InputError
 from retrieve_rerank.evaluation.files import make_folder, read_query_field
 from retrieve_rerank.models.checkpoints.folder_files import read_json
 from retrieve_rerank.models.checkpoints.version_record import write_json
+from retrieve_rerank.models.checkpoints.versions import name_part
 from retrieve_rerank.training.finetuning.data import SplitJudgments
 from retrieve_rerank.training.slices import FEWEST_IN_SLICE
 from retrieve_rerank.training.splits import SPLITS
@@ -105,8 +105,5 @@ class Done:
 
 
 def name_of(model: str, value: str) -> str:
-    """Name the model of a segment; a value that a name cannot hold is told by a hash of it."""
-    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", value)
-    if plain != value or len(plain) > 40:
-        plain = f"{plain[:40]}-{hashlib.sha256(value.encode()).hexdigest()[:6]}"
-    return f"{model}-{plain}"
+    """Name the model of a segment."""
+    return f"{model}-{name_part(value)}"

@@ -28,7 +28,7 @@ from retrieve_rerank.cli.options import (
 )
 from retrieve_rerank.cli.views.results import write_json
 from retrieve_rerank.cli.views.terminal import say
-from retrieve_rerank.models.checkpoints.versions import ModelVersions, promotion_for
+from retrieve_rerank.models.checkpoints.versions import ModelVersions, name_part, promotion_for
 from retrieve_rerank.models.loading import DEFAULT_ENCODER
 from retrieve_rerank.settings.build import build_retriever, locate
 from retrieve_rerank.settings.promoted import (
@@ -232,7 +232,7 @@ def command(
         accept_generated=accept_generated,
         exclude_self=exclude_self,
     )
-    name = name or f"{short_name(settings.index or where.url)}-reranker"
+    name = name or f"{name_part(short_name(settings.index or where.url))}-reranker"
     view = import_module("retrieve_rerank.cli.views.finetune")
 
     def watching(name: str) -> Any:

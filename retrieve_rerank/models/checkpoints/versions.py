@@ -8,6 +8,7 @@ replaced by a rename, so that whoever reads it meets the old state or the new on
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import logging
 import os
 import re
@@ -37,7 +38,9 @@ PROMOTED_FILE = "promoted.json"
 
 logger = logging.getLogger(__name__)
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
+_LONGEST_PART = 40
 _NUMBER = re.compile(r"[1-9]\d{0,8}")
 _COPYING = ".copying"
 _HISTORY: schema.Schema = {"history": schema.list_of(schema.OBJECT)}
@@ -241,6 +244,15 @@ class ModelVersions:
 def models_folder(data_dir: Path) -> Path:
     """Return where a data directory keeps the models that were trained."""
     return data_dir / "models"
+
+
+def name_part(text: str) -> str:
+    """Make a text a part of a model's name; what a name cannot hold is told by a hash of it."""
+    plain = _NOT_IN_NAMES.sub("-", text).lstrip("._-")
+    if plain == text and len(plain) <= _LONGEST_PART:
+        return plain
+    digest = hashlib.sha256(text.encode()).hexdigest()[:6]
+    return "-".join(filter(None, (plain[:_LONGEST_PART].rstrip("-"), digest)))
 
 
 def known_models(data_dir: Path) -> list[ModelVersions]:

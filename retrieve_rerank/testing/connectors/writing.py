@@ -162,9 +162,16 @@ class WritingConformance(Subject):
         documents = deepcopy(list(WINGS))
         filter: Filter = {"tags": ["a", "b"]}
         with self.opened(documents) as connector:
-            for document in connector.get(["both"]):
-                document.metadata["tags"].append("c")
-            connector.search("wing", top_k=10, filter=filter)
+            before = connector.get(["both"])
+            handed_out = [
+                *connector.get(["both"]),
+                *(hit.document for hit in connector.search("wing", top_k=10, filter=filter)),
+                *connector.scan(),
+            ]
+            for document in handed_out:
+                document.metadata.setdefault("tags", []).append("c")  # type: ignore[attr-defined]
+            assert connector.get(["both"]) == before
+            assert len(connector.search("wing", top_k=10, filter={"tags": "c"})) == 0
             assert documents == list(WINGS)
             assert filter == {"tags": ["a", "b"]}
 

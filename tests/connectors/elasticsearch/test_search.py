@@ -335,6 +335,13 @@ def test_indexes_that_are_not_there_and_those_that_are(server: Server) -> None:
     ElasticsearchConnector.create(url, encoder=None).close()
     with pytest.raises(IndexExistsError, match="already exists"):
         ElasticsearchConnector.create(url, encoder=None)
+    alias = fresh_index(server)
+    name = url.rpartition("/")[2]
+    server.call("POST", "/_aliases", {"actions": [{"add": {"index": name, "alias": alias}}]})
+    with pytest.raises(IndexExistsError, match=f"exists, as an alias of '{name}'; open it to add"):
+        ElasticsearchConnector.create(server.address(alias), encoder=None)
+    with pytest.raises(ConfigError, match="must not contain the following characters"):
+        ElasticsearchConnector.create(server.address("rr-two%20words"), encoder=None)
     with pytest.raises(IndexNotFoundError):
         connect(server.address("rr-nothing-*"))
     with pytest.raises(ConfigError, match="takes no grpc, hnsw_ef"):
