@@ -212,4 +212,4 @@ def test_a_dry_run_says_what_would_be_done(rr: Rr, judged: Path, home: Path) -> 
     (home / "data" / "indexes" / "docs").rename(home / "data" / "indexes" / "Our Docs")
     named = rr(*FINETUNE, "--index", "Our Docs", "--dry-run", "--json")
     assert named.exit_code == 0, named.output
-    [folder] = (home / "data" / "finetune").glob("Our-Docs-*-reranker")
+    assert len(list((home / "data" / "finetune").glob("Our-Docs-*-reranker"))) == 1
