@@ -44,9 +44,9 @@ _MUCH_BYTES = 8 << 20  # read by a comparison: not to be read again the next tim
 _ENGINES = re.compile(
     r"edge_config\.json|temp_segments|\.atomicwrite\w+"
     r"|segments/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(\w+\.deleted)?"
-    r"|wal/((open|closed|temp)-\d+|first-index|\.\w+)"
+    r"|wal/((open|closed|tmp-open)-\d+|first-index|\.\w+)"
 )
-"""What the engine makes in a shard; what else is there is somebody else's."""
+"""What the engine makes in a shard, some of it for a moment; what else is there is another's."""
 
 
 class IndexFolder:
