@@ -46,6 +46,10 @@ COMMANDS: Mapping[str, Listing] = {
     "lexical": Listing("Give a Qdrant collection a ranking by words, where it has none."),
     "info": Listing("Show what an index holds, and what is installed."),
     "models": Listing("Show, fetch and export models, and choose which version of one serves."),
+    "serve": Listing(
+        "Serve search and rerank over HTTP, to clients of Cohere, Jina, Voyage and TEI too.",
+        "server",
+    ),
     "demo": Listing(
         "Index a small real collection, search it, and measure what reranking did.", "eval"
     ),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from retrieve_rerank.models.runtimes.batching import Tokens
 from retrieve_rerank.models.runtimes.engine import Backend, run_all
 from retrieve_rerank.models.tokenizers.texts import TextTokenizer
 from retrieve_rerank.text.template import Template
+
+Run: TypeAlias = Callable[[Sequence[Tokens]], Iterable[tuple[int, Vectors]]]
+"""What takes sequences through a network: index -> its output, in any order."""
 
 
 class PairScores(NamedTuple):
@@ -49,6 +53,8 @@ class PairModel:
         self.folder = folder
         self.backend = backend
         self.label_score = label_score
+        self.run: Run = partial(run_all, backend, pad_id=tokenizer.pad_id)
+        """May be replaced, by what runs the pairs of several callers together."""
         self._tokenizer = tokenizer
 
     def __repr__(self) -> str:
@@ -81,7 +87,7 @@ class PairModel:
         """
         sequences = self.tokenize(pairs)
         logits = np.empty((len(pairs), self.folder.labels or 1), dtype=np.float32)
-        for index, row in run_all(self.backend, sequences, pad_id=self.pad_id):
+        for index, row in self.run(sequences):
             if row.shape != logits.shape[1:]:
                 raise ModelError(
                     f"the network of {self.name} gives {row.shape[-1]:,} numbers for a pair;"

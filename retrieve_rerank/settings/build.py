@@ -185,16 +185,21 @@ def build_retriever(
         check_stage(stage)
     connector = opening(settings)
     try:
-        return Retriever(
-            connector,
-            *_stages(settings.stages, connector),
-            candidates=settings.candidates,
-            top_k=settings.top_k,
-            deadline_s=settings.deadline_s,
-        )
+        return retriever_on(connector, settings)
     except BaseException:
         connector.close()
         raise
+
+
+def retriever_on(connector: Connector, settings: Settings) -> Retriever:
+    """Set up the stages on an index that is open, as `build_retriever` does."""
+    return Retriever(
+        connector,
+        *_stages(settings.stages, connector),
+        candidates=settings.candidates,
+        top_k=settings.top_k,
+        deadline_s=settings.deadline_s,
+    )
 
 
 def _stages(stages: Sequence[StageSettings] | None, connector: Connector) -> list[Stage]:

@@ -21,7 +21,7 @@ ENV_PREFIX = "RR_"
 FOUND = "found"
 """In place of a file's path: the one that `config_file` finds."""
 
-_PATHS = ("data_dir", "ca_certs", "client_cert", "client_key", "cache", "calibration")
+_PATHS = ("data_dir", "ca_certs", "client_cert", "client_key", "cache", "calibration", "keys")
 _MODELS = ("encoder", "sparse_encoder", "model")
 _PROMPT_FILES = (".toml", ".json")
 
@@ -61,8 +61,16 @@ def read_config_file(path: Path | None) -> dict[str, Any]:
 
 
 def _tables(values: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Return the top level, and that of each index and stage; what is wrong here is found later."""
+    """Return the top level and the tables in it that name files; what is wrong is found later."""
     yield values
+    server = values.get("server")
+    if isinstance(server, dict):
+        yield server
+        models = server.get("models")
+        if isinstance(models, dict):
+            # A model alone is short for a table of it.
+            models.update({n: {"model": m} for n, m in models.items() if isinstance(m, str)})
+            yield from (model for model in models.values() if isinstance(model, dict))
     indexes, stages = values.get("indexes"), values.get("stages")
     entries = [*indexes.values()] if isinstance(indexes, dict) else []
     entries += stages if isinstance(stages, list) else []

@@ -20,7 +20,8 @@ from retrieve_rerank.errors import RetrieveRerankError
 from retrieve_rerank.models.checkpoints.versions import Promotion, promotion_for
 from retrieve_rerank.models.loading import find_checkpoint
 from retrieve_rerank.network.addresses import redacted
-from retrieve_rerank.settings.schema import IndexSettings, Settings, StageSettings
+from retrieve_rerank.settings.schema import IndexSettings, Settings
+from retrieve_rerank.settings.stages import StageSettings
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,6 @@ default.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -18,12 +17,9 @@ from pydantic import (
     Field,
     PlainSerializer,
     PositiveInt,
-    Secret,
     SecretStr,
-    field_validator,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -33,6 +29,8 @@ from pydantic_settings import (
 
 from retrieve_rerank.network.addresses import redacted, split_credentials
 from retrieve_rerank.settings.file import APP, ENV_PREFIX, FOUND, config_file, read_config_file
+from retrieve_rerank.settings.serving import ServerSettings
+from retrieve_rerank.settings.stages import StageSettings
 
 LONGEST_S = 1_000_000
 """Eleven days: systems count longer waits in numbers that are too small for them."""
@@ -164,55 +162,6 @@ class IndexSettings(ConnectionSettings):
         return {**{name: value for name, value in found.items() if value}, **values, "url": clean}
 
 
-class StageSettings(BaseModel):
-    """A reranker and its place; further keys are the reranker's own options."""
-
-    model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True)
-
-    # Which of them are secret only the reranker knows; a URL may hold a password, too.
-    __pydantic_extra__: dict[str, Secret[Any]] = Field(init=False)
-
-    reranker: str = Field(description='Its registered name: "max-sim", "cross-encoder".')
-    # Strict, as all options of a stage: a number in quotes is a mistake.
-    depth: PositiveInt | None = Field(
-        default=None,
-        strict=True,
-        description="How many of the incoming hits it scores; all where not set.",
-    )
-    weight: float | None = Field(
-        default=None,
-        strict=True,
-        ge=0,
-        le=1,
-        description="Share of its scores in the new order, the rest going to the incoming "
-        "scores; where not set, what the reranker recommends.",
-    )
-    min_probability: float | None = Field(
-        default=None,
-        strict=True,
-        ge=0,
-        le=1,
-        description="Hits less likely to be relevant are dropped; for calibrated models.",
-    )
-    cache: bool | Path = Field(
-        default=False,
-        description="Whether to keep the scores of pairs of query and text: true for as long as "
-        "the process lives, or the file to keep them in.",
-    )
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """What the reranker is configured with."""
-        return {name: value.get_secret_value() for name, value in self.__pydantic_extra__.items()}
-
-    @field_validator("cache", mode="before")
-    @classmethod
-    def _read_cache(cls, value: Any) -> Any:
-        if not isinstance(value, bool | str | Path):
-            raise PydanticCustomError("cache", "expected true, false or a file")
-        return value if isinstance(value, bool) else Path(os.path.expanduser(value))
-
-
 class Settings(BaseSettings, ConnectionSettings):
     """Everything that can be set."""
 
@@ -258,6 +207,9 @@ class Settings(BaseSettings, ConnectionSettings):
         default=None,
         description="The rerankers, in their order; where not set, MaxSim for an index with token "
         "tensors and none for any other.",
+    )
+    server: ServerSettings = Field(
+        default_factory=ServerSettings, description="What `rr serve` serves, and how."
     )
 
     @model_validator(mode="before")

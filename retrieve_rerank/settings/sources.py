@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import SettingsError
 
@@ -22,14 +22,16 @@ from retrieve_rerank.settings.schema import (
     FieldSettings,
     IndexSettings,
     Settings,
-    StageSettings,
 )
+from retrieve_rerank.settings.serving import ServerSettings
+from retrieve_rerank.settings.stages import StageSettings
 
 __all__ = [
     "LONGEST_S",
     "ConnectionSettings",
     "FieldSettings",
     "IndexSettings",
+    "ServerSettings",
     "Settings",
     "StageSettings",
     "load_settings",
@@ -120,5 +122,7 @@ def _source(
 
 
 def _explain(error: ErrorDetails) -> str:
-    known = (IndexSettings if error["loc"][0] == "indexes" else Settings).model_fields
-    return explain(error, known=known)
+    tables: Mapping[Any, type[BaseModel]] = {"indexes": IndexSettings, "server": ServerSettings}
+    nested = len(error["loc"]) > 1
+    table = tables.get(error["loc"][0], Settings) if nested else Settings
+    return explain(error, known=table.model_fields)

@@ -18,9 +18,10 @@ from retrieve_rerank.cli.options import (
     top_k_option,
     with_stage,
 )
-from retrieve_rerank.cli.views.results import result_as_json, write_json
+from retrieve_rerank.cli.views.results import write_json
 from retrieve_rerank.cli.views.stage_messages import no_reranker, stage_messages
 from retrieve_rerank.cli.views.terminal import say
+from retrieve_rerank.pipeline.result_json import result_as_json
 from retrieve_rerank.settings.build import build_retriever, open_index
 from retrieve_rerank.settings.sources import load_settings
 from retrieve_rerank.text.language import detect_language

@@ -6,9 +6,9 @@ from rich.table import Table
 from rich.text import Text
 
 from retrieve_rerank.cli.views.console import Console
-from retrieve_rerank.cli.views.results import stage_hits
 from retrieve_rerank.cli.views.snippets import snippet
 from retrieve_rerank.cli.views.terminal import printable
+from retrieve_rerank.pipeline.result_json import stage_hits
 from retrieve_rerank.types import Hit, SearchResult
 
 SNIPPET_CHARACTERS = 240

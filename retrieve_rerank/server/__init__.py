@@ -1,0 +1,1 @@
+"""The HTTP server: search, and rerank endpoints in the shapes that clients speak."""

@@ -1,0 +1,238 @@
+"""What is served: models and indexes by name, each replaced whole when another is promoted."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from retrieve_rerank.base import Connector, Reranker, Scorer
+from retrieve_rerank.connectors.memory import MemoryConnector
+from retrieve_rerank.errors import ModelNotFoundError
+from retrieve_rerank.models.checkpoints.versions import Promotion, find_version
+from retrieve_rerank.models.runtimes.common_batches import BatchReport, CommonBatches
+from retrieve_rerank.pipeline.retriever import Retriever
+from retrieve_rerank.rerankers.cached import Cached
+from retrieve_rerank.rerankers.cross_encoder import CrossEncoder
+from retrieve_rerank.rerankers.unavailable import Unavailable
+from retrieve_rerank.server.refusals import Refusal
+from retrieve_rerank.settings.build import (
+    build_stage,
+    check_stage,
+    index_names,
+    locate,
+    open_index,
+    reranker_of,
+    retriever_on,
+)
+from retrieve_rerank.settings.promoted import index_address, promoted_in, with_promoted
+from retrieve_rerank.settings.serving import ModelSettings
+from retrieve_rerank.settings.sources import Settings, StageSettings
+from retrieve_rerank.types import Document, rank
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_MODEL = "max-sim"
+"""The model that is served where none is set: MaxSim with the bundled encoder."""
+
+WARM_UP = "what is this about"
+
+OnBatch = Callable[[str, BatchReport], None]
+"""(name of what is served, what a batch of it was)"""
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A reranker, and which version of it."""
+
+    name: str
+    reranker: Reranker
+    version: str
+    """Folder of the version that is promoted; empty for models that have none."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever its scores would; empty where that cannot be told."""
+        return self.reranker.fingerprint if isinstance(self.reranker, Scorer) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class ServedIndex:
+    """An index that is searched, and what is promoted for it."""
+
+    name: str
+    retriever: Retriever
+    promotion: Promotion | None
+
+
+class Served:
+    """All that a server serves; `refresh` takes over what has been promoted since."""
+
+    def __init__(self, settings: Settings, *, on_batch: OnBatch) -> None:
+        """Open all indexes and load all models; raise what is wrong with any of them."""
+        self._settings = settings
+        self._on_batch = on_batch
+        self._failed: dict[str, object] = {}  # what could not be loaded, so as not to try it again
+        self.models = {name: self._load(name) for name in _models(settings)}
+        self.indexes: dict[str, ServedIndex] = {}
+        try:
+            for name in _indexes(settings):
+                self.indexes[name] = self._open(name)
+        except BaseException:
+            self.close()
+            raise
+
+    def model(self, name: str | None) -> ServedModel:
+        """Return a model by its name, the first where there is none."""
+        return _named(self.models, name, "model")
+
+    def index(self, name: str | None) -> ServedIndex:
+        """Return an index by its name, the first where there is none."""
+        return _named(self.indexes, name, "index")
+
+    def warm_up(self) -> None:
+        """Use each model and index once, so that the first request is not the slowest."""
+        for model in self.models.values():
+            model.reranker.rerank(WARM_UP, rank([(Document("0", WARM_UP), 0.0)]))
+        for index in self.indexes.values():
+            index.retriever.search(WARM_UP)
+
+    def refresh(self) -> list[str]:
+        """Take over what was promoted or rolled back; return the names of what has changed.
+
+        What cannot be loaded is logged, and what has served goes on serving.
+        """
+        changed = []
+        for model in list(self.models.values()):
+            version = _version(_models(self._settings)[model.name])
+            if version != model.version and self._failed.get(model.name) != version:
+                try:
+                    self.models[model.name] = self._warm_model(model.name)
+                    changed.append(model.name)
+                except Exception:
+                    self._keep(model.name, version)
+        for index in list(self.indexes.values()):
+            settings = self._settings_of(index.name)
+            promotion = _promotion(settings)
+            if promotion != index.promotion and self._failed.get(index.name) != promotion:
+                try:
+                    self.indexes[index.name] = self._replaced(index, settings)
+                    changed.append(index.name)
+                except Exception:
+                    self._keep(index.name, promotion)
+        return changed
+
+    def close(self) -> None:
+        """Close the indexes."""
+        for index in self.indexes.values():
+            index.retriever.close()
+
+    def _keep(self, name: str, failed: object) -> None:
+        self._failed[name] = failed
+        logger.exception("%s stays as it is: what is promoted now cannot be loaded", name)
+
+    def _load(self, name: str) -> ServedModel:
+        chosen = _models(self._settings)[name]
+        version = _version(chosen)
+        model = chosen.options.get("model")
+        stage = chosen.model_copy(update={"reranker": chosen.reranker or reranker_of(model)})
+        reranker = build_stage(stage, MemoryConnector()).reranker
+        self._share(name, reranker)
+        return ServedModel(name, reranker, version)
+
+    def _warm_model(self, name: str) -> ServedModel:
+        model = self._load(name)
+        model.reranker.rerank(WARM_UP, rank([(Document("0", WARM_UP), 0.0)]))
+        return model
+
+    def _settings_of(self, name: str) -> Settings:
+        settings = self._settings.model_copy(update={"index": name})
+        return with_promoted(settings, index_address(locate(settings)))
+
+    def _open(self, name: str) -> ServedIndex:
+        settings = self._settings_of(name)
+        for stage in settings.stages or ():
+            check_stage(stage)
+        connector = open_index(settings)
+        try:
+            return self._on(connector, name, settings)
+        except BaseException:
+            connector.close()
+            raise
+
+    def _on(self, connector: Connector, name: str, settings: Settings) -> ServedIndex:
+        retriever = retriever_on(connector, settings)
+        for stage in retriever.stages:
+            self._share(name, stage.reranker)
+        return ServedIndex(name, retriever, _promotion(settings))
+
+    def _replaced(self, index: ServedIndex, settings: Settings) -> ServedIndex:
+        """Set other stages up on the index that is open: searches under way keep theirs."""
+        made = self._on(index.retriever.connector, index.name, settings)
+        for stage in made.retriever.stages:
+            if isinstance(stage.reranker, Unavailable):
+                raise ModelNotFoundError(stage.reranker.why)
+        made.retriever.search(WARM_UP, on_error="raise")
+        return made
+
+    def _share(self, name: str, reranker: Reranker) -> None:
+        """Have a cross-encoder's pairs run in batches with those of other requests."""
+        if isinstance(reranker, Cached):
+            reranker = reranker.scorer
+        if isinstance(reranker, CrossEncoder):
+            model = reranker.model
+            model.run = CommonBatches(
+                model.backend,
+                pad_id=model.pad_id,
+                on_batch=lambda report: self._on_batch(name, report),
+            ).run
+
+
+def check(settings: Settings) -> None:
+    """Find what is wrong with what is to be served, without loading a model or opening an index."""
+    for model in _models(settings).values():
+        if model.reranker:
+            check_stage(model)
+        if "model" in model.options or not model.reranker:
+            reranker_of(model.options.get("model"))
+    for name in _indexes(settings):
+        locate(settings.model_copy(update={"index": name}))
+    for stage in settings.stages or ():
+        check_stage(stage)
+
+
+def _models(settings: Settings) -> Mapping[str, ModelSettings]:
+    return settings.server.models or {DEFAULT_MODEL: ModelSettings(reranker="max-sim")}
+
+
+def _indexes(settings: Settings) -> list[str]:
+    chosen = settings.server.indexes
+    if chosen is None:
+        chosen = index_names(settings)
+        if settings.index is not None:  # the default comes first
+            chosen = [settings.index, *(name for name in chosen if name != settings.index)]
+    return chosen
+
+
+def _version(model: StageSettings) -> str:
+    name = model.options.get("model")
+    folder = find_version(name) if isinstance(name, str) else None
+    return "" if folder is None else str(folder)
+
+
+def _promotion(settings: Settings) -> Promotion | None:
+    stage = promoted_in(settings.stages)
+    return None if stage is None else stage.promotion
+
+
+def _named(there: Mapping[str, T], name: str | None, kind: str) -> T:
+    if not there:
+        raise Refusal(404, f"no {kind} is served here")
+    if name is None:
+        return next(iter(there.values()))
+    if name not in there:
+        raise Refusal(404, f"no {kind} {name!r:.80} is served here; known: {', '.join(there)}")
+    return there[name]

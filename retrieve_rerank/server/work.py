@@ -1,0 +1,59 @@
+"""How long a request is worked on: within its deadline, and while somebody waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from fastapi import Request
+
+from retrieve_rerank.concurrency.deadline import Deadline
+from retrieve_rerank.models.runtimes.common_batches import Caller, caller
+from retrieve_rerank.server.refusals import INVALID, Refusal
+
+T = TypeVar("T")
+
+DEADLINE = "X-Deadline-S"
+"""Header in which any request may say how many seconds it has."""
+
+GONE = 499
+"""Status in the log for a client that did not wait, as nginx has it."""
+
+
+def deadline_of(request: Request, *, asked_s: float | None = None, most_s: float) -> Deadline:
+    """Return the nearest of what a request asks for and what it may; raise Refusal."""
+    given = request.headers.get(DEADLINE)
+    if given is not None:
+        try:
+            header_s = float(given)
+        except ValueError:
+            header_s = 0.0
+        if not header_s > 0:
+            raise Refusal(INVALID, f"expected a number of seconds above 0 in {DEADLINE}")
+        asked_s = header_s if asked_s is None else min(asked_s, header_s)
+    return Deadline(most_s if asked_s is None else min(asked_s, most_s))
+
+
+async def while_waited_for(request: Request, work: Coroutine[Any, Any, T], who: Caller) -> T:
+    """Do a request's work, and give it up when its client is gone; the body must have been read.
+
+    The work sees `who` as its caller.
+    """
+    caller.set(who)
+    doing = asyncio.create_task(work)
+    leaving = asyncio.create_task(_until_gone(request))
+    try:
+        await asyncio.wait((doing, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not doing.done():
+            raise Refusal(GONE, "the client is gone")
+        return doing.result()
+    finally:
+        who.gone = not doing.done()
+        doing.cancel()
+        leaving.cancel()
+
+
+async def _until_gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

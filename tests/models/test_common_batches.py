@@ -1,0 +1,154 @@
+"""Sequences of several callers in one batch, with a real tiny cross-encoder."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextvars import copy_context
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from retrieve_rerank.base import Vectors
+from retrieve_rerank.concurrency.deadline import Deadline
+from retrieve_rerank.errors import DeadlineExceededError, ModelError
+from retrieve_rerank.models.loading import load_pair_model
+from retrieve_rerank.models.pair_model import PairModel
+from retrieve_rerank.models.runtimes.batching import TokenBatch
+from retrieve_rerank.models.runtimes.common_batches import (
+    BatchReport,
+    Caller,
+    CommonBatches,
+    caller,
+)
+from retrieve_rerank.models.runtimes.engine import Backend
+from tests.models.tiny import QUERY, TEXTS, make_model
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_model(tmp_path_factory.mktemp("tiny"), "bert", labels=1)
+
+
+@pytest.fixture
+def model(folder: Path) -> PairModel:
+    return load_pair_model(str(folder))
+
+
+class Held:
+    """A real backend that waits to be let go, and refuses sequences of a length."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.description = backend.description
+        self.go = threading.Event()
+        self.refused: int | None = None
+
+    def run(self, batch: TokenBatch) -> Vectors:
+        assert self.go.wait(20)
+        if self.refused in batch.attention_mask.sum(1):
+            raise ModelError("refused")
+        return self.backend.run(batch)
+
+
+def common(model: PairModel, *, budget: int = 2048) -> tuple[Held, list[BatchReport]]:
+    held, reports = Held(model.backend), list[BatchReport]()
+    batches = CommonBatches(held, pad_id=model.pad_id, budget=budget, on_batch=reports.append)
+    model.run = batches.run
+    return held, reports
+
+
+def in_threads(model: PairModel, asked: list[list[tuple[str, str]]]) -> Iterator[object]:
+    """Score all at once; yield the scores of each, or what was raised."""
+    found: list[object] = [None] * len(asked)
+
+    def score(place: int) -> None:
+        try:
+            found[place] = model.score(asked[place]).scores
+        except Exception as exc:
+            found[place] = exc
+
+    threads = [
+        threading.Thread(target=copy_context().run, args=(score, place))
+        for place in range(len(asked))
+    ]
+    for thread in threads:
+        thread.start()
+    yield None
+    for thread in threads:
+        thread.join(20)
+    yield from found
+
+
+def test_requests_that_wait_together_are_one_batch_and_score_as_alone(model: PairModel) -> None:
+    asked = [[(QUERY, text)] for text in TEXTS] + [[("cat?", text) for text in TEXTS]]
+    alone = [model.score(pairs).scores for pairs in asked]
+    held, reports = common(model)
+    run = in_threads(model, asked)
+    next(run)
+    held.go.set()
+    for expected, found in zip(alone, run, strict=True):
+        assert isinstance(found, np.ndarray)
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    assert sum(report.sequences for report in reports) == 2 * len(TEXTS)
+    assert len(reports) < len(asked)
+    assert max(report.callers for report in reports) > 1
+
+
+def test_a_large_request_is_cut_and_small_ones_come_between(model: PairModel) -> None:
+    held, reports = common(model, budget=100)
+    run = in_threads(model, [[(QUERY, TEXTS[1])] * 40, [(QUERY, TEXTS[2])]])
+    next(run)
+    held.go.set()
+    large, small = run
+    assert isinstance(large, np.ndarray) and large.shape == (40,)
+    assert isinstance(small, np.ndarray) and small.shape == (1,)
+    assert all(report.tokens <= 100 for report in reports)
+    assert any(report.callers == 2 for report in reports)
+
+
+def test_one_that_fails_does_not_spoil_the_others(model: PairModel) -> None:
+    held, _ = common(model)
+    long, short = [(QUERY, TEXTS[3])], [(QUERY, TEXTS[2])]
+    held.refused = len(model.tokenize(long)[0].ids)
+    run = in_threads(model, [long, short, short])
+    next(run)
+    held.go.set()
+    failed, *others = run
+    assert isinstance(failed, ModelError)
+    assert all(isinstance(each, np.ndarray) for each in others)
+
+
+def test_what_nobody_waits_for_is_not_computed(model: PairModel) -> None:
+    held, reports = common(model)
+    blocking = in_threads(model, [[(QUERY, TEXTS[2])]])
+    next(blocking)
+    hasty, gone = Caller(Deadline(0.01)), Caller(Deadline(30))
+    runs = []
+    for who in (hasty, gone):
+        caller.set(who)
+        runs.append(in_threads(model, [[(QUERY, TEXTS[1])]]))
+        next(runs[-1])
+    caller.set(None)
+    gone.gone = True
+    assert threading.Event().wait(0.02) is False
+    held.go.set()
+    assert all(isinstance(next(run), DeadlineExceededError) for run in runs)
+    assert isinstance(next(blocking), np.ndarray)
+    assert sum(report.sequences for report in reports) <= 1
+    assert hasty.tokens == 0
+
+
+def test_a_caller_learns_how_many_tokens_were_read(model: PairModel) -> None:
+    held, _ = common(model)
+    held.go.set()
+    who = Caller(Deadline())
+    caller.set(who)
+    try:
+        model.score([(QUERY, text) for text in TEXTS])
+    finally:
+        caller.set(None)
+    assert who.tokens == sum(
+        len(tokens.ids) for tokens in model.tokenize([(QUERY, text) for text in TEXTS])
+    )
