@@ -47,8 +47,7 @@ COMMANDS: Mapping[str, Listing] = {
     "info": Listing("Show what an index holds, and what is installed."),
     "models": Listing("Show, fetch and export models, and choose which version of one serves."),
     "serve": Listing(
-        "Serve search and rerank over HTTP, to clients of Cohere, Jina, Voyage and TEI too.",
-        "server",
+        "Serve search and rerank over HTTP, to clients of Cohere, Jina, Voyage and TEI too."
     ),
     "demo": Listing(
         "Index a small real collection, search it, and measure what reranking did.", "eval"
@@ -59,15 +58,19 @@ COMMANDS: Mapping[str, Listing] = {
 
 def load_command(name: str) -> click.Command:
     """Import a command; raise MissingExtraError where packages of its extra are missing."""
-    module = f"{__name__}.commands.{name}"
+    module = import_for(name, f"{__name__}.commands.{name}", extra=COMMANDS[name].extra)
+    command: click.Command = module.command
+    return command
+
+
+def import_for(command: str, module: str, *, extra: str | None) -> Any:
+    """Import what a command needs; raise MissingExtraError where packages of the extra miss."""
     try:
-        command: click.Command = import_module(module).command
+        return import_module(module)
     except ModuleNotFoundError as exc:
-        extra = COMMANDS[name].extra
         if extra is None or (exc.name or "").startswith("retrieve_rerank"):
             raise
-        raise MissingExtraError(f"rr {name}", extra) from exc
-    return command
+        raise MissingExtraError(f"rr {command}", extra) from exc
 
 
 class LazyGroup(click.Group):

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from retrieve_rerank.cli import COMMANDS, load_command, main
 from retrieve_rerank.settings.file import CONFIG_FILE, ENV_PREFIX
-from retrieve_rerank.settings.sources import IndexSettings, Settings, StageSettings
+from retrieve_rerank.settings.sources import IndexSettings, ServerSettings, Settings, StageSettings
 
 WIDTH = 100
 
@@ -74,6 +74,7 @@ def _lines() -> Iterator[str]:
     yield from _settings("Top level", Settings)
     yield from _settings("Each of `[indexes.NAME]`", IndexSettings)
     yield from _settings("Each of `[[stages]]`; further keys are the reranker's own", StageSettings)
+    yield from _settings("The table `[server]`, for `rr serve`", ServerSettings)
 
 
 def _command(command: click.Command, context: click.Context) -> Iterator[str]:
@@ -94,7 +95,8 @@ def _settings(title: str, model: type[BaseModel]) -> Iterator[str]:
     yield "| key | default | what |"
     yield "|---|---|---|"
     for name, field in model.model_fields.items():
-        shown = f"`{field.default}`" if isinstance(field.default, int) else ""
+        told = isinstance(field.default, int | float | str) and field.default != ""
+        shown = f"`{field.default}`" if told else ""
         if field.is_required():
             shown = "required"
         yield f"| `{name}` | {shown} | {field.description} |"

@@ -69,11 +69,7 @@ class Server:
         self._add("/ready", self._ready)
         self._add("/metrics", self._metrics)
 
-        @self.routes.exception_handler(HTTPException)
-        async def no_such_route(request: Request, exc: Exception) -> Response:
-            status = exc.status_code if isinstance(exc, HTTPException) else 500
-            refusal = Refusal(status, f"{request.method} is not served at this path")
-            return refused(request.scope, refusal)
+        self.routes.add_exception_handler(HTTPException, _no_such_route)
 
     def _add(self, path: str, work: Endpoint, *, method: str = "GET") -> None:
         async def endpoint(request: Request) -> Response:
@@ -191,3 +187,9 @@ class Server:
                     logger.info("%s now serves what has been promoted", name)
             except Exception:  # watching goes on
                 logger.exception("cannot look at what is promoted")
+
+
+async def _no_such_route(request: Request, exc: Exception) -> Response:
+    status = exc.status_code if isinstance(exc, HTTPException) else 500
+    refusal = Refusal(status, f"{request.method} is not served at this path")
+    return refused(request.scope, refusal)

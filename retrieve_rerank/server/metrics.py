@@ -97,4 +97,5 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """Write all of it in the text format of Prometheus."""
-        return generate_latest(self._registry)
+        exposition: bytes = generate_latest(self._registry)
+        return exposition

@@ -17,6 +17,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.server.app import Server
+from retrieve_rerank.server.keys import Keys
+from retrieve_rerank.server.served import check_served
 from retrieve_rerank.settings.sources import ServerSettings, Settings
 
 HEADERS_S = 10.0
@@ -70,8 +72,8 @@ class PatientProtocol(H11Protocol):
 class DrainingServer(uvicorn.Server):
     """Answer what still comes for a while after SIGTERM, so that nobody meets a closed door."""
 
-    def __init__(self, config: uvicorn.Config, server: Server) -> None:
-        super().__init__(config)
+    def __init__(self, server: Server) -> None:
+        super().__init__(_config(server))
         self._server = server
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -97,18 +99,22 @@ def run(settings: Settings, *, on_listening: Callable[[str], None]) -> None:
 
     Raises ConfigError where the address cannot be listened at, and what `Server` raises.
     """
-    listening = _bound(settings.server)
+    listening = bind(settings.server)
     try:
-        server = Server(settings)
-        config = _config(server)
-        host, port = listening.getsockname()[:2]
-        on_listening(f"http://{f'[{host}]' if ':' in host else host}:{port}")
-        DrainingServer(config, server).run(sockets=[listening])
+        server = DrainingServer(Server(settings))
+        on_listening(url_of(listening))
+        server.run(sockets=[listening])
     finally:
         listening.close()
 
 
-def _bound(settings: ServerSettings) -> socket.socket:
+def check(settings: Settings) -> None:
+    """Raise what is wrong with the settings, without loading a model or opening an index."""
+    Keys(settings.server)
+    check_served(settings)
+
+
+def bind(settings: ServerSettings) -> socket.socket:
     """Take the address before anything is loaded, so that one that is taken is told at once."""
     try:
         found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)
@@ -120,6 +126,12 @@ def _bound(settings: ServerSettings) -> socket.socket:
         where = f"{settings.host} port {settings.port}"
         raise ConfigError(f"cannot listen at {where}: {exc.strerror or exc}") from exc
     return bound
+
+
+def url_of(listening: socket.socket) -> str:
+    """Return where a socket that is bound listens."""
+    host, port = listening.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def _config(server: Server) -> uvicorn.Config:

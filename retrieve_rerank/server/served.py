@@ -191,7 +191,7 @@ class Served:
             ).run
 
 
-def check(settings: Settings) -> None:
+def check_served(settings: Settings) -> None:
     """Find what is wrong with what is to be served, without loading a model or opening an index."""
     for model in _models(settings).values():
         if model.reranker:

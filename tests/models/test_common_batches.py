@@ -23,12 +23,21 @@ from retrieve_rerank.models.runtimes.common_batches import (
     caller,
 )
 from retrieve_rerank.models.runtimes.engine import Backend
-from tests.models.tiny import QUERY, TEXTS, make_model
+from tests.server.tiny_scorer import make_scorer
+
+QUERY = "which wing flutter was measured?"
+TEXTS = [
+    "Bread is baked.",
+    "wing flutter was measured in a wind tunnel",
+    "short",
+    "heart " * 60,
+    "",
+]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_model(tmp_path_factory.mktemp("tiny"), "bert", labels=1)
+    return make_scorer(tmp_path_factory.mktemp("tiny") / "model")
 
 
 @pytest.fixture

@@ -6,11 +6,9 @@ from typing import Any
 
 import click
 
+from retrieve_rerank.cli import import_for
 from retrieve_rerank.cli.views.terminal import say
 from retrieve_rerank.errors import ConfigError
-from retrieve_rerank.server.keys import Keys
-from retrieve_rerank.server.running import log_to, run
-from retrieve_rerank.server.served import check
 from retrieve_rerank.settings.sources import Settings, load_settings
 
 
@@ -62,13 +60,14 @@ def command(
         "keys": keys,
     }
     settings = _with(given)
+    # Here, as loading a web framework takes longer than --help may.
+    serving = import_for("serve", "retrieve_rerank.server.running", extra="server")
     if only_check:
-        Keys(settings.server)
-        check(settings)
+        serving.check(settings)
         say("The settings can be served.")
         return
-    log_to()
-    run(settings, on_listening=lambda url: say(f"Serving at {url}"))
+    serving.log_to()
+    serving.run(settings, on_listening=lambda url: say(f"Serving at {url}"))
 
 
 def _with(given: dict[str, Any]) -> Settings:
