@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from retrieve_rerank.base import Connector, Reranker, Scorer
 from retrieve_rerank.connectors.memory import MemoryConnector
-from retrieve_rerank.errors import ModelNotFoundError
+from retrieve_rerank.errors import ConfigError, ModelNotFoundError
 from retrieve_rerank.models.checkpoints.versions import Promotion, find_version
 from retrieve_rerank.models.runtimes.common_batches import BatchReport, CommonBatches
 from retrieve_rerank.pipeline.retriever import Retriever
@@ -198,7 +198,10 @@ def check_served(settings: Settings) -> None:
             check_stage(model)
         if "model" in model.options or not model.reranker:
             reranker_of(model.options.get("model"))
+    known = index_names(settings)
     for name in _indexes(settings):
+        if name not in known and not {"/", "."} & set(name):  # neither a URL nor a folder
+            raise ConfigError(f"no index {name}; known: {', '.join(known) or 'none'}")
         locate(settings.model_copy(update={"index": name}))
     for stage in settings.stages or ():
         check_stage(stage)

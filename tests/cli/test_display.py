@@ -8,8 +8,8 @@ from rich.cells import cell_len
 
 from retrieve_rerank.cli.views.console import Console
 from retrieve_rerank.cli.views.hits import hits_table, stages_table
-from retrieve_rerank.cli.views.results import result_as_json, stage_hits
 from retrieve_rerank.connectors.memory import MemoryConnector
+from retrieve_rerank.pipeline.result_json import result_as_json, stage_hits
 from retrieve_rerank.pipeline.retriever import Retriever
 from retrieve_rerank.pipeline.stage import Stage
 from retrieve_rerank.testing import OverlapScorer

@@ -1,0 +1,118 @@
+"""`POST /search`, and what is told of it in logs and metrics."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from retrieve_rerank.server.running import JsonLines
+from tests.server.conftest import Running, SettingsOf, running
+
+
+def ids(found: Any) -> list[str]:
+    return [hit["id"] for hit in found["hits"]]
+
+
+@pytest.mark.parametrize(
+    ("filter", "expected"),
+    [
+        (None, {"1", "2", "3"}),
+        ({"tenant": "b"}, {"2", "3"}),
+        ({"year": {"gte": 2000, "lt": 2021}}, {"2"}),
+        ({"or": [{"year": 1999}, {"year": {"gt": 2020}}]}, {"1", "3"}),
+        ({"not": {"tenant": ["a", "c"]}}, {"2", "3"}),
+    ],
+)
+def test_an_index_is_searched_within_a_filter(
+    server: Running, filter: Any, expected: set[str]
+) -> None:
+    found = server.post("/search", {"query": "flutter", "index": "docs", "filter": filter})
+    assert found.status_code == 200
+    assert set(ids(found.json())) == expected
+    assert found.json()["degraded"] is False
+
+
+def test_hits_are_bounded_excluded_and_told_in_full(server: Running) -> None:
+    body = {"query": "wing flutter", "top_k": 1, "exclude": ["1"]}
+    [hit] = server.post("/search", body).json()["hits"]
+    assert hit["id"] == "2" and hit["metadata"]["tenant"] == "b" and hit["rank"] == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        ({"query": "x", "index": "other"}, 404, "no index 'other' is served here; known: docs"),
+        ({"query": " "}, 422, "the query is empty"),
+        ({"query": "x", "filter": {"colour": "red"}}, 422, "no field 'colour' to filter by"),
+        ({"query": "x", "filter": {"year": {"gte": [1]}}}, 422, "expected a number or a date"),
+        ({"query": "x", "limit": 3}, 422, "limit: Extra inputs are not permitted"),
+        ({"query": "x", "top_k": 0}, 422, "top_k: expected greater than or equal to 1"),
+        ({"query": 7}, 422, "query: expected a valid string"),
+    ],
+)
+def test_what_cannot_be_searched_for_is_said(
+    server: Running, body: Any, status: int, said: str
+) -> None:
+    found = server.post("/search", body, **{"X-Request-ID": "mine-1"})
+    assert found.status_code == status
+    assert said in found.json()["error"]["message"]
+    assert found.json()["request_id"] == found.headers["x-request-id"] == "mine-1"
+
+
+def test_deadlines_are_kept(server: Running) -> None:
+    late = server.post("/search", {"query": "flutter"}, **{"X-Deadline-S": "0.000001"})
+    assert late.status_code == 504 and "deadline" in late.text
+    body = {"query": "q", "documents": ["x"]}
+    late = server.post("/cohere/v2/rerank", body, **{"X-Deadline-S": "0.000001"})
+    assert late.status_code == 504
+    assert server.post("/rerank", body, **{"X-Deadline-S": "20"}).status_code == 200
+    for wrong in ("nan", "-1", "soon"):
+        assert server.post("/rerank", body, **{"X-Deadline-S": wrong}).status_code == 422
+
+
+def test_more_than_there_is_room_for_is_told_to_come_again(server: Running) -> None:
+    body = {"query": "q", "documents": ["x"] * 20}
+    with server.server.admission.admit(3990):
+        refused = server.post("/v2/rerank", body)
+        assert refused.status_code == 429
+        assert int(refused.headers["retry-after"]) >= 1
+        assert server.post("/v2/rerank", {**body, "documents": ["x"]}).status_code == 200
+    assert server.post("/v2/rerank", body).status_code == 200
+
+
+def test_logs_and_metrics_tell_of_stages_and_never_of_texts(
+    server: Running, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    logger = logging.getLogger("retrieve_rerank.server.access")
+    with (tmp_path / "log").open("w") as stream, caplog.at_level(logging.INFO, logger.name):
+        handler = JsonLines(stream)
+        logger.addHandler(handler)
+        server.post("/search", {"query": "flutter of secretword"})
+        server.post("/rerank", {"query": "secretword", "documents": ["secretword"]})
+        logger.removeHandler(handler)
+    written = (tmp_path / "log").read_text()
+    assert '"route":"/search","status":200' in written and '"first-stage":' in written
+    assert '"model":"tiny","documents":1' in written
+    metrics = server.client.get("/metrics").text
+    assert 'rr_requests_total{route="/search",status="200"}' in metrics
+    assert 'rr_stage_seconds_count{index="docs",stage="first-stage"}' in metrics
+    assert 'rr_batch_tokens_count{served="tiny"}' in metrics
+    assert "secretword" not in written + metrics + caplog.text
+
+
+def test_cors_is_off_and_openapi_tells_of_every_endpoint(server: Running) -> None:
+    asked = server.client.get("/health", headers={"Origin": "https://example.org"})
+    assert not [name for name in asked.headers if name.startswith("access-control")]
+    described = server.client.get("/openapi.json").json()
+    assert described["paths"].keys() >= {"/search", "/rerank", "/cohere/v2/rerank", "/metrics"}
+    body = described["paths"]["/tei/rerank"]["post"]["requestBody"]["content"]["application/json"]
+    assert body["schema"]["properties"].keys() >= {"query", "texts", "raw_scores", "return_text"}
+
+
+def test_a_server_below_a_path_answers_there(tmp_path: Path, settings_in: SettingsOf) -> None:
+    with running(settings_in(tmp_path, root_path="/rerankers/")) as it:
+        assert it.client.get("/v1/models").status_code == 200  # as the proxy strips the path
+        assert it.client.get("/openapi.json").json()["servers"] == [{"url": "/rerankers"}]
