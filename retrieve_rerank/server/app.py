@@ -93,8 +93,8 @@ class Server:
         served = self.served.index(asked.index)
         deadline = deadline_of(request, asked_s=asked.deadline_s, most_s=self.settings.deadline_s)
         visit.facts["index"] = served.name
-        with self.admission.admit(served.retriever.candidates):
-            work = search(served, asked, visit.key, deadline_s=deadline.left_s)
+        with self.admission.admit(served.scored):
+            work = search(served, asked, visit.key, deadline)
             found, result = await while_waited_for(request, work, Caller(deadline))
         self.metrics.search(served.name, result)
         visit.facts |= {"hits": len(result), "degraded": result.degraded}

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StrictStr
 
+from retrieve_rerank.concurrency.deadline import Deadline
 from retrieve_rerank.pipeline.result_json import result_as_json
 from retrieve_rerank.server.filters import read_filter
 from retrieve_rerank.server.keys import Key
@@ -59,15 +60,17 @@ class SearchRequest(BaseModel):
 
 
 async def search(
-    served: ServedIndex, asked: SearchRequest, key: Key, *, deadline_s: float | None
+    served: ServedIndex, asked: SearchRequest, key: Key, deadline: Deadline
 ) -> tuple[dict[str, Any], SearchResult]:
     """Search what the key may see; return what is answered, and the result it was made of."""
+    if deadline.over:
+        raise deadline.exceeded()
     wanted = None if asked.filter is None else read_filter(asked.filter)
     result = await served.retriever.asearch(
         asked.query,
         top_k=asked.top_k,
         filter=key.seen(wanted),
-        deadline_s=deadline_s,
+        deadline_s=deadline.left_s,
         exclude=asked.exclude,
         user=asked.user,
     )

@@ -10,7 +10,12 @@ from typing import TypeVar
 from retrieve_rerank.base import Connector, Reranker, Scorer
 from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.errors import ConfigError, ModelNotFoundError
-from retrieve_rerank.models.checkpoints.versions import Promotion, find_version
+from retrieve_rerank.models.checkpoints.versions import (
+    PROMOTED_FILE,
+    Promotion,
+    find_version,
+    models_folder,
+)
 from retrieve_rerank.models.runtimes.common_batches import BatchReport, CommonBatches
 from retrieve_rerank.pipeline.retriever import Retriever
 from retrieve_rerank.rerankers.cached import Cached
@@ -40,6 +45,8 @@ DEFAULT_MODEL = "max-sim"
 
 WARM_UP = "what is this about"
 
+_STAYS = "%s stays as it is: what is promoted now cannot be loaded"
+
 OnBatch = Callable[[str, BatchReport], None]
 """(name of what is served, what a batch of it was)"""
 
@@ -67,6 +74,17 @@ class ServedIndex:
     retriever: Retriever
     promotion: Promotion | None
 
+    @property
+    def scored(self) -> int:
+        """How many documents a search has models here score; at least 1."""
+        candidates = self.retriever.candidates
+        depths = [
+            min(stage.depth or candidates, candidates)
+            for stage in self.retriever.stages
+            if isinstance(stage.reranker, Scorer)
+        ]
+        return max(1, sum(depths))
+
 
 class Served:
     """All that a server serves; `refresh` takes over what has been promoted since."""
@@ -75,7 +93,7 @@ class Served:
         """Open all indexes and load all models; raise what is wrong with any of them."""
         self._settings = settings
         self._on_batch = on_batch
-        self._failed: dict[str, object] = {}  # what could not be loaded, so as not to try it again
+        self._promoted = self._promotions()
         self.models = {name: self._load(name) for name in _models(settings)}
         self.indexes: dict[str, ServedIndex] = {}
         try:
@@ -105,24 +123,26 @@ class Served:
 
         What cannot be loaded is logged, and what has served goes on serving.
         """
+        found = self._promotions()
+        if found == self._promoted:
+            return []
+        self._promoted = found
         changed = []
         for model in list(self.models.values()):
-            version = _version(_models(self._settings)[model.name])
-            if version != model.version and self._failed.get(model.name) != version:
-                try:
+            try:
+                if _version(_models(self._settings)[model.name]) != model.version:
                     self.models[model.name] = self._warm_model(model.name)
                     changed.append(model.name)
-                except Exception:
-                    self._keep(model.name, version)
+            except Exception:
+                logger.exception(_STAYS, model.name)
         for index in list(self.indexes.values()):
-            settings = self._settings_of(index.name)
-            promotion = _promotion(settings)
-            if promotion != index.promotion and self._failed.get(index.name) != promotion:
-                try:
+            try:
+                settings = self._settings_of(index.name)
+                if _promotion(settings) != index.promotion:
                     self.indexes[index.name] = self._replaced(index, settings)
                     changed.append(index.name)
-                except Exception:
-                    self._keep(index.name, promotion)
+            except Exception:
+                logger.exception(_STAYS, index.name)
         return changed
 
     def close(self) -> None:
@@ -130,9 +150,11 @@ class Served:
         for index in self.indexes.values():
             index.retriever.close()
 
-    def _keep(self, name: str, failed: object) -> None:
-        self._failed[name] = failed
-        logger.exception("%s stays as it is: what is promoted now cannot be loaded", name)
+    def _promotions(self) -> object:
+        """Tell what is promoted from what was, without reading it."""
+        files = models_folder(self._settings.data_dir).glob(f"*/{PROMOTED_FILE}")
+        states = [(str(file), file.stat()) for file in sorted(files)]
+        return [(name, state.st_ino, state.st_mtime_ns, state.st_size) for name, state in states]
 
     def _load(self, name: str) -> ServedModel:
         chosen = _models(self._settings)[name]

@@ -80,7 +80,7 @@ class ServerSettings(BaseModel):
     )
     max_body_mb: PositiveInt = Field(default=16, description="Megabytes in a request's body.")
     queue: PositiveInt = Field(
-        default=4000,
+        default=8000,
         description="Documents that all requests under way may have between them; others are "
         "answered with 429.",
     )

@@ -27,7 +27,7 @@ def configured(
     """A folder with an index and an rr.toml, in which commands are run."""
     settings_in(home / "data")
     (home / "rr.toml").write_text(
-        f'data_dir = "data"\nstages = []\n[server]\nport = 0\n[server.models]\n'
+        f'data_dir = "data"\nstages = []\n[server]\nport = 0\ndrain_s = 60\n[server.models]\n'
         f'tiny = "{model_folder}"\n'
     )
     monkeypatch.delenv("RR_DATA_DIR", raising=False)
@@ -83,13 +83,18 @@ def test_sigterm_drops_no_request(configured: Path) -> None:
     assert httpx.get(f"{url}/health").status_code == 200
     for thread in asking:
         thread.join(60)
-    slow.sendall(body[10:])  # a request that has begun is answered after all others are
+    process.send_signal(signal.SIGTERM)  # which ends the time in which others are still let in
+    with pytest.raises(httpx.ConnectError):
+        while True:
+            httpx.get(f"{url}/health")
+    slow.sendall(body[10:])  # a request that has begun is answered all the same
     assert slow.recv(65536).startswith(b"HTTP/1.1 200")
     slow.close()
     assert process.wait(60) in (0, -signal.SIGTERM)
     assert set(statuses) == {200}
     assert process.stderr is not None
-    assert "Traceback" not in process.stderr.read()
+    with process.stderr as log:
+        assert "Traceback" not in log.read()
 
 
 JSON = {"Content-Type": "application/json"}
