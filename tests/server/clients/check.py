@@ -69,7 +69,7 @@ def _installed() -> Path:
     python = FOLDER / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", FOLDER], check=True)
-        install = [python, "-m", "pip", "install", "-q", "-r", HERE / "requirements.txt"]
+        install = [str(python), "-m", "pip", "install", "-q", "-r", str(HERE / "requirements.txt")]
         subprocess.run(install, check=True)
     return python
 
