@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import threading
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from retrieve_rerank.base import Embedder, Encoder, Encoding, TensorSettings
 from retrieve_rerank.connectors.encoder_output import query_encoding
 from retrieve_rerank.errors import IndexMismatchError
+
+if TYPE_CHECKING:  # it brings the runtimes
+    from retrieve_rerank.models.encoders.encoder import TextEncoder
 
 
 class TensorEncoder:
     """Encodes queries for MaxSim; safe to share between threads."""
 
     def __init__(self) -> None:
-        self._loaded: Encoder | None = None
+        self._loaded: TextEncoder | None = None
         self._loading = threading.Lock()
 
     def encode(
@@ -23,9 +26,8 @@ class TensorEncoder:
         """Encode a query with the model that `settings` record, loaded when first needed.
 
         `embedder` is what the first stage encodes queries with; where it is the same model, it
-        is used, and the encoding's vector serves the first stage too. Raises ModelNotFoundError
-        or ModelError when the recorded model cannot be loaded, and IndexMismatchError when what
-        is found under its name is another.
+        is used. Raises ModelNotFoundError or ModelError when the recorded model cannot be loaded,
+        and IndexMismatchError when what is found under its name is another.
         """
         if embedder is not None and embedder.fingerprint == settings.fingerprint:
             encoder = cast(Encoder, embedder)  # the fingerprint is that of one with tokens
@@ -33,7 +35,17 @@ class TensorEncoder:
             encoder = self._load(settings)
         return query_encoding(encoder, query, dimension=settings.dimension)
 
-    def _load(self, settings: TensorSettings) -> Encoder:
+    def gives_vectors_of(self, embedder: Embedder | None, settings: TensorSettings) -> bool:
+        """Tell whether an encoding's vector is what `embedder` gives; raise as `encode` does.
+
+        So it is where that is the same model, or the one whose tokens this one projects.
+        """
+        if embedder is None:
+            return False
+        same = embedder.fingerprint == settings.fingerprint
+        return same or embedder.fingerprint == self._load(settings).vectors_of
+
+    def _load(self, settings: TensorSettings) -> TextEncoder:
         with self._loading:
             if self._loaded is None or self._loaded.fingerprint != settings.fingerprint:
                 # Imported here as OpenVINO takes longer to import than a lexical search takes.

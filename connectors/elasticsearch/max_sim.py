@@ -90,7 +90,7 @@ class MaxSimSearcher:
         def encode() -> _Encoded:
             embedder = opened.encoder.load() if dense else None
             encoding = self._encoder.encode(query, settings, embedder=embedder)
-            same = embedder is not None and embedder.fingerprint == settings.fingerprint
+            same = self._encoder.gives_vectors_of(embedder, settings)
             return _Encoded(settings, encoding, encoding.vector if same else None)
 
         encoded: _Encoded = yield encode

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -16,6 +17,7 @@ from retrieve_rerank.base import (
     IndexSchema,
     Optimizable,
     TensorConnector,
+    TensorRefreshing,
     TensorSearch,
     Verifiable,
     Verification,
@@ -29,10 +31,11 @@ from retrieve_rerank.connectors.embedded.folder import (
     folder_of,
     new_folder,
     open_folder,
+    replacement,
     second_folder,
 )
 from retrieve_rerank.connectors.embedded.manifest import Manifest
-from retrieve_rerank.connectors.embedded.searcher import Searcher, retrieve
+from retrieve_rerank.connectors.embedded.searcher import Searcher, retrieve, scroll
 from retrieve_rerank.connectors.embedded.settings import EmbeddedSettings
 from retrieve_rerank.connectors.embedded.shard import create_shard, require_space
 from retrieve_rerank.connectors.embedded.shared import SharedShard, count, open_whole
@@ -47,10 +50,10 @@ from retrieve_rerank.types import Document, Hit
 
 LOCK_TIMEOUT_S = 10.0
 
-_PAGE = 256  # points read at once when walking over all
 
-
-class EmbeddedConnector(TensorConnector, EmbeddedVectorSearch, Optimizable, Verifiable):
+class EmbeddedConnector(
+    TensorConnector, EmbeddedVectorSearch, Optimizable, TensorRefreshing, Verifiable
+):
     """An index in a folder of this machine, ranked by BM25 and, with an encoder, by vectors.
 
     Only one process can have it open; threads of that process share one connector. Documents are
@@ -142,7 +145,7 @@ class EmbeddedConnector(TensorConnector, EmbeddedVectorSearch, Optimizable, Veri
         _refuse(options)
         folder = open_folder(folder_of(url), lock_timeout_s=lock_timeout_s)
         with closed_on_error(folder):
-            index_encoder = IndexEncoder(folder.path, folder.manifest.encoder, encoder)
+            index_encoder = IndexEncoder(folder.path, folder.manifest, encoder)
             return cls(
                 folder,
                 open_whole(folder),
@@ -160,13 +163,43 @@ class EmbeddedConnector(TensorConnector, EmbeddedVectorSearch, Optimizable, Veri
         return verify(url, lock_timeout_s=lock_timeout_s)
 
     @classmethod
+    def refresh_tensors(
+        cls,
+        url: str,
+        encoder: Encoder,
+        *,
+        on_progress: Callable[[int], None] | None = None,
+        lock_timeout_s: float = LOCK_TIMEOUT_S,
+    ) -> IndexReport:
+        """Make the token tensors of the index at `url` anew, by another encoder.
+
+        Its vectors must be those of the index's own, which stay: a projection of its tokens, or
+        itself again. All is made beside what there is, which a kill at any moment leaves as it was.
+        Raises IndexMismatchError for another encoder, ConfigError for an index without vectors,
+        and what `connect` does.
+        """
+        current = open_folder(folder_of(url), lock_timeout_s=lock_timeout_s)
+        with closed_on_error(current):
+            manifest = current.manifest.with_token_encoder(encoder, location=str(current.path))
+            old = open_whole(current)
+        with ExitStack() as stack:
+            closing_old = stack.enter_context(ExitStack())
+            closing_old.callback(old.close)
+            new = stack.enter_context(cls._fill(replacement(current, manifest), encoder))
+            report = new.index(scroll(lambda: nullcontext(old)), on_progress=on_progress)
+            closing_old.close()  # before its files are removed
+            new.optimize()
+            new.activate()
+        return report
+
+    @classmethod
     def _fill(cls, folder: IndexFolder, encoder: Encoder | None) -> Self:
         with closed_on_error(folder):
             require_space(folder.path)
             return cls(
                 folder,
                 create_shard(folder.shard, folder.manifest),
-                encoder=IndexEncoder(folder.path, folder.manifest.encoder, encoder),
+                encoder=IndexEncoder(folder.path, folder.manifest, encoder),
                 fusion=folder.manifest.settings.fusion,
             )
 
@@ -241,16 +274,7 @@ class EmbeddedConnector(TensorConnector, EmbeddedVectorSearch, Optimizable, Veri
 
     def scan(self) -> Iterator[Document]:
         """Iterate over all documents, each once, in no particular order."""
-        offset = None
-        while True:
-            request = edge.ScrollRequest(
-                offset=offset, limit=_PAGE, with_payload=requests.DOCUMENT_ONLY
-            )
-            with self._shard.use() as shard:
-                records, offset = shard.scroll(request)
-            yield from (requests.document(each.payload or {}) for each in records)
-            if offset is None:
-                return
+        return scroll(self._shard.use)
 
     def count(self) -> int:
         """Return the number of documents."""

@@ -36,6 +36,12 @@ def describe(
             "pooling_factor": settings.pooling_factor,
             "storage": settings.tensor_storage,
         }
+        if tokens := manifest.token_encoder:
+            details["tensors"] |= {
+                "encoder": tokens.name,
+                "fingerprint": tokens.fingerprint,
+                "dimension": tokens.dimension,
+            }
     return IndexSchema(
         connector="embedded",
         location=str(folder.path),

@@ -178,7 +178,12 @@ def new_folder(path: Path, manifest: Manifest, *, lock_timeout_s: float) -> Inde
 
 def second_folder(path: Path, manifest: Manifest, *, lock_timeout_s: float) -> IndexFolder:
     """Lock the index at `path` and start another one in its folder, which shall replace it."""
-    current = open_folder(path, lock_timeout_s=lock_timeout_s)
+    return replacement(open_folder(path, lock_timeout_s=lock_timeout_s), manifest)
+
+
+def replacement(current: IndexFolder, manifest: Manifest) -> IndexFolder:
+    """Start another index in the folder of this one, under its lock, which shall replace it."""
+    path = current.path
     with closed_on_error(current):
         takes = bytes_on_disk(current.shard)
         if not has_space(path, takes):

@@ -6,20 +6,27 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
+from retrieve_rerank.base import Encoder
 from retrieve_rerank.connectors.embedded.inventory import FileState, Inventory
 from retrieve_rerank.connectors.embedded.settings import EmbeddedSettings
 from retrieve_rerank.connectors.encoder_facts import EncoderFacts
 from retrieve_rerank.connectors.field_types import Fields
 from retrieve_rerank.connectors.hybrid import Fusion
 from retrieve_rerank.connectors.lexical import Bm25
-from retrieve_rerank.errors import IndexCorruptError, IndexMismatchError, IndexNotFoundError
+from retrieve_rerank.errors import (
+    ConfigError,
+    IndexCorruptError,
+    IndexMismatchError,
+    IndexNotFoundError,
+)
 
-FORMAT = 2
-"""Goes up when older releases could not read what is written. 1 has no inventory."""
+FORMAT = 3
+"""Goes up when older releases could not read what is written. 1 has no inventory, 2 no
+`token_encoder`; an index that has none is written as 2."""
 
 MANIFEST = "manifest.json"
 DRAFT = "manifest.draft.json"
@@ -38,6 +45,9 @@ class Manifest:
     settings: EmbeddedSettings
     encoder: EncoderFacts | None
     """None for an index without vectors, searched by BM25 alone."""
+    token_encoder: EncoderFacts | None = None
+    """What makes the token tensors, and the same vectors beside, where that is another; its
+    dimension is a token's."""
     bm25: Bm25 | None = None
     """None until the first documents have come, which tell language and average length."""
     fields: Fields = field(default_factory=dict)
@@ -50,11 +60,41 @@ class Manifest:
     writing: bool = True
     """Whether writing has begun since then, so that the files may differ from the inventory."""
 
+    def with_token_encoder(self, encoder: Encoder, *, location: str) -> Self:
+        """Describe the index as it becomes when `encoder` makes its token tensors.
+
+        Raises ConfigError for an index without vectors, and IndexMismatchError for an encoder that
+        does not give the index's own vectors.
+        """
+        own = self.encoder
+        if own is None:
+            raise ConfigError(
+                f"the index at {location} was made without an encoder, for BM25 alone: it has no"
+                " token tensors"
+            )
+        vectors = getattr(encoder, "vectors_of", encoder.fingerprint)
+        if vectors != own.fingerprint:
+            raise IndexMismatchError(
+                f"the index at {location} was made with {own.name} (fingerprint {own.fingerprint});"
+                f" {encoder.name} gives the vectors of a model with fingerprint {vectors}. Expected"
+                f" {own.name} or a projection of its tokens: rr tensors train makes one"
+            )
+        [probe] = encoder.encode_documents(["a"])
+        tokens = replace(EncoderFacts.of(encoder), dimension=probe.tokens.shape[1])
+        return replace(
+            self,
+            token_encoder=None if encoder.fingerprint == own.fingerprint else tokens,
+            inventory=None,
+            writing=True,
+        )
+
     def save(self, file: Path) -> None:
         """Write so that a crash leaves either the old or the new one."""
         new = file.with_name(f"{file.name}.new")
         with new.open("w", encoding="utf-8") as opened:
-            json.dump({"format": FORMAT, **asdict(self)}, opened, ensure_ascii=False, indent=1)
+            written_as = FORMAT if self.token_encoder else 2
+            content = {"format": written_as, **asdict(self)}
+            json.dump(content, opened, ensure_ascii=False, indent=1)
             opened.flush()
             os.fsync(opened.fileno())
         rename(new, file)
@@ -73,7 +113,8 @@ class Manifest:
             _check_names(shard, replaced)
             return cls(
                 _settings(content["settings"]),
-                EncoderFacts(**content["encoder"]) if content["encoder"] else None,
+                _encoder(content["encoder"]),
+                _encoder(content.get("token_encoder")),
                 Bm25(**content["bm25"]) if content["bm25"] else None,
                 content["fields"],
                 shard,
@@ -106,6 +147,10 @@ def rename(old: Path, new: Path) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def _encoder(values: Mapping[str, Any] | None) -> EncoderFacts | None:
+    return EncoderFacts(**values) if values else None
 
 
 def _settings(values: Mapping[str, Any]) -> EmbeddedSettings:

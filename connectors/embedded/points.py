@@ -33,7 +33,12 @@ class PointBatch(NamedTuple):
 
 
 def make_points(
-    records: Sequence[Record], *, settings: EmbeddedSettings, bm25: Bm25, encoder: Encoder | None
+    records: Sequence[Record],
+    *,
+    settings: EmbeddedSettings,
+    bm25: Bm25,
+    encoder: Encoder | None,
+    token_dimension: int,
 ) -> PointBatch:
     """Make the points of a batch.
 
@@ -51,12 +56,15 @@ def make_points(
         size = 4 * len(record.text) + 8 * len(terms)
         dense = tokens = None
         if encoder is not None and encoding is not None:
-            for array in (encoding.vector, encoding.tokens):
+            for array, dimension in (
+                (encoding.vector, encoder.dimension),
+                (encoding.tokens, token_dimension),
+            ):
                 check_vectors(
                     array,
                     of=f"document {record.id!r}",
                     encoder=encoder.name,
-                    dimension=encoder.dimension,
+                    dimension=dimension,
                 )
             dense, tokens = encoding.vector, pool_tokens(encoding.tokens, settings.pooling_factor)
             size += 2 * (dense.nbytes + tokens.nbytes)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 
 import qdrant_edge as edge
 
@@ -20,6 +21,8 @@ from retrieve_rerank.connectors.point_ids import point_id
 from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.text.truncation import truncates
 from retrieve_rerank.types import Candidates, Document, Hit
+
+_PAGE = 256  # documents read at once when walking over all
 
 
 class Searcher:
@@ -101,7 +104,7 @@ class Searcher:
         encoder = self._encoder.get()
         if encoder is None or not ids:
             return {}
-        encoding = query_encoding(encoder, query, dimension=encoder.dimension)
+        encoding = query_encoding(encoder, query, dimension=self._encoder.token_dimension)
         points = {point_id(id_): id_ for id_ in ids}
         with self._shard.use() as shard:
             answer = shard.query(requests.max_sim_request(encoding.tokens, list(points)))
@@ -142,9 +145,23 @@ class Searcher:
             return None, None, False
         if not max_sim:
             return query_vector(encoder, query), None, truncates(encoder, query)
-        encoding = query_encoding(encoder, query, dimension=encoder.dimension)
+        encoding = query_encoding(encoder, query, dimension=self._encoder.token_dimension)
         vector = encoding.vector if DENSE in self._rankings else None
         return vector, encoding.tokens, encoding.truncated
+
+
+def scroll(use: Callable[[], AbstractContextManager[edge.EdgeShard]]) -> Iterator[Document]:
+    """Iterate over all documents, each once, in no particular order; a turn for each page."""
+    offset = None
+    while True:
+        request = edge.ScrollRequest(
+            offset=offset, limit=_PAGE, with_payload=requests.DOCUMENT_ONLY
+        )
+        with use() as shard:
+            records, offset = shard.scroll(request)
+        yield from (requests.document(each.payload or {}) for each in records)
+        if offset is None:
+            return
 
 
 def retrieve(shard: edge.EdgeShard, points: Sequence[str]) -> Mapping[str, Document]:

@@ -127,10 +127,9 @@ def _corrupt(message: str, folder: Path) -> str:
 def _config(manifest: Manifest) -> edge.EdgeConfig:
     vectors = {}
     if manifest.encoder is not None:
-        size = manifest.encoder.dimension
-        vectors[DENSE] = edge.EdgeVectorParams(size, edge.Distance.Cosine)
+        vectors[DENSE] = edge.EdgeVectorParams(manifest.encoder.dimension, edge.Distance.Cosine)
         vectors[TOKENS] = edge.EdgeVectorParams(
-            size,
+            (manifest.token_encoder or manifest.encoder).dimension,
             edge.Distance.Cosine,
             multivector_config=edge.MultiVectorConfig(edge.MultiVectorComparator.MaxSim),
             datatype=_STORAGE[manifest.settings.tensor_storage],

@@ -121,7 +121,11 @@ class Writer:
             return 0
         require_space(self._folder.path)
         made = make_points(
-            records, settings=self._folder.manifest.settings, bm25=bm25, encoder=self._encoder.get()
+            records,
+            settings=self._folder.manifest.settings,
+            bm25=bm25,
+            encoder=self._encoder.get(),
+            token_dimension=self._encoder.token_dimension,
         )
         steps = cut(made.points, lambda each: each.size, size=_STEP_BYTES, count=_STEP_POINTS)
         for step in steps:

@@ -47,7 +47,7 @@ class QueryEncoding:
             encoding = self._tensor_encoder.encode(query, settings, embedder=embedder)
             tokens = encoding.tokens
             tokens_cut = encoding.truncated
-            if embedder is not None and embedder.fingerprint == settings.fingerprint:
+            if self._tensor_encoder.gives_vectors_of(embedder, settings):
                 dense = encoding.vector
         if DENSE in used and dense is None and layout.dense is not None:
             dense = state.encoder.embed(query, layout.dense.dimension)

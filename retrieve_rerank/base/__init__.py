@@ -4,6 +4,7 @@ from retrieve_rerank.base.capabilities import (
     Aliasable,
     Optimizable,
     PartitionedScan,
+    TensorRefreshing,
     Verifiable,
     Verification,
 )
@@ -61,6 +62,7 @@ __all__ = [
     "SparseEncoder",
     "TensorConnector",
     "TensorDtype",
+    "TensorRefreshing",
     "TensorSearch",
     "TensorSettings",
     "TensorStore",

@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+from retrieve_rerank.base.connector import IndexReport
+from retrieve_rerank.base.encoder import Encoder
 from retrieve_rerank.types import Document
 
 
@@ -49,6 +51,26 @@ class Aliasable(ABC):
         A new index takes over from an old one so, without a search failing in between. Raises
         IndexExistsError where an index has that name itself, and ConfigError where this is not
         one index or `alias` not one name.
+        """
+
+
+class TensorRefreshing(ABC):
+    """A backend that can make an index's token tensors anew while it keeps the old ones."""
+
+    @classmethod
+    @abstractmethod
+    def refresh_tensors(
+        cls,
+        url: str,
+        encoder: Encoder,
+        *,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> IndexReport:
+        """Make those of the index at `url` by another encoder that gives the index's vectors too.
+
+        The old ones are there until the new are complete. `on_progress` hears how many documents
+        are done since it was last called. Raises IndexMismatchError for an encoder of other
+        vectors, ConfigError for an index without vectors.
         """
 
 

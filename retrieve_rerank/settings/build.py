@@ -13,14 +13,17 @@ from retrieve_rerank.base import (
     Connector,
     Embedder,
     Encoder,
+    IndexReport,
     Reranker,
     Scorer,
+    TensorRefreshing,
     Verifiable,
     Verification,
 )
 from retrieve_rerank.connectors.hybrid import Fusion
 from retrieve_rerank.errors import ConfigError, IndexNotFoundError, RetrieveRerankError
 from retrieve_rerank.models.catalog.rerank_apis import is_remote
+from retrieve_rerank.models.checkpoints.resolving import portable_name
 from retrieve_rerank.models.loading import find_checkpoint, load_encoder
 from retrieve_rerank.network.addresses import redacted
 from retrieve_rerank.pipeline.retriever import Retriever
@@ -171,6 +174,20 @@ def verify_index(settings: Settings) -> Verification:
     if not issubclass(connector, Verifiable):
         raise ConfigError("only an embedded index can be verified; a server looks after its own")
     return connector.verify(where.url)
+
+
+def refresh_tensors(
+    settings: Settings, encoder: Encoder, *, on_progress: Callable[[int], None] | None = None
+) -> IndexReport:
+    """Make the token tensors of the index that `locate` finds anew; ConfigError for a server's."""
+    where = locate(settings)
+    connector = connector_class(_scheme(where))
+    if not issubclass(connector, TensorRefreshing):
+        raise ConfigError(
+            "only an embedded index keeps its old token tensors while new ones are made; at a "
+            f"server: rr tensors drop, then rr tensors add --model {portable_name(encoder.name)}"
+        )
+    return connector.refresh_tensors(where.url, encoder, on_progress=on_progress)
 
 
 def build_retriever(

@@ -14,7 +14,10 @@ from retrieve_rerank.testing import HashingEncoder
 
 def test_the_first_stages_encoder_is_used_where_the_tensors_are_its_own() -> None:
     embedder = HashingEncoder()
-    found = TensorEncoder().encode("thin wing", tensor_settings(embedder), embedder=embedder)
+    encoder, settings = TensorEncoder(), tensor_settings(embedder)
+    found = encoder.encode("thin wing", settings, embedder=embedder)
+    assert encoder.gives_vectors_of(embedder, settings)
+    assert not encoder.gives_vectors_of(None, settings)
     assert found.tokens.shape == (2, 32)
     assert np.array_equal(found.vector, embedder.embed_queries(["thin wing"])[0])
 
@@ -23,6 +26,7 @@ def test_another_models_tensors_are_searched_with_that_model() -> None:
     settings = tensor_settings(load_encoder())
     encoder = TensorEncoder()
     found = encoder.encode("thin wing", settings, embedder=HashingEncoder())
+    assert not encoder.gives_vectors_of(HashingEncoder(), settings)
     assert np.array_equal(found.tokens, load_encoder().encode_queries(["thin wing"])[0].tokens)
 
 

@@ -64,9 +64,13 @@ class ModelFolder:
     pooling: Sequence[str] = ("mean",)
     normalize: bool = False
     token_projections: Sequence[Path] = ()
-    """Folders of the linear layers applied to every token's hidden state."""
+    """Folders of the linear layers applied to every token's hidden state, before the pooling."""
+    tensor_projections: Sequence[Path] = ()
+    """Folders of those applied to it after the pooling, for MaxSim alone."""
     vector_projections: Sequence[Path] = ()
     """Folders of the linear layers applied to the pooled vector."""
+    vectors_of: Mapping[str, str] = field(default_factory=dict)
+    """Name and fingerprint of the encoder that gives the same pooled vectors; empty for others."""
     late_interaction: LateInteraction | None = None
     splade: Splade | None = None
     prompts: Mapping[str, str] = field(default_factory=dict)
@@ -169,7 +173,10 @@ def read_folder(path: Path, *, prompts: Mapping[str, str] | None = None) -> Mode
     settings = read_settings(ours, schema.OURS)
     late = read_late_interaction(whole, lengths, [(m.kind, m.config) for m in modules])
     recorded = {name: text for name, text in (whole.get("prompts") or {}).items() if text}
-    by_token = [m for m in modules if m.kind == "Dense" and reads_tokens(m, late=late)]
+    dense = [module for module in modules if module.kind == "Dense"]
+    by_token = [module for module in dense if reads_tokens(module, late=late)]
+    pooling = next((n for n, module in enumerate(modules) if module.kind == "Pooling"), None)
+    pooled = modules[pooling:] if pooling is not None else []
     return ModelFolder(
         path=path,
         transformer=transformer,
@@ -179,8 +186,12 @@ def read_folder(path: Path, *, prompts: Mapping[str, str] | None = None) -> Mode
         lowercase=bool(lengths.get("do_lower_case")),
         pooling=pooling_modes(modules),
         normalize=any(reads_vector(m) for m in modules if m.kind == "Normalize"),
-        token_projections=[m.path for m in by_token],
-        vector_projections=[m.path for m in modules if m.kind == "Dense" and m not in by_token],
+        token_projections=[m.path for m in by_token if m not in pooled],
+        tensor_projections=[m.path for m in by_token if m in pooled],
+        vector_projections=[m.path for m in dense if m not in by_token],
+        vectors_of=checked(
+            settings.get("vectors_of") or {}, schema.VECTORS_OF, where=f"{ours}: vectors_of"
+        ),
         late_interaction=late,
         splade=read_splade(whole, modules),
         prompts=_prefixed(recorded or dict(prompts or {}), whole),

@@ -165,11 +165,13 @@ ROUTER: Schema = {"types": object_of(TEXT), "structure": object_of(list_of(TEXT)
 EXPORT: Schema = {"precision": one_of("fp32", "bf16", "int8")}
 """What retrieve_rerank.json holds as `export`."""
 
+VECTORS_OF: Schema = {"name": TEXT, "fingerprint": TEXT}
+"""What it holds as `vectors_of`."""
+
 OURS: Schema = {
     "template": TEXT,
     "query_template": TEXT,
-    "export": OBJECT,
-    "calibration": OBJECT,
+    **dict.fromkeys(("export", "calibration", "vectors_of"), OBJECT),
     "prompt": Kind("a name or an object", lambda value: isinstance(value, str | dict)),
 }
 """retrieve_rerank.json."""

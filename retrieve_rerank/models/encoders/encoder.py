@@ -20,7 +20,8 @@ class TextEncoder:
     """A loaded encoder; one may be shared by many threads.
 
     An encoder's tokens are all that it attends to, special tokens and prompts included. A
-    late-interaction model's are those it was trained to score; its vector is their mean.
+    late-interaction model's are those it was trained to score; its vector is their mean. Layers
+    that follow the pooling change the tokens alone.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class TextEncoder:
         self._query_tokenizer = query_tokenizer
         self._document_tokenizer = document_tokenizer
         self._token_projections = [read_projection(path) for path in folder.token_projections]
+        self._tensor_projections = [read_projection(path) for path in folder.tensor_projections]
         self._vector_projections = [read_projection(path) for path in folder.vector_projections]
         self._check_projections()
         late = folder.late_interaction
@@ -54,14 +56,19 @@ class TextEncoder:
         """Length of each vector."""
         if self._vector_projections:
             return self._vector_projections[-1].dimension
-        return self.token_dimension * len(self.folder.pooling)
+        return self._state_size * len(self.folder.pooling)
 
     @property
     def token_dimension(self) -> int:
         """Length of each token's vector."""
-        if self._token_projections:
-            return self._token_projections[-1].dimension
-        return self.folder.hidden_size
+        if self._tensor_projections:
+            return self._tensor_projections[-1].dimension
+        return self._state_size
+
+    @property
+    def vectors_of(self) -> str:
+        """Fingerprint of the encoder whose pooled vectors are the same: its own, mostly."""
+        return self.folder.vectors_of.get("fingerprint", self.fingerprint)
 
     @property
     def max_tokens(self) -> int:
@@ -110,13 +117,20 @@ class TextEncoder:
         prompt = self.folder.document_prompt
         return self._document_tokenizer.encode([prompt + text for text in texts])
 
+    @property
+    def _state_size(self) -> int:
+        """Length of what is pooled of each token."""
+        if self._token_projections:
+            return self._token_projections[-1].dimension
+        return self.folder.hidden_size
+
     def _check_projections(self) -> None:
-        width, pooled = self.folder.hidden_size, len(self.folder.pooling)
-        for projections, times in (
-            (self._token_projections, 1),
-            (self._vector_projections, pooled),
+        size = self._state_size
+        for projections, width in (
+            (self._token_projections, self.folder.hidden_size),
+            (self._tensor_projections, size),
+            (self._vector_projections, size * len(self.folder.pooling)),
         ):
-            width *= times
             for projection in projections:
                 if len(projection.weight) != width:
                     raise ModelError(
@@ -132,8 +146,10 @@ class TextEncoder:
         for index, states in self._states(sequences):
             sequence = sequences[index]
             kept = [i for i, token in enumerate(sequence.ids) if token not in skipped]
-            tokens = unit_rows(states if len(kept) == len(states) else states[kept])
-            encodings[index] = Encoding(self._pool(states), tokens, sequence.truncated)
+            tokens = states if len(kept) == len(states) else states[kept]
+            for projection in self._tensor_projections:
+                tokens = projection(tokens)
+            encodings[index] = Encoding(self._pool(states), unit_rows(tokens), sequence.truncated)
         return [encodings[index] for index in range(len(sequences))]
 
     def _embed(self, sequences: Sequence[Tokens]) -> Vectors:

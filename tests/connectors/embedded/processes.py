@@ -10,16 +10,35 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from retrieve_rerank import Document
+from retrieve_rerank.base import Encoding
 from retrieve_rerank.connectors.embedded import EmbeddedConnector
 from retrieve_rerank.errors import RetrieveRerankError
+from retrieve_rerank.models.encoders.pooling import unit_rows
 from retrieve_rerank.testing import HashingEncoder
 
 ROOT = Path(__file__).parents[3]
 ENCODER = HashingEncoder(384, max_tokens=8)
+
+
+class ProjectingEncoder(HashingEncoder):
+    """Gives ENCODER's vectors, and the first so many numbers of its tokens'."""
+
+    def __init__(self, kept: int = 64) -> None:
+        super().__init__(384, max_tokens=8)
+        self.kept = kept
+        self.vectors_of = ENCODER.fingerprint
+
+    @property
+    def fingerprint(self) -> str:
+        return f"{ENCODER.fingerprint}-{self.kept}"
+
+    def encode_queries(self, texts: Sequence[str]) -> list[Encoding]:
+        whole = super().encode_queries(texts)
+        return [its._replace(tokens=unit_rows(its.tokens[:, : self.kept])) for its in whole]
 
 
 def start(task: str, folder: Path, *arguments: object) -> subprocess.Popen[str]:
@@ -114,8 +133,21 @@ def recreate_killed(folder: str, count: int, version: int) -> None:
             return
 
 
+def refresh(folder: str) -> None:
+    """Make the token tensors of an index anew, and stop when the first are written."""
+
+    def report(more: int) -> None:
+        say("some are written")
+        time.sleep(60)
+
+    EmbeddedConnector.refresh_tensors(folder, ProjectingEncoder(), on_progress=report)
+
+
 def main(task: str, folder: str, *arguments: str) -> None:
     """Do a task."""
+    if task == "refresh":
+        refresh(folder)
+        return
     if task in ("recreate", "recreate_killed"):
         work = recreate if task == "recreate" else recreate_killed
         work(folder, *map(int, arguments))

@@ -1,0 +1,106 @@
+"""Token tensors by another encoder than the vectors: smaller ones, of the same documents."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from retrieve_rerank import Document
+from retrieve_rerank.connectors.embedded import EmbeddedConnector
+from retrieve_rerank.errors import ConfigError, IndexLockedError, IndexMismatchError
+from retrieve_rerank.models.encoders.max_sim import max_sim
+from retrieve_rerank.models.encoders.token_pooling import pool_tokens
+from retrieve_rerank.testing import HashingEncoder
+from tests.connectors.embedded.processes import (
+    ENCODER,
+    ProjectingEncoder,
+    documents,
+    start,
+    wait_for,
+)
+
+DOCUMENTS = documents(40)
+QUERY = "wing number 7"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    with EmbeddedConnector.create(tmp_path / "index", encoder=ENCODER) as connector:
+        connector.index(DOCUMENTS)
+    return tmp_path / "index"
+
+
+def ranking(connector: EmbeddedConnector) -> list[tuple[str, float]]:
+    return [(hit.document.id, hit.score) for hit in connector.search(QUERY, top_k=20)]
+
+
+def expected(encoder: HashingEncoder, document: Document) -> float:
+    [asked], [read] = encoder.encode_queries([QUERY]), encoder.encode_documents([document.text])
+    return float(max_sim(asked.tokens, [pool_tokens(read.tokens, 2)])[0])
+
+
+def test_tensors_are_made_anew_and_the_first_stage_stays_as_it_is(folder: Path) -> None:
+    projecting = ProjectingEncoder()
+    with EmbeddedConnector.connect(str(folder), encoder=ENCODER) as connector:
+        before, description = ranking(connector), connector.schema()
+    heard: list[int] = []
+    report = EmbeddedConnector.refresh_tensors(str(folder), projecting, on_progress=heard.append)
+    assert (report.indexed, sum(heard)) == (40, 40)
+    assert {entry.name for entry in folder.iterdir()} == {"lock", "manifest.json", "shard-2"}
+
+    with EmbeddedConnector.connect(str(folder), encoder=projecting) as connector:
+        assert [id_ for id_, _ in ranking(connector)] == [id_ for id_, _ in before]
+        assert [score for _, score in ranking(connector)] == pytest.approx(
+            [score for _, score in before], abs=1e-5
+        )
+        schema = connector.schema()
+        assert (schema.encoder, schema.dimension) == (description.encoder, 384)
+        assert schema.details["tensors"]["dimension"] == 64
+        assert schema.details["fingerprint"] == ENCODER.fingerprint
+        assert schema.documents == 40
+        connector.index([Document("new", "wing seven, of tin")])
+        new = connector.get(["new"])[0]
+        for document in (DOCUMENTS[7], new):
+            [score] = connector.max_sim(QUERY, [document.id]).values()
+            assert score == pytest.approx(expected(projecting, document), abs=5e-3)
+
+    EmbeddedConnector.refresh_tensors(str(folder), ENCODER)
+    with EmbeddedConnector.connect(str(folder), encoder=ENCODER) as connector:
+        assert "dimension" not in connector.schema().details["tensors"]
+        [score] = connector.max_sim(QUERY, ["d7"]).values()
+        assert score == pytest.approx(expected(ENCODER, DOCUMENTS[7]), abs=5e-3)
+
+
+def test_an_encoder_of_other_vectors_is_refused_and_the_index_stays(folder: Path) -> None:
+    other = HashingEncoder(384, max_tokens=9)
+    strangers = ProjectingEncoder()
+    strangers.vectors_of = "of another model"
+    for encoder in (other, strangers):
+        with pytest.raises(IndexMismatchError, match="or a projection of its tokens: rr tensors"):
+            EmbeddedConnector.refresh_tensors(str(folder), encoder)
+    assert {entry.name for entry in folder.iterdir()} == {"lock", "manifest.json", "shard"}
+    with EmbeddedConnector.connect(str(folder), encoder=ENCODER) as connector:
+        assert connector.max_sim(QUERY, ["d7"])
+        with pytest.raises(IndexLockedError):
+            EmbeddedConnector.refresh_tensors(str(folder), ProjectingEncoder(), lock_timeout_s=0)
+
+    lexical = folder.parent / "lexical"
+    EmbeddedConnector.create(lexical, encoder=None).close()
+    with pytest.raises(ConfigError, match="has no token tensors"):
+        EmbeddedConnector.refresh_tensors(str(lexical), ProjectingEncoder())
+
+
+def test_killed_on_the_way_the_old_tensors_serve(folder: Path) -> None:
+    with start("refresh", folder) as process:
+        wait_for(process, "some are written")
+        assert (folder / "shard-2").exists()
+        os.killpg(process.pid, signal.SIGKILL)
+    with EmbeddedConnector.connect(str(folder), encoder=ENCODER) as connector:
+        assert connector.count() == 40
+        [score] = connector.max_sim(QUERY, ["d7"]).values()
+        assert score == pytest.approx(expected(ENCODER, DOCUMENTS[7]), abs=5e-3)
+    assert {entry.name for entry in folder.iterdir()} == {"lock", "manifest.json", "shard"}
+    assert EmbeddedConnector.refresh_tensors(str(folder), ProjectingEncoder()).indexed == 40
