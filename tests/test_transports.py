@@ -10,6 +10,8 @@ import pytest
 
 from retrieve_rerank import Document
 from retrieve_rerank.connectors.qdrant import QdrantConnector
+from retrieve_rerank.models.language_model import Part, Piece, Prompt
+from retrieve_rerank.models.services.chat_server import ChatServer
 from retrieve_rerank.models.services.embedder import HttpEmbedder
 from retrieve_rerank.network.transports import REQUEST_ID, async_transport, sync_transport
 from retrieve_rerank.rerankers.remote import Remote
@@ -97,3 +99,14 @@ async def test_an_id_of_another_request_is_refused_and_ones_of_others_are_not(
                 assert (await aclient.get(server.url)).status_code == 200
                 with pytest.raises(httpx.RemoteProtocolError, match="belongs to another request"):
                     await aclient.get(server.url)
+
+
+def test_a_service_that_answers_all_alike_is_believed_however_many_connections_there_are(
+    server: EmbeddingServer,
+) -> None:
+    server.replies = [ok({"choices": [{"message": {"content": "2"}}]})] * 200
+    model = ChatServer("qwen3", url=f"{server.url}/v1")
+    prompts = [Prompt((Piece((Part(f"query {n}"),), "user"),)) for n in range(24)]
+    for _ in range(2):  # the second time through connections that have all given that answer
+        assert model.generate(prompts, max_new_tokens=1).values == ["2"] * 24
+        prompts = [Prompt((Piece((Part(f"other {n}"),), "user"),)) for n in range(24)]

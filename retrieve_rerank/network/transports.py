@@ -34,6 +34,9 @@ NOT_THE_ANSWER = (
 HEAD = b"HTTP/1."
 """What the body of an answer never begins with, but the head of another."""
 
+_MOST_DOUBTED = 1024
+"""Answers that are waited for to come again."""
+
 _numbers = count(1)  # which threads may share, unlike a generator
 _OURS = re.compile(r"rr-[0-9a-f]{16}-\d+")
 
@@ -87,6 +90,7 @@ class _Ties:
         self._header = header
         self.most_bytes = most_bytes
         self._last: WeakKeyDictionary[Any, _Exchange] = WeakKeyDictionary()
+        self._doubted: dict[_Exchange, None] = {}
 
     def begin(self, request: httpx.Request) -> None:
         """Give a request its id."""
@@ -99,10 +103,21 @@ class _Ties:
         return not is_of_another(request.headers[self._header], response.headers.get(self._header))
 
     def is_new(self, exchange: _Exchange, connection: Any) -> bool:
-        """Tell whether a whole answer is another than the connection's last, if it should be."""
+        """Tell whether a whole answer is another than the connection's last, if it should be.
+
+        What was doubted and comes again, through another connection, is the service's own.
+        """
         last = self._last.get(connection)
         self._last[connection] = exchange
-        return last is None or last.answered != exchange.answered or last.asked == exchange.asked
+        if last is None or last.answered != exchange.answered or last.asked == exchange.asked:
+            return True
+        if exchange in self._doubted:
+            del self._doubted[exchange]
+            return True
+        self._doubted[exchange] = None
+        if len(self._doubted) > _MOST_DOUBTED:
+            del self._doubted[next(iter(self._doubted))]
+        return False
 
 
 class _Transport(httpx.BaseTransport):
