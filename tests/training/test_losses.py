@@ -81,8 +81,8 @@ BY_HAND: list[tuple[Loss, list[float], list[float], float]] = [
     (bradley_terry, [LN3, 0.0], [0.0, 0.0], -math.log(math.sqrt(3) / (4 + math.sqrt(3)))),
     (points, [LN3], [0.0], math.log(4)),
     (points, [LN3, 0.0], [1.0, 0.0], 0.0),  # a preference says nothing of either alone
-    (permutation, [LN3, 0.0], [1.0, 2.0], math.log(4 / 3)),
-    (permutation, [LN3, 0.0, 0.0], [2.0, 1.0, 1.0], math.log(4)),
+    (permutation, [LN3, 0.0], [2.0, 1.0], math.log(4 / 3)),
+    (permutation, [LN3, 0.0, 0.0], [-2.0, -1.0, -1.0], math.log(4)),
 ]
 
 

@@ -23,15 +23,15 @@ def kl(scores: Tensor, teacher: Tensor, *, temperature: float = 1.0) -> Terms:
     return Terms(temperature**2 * losses.sum(1), texts.any(1).long())
 
 
-def permutation(scores: Tensor, ranks: Tensor) -> Terms:
-    """Reward the teacher's order of each pair: log(1 + e^−(s_i − s_j)) where i comes before j.
+def permutation(scores: Tensor, teacher: Tensor) -> Terms:
+    """Reward the teacher's order of each pair: log(1 + e^−(s_i − s_j)) where t_i > t_j.
 
     Permutation distillation (Sun et al., https://arxiv.org/abs/2304.09542, §4.2) for teachers that
-    answer with an order alone: `ranks` from 1, and equal where the teacher made no difference.
-    Terms are pairs.
+    answer with an order alone: their scores count down, and only their order counts here. Equal
+    ones, where the teacher made no difference, teach nothing. Terms are pairs.
     """
-    order = ranks.unsqueeze(2) < ranks.unsqueeze(1)  # False where either is NaN
-    scores, _, _ = prepared(scores, ranks)
+    order = teacher.unsqueeze(2) > teacher.unsqueeze(1)  # False where either is NaN
+    scores, _, _ = prepared(scores, teacher)
     losses = order * F.softplus(-pairs(scores))
     return Terms(losses.sum((1, 2)), order.sum((1, 2)))
 

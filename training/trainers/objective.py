@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Literal
 
 from torch import Tensor
 
@@ -64,12 +66,14 @@ class Usable:
     """Why -> how many groups or texts."""
 
 
-def choose_objective(loss: str | Mapping[str, float] | None, groups: Sequence[Group]) -> Objective:
+def choose_objective(
+    loss: str | Mapping[str, float] | None, groups: Sequence[Group], *, temperature: float = 1.0
+) -> Objective:
     """Return the losses of these names, else what the labels call for; raise ConfigError.
 
     Where labels are 0 and 1 `lce`, which asks of a positive no more than to beat the negatives;
     where they are graded `ranknet`, which takes labels of any scale; where no group tells two texts
-    apart `bce`.
+    apart `bce`. `temperature` is that of `kl`.
     """
     if loss is None:
         loss = _by_labels(groups)
@@ -77,7 +81,10 @@ def choose_objective(loss: str | Mapping[str, float] | None, groups: Sequence[Gr
     parts = []
     for name, weight in weights.items():
         found = find_loss(name)
-        parts.append(Part(found, weight, "teacher" if found in _FROM_TEACHERS else "labels"))
+        on: Literal["labels", "teacher"] = "teacher" if found in _FROM_TEACHERS else "labels"
+        if found is kl:
+            found = partial(kl, temperature=temperature)
+        parts.append(Part(found, weight, on))
     return Objective(weights, Mixture(parts))
 
 

@@ -20,6 +20,8 @@ class TrainerSettings:
     loss: str | Mapping[str, float] | None = None
     """A loss's name, or names with weights. None: `lce` where labels are 0 and 1, `ranknet` where
     they are graded, `bce` where no group tells two texts apart."""
+    temperature: float = 1.0
+    """Of `kl`: above 1 the teacher's doubts count more, below 1 its favourites."""
     learning_rate: float = 5e-5
     epochs: float = 1.0
     max_steps: int | None = None
@@ -74,7 +76,7 @@ class TrainerSettings:
     def __post_init__(self) -> None:
         for name in ("batch_size", "evaluate_every", "max_steps", "token_budget", "patience"):
             _check(self, name, "at least 1", lambda value: value >= 1)
-        for name in ("learning_rate", "epochs", "max_gradient"):
+        for name in ("learning_rate", "epochs", "max_gradient", "temperature"):
             _check(self, name, "above 0", lambda value: isfinite(value) and value > 0)
         _check(self, "group_size", "at least 2", lambda value: value >= 2)
         _check(self, "layer_decay", "above 0 and at most 1", lambda value: 0 < value <= 1)

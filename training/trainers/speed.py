@@ -31,7 +31,7 @@ def measure_speed(
     Passes are forward and backward, for `seconds` and after one that warms up. Raises as `train`
     does for groups and bases.
     """
-    objective = choose_objective(settings.loss, groups)
+    objective = choose_objective(settings.loss, groups, temperature=settings.temperature)
     usable = choose_groups(groups, objective).groups
     network = PairNetwork(load_base(base, settings, users=has_users(usable)), settings)
     draws = Steps(

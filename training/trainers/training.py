@@ -59,7 +59,7 @@ def train(
     """
     output = Path(output)
     template = Template(settings.template) if settings.template else None
-    objective = choose_objective(settings.loss, groups)
+    objective = choose_objective(settings.loss, groups, temperature=settings.temperature)
     usable = choose_groups(groups, objective)
     run = _describe(groups, base=base, settings=settings)
     _check_same(output / _RUN, run)
