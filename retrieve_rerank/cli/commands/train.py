@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import fields
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 import click
-import yaml
 
 from retrieve_rerank.cli.options import json_option
 from retrieve_rerank.cli.views.progress import show_progress
 from retrieve_rerank.cli.views.results import write_json
 from retrieve_rerank.cli.views.terminal import say
-from retrieve_rerank.errors import ConfigError
-from retrieve_rerank.models.loading import DEFAULT_ENCODER
-from retrieve_rerank.training.groups import Group
-from retrieve_rerank.training.opening import read_groups
-from retrieve_rerank.training.trainers import Progress, Trained, TrainerSettings, group_ndcg, train
-
-_OWN = ("data", "dev", "base", "output")
+from retrieve_rerank.training.rag_retrieval import is_rag_retrieval, rag_retrieval_recipe
+from retrieve_rerank.training.recipe import own_recipe, read_yaml
+from retrieve_rerank.training.trainers import Progress, Trained, group_ndcg, train
 
 
 @click.command()
@@ -36,16 +27,16 @@ def command(config: Path, as_json: bool) -> None:
     of groups whose nDCG@10 chooses the best checkpoint; and those of
     retrieve_rerank.training.trainers.TrainerSettings, such as loss, learning_rate, epochs.
 
+    RAG-Retrieval's training_bert.yaml and training_llm.yaml are read as they are.
+
     What was broken off goes on by the same command.
     """
-    chosen = _read(config)
-    settings = TrainerSettings.from_mapping(
-        {name: value for name, value in chosen.items() if name not in _OWN}
-    )
-    paths = chosen["data"] if isinstance(chosen["data"], list) else [chosen["data"]]
-    groups = [group for path in paths for group in _groups(config, path)]
-    dev = chosen.get("dev")
-    evaluator = group_ndcg(_groups(config, dev)) if dev else None
+    chosen = read_yaml(config)
+    read = rag_retrieval_recipe if is_rag_retrieval(chosen) else own_recipe
+    recipe = read(chosen, config)
+    for note in recipe.notes:
+        say(f"Note: {note}")
+    evaluator = group_ndcg(recipe.dev) if recipe.dev else None
     latest: list[Progress] = []
     with show_progress(
         lambda pairs: latest[-1].step / latest[-1].steps if latest else None,
@@ -56,13 +47,13 @@ def command(config: Path, as_json: bool) -> None:
 
         def hear(progress: Progress) -> None:
             latest[:] = [progress]
-            advance(settings.batch_size)
+            advance(recipe.settings.batch_size)
 
         trained = train(
-            groups,
-            base=str(chosen.get("base", DEFAULT_ENCODER)),
-            output=_beside(config, chosen["output"]),
-            settings=settings,
+            recipe.groups,
+            base=recipe.base,
+            output=recipe.output,
+            settings=recipe.settings,
             evaluator=evaluator,
             on_progress=hear,
         )
@@ -72,35 +63,6 @@ def command(config: Path, as_json: bool) -> None:
         _say(trained)
     if trained.failed:
         raise click.exceptions.Exit(1)
-
-
-def _read(config: Path) -> Mapping[str, Any]:
-    """Read the file; raise ConfigError for what it may not hold, or lacks."""
-    try:
-        chosen = yaml.safe_load(config.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
-        raise ConfigError(f"cannot read {config}: {' '.join(str(exc).split())}") from exc
-    if not isinstance(chosen, dict):
-        raise ConfigError(f"{config} holds no keys; expected data: and output: at least")
-    known = [*_OWN, *(field.name for field in fields(TrainerSettings))]
-    for name in chosen:
-        if name not in known:
-            near = get_close_matches(str(name), known, n=1)
-            meant = f"; did you mean {near[0]!r}?" if near else ""
-            raise ConfigError(f"{config} has an unknown key {name!r}{meant}")
-    for name in ("data", "output"):
-        if not chosen.get(name):
-            raise ConfigError(f"{config} lacks the key {name!r}")
-    return chosen
-
-
-def _groups(config: Path, path: object) -> list[Group]:
-    return list(read_groups(_beside(config, path)))
-
-
-def _beside(config: Path, path: object) -> Path:
-    """Take paths as relative to the file that names them."""
-    return config.parent / Path(str(path)).expanduser()
 
 
 def _say(trained: Trained) -> None:

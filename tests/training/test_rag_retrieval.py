@@ -1,0 +1,159 @@
+"""RAG-Retrieval's configurations: both generations, and what its README says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from retrieve_rerank.errors import ConfigError
+from retrieve_rerank.training.rag_retrieval import is_rag_retrieval, rag_retrieval_recipe
+from retrieve_rerank.training.recipe import Recipe, own_recipe
+from tests.cli.conftest import Rr
+from tests.models.tiny import make_model
+
+BEFORE = """
+model_name_or_path: "./base"
+model_type: "bert_encoder"
+num_labels: 1
+train_dataset: "../data/pairs.jsonl"
+val_dataset: "../data/pairs.jsonl"
+max_label: 2
+min_label: 0
+max_len: 64
+query_format: "{}"
+document_format: "{}"
+output_dir: "./output/example"
+save_on_epoch_end: 1
+num_max_checkpoints: 5
+loss_type: "point_ce"
+epochs: 3
+lr: 5e-5
+batch_size: 2
+seed: 7
+warmup_proportion: 0.1
+gradient_accumulation_steps: 2
+mixed_precision: fp16
+log_interval: 10
+log_with: "a-tracker-that-is-nowhere"
+"""
+SINCE = """
+model_name_or_path: BAAI/bge-reranker-v2-m3
+model_type: bert_encoder
+num_labels: 2
+train_dataset: data/groups.jsonl
+train_dataset_type: grouped
+train_group_size: 3
+train_label_key: gpt
+val_dataset: None
+shuffle_rate: 0.0
+max_len: 512
+loss_type: pairwise_ranknet
+epoch: 1
+lr: 1e-5
+batch_size: 4
+stable_proportion: 0.5
+warmup_proportion: 0.1
+mixed_precision: None
+log_with: None
+"""
+PAIRS = [
+    {"query": "wing", "pos": ["a wing", "wings"], "pos_scores": [2, 1], "neg": ["a cat"]},
+    {"query": "cat", "pos": ["a cat"], "neg": ["the mat", "a wing"]},
+]
+GROUPS = [
+    {"query": f"q{n}", "hits": [{"content": f"t{n} {k}", "gpt": -k} for k in range(1, 5)]}
+    for n in range(4)
+]
+
+
+@pytest.fixture
+def folder(home: Path) -> Path:
+    """Files beside the configuration's folder, as in that project."""
+    for name, rows in (("pairs", PAIRS), ("groups", GROUPS)):
+        path = home / "data" / f"{name}.jsonl"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (home / "config").mkdir()
+    return home / "config"
+
+
+def recipe(folder: Path, text: str, **changes: Any) -> Recipe:
+    chosen = {**yaml.safe_load(text), **changes}
+    assert is_rag_retrieval(chosen)
+    return rag_retrieval_recipe(chosen, folder / "training_bert.yaml")
+
+
+def test_the_generation_before_trains_pairs_with_labels_from_0_to_1(folder: Path) -> None:
+    read = recipe(folder, BEFORE)
+    assert [[text.label for text in group.texts] for group in read.groups] == [
+        [1.0], [0.5], [0.0], [1.0], [0.0], [0.0]
+    ]  # fmt: skip
+    assert [len(group.texts) for group in read.dev] == [3, 3]
+    settings = read.settings
+    assert (settings.loss, settings.learning_rate, settings.epochs) == ("point_ce", 5e-5, 3)
+    assert (settings.batch_size, settings.evaluate_every, settings.max_tokens) == (4, 2, 64)
+    assert (settings.bf16, settings.report_to, settings.seed) == (None, (), 7)
+    told = " ".join(read.notes)
+    assert "a step is 4 pairs" in told
+    assert "a-tracker-that-is-nowhere: the package is not installed" in told
+    assert "fp16 is taken as bf16" in told
+
+
+def test_the_generation_since_trains_groups_by_its_own_names(folder: Path) -> None:
+    read = recipe(folder, SINCE)
+    assert all(len(group.texts) == 3 for group in read.groups)
+    assert {text.label for group in read.groups for text in group.texts} == {-1, -2, -3, -4}
+    assert (len(read.groups), read.dev, read.base) == (8, [], "BAAI/bge-reranker-v2-m3")
+    settings = read.settings
+    assert (settings.batch_size, settings.group_size, settings.epochs) == (4, 3, 1)
+    assert (settings.stable, settings.warmup, settings.bf16) == (0.5, 0.1, False)
+    assert settings.seed == 666  # theirs
+    assert "num_labels 2: one score is trained" in " ".join(read.notes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"warmup_propotion": 0.1}, "did you mean 'warmup_proportion'"),
+        ({"loss_type": "listwise_ce"}, "needs train_dataset_type: grouped"),
+        ({"loss_type": "point_cee"}, "did you mean 'point_ce'"),
+        ({"model_type": "colbert"}, "model_type must be one of bert_encoder, llm_decoder"),
+        ({"batch_size": 0}, "batch_size must be a whole number, 1 or above; got 0"),
+        ({"train_dataset": "nowhere.jsonl"}, "there is no file or folder nowhere.jsonl"),
+        ({"query_format": "query: {}"}, "query_format must be '{}' for a bert_encoder"),
+        ({"max_label": 1}, "label out of range"),
+        ({"stable_proportion": 0.95}, "1 at most together"),
+    ],
+)
+def test_what_cannot_be_says_why(folder: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(Exception, match=message) as caught:
+        recipe(folder, BEFORE, **changes)
+    assert type(caught.value).__module__ == "retrieve_rerank.errors"
+
+
+def test_own_keys_have_their_nearest_too(folder: Path) -> None:
+    with pytest.raises(ConfigError, match="did you mean 'learning_rate'"):
+        own_recipe({"data": "x", "output": "y", "learning_rte": 1}, folder / "own.yaml")
+
+
+def test_a_file_of_theirs_trains_and_what_comes_of_it_loads(rr: Rr, folder: Path) -> None:
+    from sentence_transformers import CrossEncoder
+
+    make_model(folder.parent / "base", "bert")
+    config = folder / "training_bert.yaml"
+    config.write_text(BEFORE.replace("epochs: 3", "epochs: 1"))
+    result = rr("train", str(config), "--json")
+    assert result.exit_code == 0, result.stderr
+    trained = json.loads(result.stdout)
+    assert (trained["steps"], trained["loss"]) == (2, "point_ce")
+    assert Path(trained["model"]).resolve() == folder.parent / "output" / "example" / "model"
+    pairs = [("wing", "a wing"), ("cat", "the mat")]
+    theirs = CrossEncoder(trained["model"], device="cpu").predict(pairs)
+    line = json.dumps({"query": "wing", "documents": ["a wing"]})
+    ours = rr("rerank", "--model", trained["model"], input=line)
+    [document] = json.loads(ours.stdout)["documents"]
+    assert document["score"] == pytest.approx(float(theirs[0]), abs=1e-3)

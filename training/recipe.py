@@ -1,0 +1,75 @@
+"""What `rr train` is told by a YAML file: this project's keys, or those of RAG-Retrieval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from retrieve_rerank.errors import ConfigError
+from retrieve_rerank.models.loading import DEFAULT_ENCODER
+from retrieve_rerank.training.groups import Group
+from retrieve_rerank.training.opening import read_groups
+from retrieve_rerank.training.trainers.settings import TrainerSettings
+
+OWN = ("data", "dev", "base", "output")
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What is trained, from what and how."""
+
+    groups: Sequence[Group]
+    dev: Sequence[Group]
+    """Empty where nothing chooses the best checkpoint."""
+    base: str
+    output: Path
+    settings: TrainerSettings
+    notes: Sequence[str] = ()
+    """What the file says that is taken otherwise than one may think, a sentence each."""
+
+
+def read_yaml(config: Path) -> Mapping[str, Any]:
+    """Read the keys of a file; raise ConfigError where there are none."""
+    try:
+        chosen = yaml.safe_load(config.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
+        raise ConfigError(f"cannot read {config}: {' '.join(str(exc).split())}") from exc
+    if not isinstance(chosen, dict):
+        raise ConfigError(f"{config} holds no keys; expected data: and output: at least")
+    return chosen
+
+
+def check_keys(config: Path, chosen: Mapping[str, Any], known: Sequence[str]) -> None:
+    """Raise ConfigError for a key that is not known, naming the nearest one that is."""
+    for name in chosen:
+        if name not in known:
+            near = get_close_matches(str(name), known, n=1)
+            meant = f"; did you mean {near[0]!r}?" if near else f" (known: {', '.join(known)})"
+            raise ConfigError(f"{config} has an unknown key {name!r}{meant}")
+
+
+def own_recipe(chosen: Mapping[str, Any], config: Path) -> Recipe:
+    """Read what this project's keys say; paths are relative to the file."""
+    check_keys(config, chosen, [*OWN, *(field.name for field in fields(TrainerSettings))])
+    for name in ("data", "output"):
+        if not chosen.get(name):
+            raise ConfigError(f"{config} lacks the key {name!r}")
+
+    def beside(path: object) -> Path:
+        return config.parent / Path(str(path)).expanduser()
+
+    paths = chosen["data"] if isinstance(chosen["data"], list) else [chosen["data"]]
+    return Recipe(
+        groups=[group for path in paths for group in read_groups(beside(path))],
+        dev=list(read_groups(beside(chosen["dev"]))) if chosen.get("dev") else [],
+        base=str(chosen.get("base", DEFAULT_ENCODER)),
+        output=beside(chosen["output"]),
+        settings=TrainerSettings.from_mapping(
+            {name: value for name, value in chosen.items() if name not in OWN}
+        ),
+    )
