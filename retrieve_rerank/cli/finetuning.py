@@ -11,31 +11,66 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import unquote
 
+import click
+
+from retrieve_rerank.cli.teachers import ANSWERS
 from retrieve_rerank.cli.views.terminal import say
 from retrieve_rerank.errors import MissingExtraError
+from retrieve_rerank.models.answer_store import AnswerStore
+from retrieve_rerank.models.causal.language_models import load_language_model
+from retrieve_rerank.models.metered_model import MeteredModel
+from retrieve_rerank.models.metering import Meter
 from retrieve_rerank.settings.build import build_retriever, locate, open_index
 from retrieve_rerank.settings.promoted import index_address, with_promoted
 from retrieve_rerank.settings.sources import Settings, load_settings
+from retrieve_rerank.training.queries.generate import LIMIT, TRIED
 
 
 def read_judged(
-    data: Path | None, groups: Path | None, settings: Settings, runs: Path, watch: Any
+    data: Path | None,
+    groups: Path | None,
+    settings: Settings,
+    runs: Path,
+    watch: Any,
+    *,
+    query_model: str | None,
+    dry_run: bool,
 ) -> Any:
-    """Read what is to be learnt and measured; where nothing is given, make it from the index."""
+    """Read what is to be learnt and measured; where nothing is given, make it from the index.
+
+    A language model writes the queries where one is named.
+    """
     training = load_training()
     if groups is not None:
         beside = None if data is None else training.read_judged_folder(data)
         return training.read_ready_groups(groups, beside)
     if data is None:
-        data = runs / "generated"
+        data = runs / ("generated" if query_model is None else "generated-llm")
         if not (data / "queries.jsonl").is_file():
-            queries = import_module("retrieve_rerank.training.queries")
-            with (
-                open_index(settings) as connector,
-                watch.progress("making queries", connector.count(), "documents") as advance,
-            ):
-                queries.write_folder(queries.generate(connector, on_progress=advance), data)
+            if query_model is not None and dry_run:
+                raise click.UsageError(
+                    f"a dry run asks no model: {query_model} has written no queries yet; see what"
+                    " that costs by rr queries --source llm --dry-run"
+                )
+            _make_queries(settings, data, watch, query_model)
     return training.read_judged_folder(data)
+
+
+def _make_queries(settings: Settings, folder: Path, watch: Any, model: str | None) -> None:
+    queries = import_module("retrieve_rerank.training.queries")
+    with open_index(settings) as connector:
+        count = connector.count()
+        if model is None:
+            with watch.progress("making queries", count, "documents") as advance:
+                made = queries.generate(connector, on_progress=advance)
+        else:
+            store = AnswerStore(settings.data_dir / ANSWERS)
+            asked = MeteredModel(load_language_model(model), store, Meter())
+            chosen = queries.choose_documents(connector, TRIED * LIMIT)
+            with watch.progress("writing queries", len(chosen), "documents") as advance:
+                written = list(queries.write_queries(asked, chosen, on_progress=advance))
+            made = queries.generate(connector, sources=("llm",), written=written)
+        queries.write_folder(made, folder)
 
 
 def read_protected(index: str, folder: Path, *, at_most: int) -> Any:

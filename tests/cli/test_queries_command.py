@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from retrieve_rerank.training.queries import read_cuts
 from tests.cli.conftest import Rr
+from tests.models.embedding_server import Reply, ok, serve
 
 ENGLISH = [
     {
@@ -68,3 +71,39 @@ def test_an_index_whose_documents_say_too_little_is_told_so(rr: Rr, lexical: Non
     assert made.exit_code == 1
     assert "the 4 documents of the index give no queries" in made.stderr
     assert not Path("queries").exists()
+
+
+def test_a_language_model_writes_queries_that_find_their_documents_again(
+    rr: Rr, lexical: None, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = count()
+
+    def writing(path: str, body: Any) -> Reply:
+        said = body["messages"][-1]["content"]
+        query = 'Query: "lift wing thin"\nIt asks about lift.' if "thin" in said else "submarines"
+        told = [{"message": {"content": query}}]
+        return ok({"id": f"chatcmpl-{next(ids)}", "choices": told})
+
+    long = [
+        {"_id": "lift", "title": "", "text": "The lift of a thin wing grows with its angle. " * 3},
+        {"_id": "heat", "title": "", "text": "Heat flows through the walls of a narrow pipe. " * 3},
+    ]
+    (home / "long.jsonl").write_text("".join(json.dumps(each) + "\n" for each in long))
+    assert rr("index", "long.jsonl", "--index", "long", "--encoder", "none").exit_code == 0
+    command = ["queries", "--index", "long", "--source", "llm", "--model", "openai:writer", "-o"]
+    with serve(writing) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", f"{server.url}/v1")
+        plan = json.loads(rr(*command, "made", "--dry-run", "--json").stdout)
+        assert plan["estimate"]["requests"] == 2
+        refused = rr(*command, "made", "--input-price", "1000", "--max-cost", "0.01")
+        assert "more than the 0.01 of --max-cost" in refused.stderr
+        assert not server.requests
+        made = rr(*command, "made", "--json")
+        assert made.exit_code == 0, made.stderr
+        told = json.loads(made.stdout)["yields"]["llm"]
+        assert (told["proposed"], told["kept"]) == (2, 1)
+        assert told["examples"] == [["lift wing thin", "lift"]]
+        assert rr(*command, "again").exit_code == 0
+        assert len(server.requests) == 2
+    assert read_cuts(home / "made").generated
+    assert "needs the --model" in rr("queries", "--source", "llm", "-o", "x").stderr

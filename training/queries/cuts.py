@@ -39,6 +39,8 @@ class Cuts:
     """Id of the document or passage in its index -> query id -> what was taken from there."""
     whole: Collection[str] = frozenset()
     """Training queries whose documents are read as they are, one in WHOLE_IN."""
+    generated: bool = False
+    """Whether the queries were made from the documents, even if nothing of these is cut."""
 
     def of_query(self, query_id: str) -> dict[str, Cut]:
         """Return document id -> span, for the documents that a query came from."""

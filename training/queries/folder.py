@@ -14,7 +14,7 @@ from retrieve_rerank.errors import InputError
 from retrieve_rerank.evaluation.files import make_folder, write_text
 from retrieve_rerank.training.queries.cuts import Cut, Cuts
 from retrieve_rerank.training.queries.generate import Generated
-from retrieve_rerank.training.queries.proposals import SOURCES
+from retrieve_rerank.training.queries.proposals import ALL_SOURCES
 from retrieve_rerank.training.splits import SPLITS
 
 CUTS = "cuts.jsonl"
@@ -70,7 +70,7 @@ def read_cuts(folder: Path) -> Cuts:
         of[document][query] = cut
         if isinstance(record, Mapping) and record.get("whole") is True:
             whole.add(query)
-    return Cuts(dict(of), frozenset(whole))
+    return Cuts(dict(of), frozenset(whole), generated=True)
 
 
 def _cut(place: str, record: Mapping[str, Any] | Reason) -> tuple[str, str, Cut]:
@@ -78,9 +78,9 @@ def _cut(place: str, record: Mapping[str, Any] | Reason) -> tuple[str, str, Cut]
         raise InputError(f"{place}: {record}")
     wanted = ("query-id", "corpus-id", "source", "span")
     query, document, source, span = values = [record.get(name) for name in wanted]
-    if not all(isinstance(each, str) and each for each in values) or source not in SOURCES:
+    if not all(isinstance(each, str) and each for each in values) or source not in ALL_SOURCES:
         raise InputError(
-            f"{place}: expected {', '.join(wanted)}, with {', '.join(SOURCES)} as source;"
+            f"{place}: expected {', '.join(wanted)}, with {', '.join(ALL_SOURCES)} as source;"
             f" got {json.dumps(record, ensure_ascii=False):.120}"
         )
     return str(query), str(document), Cut(source, str(span))

@@ -17,11 +17,17 @@ from retrieve_rerank.base import Connector
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.training.queries.cut_search import CutConnector
 from retrieve_rerank.training.queries.cuts import Cut, Cuts, keeps_span
-from retrieve_rerank.training.queries.proposals import SOURCES, Source, proposals
+from retrieve_rerank.training.queries.proposals import (
+    ALL_SOURCES,
+    SOURCES,
+    Proposal,
+    Source,
+    proposals,
+)
 from retrieve_rerank.training.queries.sample import MOST_DOCUMENTS, Candidate, Sample
 from retrieve_rerank.training.splits import SHARES, SPLITS, similar, split_of, trigrams_of
 from retrieve_rerank.training.together import Together
-from retrieve_rerank.types import Qrels
+from retrieve_rerank.types import Document, Qrels
 
 LIMIT = 2000
 
@@ -93,18 +99,20 @@ def generate(
     sources: Sequence[Source] = SOURCES,
     shares: Mapping[str, float] = SHARES,
     seed: int = 0,
+    written: Iterable[tuple[Document, str]] = (),
     on_progress: Callable[[int], None] | None = None,
 ) -> Generated:
     """Propose queries from the documents of an index, and keep at most `limit` that find back.
 
     A query is kept where the connector returns its document among the first `top_k` without the
-    span that the query came from. `on_progress` hears how many documents were read, and queries
+    span that the query came from. `written` are the queries that a language model wrote for
+    documents, for the source "llm". `on_progress` hears how many documents were read, and queries
     tried, since it was last called. Raises InputError where nothing is kept, saying why.
     """
     if limit < 1 or top_k < 1:
         raise InputError(f"limit and top_k must be at least 1; got {limit} and {top_k}")
-    if unknown := set(sources) - set(SOURCES):
-        raise InputError(f"unknown sources {sorted(unknown)}; known: {', '.join(SOURCES)}")
+    if unknown := set(sources) - set(ALL_SOURCES):
+        raise InputError(f"unknown sources {sorted(unknown)}; known: {', '.join(ALL_SOURCES)}")
     told = on_progress or (lambda count: None)
     yields = {source: Yield() for source in sources}
     sample = Sample(sources, size=TRIED * limit, seed=seed)
@@ -113,12 +121,16 @@ def generate(
         documents += 1
         for proposal in proposals(document):
             if proposal.source in yields:
-                yields[proposal.source].proposed += 1
-                if proposal.says_something:
-                    sample.add(proposal, document)
-                else:
-                    yields[proposal.source].says_nothing += 1
+                _take(proposal, document, sample, yields)
         told(1)
+    for document, query in written:
+        # What stands word for word in the document is cut from it, as a sentence is.
+        _take(
+            Proposal("llm", query, query if query in document.text else ""),
+            document,
+            sample,
+            yields,
+        )
     candidates = list(_cleaned(sample, yields))
     queries = {each.id: each.query for each in candidates}
     search = CutConnector(connector, queries, _cuts(candidates))
@@ -149,6 +161,17 @@ def generate(
     return _generated(kept, shares, yields, documents)
 
 
+def _take(
+    proposal: Proposal, document: Document, sample: Sample, yields: Mapping[Source, Yield]
+) -> None:
+    its = yields[proposal.source]
+    its.proposed += 1
+    if proposal.says_something:
+        sample.add(proposal, document)
+    else:
+        its.says_nothing += 1
+
+
 def _cleaned(sample: Sample, yields: Mapping[Source, Yield]) -> Iterator[Candidate]:
     """Yield from each source in turn what is in few enough documents, and nearly the same once."""
     queues: list[list[Candidate]] = []
@@ -171,6 +194,8 @@ def _cuts(candidates: Iterable[Candidate]) -> Cuts:
     of: defaultdict[str, dict[str, Cut]] = defaultdict(dict)
     for each in candidates:
         for document, span in sorted(each.spans.items()):
+            if not span:
+                continue
             of[document][each.id] = Cut(each.source, span)
     return Cuts(dict(of))
 

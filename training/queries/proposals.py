@@ -12,20 +12,23 @@ from retrieve_rerank.training.normalising import normalised
 from retrieve_rerank.training.queries.sentences import lines, sentences
 from retrieve_rerank.types import POSITION, Document
 
-Source: TypeAlias = Literal["title", "heading", "question", "sentence"]
+Source: TypeAlias = Literal["title", "heading", "question", "sentence", "llm"]
 """Where a query came from: the document's title, asked of its body; a heading, of its section; a
 question in the text; a sentence held out from its passage (the inverse cloze task: Lee et al.,
-https://arxiv.org/abs/1906.00300)."""
+https://arxiv.org/abs/1906.00300); or a language model wrote it."""
 
-SOURCES: tuple[Source, ...] = get_args(Source)
+ALL_SOURCES: tuple[Source, ...] = get_args(Source)
+
+SOURCES: tuple[Source, ...] = ("title", "heading", "question", "sentence")
+"""Those that need no model."""
 
 LEAST_LEFT = 12
 """Words that a document must have besides the span: less is no passage to be found."""
 
-FEWEST = {"title": 1, "heading": 2, "question": 2, "sentence": 4}
+FEWEST = {"title": 1, "heading": 2, "question": 2, "sentence": 4, "llm": 2}
 """Content words that a query of this kind has at least; of Han two characters count as one."""
 
-LONGEST = {"title": 40, "heading": 15, "question": 40, "sentence": 50}
+LONGEST = {"title": 40, "heading": 15, "question": 40, "sentence": 50, "llm": 40}
 """Words: what is longer is not asked, or no title."""
 
 _ALL_STOP_WORDS = frozenset().union(*STOP_WORDS.values())

@@ -7,15 +7,18 @@ from pathlib import Path
 import click
 
 from retrieve_rerank.cli.options import field_options, index_option, json_option
+from retrieve_rerank.cli.teachers import read_spending, spending_options
 from retrieve_rerank.cli.views.progress import show_progress
 from retrieve_rerank.cli.views.queries import print_yields
 from retrieve_rerank.cli.views.results import write_json
 from retrieve_rerank.cli.views.terminal import say, wide_console
+from retrieve_rerank.cli.written_queries import write_by_model
 from retrieve_rerank.settings.build import open_index
 from retrieve_rerank.settings.sources import load_settings
-from retrieve_rerank.training.queries import SOURCES, Source, generate, write_folder
+from retrieve_rerank.training.queries import ALL_SOURCES, SOURCES, Source, generate, write_folder
 from retrieve_rerank.training.queries.folder import check_new
-from retrieve_rerank.training.queries.generate import LIMIT, TOP_K
+from retrieve_rerank.training.queries.generate import LIMIT, TOP_K, TRIED
+from retrieve_rerank.types import Document
 
 
 @click.command()
@@ -43,12 +46,16 @@ from retrieve_rerank.training.queries.generate import LIMIT, TOP_K
 )
 @click.option(
     "--source",
+    "--queries",
     "sources",
-    type=click.Choice(SOURCES),
+    type=click.Choice(ALL_SOURCES),
     multiple=True,
-    help="What to take queries from; can be given several times.  [default: all]",
+    help="What to take queries from; can be given several times. With llm, --model writes them.  "
+    "[default: all but llm]",
 )
+@click.option("--model", help="Language model that writes: openai:MODEL, ollama:MODEL, a folder.")
 @click.option("--seed", type=int, default=0, show_default=True, help="What chance draws by.")
+@spending_options
 @field_options
 @json_option
 def command(
@@ -58,18 +65,55 @@ def command(
     top_k: int,
     sources: tuple[Source, ...],
     seed: int,
+    model: str | None,
+    input_price: float,
+    output_price: float,
+    request_price: float,
+    max_cost: float | None,
+    answers: Path | None,
+    dry_run: bool,
     as_json: bool,
     **fields: str | None,
 ) -> None:
     """Take queries from the documents of an index: titles, headings, questions, sentences.
 
+    Or have a language model write them: --source llm --model openai:MODEL.
+
     Each is searched for in its document without the span that it came from, and kept if that
     document comes back. What was taken from where stands in cuts.jsonl, by which training leaves
     the spans out. The queries are divided by document into train, dev, calibration and test.
     """
+    if ("llm" in sources) != (model is not None):
+        raise click.UsageError(
+            "--source llm needs the --model that writes, and --model --source llm"
+        )
+    if dry_run and model is None:
+        raise click.UsageError("--dry-run is for --source llm; the other sources ask nobody")
     check_new(output)
-    with open_index(load_settings(index=index, **fields)) as connector:
+    settings = load_settings(index=index, **fields)
+    with open_index(settings) as connector:
         total = connector.count()
+        written: list[tuple[Document, str]] = []
+        if model is not None:
+            spending = read_spending(
+                settings,
+                answers=answers,
+                max_cost=max_cost,
+                input_price=input_price,
+                output_price=output_price,
+                request_price=request_price,
+            )
+            written = write_by_model(
+                connector,
+                model,
+                spending,
+                documents=TRIED * limit // len(sources),
+                seed=seed,
+                dry_run=dry_run,
+                quiet=as_json,
+            )
+            if dry_run:
+                return
         with show_progress(
             lambda done: min(1.0, done / (total + 2 * limit)),  # about half do not find back
             doing="reading and searching",
@@ -82,6 +126,7 @@ def command(
                 top_k=top_k,
                 sources=sources or SOURCES,
                 seed=seed,
+                written=written,
                 on_progress=advance,
             )
     write_folder(generated, output)
