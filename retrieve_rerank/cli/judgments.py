@@ -8,7 +8,15 @@ from typing import Any, NamedTuple, TypeVar
 
 import click
 
-from retrieve_rerank.evaluation.files import read_folder, read_qrels, read_queries
+from retrieve_rerank.cli.views.terminal import say
+from retrieve_rerank.evaluation.files import (
+    by_models,
+    folder_judges,
+    llm_judges,
+    read_folder,
+    read_qrels,
+    read_queries,
+)
 from retrieve_rerank.types import Qrels
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -29,6 +37,14 @@ class Judged(NamedTuple):
 
     queries: Mapping[str, str]
     qrels: Qrels
+    judges: Mapping[str, int] = {}
+    """Language models that gave judgments, and how many; empty where people gave all."""
+
+
+def say_judges(judges: Mapping[str, int]) -> None:
+    """Say which judgments are no people's."""
+    if judges:
+        say(f"Note: {by_models(judges)}")
 
 
 def judgment_options(command: Command) -> Command:
@@ -72,6 +88,9 @@ def read_judgments(
         raise click.UsageError("give --data FOLDER, or --queries FILE and --qrels FILE")
     else:
         judged = Judged(read_queries(queries) if queries else {}, read_qrels(qrels))
+    judges = folder_judges(data, splits=[split]) if data is not None else {}
+    judges |= llm_judges(qrels) if qrels is not None else {}
+    judged = judged._replace(judges=judges)
     if limit is None:
         return judged
     usable = [query for query in judged.qrels if query in judged.queries or not texts_needed]

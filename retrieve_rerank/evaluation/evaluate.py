@@ -81,6 +81,8 @@ class Evaluation:
     """Judged documents that the index does not hold: no search can find them."""
     textless_queries: int = 0
     """Judged queries without a text: not searched for, they count as zero."""
+    judges: Mapping[str, int] = field(default_factory=dict)
+    """Language models that gave judgments, and how many; empty where people gave all."""
 
     @property
     def judged_documents(self) -> int:
@@ -106,6 +108,7 @@ class Evaluation:
         return {
             "queries": len(self.qrels),
             "textless_queries": self.textless_queries,
+            "judges": dict(self.judges),
             "judged_documents": self.judged_documents,
             "absent_documents": self.absent_documents,
             "degraded_searches": self.degraded_searches,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
@@ -109,6 +110,36 @@ def read_qrels(path: Path) -> Qrels:
     if not qrels:
         raise InputError(f"{path} holds no judgments; expected one a line")
     return qrels
+
+
+LLM_JUDGE = "llm:"
+"""What the second column of TREC's judgments begins with where a language model gave them."""
+
+
+def llm_judges(path: Path) -> dict[str, int]:
+    """Say which language models gave judgments of a file, and how many; none where people did."""
+    judges: Counter[str] = Counter()
+    for number, line in LineFile(str(path)).texts():
+        cells = line.split(None, 4)
+        if number == 1 and tuple(line.split("\t", 3)) == _BEIR_HEADER:
+            break  # BEIR's form has no such column
+        if len(cells) == 4 and cells[1].startswith(LLM_JUDGE):
+            judges[cells[1].removeprefix(LLM_JUDGE)] += 1
+    return dict(judges)
+
+
+def by_models(judges: Mapping[str, int]) -> str:
+    """Say that judgments are models', and how many."""
+    told = ", ".join(f"{count:,} by {name}" for name, count in judges.items())
+    return f"judgments of a language model, not of people: {told}"
+
+
+def folder_judges(folder: Path, *, splits: Sequence[str]) -> dict[str, int]:
+    """Say it of splits of a BEIR folder."""
+    judges: Counter[str] = Counter()
+    for split in splits:
+        judges.update(llm_judges(_plain_or_gzipped(folder / "qrels" / f"{split}.tsv")))
+    return dict(judges)
 
 
 def read_run(path: Path) -> Run:

@@ -9,7 +9,13 @@ from types import MappingProxyType
 from typing import Any
 
 from retrieve_rerank.errors import InputError
-from retrieve_rerank.evaluation.files import USER, read_folder, read_query_field, splits_of
+from retrieve_rerank.evaluation.files import (
+    USER,
+    folder_judges,
+    read_folder,
+    read_query_field,
+    splits_of,
+)
 from retrieve_rerank.training.folds import FEWEST_TEST_QUERIES
 from retrieve_rerank.training.groups import Group
 from retrieve_rerank.training.normalising import digest
@@ -45,13 +51,15 @@ class SplitJudgments:
     """Query -> what is known of who asks; what is held out is of users who are not learnt from."""
     segments: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Query -> the segment that it is of, each of which is a protected slice."""
+    judges: Mapping[str, int] = field(default_factory=dict)
+    """Language models that gave judgments, and how many; empty where people gave all."""
     replayed: tuple[Group, ...] = field(default=(), repr=False)
     """General data that are trained on beside."""
 
     @property
     def generated(self) -> bool:
         """Whether the queries were made from the index, and nobody has judged them."""
-        return bool(self.cuts.of)
+        return self.cuts.generated or bool(self.cuts.of)
 
     def folded_if_few(self) -> SplitJudgments:
         """Have all queries but those of dev and calibration train and test, where test has few."""
@@ -126,7 +134,11 @@ def read_judged_folder(folder: Path) -> SplitJudgments:
     # A single file says which queries are judged, not which of them to hold out.
     users = read_query_field(folder, USER)
     judgments = divide(queries, qrels, given=given if len(known) > 1 else {}, users=users)
-    return replace(judgments, cuts=read_cuts(folder))
+    return replace(
+        judgments,
+        cuts=read_cuts(folder),
+        judges=folder_judges(folder, splits=known or names),
+    )
 
 
 def divide(

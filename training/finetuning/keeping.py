@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from retrieve_rerank.base import IndexSchema
+from retrieve_rerank.evaluation.files import by_models
 from retrieve_rerank.models.checkpoints.version_record import Record, Serving, now, write_record
 from retrieve_rerank.models.checkpoints.versions import ModelVersions
 from retrieve_rerank.training.card import write_card
@@ -132,6 +133,8 @@ def _notes(fitted: Fitted, doubtful: Doubtful, plan: Plan, judged: SplitJudgment
     yield from fitted.notes
     if doubtful.note:
         yield doubtful.note
+    if judged.judges:
+        yield f"measured by {by_models(judged.judges)}"
     if judged.generated:
         yield (
             f"the queries were generated from the documents: {PRIMARY} tells how well their own"

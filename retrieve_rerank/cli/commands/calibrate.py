@@ -15,6 +15,7 @@ from retrieve_rerank.cli.judgments import (
     exclude_self_option,
     judgment_options,
     read_judgments,
+    say_judges,
 )
 from retrieve_rerank.cli.options import candidates_option, field_options, index_option, json_option
 from retrieve_rerank.cli.views.calibration import print_report
@@ -123,6 +124,7 @@ def command(
     judged = read_judgments(
         data=data, split=split or "", queries=queries, qrels=qrels, limit=limit, texts_needed=True
     )
+    say_judges(judged.judges)
     number = int(label) if label is not None and label.isdecimal() else label
     scorer = CrossEncoder(model, label=number)
     share = share_of(sum(1 for query in judged.qrels if query in judged.queries))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -183,6 +184,7 @@ def command(
             )
         rival = rival or next(stage for stage in evaluation.stages if stage.name == baseline)
 
+    evaluation = replace(evaluation, judges=judged.judges)
     comparisons = compare(evaluation.stages, rival) if rival is not None else []
     if as_json:
         differences = [comparison.to_dict() for comparison in comparisons]

@@ -18,7 +18,7 @@ from retrieve_rerank.cli.finetuning import (
     short_name,
     train_by_segment,
 )
-from retrieve_rerank.cli.judgments import exclude_self_option
+from retrieve_rerank.cli.judgments import exclude_self_option, say_judges
 from retrieve_rerank.cli.options import (
     NumberRange,
     candidates_option,
@@ -63,6 +63,15 @@ from retrieve_rerank.training.curriculum import Curriculum
     "gets a model of its own, which serves searches with that --segment; others get the one for "
     "all. Needs --data.",
 )
+@click.option(
+    "--queries",
+    type=click.Choice(["documents", "llm"]),
+    default="documents",
+    show_default=True,
+    help="Where neither --data nor --groups is given: what makes queries, the documents' own words "
+    "or the language model --query-model.",
+)
+@click.option("--query-model", help="Language model for --queries llm: openai:MODEL, a folder, ….")
 @click.option(
     "--replay",
     multiple=True,
@@ -169,6 +178,8 @@ def command(
     data: Path | None,
     groups: Path | None,
     field: str | None,
+    queries: str,
+    query_model: str | None,
     replay: tuple[str, ...],
     protect: tuple[tuple[str, Path], ...],
     base: str | None,
@@ -203,6 +214,8 @@ def command(
     began = time.perf_counter()
     if field is not None and (data is None or groups is not None):
         raise click.UsageError("--segment needs --data, whose queries have the field, alone")
+    if (queries == "llm") != (query_model is not None) or (query_model and (data or groups)):
+        raise click.UsageError("--queries llm and --query-model go together, without --data")
     training = load_training()
     settings = load_settings(index=index, candidates=candidates, **fields)
     where = locate(settings)
@@ -271,7 +284,10 @@ def command(
 
     try:
         runs = settings.data_dir / "finetune" / name
-        judged = read_judged(data, groups, settings, runs, watch)
+        judged = read_judged(
+            data, groups, settings, runs, watch, query_model=query_model, dry_run=dry_run
+        )
+        say_judges(judged.judges)
         for why, count in judged.left_out.items():
             say(f"Note: {count:,} left out: {why}")
         if field is None:

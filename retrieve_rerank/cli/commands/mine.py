@@ -12,6 +12,7 @@ from retrieve_rerank.cli.judgments import (
     exclude_self_option,
     judgment_options,
     read_judgments,
+    say_judges,
 )
 from retrieve_rerank.cli.options import (
     NumberRange,
@@ -227,6 +228,7 @@ def command(
     judged = read_judgments(
         data=data, split=split, queries=queries, qrels=qrels, limit=limit, texts_needed=True
     )
+    say_judges(judged.judges)
     settings = load_settings(index=index, candidates=candidates, **fields)
     settings = with_stage(
         settings, rerank=rerank, model=model, prompt=prompt, depth=depth, weight=weight
@@ -254,7 +256,8 @@ def command(
                     fitted = fit_veto(
                         models[veto],
                         retriever,
-                        *judged,
+                        judged.queries,
+                        judged.qrels,
                         share=veto_share,
                         then=vetoed,
                         seed=seed,

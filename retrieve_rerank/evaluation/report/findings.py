@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 
 from retrieve_rerank.evaluation.compare import Comparison
 from retrieve_rerank.evaluation.evaluate import Evaluation, StageEvaluation
+from retrieve_rerank.evaluation.files import by_models
 
 Tone: TypeAlias = Literal["better", "worse", "even"]
 
@@ -65,6 +66,8 @@ def verdict(
 def cautions(evaluation: Evaluation, *, baseline: StageEvaluation | None = None) -> list[str]:
     """List what a reader must know before believing the numbers; empty when there is nothing."""
     found = []
+    if evaluation.judges:
+        found.append(f"Relevance is by {by_models(evaluation.judges)}.")
     if count := evaluation.degraded_searches:
         found.append(
             f"Degraded searches: {count:,} of {len(evaluation.queries):,}; a stage failed or ran "
