@@ -27,6 +27,7 @@ RetrieveRerankError
 │   ├── IndexCorruptError
 │   ├── UnknownFieldError    a field that the index does not have
 │   └── StorageFullError
+├── CostLimitError           asking a model would cost more than was allowed
 ├── ScoreError               a reranker returned NaN or the wrong number of scores
 └── DeadlineExceededError    no answer within the time given (a TimeoutError too)
 """
@@ -172,6 +173,10 @@ class UnknownFieldError(ConnectorError):
 
 class StorageFullError(ConnectorError):
     """Too little disk space is left to go on writing."""
+
+
+class CostLimitError(RetrieveRerankError):
+    """Asking a model would cost more than was allowed; nothing was asked beyond that."""
 
 
 class ScoreError(RetrieveRerankError):

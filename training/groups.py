@@ -21,6 +21,8 @@ class GroupText:
     """What another model scored it, on that model's own scale."""
     rank: int | None = None
     """Where it stood in the ranking that it was mined from, from 1."""
+    label_source: str | None = None
+    """Where the label came from, such as "qrels" or a teacher's name."""
 
 
 @dataclass(frozen=True, slots=True)

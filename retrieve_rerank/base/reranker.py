@@ -27,6 +27,8 @@ class RerankResult:
     """What else the report should say: answers that could not be read, a sentence each."""
     query_truncated: bool = False
     """Whether the model read only the beginning of the query."""
+    unread: int = 0
+    """Answers of a language model that say nothing of the order, such as a refusal."""
 
     def __iter__(self) -> Iterator[Hit]:
         return iter(self.hits)

@@ -40,6 +40,8 @@ COMMANDS: Mapping[str, Listing] = {
         "Take queries from the documents of an index: titles, headings, questions, sentences."
     ),
     "mine": Listing("Mine hard negatives for judged queries from the index that serves."),
+    "label": Listing("Label candidates by rerankers, language models or rules of your own."),
+    "judge": Listing("Have a language model judge how relevant hits are, in four grades."),
     "data": Listing("Check training data, and convert them to other formats."),
     "train": Listing("Train a cross-encoder as the YAML file CONFIG says.", "train"),
     "tensors": Listing("Give an index at a server token tensors, to rerank by."),

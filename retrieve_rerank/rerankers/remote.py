@@ -137,8 +137,12 @@ class Remote(DropIn):
         """Close the connections of this event loop; else they close with it."""
         await self._server.aclose()
 
+    def requests(self, query: str, texts: Sequence[str]) -> int:
+        """Return how many requests the texts take."""
+        return sum(1 for _ in self._batches(query, texts))
+
     def _notes(self, query: str, texts: Sequence[str]) -> tuple[str, ...]:
-        requests = sum(1 for _ in self._batches(query, texts))
+        requests = self.requests(query, texts)
         if self._api.pointwise or requests < 2:
             return ()
         return (

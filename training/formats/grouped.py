@@ -66,6 +66,7 @@ def _read_hit(hit: Record, label: float | None) -> GroupText:
         text(hit, "source") if hit.get("source") is not None else None,
         optional_number(hit, "teacher_score"),
         _rank(hit),
+        text(hit, "label_source") if hit.get("label_source") is not None else None,
     )
 
 
@@ -106,6 +107,7 @@ def _write_hit(each: GroupText) -> dict[str, Any]:
         "source": each.source,
         "teacher_score": None if each.teacher_score is None else float(each.teacher_score),
         "rank": each.rank,
+        "label_source": each.label_source,
     }
     return {name: value for name, value in hit.items() if value is not None}
 

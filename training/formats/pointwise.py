@@ -43,7 +43,8 @@ def _write(group: Group, options: WriteOptions) -> Iterator[Row]:
         if each.label is None:
             yield UNLABELLED
         else:
-            yield {"query": group.query, "content": each.text, "label": whole(each.label)}
+            row = {"query": group.query, "content": each.text, "label": whole(each.label)}
+            yield row if each.label_source is None else {**row, "label_source": each.label_source}
 
 
 POINTWISE = Format(

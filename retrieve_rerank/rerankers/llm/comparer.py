@@ -25,6 +25,9 @@ Group = Sequence[int]
 
 Scoring = Literal["likelihood", "generation"]
 
+_ORDERS_NONE = "order no document"
+_CHOOSES_NONE = "choose no document"
+
 _CHOICE_TOKENS = 16
 """Room for "Passage A", and some words around it."""
 _NAME_TOKENS = 8
@@ -70,7 +73,12 @@ class Comparer(Reranker):
         questions = Questions(self.model, self.prompt, query, texts)
         scores = self._scores(questions) if len(hits) > 1 else [0.0] * len(hits)
         notes = (*self.template.notes(hit.document for hit in hits), *questions.notes)
-        return RerankResult(rescore(hits, scores), len(questions.truncated), notes=notes)
+        return RerankResult(
+            rescore(hits, scores),
+            len(questions.truncated),
+            notes=notes,
+            unread=questions.unread,
+        )
 
     @abstractmethod
     def _scores(self, questions: Questions) -> list[float]:
@@ -108,6 +116,11 @@ class Questions:
         """What was wrong with the answers, a sentence each."""
         return tuple(f"{n} of {self._asked} answers {flaw}" for flaw, n in self._flaws.items())
 
+    @property
+    def unread(self) -> int:
+        """How many answers say nothing."""
+        return self._flaws[_ORDERS_NONE] + self._flaws[_CHOOSES_NONE]
+
     def votes(self, groups: Sequence[Group], scoring: Scoring) -> list[list[float]]:
         """Ask for the best of each group; return each answer's share of the vote.
 
@@ -137,7 +150,7 @@ class Questions:
         refused = order.missing == len(group)
         self._flaws += Counter(
             {
-                "order no document": refused,
+                _ORDERS_NONE: refused,
                 "leave documents out": bool(order.missing) and not refused,
                 "name a document twice": bool(order.repeated),
                 "name documents that do not exist": bool(order.unknown),
@@ -149,7 +162,7 @@ class Questions:
         answers = self._answers(group)
         chosen = read_choice(text, answers)
         if chosen is None:
-            self._flaws["choose no document"] += 1
+            self._flaws[_CHOOSES_NONE] += 1
             return [1.0 / len(answers)] * len(answers)
         return [float(number == chosen) for number in range(len(answers))]
 
