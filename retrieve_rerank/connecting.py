@@ -11,6 +11,7 @@ from retrieve_rerank.base import Reranker, RerankResult
 from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.pipeline.retriever import Retriever
+from retrieve_rerank.pipeline.stage import Stage
 from retrieve_rerank.settings.brought import address_of, embedder_of, read_store
 from retrieve_rerank.settings.build import (
     ON_ANY_CLIENT,
@@ -94,9 +95,14 @@ def rerank_texts(
 
 def reranker_for(model: str | None, reranker: str | None, options: Mapping[str, Any]) -> Reranker:
     """Make the reranker that runs a model, or the one named; options that are None are left out."""
+    return stage_for(model, reranker, options).reranker
+
+
+def stage_for(model: str | None, reranker: str | None, options: Mapping[str, Any]) -> Stage:
+    """Make the stage of such a reranker, for hits of any origin."""
     named = {"reranker": reranker or reranker_of(model), "model": model, **options}
     stage = {name: value for name, value in named.items() if value is not None}
-    return build_stage(StageSettings.model_validate(stage), MemoryConnector()).reranker
+    return build_stage(StageSettings.model_validate(stage), MemoryConnector())
 
 
 @lru_cache(maxsize=_MODELS_KEPT)

@@ -184,13 +184,25 @@ def test_searches_go_on_without_a_model_that_is_gone_or_damaged(
 
 
 def test_langchain_and_evaluation_are_served_by_it_too(model: Path, index: str, home: Path) -> None:
-    from retrieve_rerank.langchain import RetrieveRerankRetriever
+    from langchain_core.documents import Document
+
+    from retrieve_rerank.langchain import RerankDocumentCompressor, RetrieveRerankRetriever
 
     pytest.importorskip("ir_measures", reason="needs the extra 'eval'")
-    promote(model, index)
-    chained = RetrieveRerankRetriever.from_index(index, k=3)
-    ids = [document.id for document in chained.invoke("lift of wings")]
-    chained.close()
+    with RetrieveRerankRetriever.from_index(index, k=3, include_report=True) as running:
+        before = running.invoke("lift of wings")
+        promote(model, index)
+        after = running.invoke("lift of wings")  # with what it opened
+    assert [document.id for document in after] == [document.id for document in before]
+    assert len(after[0].metadata["search_report"]["stages"]) == 1
+    with RetrieveRerankRetriever.from_index(index, k=3) as chained:
+        ids = [document.id for document in chained.invoke("lift of wings")]
+    texts = [Document(page_content=text) for text in DOCUMENTS]
+    by_name, by_folder = (
+        RerankDocumentCompressor(model=each).compress_documents(texts, "lift of wings")
+        for each in ("docs-reranker", str(model))
+    )
+    assert by_name == by_folder
     with connect(index, top_k=3) as retriever:
         assert ids == [hit.document.id for hit in retriever.search("lift of wings")]
     (home / "queries.tsv").write_text("q1\tlift of wings\n")

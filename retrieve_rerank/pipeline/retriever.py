@@ -3,38 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Generator, Mapping
+from collections.abc import Collection, Generator
 from dataclasses import replace
 from typing import Any, Literal, Self
 
-from retrieve_rerank.base import (
-    Connector,
-    Filter,
-    MaxSimScores,
-    Reranker,
-    RerankResult,
-    Scorer,
-    TensorConnector,
-)
+from retrieve_rerank.base import Connector, Filter, Reranker, TensorConnector
 from retrieve_rerank.concurrency.deadline import Deadline
 from retrieve_rerank.concurrency.steps import adrive, drive
-from retrieve_rerank.concurrency.threads import Threads
-from retrieve_rerank.errors import (
-    ConnectorError,
-    InputError,
-    NotPicklableError,
-    RetrieveRerankError,
-)
-from retrieve_rerank.pipeline.slices import HitCost, rerank_within
-from retrieve_rerank.pipeline.stage import Stage, place
+from retrieve_rerank.errors import ConnectorError, InputError, NotPicklableError
+from retrieve_rerank.pipeline.cascade import Cascade, deadline_of, notes, scoring_ms
+from retrieve_rerank.pipeline.stage import Stage
 from retrieve_rerank.pipeline.work import Work, awaited
 from retrieve_rerank.rerankers.database import DatabaseMaxSim
-from retrieve_rerank.text.truncation import QUERY_TRUNCATED
 from retrieve_rerank.types import Candidates, Hit, SearchResult, StageReport, without
 
 FIRST_STAGE = "first-stage"
 """What reports call the connector's own search."""
-
 
 USER_UNREAD = "what is known of the user was read by no stage: no model here was trained to read it"
 
@@ -59,12 +43,11 @@ class Retriever:
         if candidates < 1:
             raise InputError(f"candidates must be at least 1; got {candidates}")
         self.connector = connector
-        self.stages = tuple(s if isinstance(s, Stage) else Stage(s) for s in stages)
+        self._cascade = Cascade(*stages)
+        self.stages = self._cascade.stages
         self.candidates = candidates
         self.top_k = top_k
         self.deadline_s = deadline_s
-        self._costs = [HitCost() for _ in self.stages]
-        self._threads = Threads()
 
     def search(
         self,
@@ -85,9 +68,9 @@ class Retriever:
         out, with their passages; as many more candidates are fetched. `user` is what is known of
         who asks (a profile, past clicks), for models that were trained to read it.
         """
-        deadline = self._deadline(deadline_s)
+        deadline = deadline_of(self.deadline_s if deadline_s is None else deadline_s)
         steps = self._steps(query, top_k, filter, deadline, on_error, exclude, user)
-        return drive(steps, lambda work: self._threads.run(work.here, deadline))
+        return drive(steps, lambda work: self._cascade.run(work, deadline))
 
     async def asearch(
         self,
@@ -101,12 +84,16 @@ class Retriever:
         user: str | None = None,
     ) -> SearchResult:
         """Async twin of `search`."""
-        deadline = self._deadline(deadline_s)
+        deadline = deadline_of(self.deadline_s if deadline_s is None else deadline_s)
         steps = self._steps(query, top_k, filter, deadline, on_error, exclude, user)
         return await adrive(steps, lambda work: awaited(work, deadline))
 
     def __getstate__(self) -> object:
         raise NotPicklableError(self)
+
+    def __repr__(self) -> str:
+        parts = [type(self.connector).__name__, *(s.reranker.name for s in self.stages)]
+        return f"{type(self).__name__}({', '.join(parts)})"
 
     def close(self) -> None:
         """Close the connector."""
@@ -117,13 +104,6 @@ class Retriever:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-    def _deadline(self, deadline_s: float | None) -> Deadline:
-        if deadline_s is None:
-            deadline_s = self.deadline_s
-        if deadline_s is not None and deadline_s <= 0:
-            raise InputError(f"deadline_s must be above 0; got {deadline_s}")
-        return Deadline(deadline_s)
 
     def _steps(
         self,
@@ -151,45 +131,10 @@ class Retriever:
         if user and all(each == query for each in asked):
             reports[0] = replace(reports[0], notes=(*reports[0].notes, USER_UNREAD))
 
-        for position, stage in enumerate(self.stages):
-            started = time.perf_counter()
-            head, error = hits[: stage.depth], None
-            in_database = database_scores if position == 0 else None
-            reranked = RerankResult([])
-            try:
-                if deadline.over:
-                    raise deadline.exceeded()
-                if isinstance(in_database, Exception):
-                    raise in_database
-                if in_database is not None and isinstance(stage.reranker, DatabaseMaxSim):
-                    started -= _scoring_ms(in_database) / 1000
-                    reranked = stage.reranker.by_scores(in_database, head)
-                elif head:
-                    reranked = yield from rerank_within(
-                        deadline, stage.reranker, asked[position], head, self._costs[position]
-                    )
-                    if isinstance(stage.reranker, Scorer) and len(reranked) < len(head):
-                        error = f"scored {len(reranked)} of {len(head)}: {deadline.exceeded()}"
-                hits = place(stage, reranked.hits, hits)
-            except Exception as exc:
-                if on_error == "raise":
-                    raise
-                reranked, error = RerankResult([]), _explain(exc)
-            reports.append(
-                StageReport(
-                    name=stage.reranker.name,
-                    ms=(time.perf_counter() - started) * 1000,
-                    candidates=len(head),
-                    scored=len(reranked),
-                    truncated=reranked.truncated,
-                    cache_hits=reranked.cache_hits,
-                    error=error,
-                    notes=_notes(reranked),
-                    hits=hits,
-                    query_truncated=reranked.query_truncated,
-                )
-            )
-        return SearchResult(query, hits[:top_k], reports)
+        reports += yield from self._cascade.steps(
+            asked, hits, deadline, on_error, in_database=database_scores
+        )
+        return SearchResult(query, reports[-1].hits[:top_k], reports)
 
     def _first_stage(
         self,
@@ -229,7 +174,7 @@ class Retriever:
             )
         ms = (time.perf_counter() - started) * 1000
         if scores is not None and not isinstance(scores, Exception):
-            ms -= _scoring_ms(scores)  # the stage's, though it was computed here
+            ms -= scoring_ms(scores)  # the stage's, though it was computed here
         told = hits if isinstance(hits, Candidates) else Candidates()
         if exclude:
             hits = without(hits, exclude)[: wanted - len(exclude)]
@@ -239,7 +184,7 @@ class Retriever:
                 ms,
                 candidates=len(hits),
                 scored=len(hits),
-                notes=_notes(told),
+                notes=notes(told),
                 hits=hits,
                 query_truncated=told.query_truncated,
             )
@@ -262,17 +207,3 @@ class Retriever:
         if isinstance(first, DatabaseMaxSim) and first.connector is self.connector:
             return first.connector
         return None
-
-
-def _notes(told: Candidates | RerankResult) -> tuple[str, ...]:
-    return (*told.notes, QUERY_TRUNCATED) if told.query_truncated else tuple(told.notes)
-
-
-def _scoring_ms(scores: Mapping[str, float]) -> float:
-    return scores.ms if isinstance(scores, MaxSimScores) else 0.0
-
-
-def _explain(exc: Exception) -> str:
-    if isinstance(exc, RetrieveRerankError):
-        return str(exc)
-    return f"{type(exc).__name__}: {exc}"
