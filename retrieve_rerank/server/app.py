@@ -19,12 +19,13 @@ from retrieve_rerank.server.gate import Gate, Visit, refused
 from retrieve_rerank.server.keys import Keys
 from retrieve_rerank.server.metrics import Metrics
 from retrieve_rerank.server.openapi import describe, operation
-from retrieve_rerank.server.refusals import INVALID, Refusal, refusal_for
+from retrieve_rerank.server.refusals import INVALID, Refusal
 from retrieve_rerank.server.reranking import rerank
 from retrieve_rerank.server.search import SearchRequest, search
 from retrieve_rerank.server.served import Served
 from retrieve_rerank.server.shapes import PATHS, UNNAMED, shape_of
-from retrieve_rerank.server.work import deadline_of, while_waited_for
+from retrieve_rerank.server.tracing import stage_spans
+from retrieve_rerank.server.work import deadline_of, refusal_of, while_waited_for
 from retrieve_rerank.settings.sources import Settings
 
 WATCH_S = 1.0
@@ -78,7 +79,7 @@ class Server:
             try:
                 return await work(request, visit)
             except Exception as exc:
-                return refused(request.scope, refusal_for(exc))
+                return refused(request.scope, refusal_of(request, exc))
 
         self.routes.add_api_route(
             path,
@@ -97,6 +98,7 @@ class Server:
             work = search(served, asked, visit.key, deadline)
             found, result = await while_waited_for(request, work, Caller(deadline))
         self.metrics.search(served.name, result)
+        stage_spans(served.name, result)
         visit.facts |= {"hits": len(result), "degraded": result.degraded}
         visit.facts["stages_ms"] = {each.name: round(each.ms, 3) for each in result.stages}
         return answer(found)
@@ -120,7 +122,7 @@ class Server:
                 work = rerank(served, asked, who, request_id=visit.request_id)
                 ranked, result = await while_waited_for(request, work, who)
         except Exception as exc:
-            refusal = refusal_for(exc)
+            refusal = refusal_of(request, exc)
             status = shape.invalid if refusal.status == INVALID else refusal.status
             body = shape.error(status, refusal.message, visit.request_id)
             return answer(body, status=status, headers=refusal.headers)

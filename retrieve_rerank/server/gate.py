@@ -37,6 +37,8 @@ class Visit:
 
     request_id: str
     key: Key = ANYBODY
+    hurried: bool = False
+    """Whether it sets a deadline of its own."""
     facts: dict[str, Any] = field(default_factory=dict)
     """Counts and names; never a text of a query or a document."""
     route: str = _UNROUTED
@@ -75,17 +77,19 @@ class Gate:
             await send(message)
 
         try:
-            try:
-                path = scope["path"].removeprefix(scope.get("root_path", ""))
-                if path not in OPEN:
-                    visit.key = self._keys.find(headers.get("authorization"))
-                    visit.key.count()
-            except Refusal as refusal:
-                await refused(scope, refusal)(scope, receive, send_on)
-            else:
-                await self._app(scope, receive, send_on)
+            await self._admitted(scope, visit, headers)(scope, receive, send_on)
         finally:
             self._told(scope, visit, time.perf_counter() - started)
+
+    def _admitted(self, scope: Scope, visit: Visit, headers: Headers) -> ASGIApp:
+        """Return the app for a request with a valid key, and what refuses any other."""
+        try:
+            if scope["path"].removeprefix(scope.get("root_path", "")) not in OPEN:
+                visit.key = self._keys.find(headers.get("authorization"))
+                visit.key.count()
+        except Refusal as refusal:
+            return refused(scope, refusal)
+        return self._app
 
     def _told(self, scope: Scope, visit: Visit, seconds: float) -> None:
         self._metrics.requests.labels(visit.route, visit.status or "none").inc()
@@ -100,7 +104,10 @@ class Gate:
             "ms": round(seconds * 1000, 3),
             **visit.facts,
         }
-        access.info("%s %s %s", scope["method"], visit.route, visit.status, extra={"facts": facts})
+        # What probes ask every few seconds would drown the rest.
+        level = logging.DEBUG if visit.route in OPEN else logging.INFO
+        told = (scope["method"], visit.route, visit.status)
+        access.log(level, "%s %s %s", *told, extra={"facts": facts})
 
 
 def refused(scope: Scope, refusal: Refusal) -> Response:

@@ -33,14 +33,14 @@ _REFUSALS = {
     400: "No JSON, or not as this vendor has it.",
     401: "No valid key.",
     404: "No such model or index.",
-    408: "The body came too slowly.",
+    408: "The body came too slowly, or no answer within the request's own deadline.",
     413: "Too large.",
     415: "No JSON, or compressed.",
     422: "JSON that cannot be used.",
     429: "Too much is under way, or the key's quota is used up; Retry-After says when to come.",
     502: "A service behind this one refused.",
     503: "An index or a model is away.",
-    504: "No answer within the deadline.",
+    504: "No answer within the server's deadline.",
 }
 
 

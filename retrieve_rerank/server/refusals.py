@@ -64,7 +64,7 @@ def refusal_for(error: Exception) -> Refusal:
     if isinstance(error, InputError | UnknownFieldError):
         return Refusal(INVALID, str(error))
     if isinstance(error, DeadlineExceededError):
-        return Refusal(504, str(error))
+        return Refusal(504, "no answer within the deadline")  # the error may say where the index is
     if isinstance(error, RateLimitedError):
         return Refusal(429, "the index has too many requests", retry_after_s=error.retry_after_s)
     if isinstance(error, LimitExceededError):

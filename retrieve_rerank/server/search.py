@@ -53,7 +53,7 @@ class SearchRequest(BaseModel):
         default=None,
         description="What is known of who asks, for models that were trained to read it.",
     )
-    deadline_s: Annotated[StrictFloat, Field(gt=0, allow_inf_nan=False)] | None = Field(
+    deadline_s: Annotated[StrictFloat, Field(ge=0.001, allow_inf_nan=False)] | None = Field(
         default=None,
         description="Seconds that it may take; what cannot finish is left out.",
     )

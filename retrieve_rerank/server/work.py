@@ -10,7 +10,7 @@ from fastapi import Request
 
 from retrieve_rerank.concurrency.deadline import Deadline
 from retrieve_rerank.models.runtimes.common_batches import Caller, caller
-from retrieve_rerank.server.refusals import INVALID, Refusal
+from retrieve_rerank.server.refusals import INVALID, Refusal, refusal_for
 
 T = TypeVar("T")
 
@@ -32,7 +32,19 @@ def deadline_of(request: Request, *, asked_s: float | None = None, most_s: float
         if not header_s > 0:
             raise Refusal(INVALID, f"expected a number of seconds above 0 in {DEADLINE}")
         asked_s = header_s if asked_s is None else min(asked_s, header_s)
+    request.scope["visit"].hurried = asked_s is not None and asked_s < most_s
     return Deadline(most_s if asked_s is None else min(asked_s, most_s))
+
+
+def refusal_of(request: Request, error: Exception) -> Refusal:
+    """Turn an error into what the sender is told, see `refusal_for`.
+
+    A deadline that passed is the sender's own fault, where the request sets it: 408, not 504.
+    """
+    refusal = refusal_for(error)
+    if refusal.status == 504 and request.scope["visit"].hurried:
+        return Refusal(408, "no answer within the deadline that the request sets")
+    return refusal
 
 
 async def while_waited_for(request: Request, work: Coroutine[Any, Any, T], who: Caller) -> T:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from pathlib import Path
 from typing import Any
 
@@ -64,10 +65,10 @@ def test_what_cannot_be_searched_for_is_said(
 
 def test_deadlines_are_kept(server: Running) -> None:
     late = server.post("/search", {"query": "flutter"}, **{"X-Deadline-S": "0.000001"})
-    assert late.status_code == 504 and "deadline" in late.text
+    assert late.status_code == 408 and "deadline that the request sets" in late.text
     body = {"query": "q", "documents": ["x"]}
     late = server.post("/cohere/v2/rerank", body, **{"X-Deadline-S": "0.000001"})
-    assert late.status_code == 504
+    assert late.status_code == 408
     assert server.post("/rerank", body, **{"X-Deadline-S": "20"}).status_code == 200
     for wrong in ("nan", "-1", "soon"):
         assert server.post("/rerank", body, **{"X-Deadline-S": wrong}).status_code == 422
@@ -116,3 +117,29 @@ def test_a_server_below_a_path_answers_there(tmp_path: Path, settings_in: Settin
     with running(settings_in(tmp_path, root_path="/rerankers/")) as it:
         assert it.client.get("/v1/models").status_code == 200  # as the proxy strips the path
         assert it.client.get("/openapi.json").json()["servers"] == [{"url": "/rerankers"}]
+
+
+def test_a_trace_goes_from_the_request_to_each_stage(server: Running) -> None:
+    export = pytest.importorskip("opentelemetry.sdk.trace.export.in_memory_span_exporter")
+    from opentelemetry import trace
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+
+    kept = export.InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(kept))
+    trace.set_tracer_provider(provider)  # for the rest of the process
+    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    server.post("/search", {"query": "flutter of secretword"}, traceparent=parent)
+    for _ in range(100):
+        if len(spans := {span.name: span for span in kept.get_finished_spans()}) > 1:
+            break
+        time.sleep(0.05)
+    request, stage = spans["POST /search"], spans["stage first-stage"]
+    above = {span.context.span_id: span for span in spans.values()}
+    each = stage
+    while each is not request:  # FastAPI may have spans between
+        each = above[each.parent.span_id]
+    assert f"{request.context.trace_id:032x}" == parent.split("-")[1]
+    assert request.attributes["http.response.status_code"] == 200
+    assert "secretword" not in "".join(span.to_json() for span in spans.values())
