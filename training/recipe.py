@@ -63,13 +63,14 @@ def own_recipe(chosen: Mapping[str, Any], config: Path) -> Recipe:
     def beside(path: object) -> Path:
         return config.parent / Path(str(path)).expanduser()
 
+    given = {name: value for name, value in chosen.items() if name not in OWN}
+    if str(given.get("prompt")).endswith((".toml", ".json")):
+        given["prompt"] = str(beside(given["prompt"]))
     paths = chosen["data"] if isinstance(chosen["data"], list) else [chosen["data"]]
     return Recipe(
         groups=[group for path in paths for group in read_groups(beside(path))],
         dev=list(read_groups(beside(chosen["dev"]))) if chosen.get("dev") else [],
         base=str(chosen.get("base", DEFAULT_ENCODER)),
         output=beside(chosen["output"]),
-        settings=TrainerSettings.from_mapping(
-            {name: value for name, value in chosen.items() if name not in OWN}
-        ),
+        settings=TrainerSettings.from_mapping(given),
     )

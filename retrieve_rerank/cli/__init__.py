@@ -43,7 +43,7 @@ COMMANDS: Mapping[str, Listing] = {
     "label": Listing("Label candidates by rerankers, language models or rules of your own."),
     "judge": Listing("Have a language model judge how relevant hits are, in four grades."),
     "data": Listing("Check training data, and convert them to other formats."),
-    "train": Listing("Train a cross-encoder as the YAML file CONFIG says.", "train"),
+    "train": Listing("Train a reranker as the YAML file CONFIG says.", "train"),
     "tensors": Listing("Give an index at a server token tensors, to rerank by."),
     "lexical": Listing("Give a Qdrant collection a ranking by words, where it has none."),
     "info": Listing("Show what an index holds, and what is installed."),

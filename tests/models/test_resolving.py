@@ -5,13 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from retrieve_rerank.errors import ConfigError, ModelNotFoundError
+from retrieve_rerank.errors import ConfigError, ModelError, ModelNotFoundError
+from retrieve_rerank.models.causal.checkpoints import find_language_model
 from retrieve_rerank.models.checkpoints.network_files import (
     choose_network,
     missing_network,
     wants_gpu,
 )
 from retrieve_rerank.models.checkpoints.resolving import ALIASES, prompts_of, resolve
+from retrieve_rerank.models.loading import find_checkpoint
 
 
 def test_the_bundled_encoder_needs_no_network() -> None:
@@ -50,6 +52,18 @@ def test_what_a_service_runs_is_no_folder_and_its_password_is_not_shown(
     with pytest.raises(ModelNotFoundError, match=message) as caught:
         resolve(name)
     assert "PASSWORD" not in str(caught.value)
+
+
+def test_gguf_says_how_it_is_served_and_made_to_a_folder(tmp_path: Path) -> None:
+    file = tmp_path / "tiny.Q4_1.gguf"
+    file.write_bytes(b"GGUF")
+    for name in (str(file), str(tmp_path)):
+        with pytest.raises(ModelError, match=r"is GGUF, .* openai:MODEL or ollama:MODEL; or make"):
+            find_language_model(name)
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    for find in (find_language_model, find_checkpoint):
+        with pytest.raises(ModelError, match="is GGUF"):
+            find(str(tmp_path), device="cpu")
 
 
 @pytest.mark.parametrize("name", ["~nobody-of-this-name/model", "a" * 5000])

@@ -19,6 +19,7 @@ from retrieve_rerank.training.losses import (
     approx_ndcg,
     bce,
     bradley_terry,
+    difference,
     find_loss,
     kl,
     lambda_loss,
@@ -28,11 +29,13 @@ from retrieve_rerank.training.losses import (
     list_net,
     margin_mse,
     mse,
+    next_token,
     p_list_mle,
     pad,
     permutation,
     points,
     poly,
+    rankinggpt,
     ranknet,
 )
 
@@ -104,6 +107,35 @@ def test_distillation_reads_the_order_of_a_teacher_whose_scores_lie_anywhere() -
     expected = 4 * (share * math.log(2 * share) + (1 - share) * math.log(2 * (1 - share)))
     found = kl(torch.zeros(1, 2), torch.tensor([[30.0, 10.0]]), temperature=2.0).mean().item()
     assert found == pytest.approx(expected, abs=1e-6)
+
+
+def test_likelihoods_of_a_query_are_spread_by_a_thousand() -> None:
+    """Of .3 and .301 a token: 300 and 301, one apart."""
+    scores = [[math.log(0.3), math.log(0.301)]]
+    assert value(rankinggpt, scores, [[0.0, 1.0]]) == pytest.approx(
+        math.log(1 + math.exp(-1)), abs=1e-4
+    )
+    assert value(rankinggpt, scores, [[1.0, 0.0]]) == pytest.approx(math.log(1 + math.e), abs=1e-4)
+
+
+def test_losses_over_tokens_leave_padding_out() -> None:
+    """Two sequences of two tokens and one, over a vocabulary of two, the padding NaN."""
+    nan = math.nan
+    real = torch.tensor([[True, True], [True, False]])
+    said = torch.tensor([[-LN2, -LN3], [-LN2, nan]], requires_grad=True)
+    terms = next_token(said, real)
+    assert terms.mean().item() == pytest.approx((LN2 + LN3 + LN2) / 3)
+    torch.autograd.backward(terms.mean())
+    assert said.grad is not None
+    assert said.grad.flatten().tolist() == pytest.approx([-1 / 3, -1 / 3, -1 / 3, 0.0])
+
+    half, sure = [0.5, 0.5], [0.75, 0.25]
+    now = torch.tensor([[sure, half], [sure, [nan, nan]]]).log()
+    frozen = torch.tensor([[half, half], [sure, [nan, nan]]]).log()
+    # of half and half against 3/4 and 1/4: (ln 2/3 + ln 2) / 2; the others are as they were
+    terms = difference(now, frozen, real)
+    assert terms.sums.tolist() == pytest.approx([math.log(4 / 3) / 2, 0.0], abs=1e-6)
+    assert terms.mean().item() == pytest.approx(math.log(4 / 3) / 6, abs=1e-6)
 
 
 def test_lambda_weights_are_what_swapping_two_texts_costs() -> None:
@@ -182,7 +214,9 @@ def test_half_precision_is_computed_in_float32(name: str) -> None:
     assert terms.mean().item() == pytest.approx(loss(scores.float(), labels).mean().item())
 
 
-@pytest.mark.parametrize("name", [name for name in LOSSES if name not in ("bce", "mse", "points")])
+@pytest.mark.parametrize(
+    "name", [name for name in LOSSES if name not in ("bce", "mse", "points", "rankinggpt")]
+)
 def test_only_differences_of_scores_count(name: str) -> None:
     loss, labels = LOSSES[name], pad(_labels(name))
     scores = pad(SCORES)

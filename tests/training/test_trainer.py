@@ -29,7 +29,7 @@ from retrieve_rerank.training.trainers import (
     train,
 )
 from retrieve_rerank.training.trainers.base import load_base
-from retrieve_rerank.training.trainers.network import PairNetwork
+from retrieve_rerank.training.trainers.pair_network import PairNetwork
 from retrieve_rerank.training.trainers.sweep import work
 from tests.models.tiny import make_model
 
@@ -126,7 +126,7 @@ def test_gradients_without_padding_are_the_padded_ones(family: str, tmp_path: Pa
     assert not padded.packed
     gradients = []
     for network in (packed, padded):
-        sequences = [tokens for group in groups(3) for tokens in network.tokenize(group)]
+        sequences = [tokens for group in groups(3) for tokens in network.read(group)]
         network.network.eval()  # without dropout, which is drawn for padding too
         network.scores(sequences).square().sum().backward()  # type: ignore[no-untyped-call]
         named = network.network.named_parameters()
@@ -317,8 +317,8 @@ def test_bad_settings_and_bases_are_refused(encoder: str, tmp_path: Path) -> Non
     refuse("bce needs labels between 0 and 1; got 0 … 2", InputError, loss="bce", data=[two])
     several = make_model(tmp_path / "several", "bert", labels=3)
     refuse("gives each pair 3 labels", ModelError, base=str(several))
-    causal = make_model(tmp_path / "causal", "qwen3")
-    refuse("kind 'qwen3'; training takes bert, roberta", ModelError, base=str(causal))
+    refuse("loss 'next-token' is for decoders", loss="next-token")
+    refuse("reranker 'llm-yes-no' is for decoders", reranker="llm-yes-no")
     refuse("expected a folder, a hub id", ModelError, base="nowhere")
     with pytest.raises(
         ConfigError, match="no setting 'learning_rat'; did you mean 'learning_rate'"

@@ -12,7 +12,7 @@ from retrieve_rerank.training.finetuning.settings import FinetuneSettings
 from retrieve_rerank.training.finetuning.speed import Speed, Today
 from retrieve_rerank.training.groups import Group
 from retrieve_rerank.training.mining import Mining
-from retrieve_rerank.training.trainers import measure_speed
+from retrieve_rerank.training.trainers import measure_speed, read_encoder
 from retrieve_rerank.training.tuning import can_tune
 
 TRIED = 24
@@ -33,6 +33,7 @@ def try_out(
 
     Raises InputError where there is nothing to train on, and as training and today's stages do.
     """
+    read_encoder(settings.base)
     started = time.perf_counter()
     mined = [group for group, _ in mining.outcomes() if group is not None]
     searches_per_s = len(mining.qrels) / (time.perf_counter() - started)

@@ -13,6 +13,7 @@ from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.training.losses.contrastive import lce, poly
 from retrieve_rerank.training.losses.distillation import kl, permutation
 from retrieve_rerank.training.losses.feedback import bradley_terry, points
+from retrieve_rerank.training.losses.likelihood import rankinggpt
 from retrieve_rerank.training.losses.listwise import (
     adr_mse,
     list_ce,
@@ -25,9 +26,11 @@ from retrieve_rerank.training.losses.ndcg import Weighting, approx_ndcg, lambda_
 from retrieve_rerank.training.losses.pairwise import margin_mse, ranknet
 from retrieve_rerank.training.losses.pointwise import bce, mse
 from retrieve_rerank.training.losses.terms import Loss, Terms, pad
+from retrieve_rerank.training.losses.tokens import difference, next_token
 
 __all__ = [
     "LOSSES",
+    "TOKEN_LOSSES",
     "Loss",
     "Mixture",
     "Part",
@@ -37,6 +40,7 @@ __all__ = [
     "approx_ndcg",
     "bce",
     "bradley_terry",
+    "difference",
     "find_loss",
     "kl",
     "lambda_loss",
@@ -46,11 +50,13 @@ __all__ = [
     "list_net",
     "margin_mse",
     "mse",
+    "next_token",
     "p_list_mle",
     "pad",
     "permutation",
     "points",
     "poly",
+    "rankinggpt",
     "ranknet",
 ]
 
@@ -72,7 +78,12 @@ LOSSES: Mapping[str, Loss] = {
     "permutation": permutation,
     "points": points,
     "bradley-terry": bradley_terry,
+    "rankinggpt": rankinggpt,
 }
+
+TOKEN_LOSSES = ("next-token", "whole-sequence", "difference")
+"""Losses of language models, which learn from tokens and not from scores: `next_token` over the
+answer, `next_token` over all that was read, and `difference` over the same."""
 
 # RAG-Retrieval's names for the same functions, so that its configurations are read.
 _ALIASES: Mapping[str, str] = {
@@ -89,7 +100,8 @@ def find_loss(name: str) -> Loss:
     """Return the loss of a name, RAG-Retrieval's names too; raise ConfigError for another."""
     loss = LOSSES.get(_ALIASES.get(name, name))
     if loss is None:
-        near = get_close_matches(name, [*LOSSES, *_ALIASES], n=1)
+        known = [*LOSSES, *TOKEN_LOSSES]
+        near = get_close_matches(name, [*known, *_ALIASES], n=1)
         meant = f"; did you mean {near[0]!r}?" if near else ""
-        raise ConfigError(f"unknown loss {name!r}{meant} (known: {', '.join(LOSSES)})")
+        raise ConfigError(f"unknown loss {name!r}{meant} (known: {', '.join(known)})")
     return loss

@@ -1,5 +1,6 @@
-"""Cross-encoders trained from groups."""
+"""Rerankers trained from groups."""
 
+from retrieve_rerank.training.trainers.base import read_encoder
 from retrieve_rerank.training.trainers.group_measure import group_ndcg
 from retrieve_rerank.training.trainers.result import CurvePoint, Progress, Trained
 from retrieve_rerank.training.trainers.settings import TrainerSettings
@@ -15,6 +16,7 @@ __all__ = [
     "TrainerSettings",
     "group_ndcg",
     "measure_speed",
+    "read_encoder",
     "sweep",
     "train",
 ]

@@ -16,6 +16,7 @@ from retrieve_rerank.models.checkpoints.network_files import choose_network
 from retrieve_rerank.models.checkpoints.resolving import resolve
 from retrieve_rerank.models.export.dequantization import dequantised_weights
 from retrieve_rerank.text.query_template import DEFAULT, QueryTemplate
+from retrieve_rerank.text.template import Template
 from retrieve_rerank.training.trainers.settings import TrainerSettings
 
 KINDS = ("bert", "roberta", "xlm-roberta", "modernbert")
@@ -45,13 +46,7 @@ def load_base(name: str, settings: TrainerSettings, *, users: bool = False) -> B
     With `users` it is to read their texts, by the query template of its folder or the default.
     Raises ModelNotFoundError or ModelError, for networks of other kinds and heads too.
     """
-    path = resolve(name, on_gpu=True)  # which asks the hub for safetensors
-    folder = read_folder(path)
-    kind = str(folder.config.get("model_type"))
-    if kind not in KINDS:
-        raise ModelError(
-            f"{name} is a network of the kind {kind!r}; training takes {', '.join(KINDS)}"
-        )
+    folder = read_encoder(name)
     if folder.late_interaction or folder.splade:
         raise ModelError(
             f"{name} is a late-interaction or sparse encoder; training takes cross-encoders and"
@@ -72,9 +67,23 @@ def load_base(name: str, settings: TrainerSettings, *, users: bool = False) -> B
     if settings.query_template or (users and folder.query_template is None):
         template = QueryTemplate(settings.query_template or DEFAULT)
         folder = replace(folder, query_template=template)
+    if settings.template:
+        folder = replace(folder, template=Template(settings.template))
     torch.manual_seed(settings.seed)  # of a new head
     network, new_head = _load(name, folder, settings)
     return Base(name, folder, network, new_head)
+
+
+def read_encoder(name: str) -> ModelFolder:
+    """Return what an encoder's or a cross-encoder's folder records; raise ModelError for others."""
+    folder = read_folder(resolve(name, on_gpu=True))  # which asks the hub for safetensors
+    kind = str(folder.config.get("model_type"))
+    if kind not in KINDS:
+        raise ModelError(
+            f"{name} is a network of the kind {kind!r}; a cross-encoder is made of"
+            f" {', '.join(KINDS)}, and language models are trained by rr train"
+        )
+    return folder
 
 
 def _load(name: str, folder: ModelFolder, settings: TrainerSettings) -> tuple[Any, bool]:

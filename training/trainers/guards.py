@@ -35,8 +35,8 @@ class Seen(NamedTuple):
     loss: float
     if_equal: float
     """The loss if all scores were equal."""
-    spread: float
-    """How far apart a group's scores are, on average."""
+    spread: float | None
+    """How far apart a group's scores are, on average; None where no group has several."""
 
 
 class Guards:
@@ -61,18 +61,18 @@ class Guards:
         self._seen.append(seen)
         if len(self._seen) < (self._seen.maxlen or 0):
             return
-        loss, if_equal, spread = (
-            sum(each) / len(self._seen) for each in zip(*self._seen, strict=True)
-        )
+        loss = _mean([each.loss for each in self._seen])
+        if_equal = _mean([each.if_equal for each in self._seen])
+        spreads = [each.spread for each in self._seen if each.spread is not None]
         if loss > DIVERGED * max(if_equal, self._first):
             raise Stopped(
                 f"training diverged: the loss is {loss:.3g} at step {step}, {if_equal:.3g} if all"
                 f" scores were equal: {self._advice}"
             )
-        if spread < EQUAL:
+        if spreads and _mean(spreads) < EQUAL:
             raise Stopped(
-                f"the scores collapsed: texts of one query are {spread:.1g} apart at step {step}:"
-                f" {self._advice}, or start from another base"
+                f"the scores collapsed: texts of one query are {_mean(spreads):.1g} apart at step"
+                f" {step}: {self._advice}, or start from another base"
             )
         if step > self._steps / 2 and loss >= STUCK * if_equal:
             raise Stopped(
@@ -86,6 +86,10 @@ class Guards:
         """Take in the norm of a step's gradient."""
         if not math.isfinite(norm):
             raise Stopped(f"the gradient became {norm} at step {step}: {self._advice}")
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
 
 
 def warn_if_below(measures: Sequence[float], *, floor: float, spent: float) -> str | None:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any
 
-from retrieve_rerank.errors import ConfigError
+from torch.nn import Linear
+
+from retrieve_rerank.errors import ConfigError, MissingExtraError
 from retrieve_rerank.models.causal.pretrained import silent
 from retrieve_rerank.training.trainers.settings import TrainerSettings
 
-_LAYER = re.compile(r"\.layers?\.(\d+)\.")
+_LAYER = re.compile(r"\.(?:layers?|h|blocks?)\.(\d+)\.")
+_VOCABULARY = re.compile(r"embed|\b(?:wte|wpe|shared|lm_head)\b")
 
 
 def choose_trainable(network: Any, settings: TrainerSettings) -> Any:
@@ -52,24 +56,49 @@ def parameter_groups(network: Any, settings: TrainerSettings) -> list[dict[str, 
 
 
 def depth(name: str, layers: int) -> int:
-    """Return 0 for embeddings, 1 … `layers` for a layer's weight, `layers` + 1 for the head's."""
+    """Return 0 for embeddings and for an output over the vocabulary, 1 … `layers` for a layer's
+    weight, `layers` + 1 for the head's."""
     layer = _LAYER.search(name)
     if layer:
         return int(layer[1]) + 1
-    return 0 if "embeddings" in name else layers + 1
+    return 0 if _VOCABULARY.search(name) else layers + 1
 
 
 def _with_lora(network: Any, settings: TrainerSettings) -> Any:
     if find_spec("peft") is None:
-        raise ConfigError("trainable = 'lora' needs the package peft: pip install peft")
+        raise MissingExtraError("trainable = 'lora'", "lora")
     from peft import LoraConfig, TaskType, get_peft_model
 
+    architecture = type(network).__name__
+    if architecture.endswith("ForSequenceClassification"):
+        task = TaskType.SEQ_CLS  # which trains the head whole
+    else:
+        seq2seq = getattr(network.config, "is_encoder_decoder", False)
+        task = TaskType.SEQ_2_SEQ_LM if seq2seq else TaskType.CAUSAL_LM
+    targets = settings.lora_targets
+    if targets is not None:
+        _check_targets(targets, network)
     config = LoraConfig(
-        task_type=TaskType.SEQ_CLS,  # which trains the head whole
+        task_type=task,
         r=settings.lora_rank,
         lora_alpha=2 * settings.lora_rank,
         lora_dropout=0.05,
-        target_modules="all-linear",
+        target_modules="all-linear" if targets is None else list(targets),
     )
     with silent():
         return get_peft_model(network, config)
+
+
+def _check_targets(targets: Sequence[str], network: Any) -> None:
+    """Raise ConfigError where a target is none of the linear layers within the network."""
+    linear = {
+        name.rpartition(".")[2]
+        for name, module in network.named_modules()
+        if isinstance(module, Linear) and _LAYER.search(name)
+    }
+    unknown = [target for target in targets if target not in linear]
+    if unknown:
+        raise ConfigError(
+            f"lora_targets names {', '.join(unknown)}, which no layer of"
+            f" {type(network).__name__} has; its linear layers: {', '.join(sorted(linear))}"
+        )

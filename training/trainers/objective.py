@@ -6,15 +6,18 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
-from retrieve_rerank.errors import InputError
+from retrieve_rerank.errors import ConfigError, InputError
 from retrieve_rerank.training.groups import Group, GroupText
 from retrieve_rerank.training.losses import (
+    TOKEN_LOSSES,
     Mixture,
     Part,
+    Terms,
     bce,
     bradley_terry,
     find_loss,
@@ -26,11 +29,13 @@ from retrieve_rerank.training.losses import (
     permutation,
     points,
     poly,
+    rankinggpt,
 )
 
 _POINTWISE = (bce, mse)  # learn from a text alone
-_CONTRASTIVE = (lce, poly)  # need a positive and a negative
+_CONTRASTIVE = (lce, poly, rankinggpt)  # need a positive and a negative
 _FROM_TEACHERS = (kl, margin_mse, permutation)
+_BY_RERANKER = {"llm-pairwise": "bce", "llm-listwise": "next-token"}
 _CHECKED_AT_ONCE = 1024  # groups
 
 
@@ -39,17 +44,62 @@ class Objective:
     """A mixture of losses by their names."""
 
     weights: Mapping[str, float]
-    mixture: Mixture
+    mixture: Mixture | None
+    """Losses of scores; None where there are only losses over tokens."""
+    of_pairs: bool = False
+    """Whether they learn which of two texts is better, by labels of any scale."""
+
+    @property
+    def parts(self) -> Sequence[Part]:
+        """The losses of scores."""
+        return self.mixture.parts if self.mixture else ()
+
+    @property
+    def token_losses(self) -> Mapping[str, float]:
+        """The losses over tokens, with their weights."""
+        return {name: w for name, w in self.weights.items() if name in TOKEN_LOSSES}
 
     @property
     def from_teacher(self) -> bool:
         """Whether any loss learns from a teacher's scores."""
-        return any(part.on == "teacher" for part in self.mixture.parts)
+        return any(part.on == "teacher" for part in self.parts)
 
     @property
     def contrastive(self) -> bool:
         """Whether all losses look at positives against negatives."""
-        return all(part.loss in _CONTRASTIVE for part in self.mixture.parts)
+        return all(part.loss in _CONTRASTIVE for part in self.parts)
+
+    def counts(
+        self, labels: Tensor, teacher: Tensor | None, tokens: Mapping[str, int]
+    ) -> Mapping[str, Tensor | int]:
+        """Return how many terms each loss has; `tokens` has those of the losses over tokens."""
+        own = {"": self.mixture.counts(labels, teacher)} if self.mixture else {}
+        return {**own, **{name: tokens.get(name, 0) for name in self.token_losses}}
+
+    def loss(
+        self,
+        scores: Tensor,
+        tokens: Mapping[str, Terms],
+        labels: Tensor,
+        teacher: Tensor | None,
+        *,
+        counts: Mapping[str, Any],
+    ) -> Tensor:
+        """Return what a pass adds to the loss of a step whose losses have so many terms."""
+        total = torch.zeros(())
+        if self.mixture:
+            total = self.mixture(scores, labels, teacher, counts=counts[""])
+        for name, weight in self.token_losses.items():
+            total = total + weight * tokens[name].mean(counts[name])
+        return total
+
+    def loss_if_equal(
+        self, labels: Tensor, teacher: Tensor | None, *, log_vocabulary: float
+    ) -> float:
+        """Return what the loss would be if all scores were equal, and all tokens as likely."""
+        unsure = sum(w for name, w in self.token_losses.items() if name != "difference")
+        of_scores = self.mixture(torch.zeros_like(labels), labels, teacher) if self.mixture else 0
+        return float(of_scores) + unsure * log_vocabulary
 
     def __str__(self) -> str:
         if len(self.weights) == 1:
@@ -67,25 +117,37 @@ class Usable:
 
 
 def choose_objective(
-    loss: str | Mapping[str, float] | None, groups: Sequence[Group], *, temperature: float = 1.0
+    loss: str | Mapping[str, float] | None,
+    groups: Sequence[Group],
+    *,
+    temperature: float = 1.0,
+    reranker: str | None = None,
 ) -> Objective:
     """Return the losses of these names, else what the labels call for; raise ConfigError.
 
     Where labels are 0 and 1 `lce`, which asks of a positive no more than to beat the negatives;
     where they are graded `ranknet`, which takes labels of any scale; where no group tells two texts
-    apart `bce`. `temperature` is that of `kl`.
+    apart `bce`. A reranker that compares texts has a loss of its own: `bce` of which of two is
+    better, and `next-token` for a list that is written. `temperature` is that of `kl`.
     """
     if loss is None:
-        loss = _by_labels(groups)
+        loss = _BY_RERANKER.get(reranker or "") or _by_labels(groups)
     weights = {loss: 1.0} if isinstance(loss, str) else dict(loss)
     parts = []
     for name, weight in weights.items():
+        if name in TOKEN_LOSSES:
+            if not weight > 0:
+                raise ConfigError(f"the weight of a loss must be above 0; got {weight}")
+            continue
         found = find_loss(name)
         on: Literal["labels", "teacher"] = "teacher" if found in _FROM_TEACHERS else "labels"
         if found is kl:
             found = partial(kl, temperature=temperature)
         parts.append(Part(found, weight, on))
-    return Objective(weights, Mixture(parts))
+    only_tokens = bool(weights) and not parts
+    return Objective(
+        weights, None if only_tokens else Mixture(parts), of_pairs=reranker == "llm-pairwise"
+    )
 
 
 def choose_groups(groups: Sequence[Group], objective: Objective) -> Usable:
@@ -100,7 +162,8 @@ def choose_groups(groups: Sequence[Group], objective: Objective) -> Usable:
         if len(texts) < len(group.texts):
             left_out["text without a label"] += len(group.texts) - len(texts)
         kept = replace(group, texts=texts)
-        reasons = [_lacks(kept, part) for part in objective.mixture.parts]
+        reasons = [_lacks(kept, part) for part in objective.parts]
+        reasons += ["group without a positive" if not kept.positives else None] * (not reasons)
         if all(reasons):
             left_out[str(reasons[0])] += 1
         else:
@@ -111,8 +174,9 @@ def choose_groups(groups: Sequence[Group], objective: Objective) -> Usable:
             f"no group that {objective} can learn from: {why or 'there are no groups at all'};"
             " expected groups with a query, relevant texts and others"
         )
-    for start in range(0, len(usable), _CHECKED_AT_ONCE):
-        objective.mixture.counts(*targets(usable[start : start + _CHECKED_AT_ONCE], objective))
+    if objective.mixture and not objective.of_pairs:
+        for start in range(0, len(usable), _CHECKED_AT_ONCE):
+            objective.mixture.counts(*targets(usable[start : start + _CHECKED_AT_ONCE], objective))
     return Usable(usable, left_out)
 
 
@@ -136,7 +200,7 @@ def _by_labels(groups: Sequence[Group]) -> str:
 
 
 def _has_target(text: GroupText, objective: Objective) -> bool:
-    on = {part.on for part in objective.mixture.parts}
+    on = {part.on for part in objective.parts} or {"labels"}
     return ("labels" in on and text.label is not None) or (
         "teacher" in on and text.teacher_score is not None
     )

@@ -8,7 +8,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from retrieve_rerank.base import Scorer
+from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.models.checkpoints.version_record import write_json
+from retrieve_rerank.registry import reranker_class
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,7 @@ class Trained:
     """A trained model and how it came about."""
 
     model: Path
-    """A folder that `load_pair_model` and sentence-transformers load."""
+    """A folder that `reranker` loads, a cross-encoder's sentence-transformers too."""
     steps: int
     """How many were taken, of however many were planned."""
     curve: Sequence[CurvePoint]
@@ -50,6 +53,8 @@ class Trained:
     loss: str
     description: str
     """Where and how it was computed."""
+    reranker: str = "cross-encoder"
+    """The name of the reranker that runs it."""
     stopped: str | None = None
     """Why it ended before its time, and what to change; None where it did not."""
     failed: bool = False
@@ -69,6 +74,14 @@ class Trained:
         """The step with the best dev measure; the last one where there was no evaluator."""
         looks = [p for p in self.curve if p.measure is not None and p.step > 0]
         return max(looks, key=lambda p: p.measure or 0.0).step if looks else self.steps
+
+    def scorer(self, *, device: str = "auto") -> Scorer:
+        """Load the model as what runs it; raise ConfigError for one that only orders."""
+        kind: Any = reranker_class(self.reranker)
+        if not issubclass(kind, Scorer):
+            raise ConfigError(f"{self.reranker} orders texts and scores none alone")
+        loaded: Scorer = kind(str(self.model), device=device)
+        return loaded
 
     def as_dict(self) -> dict[str, Any]:
         """Return all of it as JSON has it."""

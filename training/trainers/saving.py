@@ -16,8 +16,7 @@ from typing import Any
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.models.causal.pretrained import silent
 from retrieve_rerank.models.checkpoints.folder import SETTINGS_FILE
-from retrieve_rerank.text.template import Template
-from retrieve_rerank.training.trainers.network import PairNetwork
+from retrieve_rerank.training.trainers.network import Network
 
 _TOKENIZER = (
     "tokenizer.json",
@@ -27,12 +26,15 @@ _TOKENIZER = (
     "vocab.json",
     "merges.txt",
     "sentencepiece.bpe.model",
+    "tokenizer.model",
+    "spiece.model",
+    "chat_template.jinja",
 )
 _TOKENIZER_CONFIG = "tokenizer_config.json"
 _PROMPTS = "config_sentence_transformers.json"
 
 
-def save_model(network: PairNetwork, folder: Path, *, template: Template | None) -> None:
+def save_model(network: Network[Any], folder: Path) -> None:
     """Write the model into a new folder, which appears whole or not at all.
 
     Raises InputError where it cannot be written.
@@ -41,7 +43,7 @@ def save_model(network: PairNetwork, folder: Path, *, template: Template | None)
     try:
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir(parents=True)
-        _write(network, staging, template=template)
+        _write(network, staging)
         shutil.rmtree(folder, ignore_errors=True)  # of a call that was killed right here
         os.replace(staging, folder)
     except OSError as exc:
@@ -50,11 +52,12 @@ def save_model(network: PairNetwork, folder: Path, *, template: Template | None)
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _write(network: PairNetwork, folder: Path, *, template: Template | None) -> None:
+def _write(network: Network[Any], folder: Path) -> None:
     base = network.base.folder
     merged = network.merged()
-    # Otherwise sentence-transformers would put a sigmoid on a model of one label.
-    merged.config.sentence_transformers = {"activation_fn": "torch.nn.modules.linear.Identity"}
+    if network.reranker == "cross-encoder":
+        # Otherwise sentence-transformers would put a sigmoid on a model of one label.
+        merged.config.sentence_transformers = {"activation_fn": "torch.nn.modules.linear.Identity"}
     with silent():
         merged.save_pretrained(folder)
     for name in _TOKENIZER:
@@ -64,10 +67,7 @@ def _write(network: PairNetwork, folder: Path, *, template: Template | None) -> 
     _write_json(folder / _TOKENIZER_CONFIG, tokenizer)
     if base.pair_prompt:
         shutil.copyfile(base.path / _PROMPTS, folder / _PROMPTS)
-    settings = {"template": (template or base.template).pattern}
-    if base.query_template is not None:
-        settings["query_template"] = base.query_template.pattern
-    _write_json(folder / SETTINGS_FILE, settings)
+    _write_json(folder / SETTINGS_FILE, network.recorded())
 
 
 def _write_json(file: Path, content: Mapping[str, Any]) -> None:

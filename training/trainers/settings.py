@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 
 from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.text.query_template import QueryTemplate
+from retrieve_rerank.text.template import Template
 from retrieve_rerank.training.curriculum import Curriculum
 
 
@@ -47,10 +48,20 @@ class TrainerSettings:
     """Norm that gradients are cut to."""
     layer_decay: float = 1.0
     """By how much each layer's learning rate is smaller than the next one's."""
+    reranker: str | None = None
+    """What will run the model, and so in which form it is trained, for decoders and
+    encoder-decoders: `llm-yes-no`, `llm-scalar-head`, …. None is `llm-scalar-head` for a base that
+    has a linear head, `llm-yes-no` for others, and `cross-encoder` for encoders."""
+    prompt: str | Mapping[str, Any] | None = None
+    """What such a model reads: the name of a published prompt, a .toml or .json file, or what it
+    would hold; recorded in its folder. None is the base's, else the form's plain one."""
     trainable: Literal["all", "lora"] | int = "all"
     """All weights, those of the last so many layers and the head, or LoRA's, which are merged into
-    the model when it is saved (needs the package `peft`)."""
+    the model when it is saved (needs the extra `lora`)."""
     lora_rank: int = 16
+    lora_targets: tuple[str, ...] | None = None
+    """Names of the linear layers that LoRA is put beside, `q_proj` and the like; None is all but
+    the output."""
     evaluate_every: int = 100
     """Steps from one look at the dev measure, and one checkpoint, to the next."""
     patience: int | None = None
@@ -96,6 +107,8 @@ class TrainerSettings:
                 f"trainable must be 'all', 'lora' or a number of layers; got {self.trainable!r}"
             )
 
+        if self.template is not None:
+            Template(self.template)
         if self.query_template is not None:
             QueryTemplate(self.query_template)
 

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from retrieve_rerank.training.groups import Group, has_users
-from retrieve_rerank.training.trainers.base import load_base
 from retrieve_rerank.training.trainers.drawing import Steps
-from retrieve_rerank.training.trainers.network import PairNetwork
 from retrieve_rerank.training.trainers.objective import choose_groups, choose_objective
+from retrieve_rerank.training.trainers.opening import open_network
 from retrieve_rerank.training.trainers.settings import TrainerSettings
 from retrieve_rerank.training.trainers.trainer import GroupTrainer, quiet
 
@@ -31,9 +30,11 @@ def measure_speed(
     Passes are forward and backward, for `seconds` and after one that warms up. Raises as `train`
     does for groups and bases.
     """
-    objective = choose_objective(settings.loss, groups, temperature=settings.temperature)
+    objective = choose_objective(
+        settings.loss, groups, temperature=settings.temperature, reranker=settings.reranker
+    )
     usable = choose_groups(groups, objective).groups
-    network = PairNetwork(load_base(base, settings, users=has_users(usable)), settings)
+    network = open_network(base, settings, objective, users=has_users(usable))
     draws = Steps(
         usable,
         steps=_MOST_PASSES,

@@ -12,7 +12,6 @@ from pathlib import Path
 from retrieve_rerank.base import Scorer
 from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.models.checkpoints.version_record import write_json
-from retrieve_rerank.rerankers.cross_encoder import CrossEncoder
 from retrieve_rerank.training.groups import Group
 from retrieve_rerank.training.trainers.result import Progress
 from retrieve_rerank.training.trainers.settings import TrainerSettings
@@ -100,7 +99,7 @@ def _measure(
     file = run / "measure.json"
     if not file.is_file():
         trained = train(groups, base=base, output=run, settings=settings, on_progress=on_progress)
-        worth = None if trained.failed else evaluator(CrossEncoder(trained.model))
+        worth = None if trained.failed else evaluator(trained.scorer())
         write_json(file, {"measure": worth})
         shutil.rmtree(trained.model, ignore_errors=True)
     worth = json.loads(file.read_text(encoding="utf-8"))["measure"]

@@ -16,21 +16,19 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 from transformers import PrinterCallback, Trainer, TrainingArguments
 from transformers.utils import logging as its_logging
 
 from retrieve_rerank.base import Scorer
 from retrieve_rerank.errors import InputError, OutOfMemoryError
 from retrieve_rerank.models.causal.pretrained import said, silent
-from retrieve_rerank.models.runtimes.batching import Tokens
 from retrieve_rerank.models.runtimes.torch import out_of_memory
 from retrieve_rerank.training.groups import Group
 from retrieve_rerank.training.trainers.drawing import Steps
 from retrieve_rerank.training.trainers.guards import Guards, Seen
 from retrieve_rerank.training.trainers.layers import parameter_groups
-from retrieve_rerank.training.trainers.network import PairNetwork
-from retrieve_rerank.training.trainers.objective import Objective, targets
+from retrieve_rerank.training.trainers.network import Network, Outcome, TokenSequence
+from retrieve_rerank.training.trainers.objective import Objective
 from retrieve_rerank.training.trainers.passes import passes
 from retrieve_rerank.training.trainers.settings import TrainerSettings
 
@@ -38,11 +36,11 @@ MEASURE = "eval_measure"
 
 
 class GroupTrainer(Trainer):
-    """Trains a `PairNetwork`; checkpoints appear whole or not at all."""
+    """Trains a `Network`; checkpoints appear whole or not at all."""
 
     def __init__(
         self,
-        network: PairNetwork,
+        network: Network[Any],
         objective: Objective,
         steps: Steps,
         *,
@@ -51,7 +49,7 @@ class GroupTrainer(Trainer):
         evaluator: Callable[[Scorer], float] | None,
         callbacks: Sequence[Any],
     ) -> None:
-        self._pairs = network
+        self._network = network
         self._objective = objective
         self._settings = settings
         self._folder = folder
@@ -74,31 +72,27 @@ class GroupTrainer(Trainer):
         """Add up a step's gradient over its forward passes, and return its loss."""
         model.train()
         groups: list[Group] = inputs
-        mixture = self._objective.mixture
-        labels, teacher = targets(groups, self._objective)
-        counts = mixture.counts(labels, teacher)
-        sequences = [self._pairs.tokenize(group) for group in groups]
-        scored: list[Tensor] = [torch.empty(0)] * len(groups)
+        network, objective = self._network, self._objective
+        read = [network.read(group) for group in groups]
+        labels, teacher = network.targets(groups, objective)
+        tokens = network.token_counts([sequence for sequences in read for sequence in sequences])
+        counts = objective.counts(labels, teacher, tokens)
+        spreads: list[float] = []
         loss = 0.0
-        for places in self._passes(sequences):
-            scores = self._scores([sequences[place] for place in places])
-            its_labels, its_teacher = targets([groups[place] for place in places], self._objective)
-            part = mixture(scores, its_labels, its_teacher, counts=counts)
+        for places in self._passes(read):
+            outcome = self._forward([read[place] for place in places])
+            targets = network.targets([groups[place] for place in places], objective)
+            part = objective.loss(outcome.scores, outcome.tokens, *targets, counts=counts)
             part.backward()  # type: ignore[no-untyped-call]
             loss += part.item()
-            for place, row in zip(places, scores.detach(), strict=True):
-                scored[place] = row[: len(sequences[place])]
-        self.pairs_seen += sum(map(len, sequences))
-        self._guards.see(
-            self.state.global_step + 1,
-            Seen(
-                loss,
-                float(mixture(torch.zeros_like(labels), labels, teacher)),
-                sum(float(row.max() - row.min()) for row in scored) / len(scored),
-            ),
-        )
+            if objective.mixture:
+                spreads += _spreads(outcome.scores.detach(), targets[0])
+        self.pairs_seen += sum(map(len, read))
+        equal = objective.loss_if_equal(labels, teacher, log_vocabulary=network.log_vocabulary)
+        spread = sum(spreads) / len(spreads) if spreads else None
+        self._guards.see(self.state.global_step + 1, Seen(loss, equal, spread))
         self.last_loss = loss
-        return torch.tensor(loss, device=self._pairs.device)
+        return torch.tensor(loss, device=network.device)
 
     @property
     def evaluates(self) -> bool:
@@ -113,7 +107,8 @@ class GroupTrainer(Trainer):
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Ask the evaluator what the network is worth now."""
         assert self._evaluator is not None  # the Trainer asks only where there is one
-        metrics = {MEASURE: float(self._evaluator(self._pairs.scorer()))}
+        self._network.network.eval()  # until the next step
+        metrics = {MEASURE: float(self._evaluator(self._network.scorer()))}
         self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics
@@ -123,7 +118,7 @@ class GroupTrainer(Trainer):
     def create_optimizer(self, model: Any = None) -> Any:
         """Make AdamW with each layer's learning rate."""
         if self.optimizer is None:
-            groups = parameter_groups(self._pairs.trained, self._settings)
+            groups = parameter_groups(self._network.trained, self._settings)
             self.optimizer = torch.optim.AdamW(groups, lr=self._settings.learning_rate)
         return self.optimizer
 
@@ -131,25 +126,21 @@ class GroupTrainer(Trainer):
         """Count none: groups are no tensors."""
         return 0
 
-    def _passes(self, sequences: Sequence[Sequence[Tokens]]) -> list[list[int]]:
-        lengths = [[len(tokens.ids) for tokens in group] for group in sequences]
-        return passes(lengths, budget=self._pairs.token_budget, padded=self._pairs.packed is None)
+    def _passes(self, groups: Sequence[Sequence[TokenSequence]]) -> list[list[int]]:
+        lengths = [[len(sequence.ids) for sequence in group] for group in groups]
+        return passes(lengths, budget=self._network.token_budget, padded=self._network.padded)
 
-    def _scores(self, groups: Sequence[Sequence[Tokens]]) -> Tensor:
-        """Score the pairs of some groups, (groups, size), on the CPU."""
-        flat = [tokens for group in groups for tokens in group]
+    def _forward(self, groups: Sequence[Sequence[TokenSequence]]) -> Outcome:
         try:
-            scores = self._pairs.scores(flat).cpu()
+            return self._network.forward(groups)
         except Exception as exc:
             if out_of_memory(exc):
-                longest = max(len(tokens.ids) for tokens in flat)
+                lengths = [len(sequence.ids) for group in groups for sequence in group]
                 raise OutOfMemoryError(
-                    f"out of memory on {len(flat)} pairs of up to {longest} tokens: lower"
-                    f" token_budget (now {self._pairs.token_budget:,}), group_size or max_tokens"
+                    f"out of memory on {len(lengths)} texts of up to {max(lengths)} tokens: lower"
+                    f" token_budget (now {self._network.token_budget:,}), group_size or max_tokens"
                 ) from exc
             raise
-        rows = torch.split(scores, [len(group) for group in groups])
-        return pad_sequence(list(rows), batch_first=True)
 
     def _clip_grad_norm(self, model: Any) -> Any:
         norm = super()._clip_grad_norm(model)  # type: ignore[no-untyped-call]
@@ -183,7 +174,14 @@ class GroupTrainer(Trainer):
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         """Save the weights; not the arguments, which would be a pickle."""
         with silent():
-            self._pairs.trained.save_pretrained(output_dir)
+            self._network.trained.save_pretrained(output_dir)
+
+
+def _spreads(scores: Tensor, labels: Tensor) -> list[float]:
+    """Return how far apart the scores of each group are that has several."""
+    texts = ~labels.isnan()
+    rows = [row[there] for row, there in zip(scores, texts, strict=True)]
+    return [float(row.max() - row.min()) for row in rows if len(row) > 1]
 
 
 STAGING = ".saving"

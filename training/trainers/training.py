@@ -1,4 +1,4 @@
-"""Groups and a base to a trained cross-encoder."""
+"""Groups and a base to a trained reranker."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ from transformers import TrainerCallback, TrainerState
 from retrieve_rerank.base import Scorer
 from retrieve_rerank.errors import ConfigError, InputError
 from retrieve_rerank.models.checkpoints.version_record import write_json
-from retrieve_rerank.text.template import Template
 from retrieve_rerank.training.groups import Group, has_users
-from retrieve_rerank.training.trainers.base import load_base
 from retrieve_rerank.training.trainers.drawing import Steps
 from retrieve_rerank.training.trainers.guards import Stopped
-from retrieve_rerank.training.trainers.network import PairNetwork
+from retrieve_rerank.training.trainers.network import Network
 from retrieve_rerank.training.trainers.objective import choose_groups, choose_objective
+from retrieve_rerank.training.trainers.opening import open_network, without_unreadable
 from retrieve_rerank.training.trainers.result import Progress, Trained
 from retrieve_rerank.training.trainers.saving import save_model
 from retrieve_rerank.training.trainers.settings import TrainerSettings
@@ -58,8 +57,9 @@ def train(
     the last good one is kept.
     """
     output = Path(output)
-    template = Template(settings.template) if settings.template else None
-    objective = choose_objective(settings.loss, groups, temperature=settings.temperature)
+    objective = choose_objective(
+        settings.loss, groups, temperature=settings.temperature, reranker=settings.reranker
+    )
     usable = choose_groups(groups, objective)
     run = _describe(groups, base=base, settings=settings)
     _check_same(output / _RUN, run)
@@ -68,8 +68,8 @@ def train(
     steps = settings.max_steps or math.ceil(
         settings.epochs * len(usable.groups) / settings.batch_size
     )
-    users = has_users(usable.groups)
-    network = PairNetwork(load_base(base, settings, users=users), settings)
+    network = open_network(base, settings, objective, users=has_users(usable.groups))
+    usable = without_unreadable(usable, network)
     _write_down(output / _RUN, run)
     watcher = Watcher(settings, floor=floor, on_progress=on_progress)
     draws = Steps(
@@ -93,17 +93,18 @@ def train(
         )
     failure = _run(trainer, network, output / _CHECKPOINTS, settings)
     if failure and not checkpoints(output / _CHECKPOINTS):
-        network = PairNetwork(
-            load_base(base, settings, users=users), settings
-        )  # whose numbers are good
+        network = open_network(  # whose numbers are good
+            base, settings, objective, users=has_users(usable.groups)
+        )
     history = trainer.state.log_history
-    save_model(network, output / _MODEL, template=template)
+    save_model(network, output / _MODEL)
     trained = Trained(
         model=output / _MODEL,
         steps=trainer.state.global_step,
         curve=curve(history),
         pairs_per_s=watcher.pairs_per_s,
         loss=str(objective),
+        reranker=network.reranker,
         description=network.description,
         stopped=failure or out_of_patience(measured(history), settings.patience),
         failed=failure is not None,
@@ -116,7 +117,7 @@ def train(
 
 
 def _run(
-    trainer: GroupTrainer, network: PairNetwork, folder: Path, settings: TrainerSettings
+    trainer: GroupTrainer, network: Network[Any], folder: Path, settings: TrainerSettings
 ) -> str | None:
     """Train from the last checkpoint, then take the best one's weights; why a guard stopped it."""
     last = next((path for _, path in reversed(checkpoints(folder))), None)

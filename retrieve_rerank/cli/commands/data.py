@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import click
 
-from retrieve_rerank.cli.options import json_option
+from retrieve_rerank.cli.options import field_options, index_option, json_option
 from retrieve_rerank.cli.training_data import (
     DATA,
     data_options,
@@ -20,8 +22,12 @@ from retrieve_rerank.cli.views.data import print_report
 from retrieve_rerank.cli.views.progress import show_progress
 from retrieve_rerank.cli.views.results import write_json
 from retrieve_rerank.cli.views.terminal import say, wide_console
+from retrieve_rerank.data.corpus import Corpus
 from retrieve_rerank.data.lines import STDIN
+from retrieve_rerank.data.records import Fields
 from retrieve_rerank.errors import RetrieveRerankError
+from retrieve_rerank.settings.build import open_index
+from retrieve_rerank.settings.sources import load_settings
 from retrieve_rerank.training.converting import write_groups
 from retrieve_rerank.training.findings import Severity
 from retrieve_rerank.training.formats import WRITTEN
@@ -29,6 +35,8 @@ from retrieve_rerank.training.formats.format import NEGATIVES
 from retrieve_rerank.training.groups import Group
 from retrieve_rerank.training.lengths import PairLengths
 from retrieve_rerank.training.linter import check_groups
+from retrieve_rerank.training.text_pairs import text_pairs
+from retrieve_rerank.types import Document
 
 
 @click.group("data")
@@ -161,3 +169,45 @@ def convert(
         )
     if not done.lines:
         raise RetrieveRerankError(f"{source} has nothing that could be written as {to}")
+
+
+@command.command()
+@click.argument("sources", nargs=-1, type=DATA)
+@index_option
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="File to write, gzipped if it ends in .gz.",
+)
+@field_options
+@json_option
+def pairs(
+    sources: tuple[str, ...], index: str | None, output: Path, as_json: bool, **fields: str | None
+) -> None:
+    """Make pairs of the titles and texts of documents, for weakly supervised training.
+
+    The documents are whatever rr index reads in SOURCES, else those of the index. With
+    --title-field and --text-field a question and its answer, or a thread and a comment, are a pair
+    as well.
+    Documents without a title, or with too short a text, are left out and counted.
+    """
+    left_out: Counter[str] = Counter()
+    with ExitStack() as opened:
+        documents: Iterable[Document]
+        if sources:
+            chosen = Fields(None, fields.get("text_field"), fields.get("title_field"))
+            documents = Corpus(sources, fields=chosen)
+        else:
+            connector = open_index(load_settings(index=index, **fields))
+            documents = opened.enter_context(connector).scan()
+        done = write_groups(text_pairs(documents, left_out=left_out), output)
+    if as_json:
+        write_json({"pairs": done.groups, "left_out": left_out})
+    else:
+        say(f"{done.groups:,} pairs in {output}")
+    for why, count in left_out.most_common():
+        say(f"Left out: {count:,} × {why}")
+    if not done.groups:
+        raise RetrieveRerankError("no document has a title and a text that make a pair")

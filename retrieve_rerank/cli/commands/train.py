@@ -1,4 +1,4 @@
-"""`rr train`: a cross-encoder from training groups, as a YAML file says."""
+"""`rr train`: a reranker from training groups, as a YAML file says."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from retrieve_rerank.training.trainers import Progress, Trained, group_ndcg, tra
 @click.argument("config", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @json_option
 def command(config: Path, as_json: bool) -> None:
-    """Train a cross-encoder as the YAML file CONFIG says.
+    """Train a reranker as the YAML file CONFIG says.
 
     Its keys: data, a file of groups in any format of `rr data`, or a list of them; output, the
-    folder for the run, whose folder model is what comes of it; base, a cross-encoder or an encoder
-    to start from (all-MiniLM-L6-v2, which comes with the package, if it is left out); dev, a file
-    of groups whose nDCG@10 chooses the best checkpoint; and those of
-    retrieve_rerank.training.trainers.TrainerSettings, such as loss, learning_rate, epochs.
+    folder for the run, whose folder model is what comes of it; base, a cross-encoder, an encoder
+    or a language model to start from (all-MiniLM-L6-v2, which comes with the package, if it is
+    left out); dev, a file of groups whose nDCG@10 chooses the best checkpoint; and those of
+    retrieve_rerank.training.trainers.TrainerSettings, such as loss, learning_rate, epochs, and for
+    language models reranker and prompt.
 
     RAG-Retrieval's training_bert.yaml and training_llm.yaml are read as they are.
 
@@ -80,3 +81,5 @@ def _say(trained: Trained) -> None:
         f" ({trained.description})"
     )
     say(f"the model is in {trained.model}")
+    if trained.reranker != "cross-encoder":
+        say(f"it is searched with by --rerank {trained.reranker} --model {trained.model}")

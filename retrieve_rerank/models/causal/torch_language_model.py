@@ -24,7 +24,6 @@ from retrieve_rerank.models.causal.pretrained import loading
 from retrieve_rerank.models.causal.seq2seq_network import Seq2SeqNetwork
 from retrieve_rerank.models.causal.vocabulary_head import VocabularyHead
 from retrieve_rerank.models.language_model import Answers, Part, Piece, Prompt
-from retrieve_rerank.models.loading import Checkpoint
 from retrieve_rerank.models.runtimes.fitting import run_fitting
 from retrieve_rerank.models.tokenizers.prompts import PromptTokenizer, PromptTokens
 
@@ -39,33 +38,30 @@ class TorchLanguageModel:
 
     def __init__(
         self,
-        checkpoint: Checkpoint,
+        network: Any,
+        tokenizer: PromptTokenizer,
         *,
-        max_tokens: int | None = None,
-        threads: int | None = None,
+        name: str,
+        fingerprint: str,
+        max_tokens: int,
+        budget: int,
     ) -> None:
-        with loading(checkpoint.folder.path):
-            self._load(checkpoint, max_tokens=max_tokens, threads=threads)
-
-    def _load(self, checkpoint: Checkpoint, *, max_tokens: int | None, threads: int | None) -> None:
-        seq2seq = bool(checkpoint.folder.config.get("is_encoder_decoder"))
-        kind = AutoModelForSeq2SeqLM if seq2seq else AutoModelForCausalLM
-        network = load_network(checkpoint, kind, threads=threads)
-        self.name = checkpoint.name
-        self.fingerprint = checkpoint.fingerprint
-        limit = most_tokens(checkpoint, network)
-        self.max_tokens = min(max_tokens or limit, limit)
-        self.tokenizer = PromptTokenizer(checkpoint.folder.path)
-        self._seq2seq = seq2seq
+        """`budget` is how many tokens a batch should have. Raises ModelError for a network whose
+        logits are not what its output layer makes of its states.
+        """
+        self.name = name
+        self.fingerprint = fingerprint
+        self.max_tokens = max_tokens
+        self.tokenizer = tokenizer
+        self._seq2seq = bool(getattr(network.config, "is_encoder_decoder", False))
         self._network = network
-        self._stops = _stops(network, self.tokenizer)
+        self._stops = _stops(network, tokenizer)
         self._head = VocabularyHead(network)
-        self._budget = batch_budget(checkpoint)
-        pad_id = self.tokenizer.pad_id
+        self._budget = budget
         self._states: CausalNetwork | Seq2SeqNetwork = (
-            Seq2SeqNetwork(network, pad_id=pad_id, budget=self._budget)
-            if seq2seq
-            else CausalNetwork(network.get_decoder(), pad_id=pad_id, budget=self._budget)
+            Seq2SeqNetwork(network, pad_id=tokenizer.pad_id, budget=budget)
+            if self._seq2seq
+            else CausalNetwork(network.get_decoder(), pad_id=tokenizer.pad_id, budget=budget)
         )
         self._check()
 
@@ -200,7 +196,19 @@ def load_language_model(
     the model would read. Raises ModelNotFoundError or ModelError.
     """
     checkpoint = find_language_model(name, device=device)
-    return TorchLanguageModel(checkpoint, max_tokens=max_tokens, threads=threads)
+    seq2seq = bool(checkpoint.folder.config.get("is_encoder_decoder"))
+    kind = AutoModelForSeq2SeqLM if seq2seq else AutoModelForCausalLM
+    with loading(checkpoint.folder.path):
+        network = load_network(checkpoint, kind, threads=threads)
+        limit = most_tokens(checkpoint, network)
+        return TorchLanguageModel(
+            network,
+            PromptTokenizer(checkpoint.folder.path),
+            name=checkpoint.name,
+            fingerprint=checkpoint.fingerprint,
+            max_tokens=min(max_tokens or limit, limit),
+            budget=batch_budget(checkpoint),
+        )
 
 
 def _attached(prompts: Sequence[Prompt]) -> bool:

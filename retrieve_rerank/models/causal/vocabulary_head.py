@@ -50,6 +50,10 @@ class VocabularyHead:
             parts.append(logits.gather(1, tokens) - logits.logsumexp(dim=-1, keepdim=True))
         return torch.cat(parts)
 
+    def distributions(self, states: torch.Tensor) -> torch.Tensor:
+        """Return all log-probabilities; (n, hidden) to (n, vocabulary)."""
+        return self._apply(states, self._weight, self._bias).log_softmax(dim=-1)
+
     def check(self, state: torch.Tensor, expected: torch.Tensor) -> None:
         """Raise ModelError unless `state` (hidden,) gives the network's own logits (vocabulary,).
 

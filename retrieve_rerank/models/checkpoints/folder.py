@@ -28,6 +28,7 @@ from retrieve_rerank.models.checkpoints.modules import (
     reads_tokens,
     reads_vector,
 )
+from retrieve_rerank.models.checkpoints.network_files import unread_gguf
 from retrieve_rerank.models.checkpoints.sparse_layout import Splade, read_splade
 from retrieve_rerank.text.query_template import QueryTemplate
 from retrieve_rerank.text.template import Template
@@ -208,6 +209,8 @@ def read_network(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     file = folder / "config.json"
     config = read_settings(file, schema.NETWORK)
     if not config:
+        if any(folder.glob("*.gguf")):
+            raise unread_gguf(str(folder))
         raise ModelError(f"{folder} holds no config.json; expected a model saved by transformers")
     schema.check_depths(config, where=file)
     return config, read_settings(folder / "tokenizer_config.json", schema.TOKENIZER)

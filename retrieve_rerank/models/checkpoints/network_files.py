@@ -64,6 +64,8 @@ def choose_network(
 
 def missing_network(files: Collection[str], *, where: str, on_gpu: bool) -> ModelError:
     """Explain that a checkpoint has no network that we read, and what to do."""
+    if any(name.endswith(".gguf") for name in files):
+        return unread_gguf(where)
     if on_gpu:
         return ModelError(f"{where} holds no safetensors, which a GPU needs; use device 'cpu'")
     if any(name.rpartition("/")[2] in _PICKLES for name in files):
@@ -75,6 +77,15 @@ def missing_network(files: Collection[str], *, where: str, on_gpu: bool) -> Mode
         )
     return ModelError(
         f"{where} holds no network; expected one of {', '.join(_OPENVINO + _ONNX + _SAFETENSORS)}"
+    )
+
+
+def unread_gguf(where: str) -> ModelError:
+    """Explain that a model in llama.cpp's form is served, or made to a folder that is read here."""
+    return ModelError(
+        f"{where} is GGUF, llama.cpp's quantised form, which is not read here. Serve it with"
+        " llama.cpp or Ollama and name openai:MODEL or ollama:MODEL; or make it a folder of"
+        " safetensors, to run and to train here, as docs/llm.md shows under GGUF"
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from retrieve_rerank.errors import ModelError, ModelNotFoundError
 from retrieve_rerank.models.catalog.embedding_apis import APIS
 from retrieve_rerank.models.catalog.rerank_apis import RERANK_APIS
+from retrieve_rerank.models.checkpoints.network_files import unread_gguf
 from retrieve_rerank.models.checkpoints.versions import find_version
 from retrieve_rerank.network.addresses import redacted
 
@@ -119,6 +120,8 @@ def resolve(name: str, *, on_gpu: bool = False) -> Path:
         folder = find_version(name)
     if folder is not None:
         return folder
+    if name.endswith(".gguf") and os.path.isfile(os.path.expanduser(name)):
+        raise unread_gguf(name)
     repository = ALIASES[name].repository if name in ALIASES else name
     parts = repository.split("/")
     if len(parts) != 2 or not all(parts) or parts[0] in (".", "..", "~") or ":" in name:

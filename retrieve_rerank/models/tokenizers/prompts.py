@@ -86,6 +86,16 @@ class PromptTokenizer:
                 )
         return ids
 
+    @property
+    def end(self) -> list[int]:
+        """The token that ends an answer, where there is one."""
+        return [] if self._hub.eos_token_id is None else [self._hub.eos_token_id]
+
+    def tokens(self, text: str) -> list[int]:
+        """Return the tokens of a text alone, whose special tokens are special."""
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return ids
+
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of an answer, without special tokens."""
         return self._tokenizer.decode(list(ids), skip_special_tokens=True)

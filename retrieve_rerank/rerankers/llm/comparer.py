@@ -15,6 +15,7 @@ from retrieve_rerank.models.causal.language_models import load_language_model
 from retrieve_rerank.models.language_model import Answers, LanguageModel, Prompt
 from retrieve_rerank.rerankers.llm.answers import read_choice, read_order
 from retrieve_rerank.rerankers.llm.comparison_prompts import ComparisonPrompt, load_prompt
+from retrieve_rerank.rerankers.llm.prompt_files import recorded_template
 from retrieve_rerank.text.template import Template
 from retrieve_rerank.types import Hit, rescore
 
@@ -65,7 +66,8 @@ class Comparer(Reranker):
             model = load_language_model(model, device=device, max_tokens=max_tokens)
         self.model = model
         self.prompt = load_prompt(prompt, self.prompts, model=model.name, choices=self.chooses)
-        self.template = Template(template) if isinstance(template, str) else template or Template()
+        template = recorded_template(model.name) if template is None else template
+        self.template = Template(template) if isinstance(template, str) else template
 
     def _rerank(self, query: str, hits: Sequence[Hit]) -> RerankResult:
         """Order the hits; report texts that were not read whole, and answers that misled."""

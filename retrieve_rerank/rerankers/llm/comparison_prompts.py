@@ -15,7 +15,7 @@ from typing import Any
 
 from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.models.language_model import Part, Piece, Prompt, Role
-from retrieve_rerank.rerankers.llm.prompt_files import find_prompt, published
+from retrieve_rerank.rerankers.llm.prompt_files import find_prompt, published, recorded
 
 LETTERS = tuple(string.ascii_uppercase)
 NUMBERS = tuple(str(number) for number in range(1, 101))
@@ -113,12 +113,13 @@ def load_prompt(
 ) -> ComparisonPrompt:
     """Return a prompt: itself, one of `known`, a mapping, a .toml or .json file.
 
-    None is the one that the model was trained with, or the first known, which any chat model
-    understands. `choices` wants answers among which the model can choose. Raises ConfigError for
-    a prompt that cannot be used.
+    None is the one that the model was trained with, by its folder or its hub id, or the first
+    known, which any chat model understands. `choices` wants answers among which the model can
+    choose. Raises ConfigError for a prompt that cannot be used.
     """
     if prompt is None:
-        return published(known, model) or next(iter(known.values()))
+        prompt = recorded(model).get("prompt") or published(known, model)
+        prompt = next(iter(known.values())) if prompt is None else prompt
     if isinstance(prompt, ComparisonPrompt):
         _check(prompt, "the prompt")
     else:

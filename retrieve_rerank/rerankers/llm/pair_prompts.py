@@ -12,12 +12,9 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from retrieve_rerank.errors import ConfigError
-from retrieve_rerank.models.checkpoints.folder import SETTINGS_FILE
-from retrieve_rerank.models.checkpoints.folder_schema import OURS, read_settings
-from retrieve_rerank.models.checkpoints.resolving import local_folder
 from retrieve_rerank.models.language_model import Part, Piece, Prompt, Role
 from retrieve_rerank.network.addresses import redacted
-from retrieve_rerank.rerankers.llm.prompt_files import find_prompt, published
+from retrieve_rerank.rerankers.llm.prompt_files import find_prompt, published, recorded
 
 _FIELD = re.compile(r"\{(query|document|instruction)\}")
 
@@ -108,7 +105,7 @@ def load_prompt(
     known.
     """
     if prompt is None:
-        prompt = _recorded(model) or published(known, model)
+        prompt = recorded(model).get("prompt") or published(known, model)
     if prompt is None:
         raise ConfigError(
             f"no prompt is known for {redacted(model)}; name one of {', '.join(known)}, or a .toml"
@@ -117,11 +114,6 @@ def load_prompt(
     if isinstance(prompt, PairPrompt):
         return prompt
     return find_prompt(prompt, known, kind, _check)
-
-
-def _recorded(model: str) -> Mapping[str, Any] | str | None:
-    folder = local_folder(model)
-    return read_settings(folder / SETTINGS_FILE, OURS).get("prompt") if folder else None
 
 
 def _check(prompt: PairPrompt, where: str) -> None:

@@ -13,6 +13,7 @@ from retrieve_rerank.errors import ScoreError
 from retrieve_rerank.models.language_model import Answers
 from retrieve_rerank.rerankers.drop_in import DropIn
 from retrieve_rerank.rerankers.llm.pair_prompts import PairPrompt
+from retrieve_rerank.rerankers.llm.prompt_files import recorded_template
 from retrieve_rerank.text.template import Template, readable
 
 P = TypeVar("P", bound=PairPrompt)
@@ -22,12 +23,13 @@ class Pointwise(DropIn, Generic[P]):
     """A scorer that puts each text and the query into a prompt.
 
     `instruction` tells the model what is wanted, where the prompt has room for that; its own
-    where None.
+    where None. `template` lays documents out; as the folder of `model` records it where None.
     """
 
     def __init__(
         self,
         *,
+        model: str,
         model_fingerprint: str,
         prompt: P,
         instruction: str | None,
@@ -35,7 +37,8 @@ class Pointwise(DropIn, Generic[P]):
     ) -> None:
         self.prompt = prompt
         self.instruction = instruction
-        self.template = Template(template) if isinstance(template, str) else template or Template()
+        template = recorded_template(model) if template is None else template
+        self.template = Template(template) if isinstance(template, str) else template
         self._model_fingerprint = model_fingerprint
 
     @property

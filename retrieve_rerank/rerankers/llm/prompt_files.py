@@ -13,7 +13,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from retrieve_rerank.data.lines import read_settings_text
 from retrieve_rerank.errors import ConfigError
+from retrieve_rerank.models.checkpoints.folder import SETTINGS_FILE
+from retrieve_rerank.models.checkpoints.folder_schema import OURS, read_settings
+from retrieve_rerank.models.checkpoints.resolving import local_folder
 from retrieve_rerank.models.language_model import Role
+from retrieve_rerank.text.template import Template
 
 T = TypeVar("T")
 
@@ -36,6 +40,32 @@ def published(known: Mapping[str, P], model: str) -> P | None:
     """
     hub_id = model.partition(":")[2].partition("?")[0] or model
     return next((prompt for prompt in known.values() if hub_id in prompt.models), None)
+
+
+def recorded(model: str) -> Mapping[str, Any]:
+    """Return what a model's folder records of how it reads; empty where there is no such folder."""
+    folder = local_folder(model)
+    return read_settings(folder / SETTINGS_FILE, OURS) if folder else {}
+
+
+def recorded_template(model: str) -> Template:
+    """Return how a model's folder has documents laid out, else the default."""
+    pattern = recorded(model).get("template")
+    return Template(pattern) if pattern else Template()
+
+
+def to_record(prompt: Any) -> dict[str, Any]:
+    """Return what a file would hold for a prompt; `find_prompt` makes the same of it."""
+    told = {field.name: (getattr(prompt, field.name), field.default) for field in fields(prompt)}
+    record = {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, (value, default) in told.items()
+        if name not in ("messages", "models", "source") and value != default
+    }
+    messages = [
+        text if role is None else {"role": role, "text": text} for role, text in prompt.messages
+    ]
+    return {"messages": messages, **record}
 
 
 def find_prompt(

@@ -6,8 +6,15 @@ The words are their authors', from the sources named beside them.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
-from retrieve_rerank.rerankers.llm.pair_prompts import LikelihoodPrompt, PairPrompt, YesNoPrompt
+from retrieve_rerank.rerankers.llm.pair_prompts import (
+    LikelihoodPrompt,
+    PairPrompt,
+    YesNoPrompt,
+    load_prompt,
+)
 
 _BGE_TASK = (
     "Given a query A and a passage B, determine whether the passage contains an answer to the"
@@ -153,3 +160,15 @@ def rag_retrieval(
         document_format.replace("{}", "{document}"),
     )
     return PairPrompt(messages=[(None, text) for text in (query, seq, document, special_token)])
+
+
+def load_scalar_prompt(
+    prompt: PairPrompt | Mapping[str, Any] | Path | str | None, *, model: str
+) -> PairPrompt:
+    """Return a prompt as `load_prompt` does; a mapping may hold `rag_retrieval`'s settings."""
+    if isinstance(prompt, Mapping) and prompt and prompt.keys() <= _RAG_RETRIEVAL:
+        return rag_retrieval(**{name: str(value) for name, value in prompt.items()})
+    return load_prompt(prompt, SCALAR, PairPrompt, model=model)
+
+
+_RAG_RETRIEVAL = {"query_format", "document_format", "seq", "special_token"}

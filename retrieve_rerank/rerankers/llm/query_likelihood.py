@@ -52,6 +52,7 @@ class QueryLikelihood(Pointwise[LikelihoodPrompt]):
             limit = max_tokens or chosen.max_tokens
             model = load_language_model(model, device=device, threads=threads, max_tokens=limit)
         super().__init__(
+            model=model.name,
             model_fingerprint=f"{model.fingerprint} {model.max_tokens}",
             prompt=chosen,
             instruction=instruction,

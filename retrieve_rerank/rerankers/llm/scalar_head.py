@@ -9,9 +9,9 @@ from typing import Any
 from retrieve_rerank.models.causal.scalar_head_model import ScalarHeadModel, load_scalar_head_model
 from retrieve_rerank.models.checkpoints.labels import Label
 from retrieve_rerank.models.language_model import Answers
-from retrieve_rerank.rerankers.llm.pair_prompts import PairPrompt, load_prompt
+from retrieve_rerank.rerankers.llm.pair_prompts import PairPrompt
 from retrieve_rerank.rerankers.llm.pointwise import Pointwise
-from retrieve_rerank.rerankers.llm.published_prompts import SCALAR
+from retrieve_rerank.rerankers.llm.published_prompts import load_scalar_prompt
 from retrieve_rerank.text.template import Template
 
 
@@ -26,7 +26,7 @@ class ScalarHead(Pointwise[PairPrompt]):
     @classmethod
     def check(cls, options: Mapping[str, Any]) -> None:
         """Raise ConfigError for a prompt that cannot be used, or where none is known."""
-        load_prompt(options.get("prompt"), SCALAR, PairPrompt, model=str(options["model"]))
+        load_scalar_prompt(options.get("prompt"), model=str(options["model"]))
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class ScalarHead(Pointwise[PairPrompt]):
         `threads` are for a model given by name.
         """
         named = model if isinstance(model, str) else model.name
-        chosen = load_prompt(prompt, SCALAR, PairPrompt, model=named)
+        chosen = load_scalar_prompt(prompt, model=named)
         if isinstance(model, str):
             limit = max_tokens or chosen.max_tokens
             model = load_scalar_head_model(
@@ -63,6 +63,7 @@ class ScalarHead(Pointwise[PairPrompt]):
                 max_tokens=limit,
             )
         super().__init__(
+            model=model.name,
             model_fingerprint=f"{model.fingerprint} {model.max_tokens}",
             prompt=chosen,
             instruction=instruction,
