@@ -5,6 +5,7 @@ They are known by what they offer, so that none of their packages need be here.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -90,7 +91,8 @@ def _on_elasticsearch(client: Any, index: str) -> str:
 def _on_qdrant(options: Mapping[str, Any], index: str) -> str:
     location = options["location"]
     if location == ":memory:" or options["path"] is not None:
-        return f"qdrant+local://{options['path'] or '/:memory:'}/{index}"
+        folder = os.path.abspath(options["path"]) if options["path"] else "/:memory:"
+        return f"qdrant+local://{folder}/{index}"
     given = options["url"] or location or options["host"] or "localhost"
     server = urlsplit(given if "://" in given else f"//{given}")
     by_key = options["api_key"] is not None if options["https"] is None else options["https"]
