@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 
 from retrieve_rerank.errors import (
@@ -16,11 +15,8 @@ from retrieve_rerank.errors import (
     OutOfMemoryError,
     RateLimitedError,
     RequestError,
-    RetrieveRerankError,
     UnknownFieldError,
 )
-
-logger = logging.getLogger(__name__)
 
 INVALID = 422
 """What cannot be used, though it is JSON; some vendors say 400."""
@@ -58,7 +54,7 @@ class Refusal(Exception):
 
 
 def refusal_for(error: Exception) -> Refusal:
-    """Turn an error into what its sender is told; what is none of theirs is logged, not told."""
+    """Turn an error into what its sender is told: of what is not theirs to mend, little."""
     if isinstance(error, Refusal):
         return error
     if isinstance(error, InputError | UnknownFieldError):
@@ -69,7 +65,6 @@ def refusal_for(error: Exception) -> Refusal:
         return Refusal(429, "the index has too many requests", retry_after_s=error.retry_after_s)
     if isinstance(error, LimitExceededError):
         return Refusal(INVALID, str(error))
-    logger.error("request failed: %s", error, exc_info=_unexpected(error))
     if isinstance(error, ConnectionFailedError):
         return Refusal(503, "the index cannot be reached", retry_after_s=_LATER_S)
     if isinstance(error, ConnectorError):
@@ -81,7 +76,3 @@ def refusal_for(error: Exception) -> Refusal:
     if isinstance(error, ModelError | ConfigError):
         return Refusal(503, "the model cannot be run", retry_after_s=_LATER_S)
     return Refusal(500, "something went wrong; the server's log says what, under the request's id")
-
-
-def _unexpected(error: Exception) -> Exception | None:
-    return None if isinstance(error, RetrieveRerankError) else error

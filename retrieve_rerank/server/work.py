@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from fastapi import Request
 
 from retrieve_rerank.concurrency.deadline import Deadline
+from retrieve_rerank.errors import RetrieveRerankError
 from retrieve_rerank.models.runtimes.common_batches import Caller, caller
 from retrieve_rerank.server.refusals import INVALID, Refusal, refusal_for
 
 T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 DEADLINE = "X-Deadline-S"
 """Header in which any request may say how many seconds it has."""
@@ -37,13 +41,20 @@ def deadline_of(request: Request, *, asked_s: float | None = None, most_s: float
 
 
 def refusal_of(request: Request, error: Exception) -> Refusal:
-    """Turn an error into what the sender is told, see `refusal_for`.
+    """Turn an error into what the sender is told, see `refusal_for`; log what is the server's.
 
     A deadline that passed is the sender's own fault, where the request sets it: 408, not 504.
     """
-    refusal = refusal_for(error)
-    if refusal.status == 504 and request.scope["visit"].hurried:
+    refusal, visit = refusal_for(error), request.scope["visit"]
+    if refusal.status == 504 and visit.hurried:
         return Refusal(408, "no answer within the deadline that the request sets")
+    if refusal.status >= 500 and not isinstance(error, Refusal):
+        logger.error(
+            "request failed: %s",
+            error,
+            exc_info=None if isinstance(error, RetrieveRerankError) else error,
+            extra={"facts": {"request_id": visit.request_id, "route": visit.route}},
+        )
     return refusal
 
 
