@@ -112,17 +112,28 @@ class CommonBatches:
         yield from outputs.items()
 
     def _work(self) -> None:
-        while parts := self._next():
-            started = time.perf_counter()
-            self._compute(parts)
-            self._on_batch(
-                BatchReport(
-                    sequences=sum(len(indices) for _, indices in parts),
-                    tokens=sum(len(job.sequences[i].ids) for job, found in parts for i in found),
-                    callers=len(parts),
-                    seconds=time.perf_counter() - started,
-                )
+        try:
+            while parts := self._next():
+                self._compute_and_report(parts)
+        except BaseException as exc:  # nobody must wait for a thread that has ended
+            with self._changed:
+                self._thread = None
+                for job in self._waiting:
+                    job.future.set_exception(exc)
+                self._waiting.clear()
+            raise
+
+    def _compute_and_report(self, parts: Sequence[_Part]) -> None:
+        started = time.perf_counter()
+        self._compute(parts)
+        self._on_batch(
+            BatchReport(
+                sequences=sum(len(indices) for _, indices in parts),
+                tokens=sum(len(job.sequences[i].ids) for job, found in parts for i in found),
+                callers=len(parts),
+                seconds=time.perf_counter() - started,
             )
+        )
 
     def _next(self) -> list[_Part]:
         """Wait for sequences, and take a batch of them; empty where none come for a while."""
