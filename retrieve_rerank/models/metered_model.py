@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Any, TypeVar
 
 import numpy as np
@@ -149,8 +150,7 @@ class MeteredModel:
         at_once = len(new) if self._model.tells_logits else _AT_ONCE
         for start in range(0, len(new), at_once or 1):
             places = new[start : start + at_once]
-            for place in places:
-                self._meter.ask(usages[place])
+            self._meter.ask(reduce(Usage.plus, (usages[place] for place in places)))
             if not self._asks:
                 known |= {keys[place]: [unknown, []] for place in places}
                 continue

@@ -14,8 +14,10 @@ from retrieve_rerank.errors import InputError
 from retrieve_rerank.models.answer_store import AnswerStore
 from retrieve_rerank.testing.overlap import OverlapScorer
 from retrieve_rerank.training.converting import write_groups
+from retrieve_rerank.training.finetuning import read_judged_folder
 from retrieve_rerank.training.groups import Group, GroupText
 from retrieve_rerank.training.labelling import Rule, Teacher, label
+from retrieve_rerank.training.labelling.judge import marked_lines
 from retrieve_rerank.training.labelling.label import normalised
 from retrieve_rerank.training.opening import read_groups
 from retrieve_rerank.training.trainers import train
@@ -92,3 +94,16 @@ def test_a_rule_that_fails_says_where(store: AnswerStore) -> None:
     rule = Rule("mine.py:label", lambda text, group: math.nan)
     with pytest.raises(InputError, match=r"mine\.py:label, for the query 'wing'"):
         list(label([Group("wing", (GroupText("a wing"),))], [], rule=rule))
+
+
+def test_finetuning_is_told_which_judgments_are_a_models(tmp_path: Path) -> None:
+    (tmp_path / "qrels").mkdir()
+    queries = [f'{{"_id": "q{n}", "text": "question {n} on {n * n}"}}' for n in range(90)]
+    (tmp_path / "queries.jsonl").write_text("\n".join(queries))
+    people = "".join(f"q{n}\td{n}\t1\n" for n in range(60))
+    (tmp_path / "qrels" / "train.tsv").write_text(f"query-id\tcorpus-id\tscore\n{people}")
+    marked = marked_lines({f"q{n}": {f"d{n}": 3, "d0": 0} for n in range(60, 90)}, "openai:a judge")
+    (tmp_path / "qrels" / "test.tsv").write_text("".join(marked))
+    judged = read_judged_folder(tmp_path)
+    assert judged.judges == {"openai:a-judge": 60}
+    assert len(judged.test) == 30

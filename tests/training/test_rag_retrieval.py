@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner, Result
 
+from retrieve_rerank.cli import main
 from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.training.rag_retrieval import is_rag_retrieval, rag_retrieval_recipe
 from retrieve_rerank.training.recipe import Recipe, own_recipe
-from tests.cli.conftest import Rr
 from tests.models.tiny import make_model
 
 BEFORE = """
@@ -140,7 +141,11 @@ def test_own_keys_have_their_nearest_too(folder: Path) -> None:
         own_recipe({"data": "x", "output": "y", "learning_rte": 1}, folder / "own.yaml")
 
 
-def test_a_file_of_theirs_trains_and_what_comes_of_it_loads(rr: Rr, folder: Path) -> None:
+def rr(*arguments: str, input: str | None = None) -> Result:
+    return CliRunner().invoke(main, arguments, input=input, catch_exceptions=False)
+
+
+def test_a_file_of_theirs_trains_and_what_comes_of_it_loads(folder: Path) -> None:
     from sentence_transformers import CrossEncoder
 
     make_model(folder.parent / "base", "bert")

@@ -20,7 +20,8 @@ the mean of their probabilities of relevance; ranks as RAG-Retrieval writes them
 the next; or no labels, so that those there are stay. They are the teacher's scores either way."""
 
 THREADS = 4
-"""Groups that are labelled at once: servers answer several questions in the time of one."""
+"""Groups that are labelled at once by a server: it answers several in the time of one. A model
+that runs here has its threads already."""
 
 GIVE_UP = 10
 """Groups, from the first, without one answer that can be read: the teacher is not one."""
@@ -92,7 +93,8 @@ def label(
         scored = _with_labels(group, teachers, scores, labels) if teachers else group
         return scored if rule is None else _by_rule(scored, rule)
 
-    for group, found in _in_order(groups, labelled):
+    at_once = THREADS if any(teacher.served for teacher in teachers) else 1
+    for group, found in _in_order(groups, labelled, at_once=at_once):
         advance(1)
         if isinstance(found, Group):
             told.groups += 1
@@ -187,15 +189,18 @@ def _by_rule(group: Group, rule: Rule) -> Group:
 
 
 def _in_order(
-    groups: Iterable[Group], work: Callable[[Group], Group | RetrieveRerankError]
+    groups: Iterable[Group],
+    work: Callable[[Group], Group | RetrieveRerankError],
+    *,
+    at_once: int,
 ) -> Iterator[tuple[Group, Group | RetrieveRerankError]]:
     """Work on several groups at once, and yield each with what came of it, in their order."""
     under_way: deque[tuple[Group, Future[Group | RetrieveRerankError]]] = deque()
-    with ThreadPoolExecutor(THREADS, "retrieve-rerank labelling") as threads:
+    with ThreadPoolExecutor(at_once, "retrieve-rerank labelling") as threads:
         try:
             for group in groups:
                 under_way.append((group, threads.submit(work, group)))
-                if len(under_way) > 2 * THREADS:
+                if len(under_way) > 2 * at_once:
                     done, future = under_way.popleft()
                     yield done, future.result()
             while under_way:

@@ -213,7 +213,7 @@ def _generated(
     return Generated(
         queries={each.id: each.query for each in kept},
         qrels={each.id: dict.fromkeys(sorted(each.wholes), 1) for each in kept},
-        cuts=replace(_cuts(kept), whole=whole),
+        cuts=replace(_cuts(kept), whole=whole, generated=True),
         splits={each.id: splits[each.id] for each in kept},
         yields=yields,
         documents=documents,
