@@ -6,6 +6,7 @@ Made at its first use, in about 15 seconds and 110 MB, and kept in .cache.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -23,7 +24,7 @@ FOLDER = ROOT / ".cache" / "stores-venv"
 
 
 def run(module: str, *arguments: str) -> str:
-    """Run a module of ours in that environment; return what it writes to standard output.
+    """Run a module in that environment; return what it writes to standard output.
 
     Skips where the environment cannot be made, for want of a network; fails in CI.
     """
@@ -40,6 +41,13 @@ def run(module: str, *arguments: str) -> str:
 
 @cache
 def _python() -> Path:
+    FOLDER.parent.mkdir(exist_ok=True)
+    with FOLDER.with_suffix(".lock").open("w") as lock:  # another worker may be making it
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _made()
+
+
+def _made() -> Path:
     python, made = FOLDER / "bin" / "python", FOLDER / "made-from"
     below = sysconfig.get_path("purelib")
     recipe = f"{sys.version} {below} {hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()}"
