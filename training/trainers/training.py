@@ -42,9 +42,10 @@ def train(
     callbacks: Sequence[TrainerCallback] = (),
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Trained:
-    """Train a cross-encoder from groups; the model is in `output`/model.
+    """Train a reranker from groups; the model is in `output`/model.
 
-    `base` is a cross-encoder of one label or an encoder, by name or folder. `evaluator` is given
+    `base` is a cross-encoder of one label, an encoder or a language model, by name or folder; of
+    the last `settings.reranker` says in which form. `evaluator` is given
     the network as a `Scorer` before the first step and every `settings.evaluate_every` steps, and
     returns the dev measure, higher is better: the best checkpoint becomes the model, the last one
     where there is no evaluator. `floor` is what the measure has to get beyond, the first stage's;
@@ -65,11 +66,11 @@ def train(
     _check_same(output / _RUN, run)
     if (output / _RESULT).is_file():
         return Trained.load(output / _RESULT)
+    network = open_network(base, settings, objective, users=has_users(usable.groups))
+    usable = without_unreadable(usable, network)
     steps = settings.max_steps or math.ceil(
         settings.epochs * len(usable.groups) / settings.batch_size
     )
-    network = open_network(base, settings, objective, users=has_users(usable.groups))
-    usable = without_unreadable(usable, network)
     _write_down(output / _RUN, run)
     watcher = Watcher(settings, floor=floor, on_progress=on_progress)
     draws = Steps(
