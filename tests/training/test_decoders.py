@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,12 +17,14 @@ from transformers import ViTConfig, ViTModel
 from retrieve_rerank.base import Scorer
 from retrieve_rerank.errors import ConfigError, InputError, ModelError
 from retrieve_rerank.registry import reranker_class
+from retrieve_rerank.rerankers.llm.scalar_head import ScalarHead
 from retrieve_rerank.training.groups import Group, GroupText
 from retrieve_rerank.training.trainers import Trained, TrainerSettings, train
 from retrieve_rerank.training.trainers.objective import choose_objective
 from retrieve_rerank.training.trainers.opening import open_network
 from retrieve_rerank.types import Document, Hit
 from tests.models.tiny_language_models import DOCUMENTS, QUERY, make_language_model
+from tests.models.tiny_layerwise import make_layerwise
 
 QUICK = TrainerSettings(
     learning_rate=2e-3,
@@ -144,6 +147,41 @@ def test_answers_that_were_trained_are_as_likely_when_they_are_asked_for(
 def ordered(scorer: Scorer) -> float:
     assert sorted(scorer.score(QUERY, DOCUMENTS)) == [-5.0, -4.0, -3.0, -2.0, -1.0, 0.0]
     return 1.0
+
+
+def test_every_head_of_a_layerwise_reranker_learns_and_is_served(tmp_path: Path) -> None:
+    base = make_layerwise(tmp_path / "base")
+    looks: list[list[float]] = []
+
+    def look(scorer: Scorer) -> float:
+        looks.append(scorer.score(QUERY, DOCUMENTS))
+        return float(len(looks))
+
+    settings = replace(QUICK, loss="lce", max_steps=3, evaluate_every=3)
+    trained = train(
+        GROUPS, base=str(base), output=tmp_path / "run", settings=settings, evaluator=look
+    )
+    assert trained.reranker == "llm-scalar-head"
+    objective = choose_objective("lce", GROUPS)
+    again = open_network(str(trained.model), settings, objective)
+    with torch.no_grad():
+        outcome = again.forward([again.read(GROUPS[0])])
+    for layers, in_training in zip((2, 3, 4), [*outcome.lower, outcome.scores], strict=True):
+        now, before = (
+            ScalarHead(
+                str(folder), prompt="bge-reranker-layerwise", layers=layers, device="cpu"
+            ).score(QUERY, DOCUMENTS)
+            for folder in (trained.model, base)
+        )
+        assert now == pytest.approx(in_training[0].tolist(), abs=1e-4)
+        assert now != pytest.approx(before, abs=1e-3)
+    assert now == pytest.approx(looks[-1], abs=1e-4)
+    # Of lower heads: the labels, and the last one's shares, -> by hand with all scores equal.
+    labels = torch.tensor([[1.0, 0.0, float("nan")]])
+    scores, lower = torch.tensor([[math.log(3), 0.0, 9.0]]), torch.zeros(1, 3)
+    counts = objective.counts(labels, None, {})
+    found = objective.loss(scores, {}, labels, None, counts=counts, lower=[lower])
+    assert found.item() == pytest.approx(math.log(4 / 3) + math.log(2) + math.log(2))
 
 
 def test_a_list_is_learnt_by_heart(bases: dict[str, str], tmp_path: Path) -> None:

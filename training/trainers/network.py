@@ -14,6 +14,7 @@ from safetensors.torch import load_file, load_model
 from torch import Tensor
 
 from retrieve_rerank.base import Scorer
+from retrieve_rerank.models.causal.pretrained import silent
 from retrieve_rerank.models.runtimes.openvino import choose_arithmetic
 from retrieve_rerank.models.runtimes.torch import gpu
 from retrieve_rerank.training.groups import Group
@@ -46,6 +47,8 @@ class Outcome:
     """(groups, size), float32; anything where a group has fewer texts than the longest."""
     tokens: Mapping[str, Terms] = field(default_factory=dict)
     """Losses over tokens, by their names."""
+    lower: Sequence[Tensor] = ()
+    """Scores of lower layers' heads, as `scores`; the lowest first."""
 
 
 class Network(ABC, Generic[S]):
@@ -56,6 +59,9 @@ class Network(ABC, Generic[S]):
 
     log_vocabulary: float = 0.0
     """Of how many tokens it can say, the natural logarithm; of those that say none, 0."""
+
+    lower_heads: int = 0
+    """How many heads there are on lower layers."""
 
     def __init__(self, base: Base, settings: TrainerSettings) -> None:
         self.base = base
@@ -125,6 +131,11 @@ class Network(ABC, Generic[S]):
     def merged(self) -> Any:
         """Return the network with what LoRA has learnt put into its weights."""
         return self.network if self.trained is self.network else self.trained.merge_and_unload()
+
+    def save(self, folder: Path) -> None:
+        """Write weights and configuration."""
+        with silent():
+            self.merged().save_pretrained(folder)
 
     def arithmetic(self) -> Any:
         """Return the context to compute in."""

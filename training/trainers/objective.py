@@ -23,6 +23,7 @@ from retrieve_rerank.training.losses import (
     find_loss,
     kl,
     lce,
+    list_net,
     margin_mse,
     mse,
     pad,
@@ -36,6 +37,7 @@ _POINTWISE = (bce, mse)  # learn from a text alone
 _CONTRASTIVE = (lce, poly, rankinggpt)  # need a positive and a negative
 _FROM_TEACHERS = (kl, margin_mse, permutation)
 _BY_RERANKER = {"llm-pairwise": "bce", "llm-listwise": "next-token"}
+_LISTS = "lists"  # how many there are, of which a lower head learns each from the last
 _CHECKED_AT_ONCE = 1024  # groups
 
 
@@ -73,7 +75,9 @@ class Objective:
         self, labels: Tensor, teacher: Tensor | None, tokens: Mapping[str, int]
     ) -> Mapping[str, Tensor | int]:
         """Return how many terms each loss has; `tokens` has those of the losses over tokens."""
-        own = {"": self.mixture.counts(labels, teacher)} if self.mixture else {}
+        own: dict[str, Any] = {}
+        if self.mixture:
+            own = {"": self.mixture.counts(labels, teacher), _LISTS: len(labels)}
         return {**own, **{name: tokens.get(name, 0) for name in self.token_losses}}
 
     def loss(
@@ -84,22 +88,41 @@ class Objective:
         teacher: Tensor | None,
         *,
         counts: Mapping[str, Any],
+        lower: Sequence[Tensor] = (),
     ) -> Tensor:
-        """Return what a pass adds to the loss of a step whose losses have so many terms."""
+        """Return what a pass adds to the loss of a step whose losses have so many terms.
+
+        Scores of `lower` layers learn the same, and the last layer's distribution over the list,
+        as FlagEmbedding's layerwise rerankers do: −Σ softmax(s_last) · log softmax(s_lower).
+        """
         total = torch.zeros(())
         if self.mixture:
             total = self.mixture(scores, labels, teacher, counts=counts[""])
+            last = scores.detach().masked_fill(labels.isnan(), torch.nan)
+            for each in lower:
+                total = total + self.mixture(each, labels, teacher, counts=counts[""])
+                total = total + list_net(each, last).mean(counts[_LISTS])
         for name, weight in self.token_losses.items():
             total = total + weight * tokens[name].mean(counts[name])
         return total
 
     def loss_if_equal(
-        self, labels: Tensor, teacher: Tensor | None, *, log_vocabulary: float
+        self,
+        labels: Tensor,
+        teacher: Tensor | None,
+        *,
+        log_vocabulary: float,
+        lower_heads: int = 0,
     ) -> float:
         """Return what the loss would be if all scores were equal, and all tokens as likely."""
         unsure = sum(w for name, w in self.token_losses.items() if name != "difference")
-        of_scores = self.mixture(torch.zeros_like(labels), labels, teacher) if self.mixture else 0
-        return float(of_scores) + unsure * log_vocabulary
+        of_tokens = unsure * log_vocabulary
+        if not self.mixture:
+            return of_tokens
+        equal = torch.zeros_like(labels)
+        of_scores = float(self.mixture(equal, labels, teacher))
+        of_lists = float(list_net(equal, equal.masked_fill(labels.isnan(), torch.nan)).mean())
+        return of_tokens + of_scores + lower_heads * (of_scores + of_lists)
 
     def __str__(self) -> str:
         if len(self.weights) == 1:

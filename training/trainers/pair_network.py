@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -83,6 +84,14 @@ class PairNetwork(Network[Tokens]):
                 label_score=LabelScore(0),
             )
         )
+
+    def save(self, folder: Path) -> None:
+        """Write weights and configuration, for sentence-transformers too."""
+        # Otherwise it would put a sigmoid on a model of one label.
+        self.network.config.sentence_transformers = {
+            "activation_fn": "torch.nn.modules.linear.Identity"
+        }
+        super().save(folder)
 
     def recorded(self) -> Mapping[str, Any]:
         """Return its templates."""

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from retrieve_rerank.errors import InputError
-from retrieve_rerank.models.causal.pretrained import silent
 from retrieve_rerank.models.checkpoints.folder import SETTINGS_FILE
 from retrieve_rerank.training.trainers.network import Network
 
@@ -54,12 +53,7 @@ def save_model(network: Network[Any], folder: Path) -> None:
 
 def _write(network: Network[Any], folder: Path) -> None:
     base = network.base.folder
-    merged = network.merged()
-    if network.reranker == "cross-encoder":
-        # Otherwise sentence-transformers would put a sigmoid on a model of one label.
-        merged.config.sentence_transformers = {"activation_fn": "torch.nn.modules.linear.Identity"}
-    with silent():
-        merged.save_pretrained(folder)
+    network.save(folder)
     for name in _TOKENIZER:
         if (base.transformer / name).is_file():
             shutil.copyfile(base.transformer / name, folder / name)

@@ -82,13 +82,20 @@ class GroupTrainer(Trainer):
         for places in self._passes(read):
             outcome = self._forward([read[place] for place in places])
             targets = network.targets([groups[place] for place in places], objective)
-            part = objective.loss(outcome.scores, outcome.tokens, *targets, counts=counts)
+            part = objective.loss(
+                outcome.scores, outcome.tokens, *targets, counts=counts, lower=outcome.lower
+            )
             part.backward()  # type: ignore[no-untyped-call]
             loss += part.item()
             if objective.mixture:
                 spreads += _spreads(outcome.scores.detach(), targets[0])
         self.pairs_seen += sum(map(len, read))
-        equal = objective.loss_if_equal(labels, teacher, log_vocabulary=network.log_vocabulary)
+        equal = objective.loss_if_equal(
+            labels,
+            teacher,
+            log_vocabulary=network.log_vocabulary,
+            lower_heads=network.lower_heads,
+        )
         spread = sum(spreads) / len(spreads) if spreads else None
         self._guards.see(self.state.global_step + 1, Seen(loss, equal, spread))
         self.last_loss = loss

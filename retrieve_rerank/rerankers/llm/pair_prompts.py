@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from retrieve_rerank.errors import ConfigError
+from retrieve_rerank.models.checkpoints.network_files import unread_gguf
 from retrieve_rerank.models.language_model import Part, Piece, Prompt, Role
 from retrieve_rerank.network.addresses import redacted
 from retrieve_rerank.rerankers.llm.prompt_files import find_prompt, published, recorded
@@ -106,6 +107,8 @@ def load_prompt(
     """
     if prompt is None:
         prompt = recorded(model).get("prompt") or published(known, model)
+    if prompt is None and model.endswith(".gguf"):
+        raise unread_gguf(model)
     if prompt is None:
         raise ConfigError(
             f"no prompt is known for {redacted(model)}; name one of {', '.join(known)}, or a .toml"

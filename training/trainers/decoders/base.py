@@ -18,7 +18,7 @@ from transformers import (
 from retrieve_rerank.errors import ConfigError, ModelError
 from retrieve_rerank.models.causal.checkpoints import most_tokens
 from retrieve_rerank.models.causal.pretrained import load_pretrained, loading, silent
-from retrieve_rerank.models.checkpoints.folder import SETTINGS_FILE, read_folder
+from retrieve_rerank.models.checkpoints.folder import SETTINGS_FILE, ModelFolder, read_folder
 from retrieve_rerank.models.loading import Checkpoint
 from retrieve_rerank.models.tokenizers.prompts import PromptTokenizer
 from retrieve_rerank.text.template import Template
@@ -79,7 +79,18 @@ def load_decoder(
             " directions; as a cross-encoder, training takes BERT, RoBERTa, XLM-RoBERTa and"
             " ModernBERT"
         )
-    folder = read_folder(path)
+    folder = folder_of(checkpoint, network, settings, max_tokens=max_tokens)
+    return Base(name, folder, network, bool(head and found["missing_keys"]))
+
+
+def folder_of(
+    checkpoint: Checkpoint, network: Any, settings: TrainerSettings, *, max_tokens: int | None
+) -> ModelFolder:
+    """Return what the checkpoint's folder records, with the settings' tokens and template.
+
+    `max_tokens` is as for `load_decoder`.
+    """
+    folder = read_folder(checkpoint.folder.path)
     if settings.max_tokens is not None:
         folder = folder.with_max_tokens(settings.max_tokens)
     else:
@@ -87,7 +98,7 @@ def load_decoder(
         folder = replace(folder, max_tokens=min(max_tokens or most, most))
     if settings.template:
         folder = replace(folder, template=Template(settings.template))
-    return Base(name, folder, network, bool(head and found["missing_keys"]))
+    return folder
 
 
 def _check_whole(config: Any, *, name: str) -> None:

@@ -12,6 +12,7 @@ from retrieve_rerank.training.trainers.decoders.comparisons import (
     ListwiseNetwork,
     PairwiseNetwork,
 )
+from retrieve_rerank.training.trainers.decoders.layerwise import LayerwiseNetwork
 from retrieve_rerank.training.trainers.decoders.pointwise import (
     LikelihoodNetwork,
     ScalarHeadNetwork,
@@ -55,6 +56,8 @@ def open_decoder(
         raise ConfigError(
             f"{form} reads nothing of users; leave out query_template, and `user` of the groups"
         )
+    if checkpoint.folder.architecture == LAYERWISE and form == LayerwiseNetwork.reranker:
+        return LayerwiseNetwork(checkpoint, settings, objective)
     return FORMS[form](checkpoint, settings, objective)
 
 

@@ -20,6 +20,7 @@ from retrieve_rerank.models.tokenizers.prompts import MIN_DOCUMENT_TOKENS, Promp
 from retrieve_rerank.rerankers.llm.prompt_files import to_record
 from retrieve_rerank.training.groups import Group, GroupText
 from retrieve_rerank.training.losses import Terms, difference, next_token
+from retrieve_rerank.training.trainers.base import Base
 from retrieve_rerank.training.trainers.decoders.base import check_marks, load_decoder
 from retrieve_rerank.training.trainers.decoders.samples import Sample
 from retrieve_rerank.training.trainers.network import Network, Outcome
@@ -45,12 +46,7 @@ class PromptNetwork(Network[Sample]):
         self, checkpoint: Checkpoint, settings: TrainerSettings, objective: Objective
     ) -> None:
         self.prompt = self.choose_prompt(checkpoint, settings)
-        base = load_decoder(
-            checkpoint,
-            settings,
-            head=self.head,
-            max_tokens=getattr(self.prompt, "max_tokens", None),
-        )
+        base = self.load_base(checkpoint, settings)
         self._token_losses = objective.token_losses
         self._scored = objective.mixture is not None
         self._check_losses(objective)
@@ -76,6 +72,11 @@ class PromptNetwork(Network[Sample]):
     @abstractmethod
     def choose_prompt(self, checkpoint: Checkpoint, settings: TrainerSettings) -> Any:
         """Return the settings' prompt, else the base's, else the form's; raise ConfigError."""
+
+    def load_base(self, checkpoint: Checkpoint, settings: TrainerSettings) -> Base:
+        """Load the network, and what its folder records."""
+        most = getattr(self.prompt, "max_tokens", None)
+        return load_decoder(checkpoint, settings, head=self.head, max_tokens=most)
 
     @abstractmethod
     def score(self, samples: Sequence[Sample], states: Sequence[Tensor]) -> Sequence[Tensor]:
@@ -126,7 +127,7 @@ class PromptNetwork(Network[Sample]):
     def forward(self, groups: Sequence[Sequence[Sample]]) -> Outcome:
         """Score what was read of some groups, and work out the losses over tokens."""
         samples = [sample for group in groups for sample in group]
-        hidden = self._hidden(self.network, samples)  # (samples, tokens, hidden)
+        hidden = self.hidden(self.network, samples)  # (samples, tokens, hidden)
         answers = [
             states[_answer(s, self.seq2seq)] for s, states in zip(samples, hidden, strict=True)
         ]
@@ -158,17 +159,17 @@ class PromptNetwork(Network[Sample]):
         if wanted and self.head:
             raise ConfigError(f"{self.reranker} says no tokens to learn {min(wanted)!r} from")
 
-    def _hidden(self, network: Any, samples: Sequence[Sample]) -> Tensor:
+    def hidden(self, network: Any, samples: Sequence[Sample]) -> Tensor:
         """Return states, (samples, tokens, hidden): of all that is read, or of the answer alone."""
         decoder = network.get_decoder()
         with self.arithmetic():
             if not self.seq2seq:
-                ids, _ = self._padded([sample.ids for sample in samples])
+                ids, _ = self.padded_ids([sample.ids for sample in samples])
                 states: Tensor = decoder(input_ids=ids, use_cache=False).last_hidden_state
                 return states
-            ids, mask = self._padded([sample.prompt for sample in samples])
+            ids, mask = self.padded_ids([sample.prompt for sample in samples])
             start = network.config.decoder_start_token_id
-            begun, _ = self._padded([[start, *sample.answer[:-1]] for sample in samples])
+            begun, _ = self.padded_ids([[start, *sample.answer[:-1]] for sample in samples])
             encoded = network.get_encoder()(input_ids=ids, attention_mask=mask).last_hidden_state
             states = decoder(
                 input_ids=begun,
@@ -178,7 +179,8 @@ class PromptNetwork(Network[Sample]):
             ).last_hidden_state
             return states
 
-    def _padded(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    def padded_ids(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+        """Return ids padded on the right, and where they are none; (rows, tokens)."""
         longest = max(map(len, rows))
         ids = [[*row, *[self.tokenizer.pad_id] * (longest - len(row))] for row in rows]
         mask = [[1] * len(row) + [0] * (longest - len(row)) for row in rows]
@@ -199,7 +201,7 @@ class PromptNetwork(Network[Sample]):
             terms["whole-sequence"] = self._likelihood(states, wanted)
         if self._reference is not None:
             with torch.no_grad():
-                frozen = self._hidden(self._reference, samples)
+                frozen = self.hidden(self._reference, samples)
             ends = [len(sample.ids) for sample in samples]
             ours = torch.cat([hidden[n, :end] for n, end in enumerate(ends)])
             theirs = torch.cat([frozen[n, :end] for n, end in enumerate(ends)])
