@@ -138,7 +138,8 @@ def test_an_index_of_another_kind_of_thing_is_a_clear_error() -> None:
 
 def test_every_setting_is_a_keyword() -> None:
     own = {"rerank", "model", "prompt", "depth", "weight", "client", "config"}
-    assert set(get_type_hints(IndexKeywords)) - own == set(Settings.model_fields) - {"index"}
+    others = {"index", "server"}
+    assert set(get_type_hints(IndexKeywords)) - own == set(Settings.model_fields) - others
 
 
 def test_texts_are_reranked_without_an_index() -> None:
