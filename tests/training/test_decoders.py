@@ -189,7 +189,12 @@ def test_a_list_is_learnt_by_heart(bases: dict[str, str], tmp_path: Path) -> Non
     texts = ("wing flutter", "the cat")
     group = Group("wing", tuple(GroupText(t, float(2 - n)) for n, t in enumerate(texts)))
     settings = replace(
-        QUICK, reranker="llm-listwise", prompt="rank-vicuna", max_steps=60, learning_rate=5e-3
+        QUICK,
+        reranker="llm-listwise",
+        prompt="rank-vicuna",
+        learning_rate=1e-2,
+        max_steps=30,
+        evaluate_every=30,
     )
     trained = train([group], base=bases["llama"], output=tmp_path, settings=settings)
     assert trained.loss == "next-token"

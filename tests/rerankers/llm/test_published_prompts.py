@@ -17,6 +17,7 @@ from retrieve_rerank.rerankers.llm.published_prompts import (
     LIKELIHOOD,
     SCALAR,
     YES_NO,
+    load_scalar_prompt,
     rag_retrieval,
 )
 from tests.models.tiny_language_models import make_tokenizer
@@ -138,6 +139,8 @@ def test_rag_retrievals_decoder_with_its_settings(qwen: Tokenizers) -> None:
     expected = qwen.plain(query, "\n", document, "\nrelevance")
     assert qwen.read(rag_retrieval().render(QUERY, DOCUMENT)) == expected
     older = rag_retrieval(special_token="</s>", query_format="查询: {}")
+    settings = {"special_token": "</s>", "query_format": "查询: {}"}
+    assert load_scalar_prompt(settings, model="any") == older
     expected = qwen.plain(f"查询: {QUERY}", "\n", document, "</s>")
     assert qwen.read(older.render(QUERY, DOCUMENT)) == expected
 
