@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from io import StringIO
 from pathlib import Path
 
 import pytest
 
+from retrieve_rerank.cli.views.console import Console
+from retrieve_rerank.cli.views.mining import print_report
+from retrieve_rerank.training.mining import Mined, Overlap
 from retrieve_rerank.training.mining.journal import Journal
 from tests.cli.conftest import Rr
 from tests.commands import RR
@@ -46,6 +50,16 @@ def test_groups_are_written_and_what_was_left_out_is_told(
     again = rr("mine", *judged, "--filter", "year<1970", "--json")
     report = json.loads(again.stdout)
     assert (report["groups"], report["not_held"], report["settings"]["seed"]) == (2, 1, 0)
+    assert report["overlap"] is None  # no vectors are searched
+
+
+def test_what_approximate_search_misses_is_told() -> None:
+    said = StringIO()
+    overlap = Overlap(queries=50, depth=100, share=0.987)
+    print_report(Console(file=said, width=200), Mined(), veto=None, overlap=overlap)
+    assert "finds 98.7% of the true nearest 100 (of 50 queries searched exactly too)" in " ".join(
+        said.getvalue().split()
+    )
 
 
 def test_vetoed_texts_and_methods_go_by_what_is_asked(

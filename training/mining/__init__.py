@@ -2,6 +2,7 @@
 
 from retrieve_rerank.training.curriculum import Curriculum, for_epoch
 from retrieve_rerank.training.mining.mine import Mining, mine
+from retrieve_rerank.training.mining.overlap import Overlap, measure_overlap
 from retrieve_rerank.training.mining.report import Mined
 from retrieve_rerank.training.mining.rules import DEFAULT_RULES, Margin, Rules
 from retrieve_rerank.training.mining.sampling import Sampling
@@ -16,6 +17,7 @@ __all__ = [
     "Mined",
     "Mining",
     "MiningStoppedError",
+    "Overlap",
     "Rules",
     "Sampling",
     "Veto",
@@ -23,6 +25,7 @@ __all__ = [
     "fit_veto",
     "for_epoch",
     "halves",
+    "measure_overlap",
     "mine",
     "mine_to_file",
 ]

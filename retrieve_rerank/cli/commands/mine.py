@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -27,6 +28,7 @@ from retrieve_rerank.cli.views.mining import print_report
 from retrieve_rerank.cli.views.progress import share_of, show_progress, show_wait
 from retrieve_rerank.cli.views.results import write_json
 from retrieve_rerank.cli.views.terminal import say, wide_console
+from retrieve_rerank.errors import RetrieveRerankError
 from retrieve_rerank.evaluation.files import USER, read_query_field
 from retrieve_rerank.settings.build import build_retriever
 from retrieve_rerank.settings.first_stage import FIRST_STAGES, FirstStage, with_first_stage
@@ -39,6 +41,7 @@ from retrieve_rerank.training.mining import (
     Sampling,
     Veto,
     fit_veto,
+    measure_overlap,
     mine_to_file,
 )
 from retrieve_rerank.training.mining.rules import DEFAULT_MARGIN, DEFAULT_RULES
@@ -289,8 +292,21 @@ def command(
             say(f"What was mined is kept; the same command goes on with {output}.")
             raise
         settings_used = describe(mining)
+        overlap = None
+        try:
+            with show_wait("comparing with exact search …", quiet=as_json):
+                overlap = measure_overlap(mining)
+        except RetrieveRerankError as exc:  # the groups are there
+            say(f"Note: not compared with exact search: {exc}")
     if as_json:
-        write_json({**report.to_dict(), "output": str(output), "settings": settings_used})
+        write_json(
+            {
+                **report.to_dict(),
+                "overlap": overlap and asdict(overlap),
+                "output": str(output),
+                "settings": settings_used,
+            }
+        )
     else:
-        print_report(wide_console(), report, veto=fitted)
+        print_report(wide_console(), report, veto=fitted, overlap=overlap)
         say(f"Groups: {output}")

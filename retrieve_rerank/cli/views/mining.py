@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.table import Table
 
 from retrieve_rerank.cli.views.console import Console
-from retrieve_rerank.training.mining import Mined, Veto
+from retrieve_rerank.training.mining import Mined, Overlap, Veto
 from retrieve_rerank.training.mining.rules import Reason
 
 _WHY: dict[Reason, str] = {
@@ -21,7 +21,9 @@ _WHY: dict[Reason, str] = {
 _EXAMPLES = 3
 
 
-def print_report(console: Console, report: Mined, *, veto: Veto | None) -> None:
+def print_report(
+    console: Console, report: Mined, *, veto: Veto | None, overlap: Overlap | None = None
+) -> None:
     """Print the counts, why hits were left out, and what caps the gain of reranking."""
     console.print(
         f"{report.groups:,} groups of {report.queries:,} queries, with"
@@ -32,7 +34,8 @@ def print_report(console: Console, report: Mined, *, veto: Veto | None) -> None:
     console.print()
     console.print(_dropped(report))
     console.print()
-    for line in (*_positives(report), *_queries(report), *veto_lines(veto)):
+    said = (*_positives(report), *_queries(report), *veto_lines(veto), *_overlap(overlap))
+    for line in said:
         console.print(line, soft_wrap=True)
 
 
@@ -83,6 +86,16 @@ def veto_lines(veto: Veto | None) -> list[str]:
         f"Vetoed was what scored {veto.threshold:.3f} or more: {veto.share:.0%} of"
         f" {veto.positives:,} judged positives score less, and {veto.deep_above:.1%} of the texts"
         " at the end of rankings score as much."
+    ]
+
+
+def _overlap(overlap: Overlap | None) -> list[str]:
+    if overlap is None:
+        return []
+    return [
+        f"Vector search is approximate here: it finds {overlap.share:.1%} of the true nearest"
+        f" {overlap.depth:,} (of {overlap.queries:,} queries searched exactly too). The same seed"
+        " gives other groups once the graph changes; --method dense --exact gives the same again."
     ]
 
 

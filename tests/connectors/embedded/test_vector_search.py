@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retrieve_rerank import Document
+from retrieve_rerank import Document, Retriever
 from retrieve_rerank.connectors.embedded import EmbeddedConnector
 from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.evaluation.audit.audit import audit
+from retrieve_rerank.training.mining import Mining, Overlap, measure_overlap
 from tests.connectors.embedded.conftest import COUNT, WORDS, copy_of, texts
 from tests.connectors.embedded.processes import ENCODER
 
@@ -57,6 +58,34 @@ def test_the_audit_sees_what_a_narrow_walk_loses(connector: EmbeddedConnector) -
     for each in found.measured:
         assert each.graph_loss == pytest.approx(1 - each.recall)
         assert each.quantisation_loss == pytest.approx(0)
+
+
+def test_mining_tells_how_much_of_exact_search_it_finds(folder: Path, large: Path) -> None:
+    def overlap(where: Path, *, hnsw_ef: int, exact: bool = False) -> Overlap | None:
+        with EmbeddedConnector.connect(str(where), encoder=ENCODER, hnsw_ef=hnsw_ef) as connector:
+            retriever = Retriever(connector, candidates=10)
+            qrels = {query: {"d1": 1} for query in (*QUERIES, "textless")}
+            return measure_overlap(
+                Mining(retriever=retriever, queries=QUERIES, qrels=qrels, exact=exact)
+            )
+
+    narrow = overlap(folder, hnsw_ef=10)
+    assert narrow is not None
+    assert (narrow.queries, narrow.depth) == (len(QUERIES), 10)
+    with EmbeddedConnector.connect(str(folder), encoder=ENCODER) as connector:
+        vectors = connector.query_vectors(list(QUERIES.values()))
+        walked = [connector.nearest(each, top_k=10, settings={"hnsw_ef": 10}) for each in vectors]
+    rows = ENCODER.embed_documents([document.text for document in texts()])
+    tenth = -np.sort(-(vectors @ rows.T), axis=1)[:, 9]
+    found = [
+        sum(score > least - 1e-6 for _, score in hits) / 10
+        for hits, least in zip(walked, tenth, strict=True)
+    ]
+    assert narrow.share == pytest.approx(np.mean(found), abs=1e-9)
+    wide = overlap(folder, hnsw_ef=1000)
+    assert wide is not None and narrow.share < 0.95 < wide.share
+    assert overlap(folder, hnsw_ef=10, exact=True) is None
+    assert overlap(large, hnsw_ef=10) is None  # no graph has been made: all are compared
 
 
 def test_an_index_whose_graph_is_yet_to_be_made_is_not_audited(large: Path, tmp_path: Path) -> None:

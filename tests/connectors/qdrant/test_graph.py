@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from qdrant_client import models
 
+from retrieve_rerank import Retriever
 from retrieve_rerank.connectors.qdrant import QdrantConnector
 from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.evaluation.audit.audit import audit
+from retrieve_rerank.training.mining import Mining, Overlap, measure_overlap
 from tests.connectors.qdrant.collections import ENCODER, vector
 from tests.connectors.qdrant.stub import Stub
 
@@ -50,6 +52,17 @@ def test_what_is_not_there_is_not_audited(filled: Stub, described: Any, said: st
         pytest.raises(ConfigError, match=f"nothing was audited: .*{said}"),
     ):
         audit(connector, QUERIES)
+
+
+def test_mining_compares_with_exact_search_where_a_graph_is_walked(filled: Stub) -> None:
+    filled.described = BUILT
+    with QdrantConnector.connect(filled.url, encoder=ENCODER) as connector:
+        retriever = Retriever(connector, candidates=5)
+        qrels = {query: {"1": 1} for query in QUERIES}
+        mining = Mining(retriever=retriever, queries=QUERIES, qrels=qrels)
+        assert measure_overlap(mining) == Overlap(queries=3, depth=5, share=1.0)
+        filled.described = {}
+        assert measure_overlap(mining) is None
 
 
 def test_a_graph_that_was_never_wanted_is_not_audited_but_its_quantisation(stub: Stub) -> None:
