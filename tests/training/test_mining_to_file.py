@@ -7,12 +7,14 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 from qdrant_client import QdrantClient
 
 from retrieve_rerank import Connector, Document, Retriever
+from retrieve_rerank.base import Vectors
 from retrieve_rerank.connectors.elasticsearch import ElasticsearchConnector
 from retrieve_rerank.connectors.embedded import EmbeddedConnector
 from retrieve_rerank.connectors.memory import MemoryConnector
@@ -29,6 +31,9 @@ from retrieve_rerank.training.mining import (
     mine_to_file,
 )
 from retrieve_rerank.training.opening import read_groups
+from tests.connectors.embedded.conftest import copy_of
+from tests.connectors.qdrant.stub import Stub, serving
+from tests.outages import relaying
 from tests.servers import delete_indexes, elasticsearch, fresh_index
 
 ENCODER = HashingEncoder(64)
@@ -137,6 +142,86 @@ def test_negatives_by_exact_search_are_the_nearest_below_the_margin(
     anchor = min(cosines[id_] for id_ in QRELS["q0"] if id_ in cosines)
     below = [id_ for id_, cosine in nearest if id_ not in QRELS["q0"] and cosine <= 0.95 * anchor]
     assert [text.id for text in first.negatives] == below[:15] != []
+
+
+def at_query(number: int, do: Callable[[], object]) -> Callable[[int], None]:
+    """Return what hears of progress, and does something once so many queries are done."""
+    done = 0
+
+    def hear(count: int) -> None:
+        nonlocal done
+        if done < number <= (done := done + count):
+            do()
+
+    return hear
+
+
+def test_an_index_that_goes_away_stops_mining_which_goes_on_once_it_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retrieve_rerank.training.mining.to_file.EVERY_S", 0.0)
+    monkeypatch.setattr("retrieve_rerank.training.mining.searching.THREADS", 1)  # less is under way
+    index, whole, broken = (tmp_path / name for name in ("index", "whole.jsonl", "broken.jsonl"))
+    with EmbeddedConnector.create(index, encoder=ENCODER) as connector:
+        connector.index(texts())
+        mine_to_file(mining(connector), whole)
+        with pytest.raises(MiningStoppedError, match=r"deleted, moved away .* are mined and kept"):
+            mine_to_file(
+                mining(connector),
+                broken,
+                on_progress=at_query(4, lambda: index.rename(tmp_path / "away")),
+            )
+    assert not broken.exists()
+    # This process keeps the files of the lost one open: others' are restored, as from a backup.
+    copy_of(tmp_path / "away", index)
+    with EmbeddedConnector.connect(str(index), encoder=ENCODER) as connector:
+        mine_to_file(mining(connector), broken)
+    assert broken.read_bytes() == whole.read_bytes()
+
+
+def test_a_server_that_goes_away_stops_mining_which_goes_on_once_it_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retrieve_rerank.training.mining.to_file.EVERY_S", 0.0)
+    whole, broken = tmp_path / "whole.jsonl", tmp_path / "broken.jsonl"
+    with serving(Stub()) as stub, relaying(urlsplit(stub.url).port or 0) as relay:
+        url = f"qdrant://127.0.0.1:{relay.port}/docs"
+        with QdrantConnector.create(url, encoder=ENCODER) as connector:
+            connector.index(texts())
+            mine_to_file(mining(connector), whole)
+            with pytest.raises(MiningStoppedError, match=r"Of 12 queries \d+ are mined and kept"):
+                mine_to_file(mining(connector), broken, on_progress=at_query(3, relay.down))
+            relay.up()
+            mine_to_file(mining(connector), broken)
+    assert broken.read_bytes() == whole.read_bytes()
+
+
+class Sociable(HashingEncoder):
+    """Let a query's vector depend on those it is embedded with, as real ones' last bits do."""
+
+    def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        vectors: Vectors = super().embed_queries(texts) + super().embed_queries(texts[:1])
+        return vectors
+
+
+def test_exact_mining_goes_on_with_queries_in_the_same_company(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retrieve_rerank.training.mining.searching.BATCH", 5)
+    monkeypatch.setattr("retrieve_rerank.training.mining.to_file.EVERY_S", 0.0)
+    whole, broken = tmp_path / "whole.jsonl", tmp_path / "broken.jsonl"
+    with EmbeddedConnector.create(tmp_path / "index", encoder=Sociable(64)) as connector:
+        connector.index(texts())
+
+        def exactly(scorer: OverlapScorer) -> Mining:
+            return replace(mining(connector, scorer), exact=True)
+
+        mine_to_file(exactly(OverlapScorer()), whole)
+        for word in ("word12", "word16"):
+            with pytest.raises(MiningStoppedError):
+                mine_to_file(exactly(Breaking(word)), broken)
+        mine_to_file(exactly(OverlapScorer()), broken)
+    assert broken.read_bytes() == whole.read_bytes()
 
 
 def test_an_index_that_changes_stops_mining_unless_that_is_accepted(

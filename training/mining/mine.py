@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import islice
 
 from retrieve_rerank.base import Filter, Scorer
 from retrieve_rerank.errors import InputError
@@ -121,14 +120,13 @@ class Mining:
         """
         connector = self.retriever.connector
         judged = JudgedDocuments(connector, self.qrels)
-        known = (query for query in self.qrels if query in self.queries)
-        queries = {query: self.queries[query] for query in islice(known, done, None)}
+        queries = {query: self.queries[query] for query in self.qrels if query in self.queries}
         own = own_ids(connector, queries) if self.exclude_self else {}
         if self.exact:
             depth = self.retriever.candidates
-            all_found = search_exactly(connector, queries, depth=depth, own=own)
+            all_found = search_exactly(connector, queries, depth=depth, own=own, done=done)
         else:
-            all_found = search_all(self.retriever, queries, own=own, filter=self.filter)
+            all_found = search_all(self.retriever, queries, own=own, filter=self.filter, done=done)
         for searched in all_found:
             grades = self.qrels[searched.query_id]
             found = tell_apart(searched, grades, judged, connector)

@@ -38,8 +38,12 @@ def search_all(
     *,
     own: Mapping[str, str],
     filter: Filter | None,
+    done: int = 0,
 ) -> Iterator[Searched]:
-    """Search for each query as serving does; `own` names a document to leave out of a query's."""
+    """Search for each query but the first `done` as serving does.
+
+    `own` names a document to leave out of a query's hits.
+    """
 
     def search(query_id: str) -> Searched:
         query = queries[query_id]
@@ -50,7 +54,7 @@ def search_all(
     under_way: deque[Future[Searched]] = deque()
     with ThreadPoolExecutor(THREADS, "retrieve-rerank mining") as threads:
         try:
-            for query_id in queries:
+            for query_id in islice(queries, done, None):
                 under_way.append(threads.submit(search, query_id))
                 if len(under_way) > 2 * THREADS:
                     yield under_way.popleft().result()
@@ -62,19 +66,29 @@ def search_all(
 
 
 def search_exactly(
-    connector: Connector, queries: Mapping[str, str], *, depth: int, own: Mapping[str, str]
+    connector: Connector,
+    queries: Mapping[str, str],
+    *,
+    depth: int,
+    own: Mapping[str, str],
+    done: int = 0,
 ) -> Iterator[Searched]:
-    """Find the true neighbours of each query, which is embedded with others in one go."""
+    """Find the true neighbours of each query but the first `done`, embedded with others in one go.
+
+    With the same others wherever a run begins: in other company a vector's last bits differ.
+    """
     if not isinstance(connector, VectorSearch):
         raise InputError("this index cannot be searched exactly: it does not show its vectors")
-    remaining = iter(queries)
+    first = done - done % BATCH
+    remaining = iter(islice(queries, first, None))
+    skipped = done - first
     while ids := list(islice(remaining, BATCH)):
         vectors = connector.query_vectors([queries[id_] for id_ in ids])
         wanted = depth + any(id_ in own for id_ in ids)
         found = connector.nearest_exact(vectors, top_k=wanted)
         distinct = list(dict.fromkeys(document for each in found for document, _ in each))
         documents = {document.id: document for document in connector.get(distinct)}
-        for query_id, neighbours in zip(ids, found, strict=True):
+        for query_id, neighbours in islice(zip(ids, found, strict=True), skipped, None):
             hits = [
                 Hit(documents[id_], score, rank, sources={DENSE: Placement(rank, score)})
                 for rank, (id_, score) in enumerate(neighbours, start=1)
@@ -82,3 +96,4 @@ def search_exactly(
             ]
             kept = without(hits, [own[query_id]]) if query_id in own else hits
             yield Searched(query_id, queries[query_id], kept[:depth])
+        skipped = 0
