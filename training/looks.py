@@ -5,7 +5,9 @@ A small file beside a model's versions, a line for each look, which no run rewri
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,8 +42,11 @@ def record_look(folder: Path, test: str, *, run: str) -> int:
     line = json.dumps({"test": test, "run": run, "time": datetime.now(UTC).isoformat()})
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / LOOKS).open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        with (folder / LOOKS).open("ab", buffering=0) as file:
+            end = file.tell()
+            if file.write(written := f"{line}\n".encode()) < len(written):
+                file.truncate(end)  # half a line would be a broken record
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     except OSError as exc:
         raise InputError(
             f"cannot note in {folder / LOOKS} that the test queries are looked at: {exc.strerror}"

@@ -16,6 +16,7 @@ from retrieve_rerank.errors import InputError, ModelError, ModelNotFoundError
 from retrieve_rerank.models.checkpoints.resolving import resolve
 from retrieve_rerank.models.checkpoints.version_record import Record, Serving, now, write_record
 from retrieve_rerank.models.checkpoints.versions import ModelVersions, promotion_for
+from tests.full_disk import full_from
 
 
 @pytest.fixture
@@ -186,8 +187,17 @@ def test_a_copy_that_fails_leaves_no_version(tmp_path: Path, model: Path) -> Non
     with pytest.raises(ModelError, match="the model is still in its own folder"):
         versions.add(model)
 
-    assert versions.numbers == []
     (model / "gone.json").unlink()
+    (model / "config.json").write_bytes(bytes(5000))
+    with (
+        full_from(2000),
+        pytest.raises(
+            ModelError, match=r"version 1 of docs-reranker: \[Errno \d+\] File too large"
+        ),
+    ):
+        versions.add(model)
+
+    assert versions.numbers == []
     assert versions.add(model) == 1
     assert {each.name for each in versions.folder.iterdir()} == {"1", ".lock"}
     with pytest.raises(ModelNotFoundError, match="no model folder"):

@@ -10,9 +10,11 @@ import pytest
 
 from retrieve_rerank import Document, Retriever
 from retrieve_rerank.connectors.memory import MemoryConnector
+from retrieve_rerank.errors import InputError
 from retrieve_rerank.models.loading import find_checkpoint, load_pair_model
 from retrieve_rerank.training.groups import Group, GroupText
 from retrieve_rerank.training.tuning import find_candidates
+from tests.full_disk import full_from
 
 tiny = pytest.importorskip("tests.models.tiny", reason="needs the extra 'torch'")
 pytest.importorskip("nncf", reason="needs the extra 'export'")
@@ -71,3 +73,16 @@ def test_what_cannot_be_done_is_left_out_and_said(model: Path) -> None:
     assert "no calibration" in finished.notes[1]
     assert "export" not in json.loads((model / "retrieve_rerank.json").read_text())
     assert find_checkpoint(str(model), device="cpu").network.form == "safetensors"
+
+
+def test_a_full_disk_keeps_what_was_trained_and_says_what_is_free(model: Path) -> None:
+    before = {file.name: file.read_bytes() for file in model.iterdir()}
+    with (
+        full_from(50_000),  # the network's files are larger, all others smaller
+        pytest.raises(
+            InputError, match=r"cannot write the fast form of .*MiB are free there.*kept"
+        ),
+    ):
+        finish(model, groups=groups(), calibration=None, precisions=("fp32",))
+    assert {file.name: file.read_bytes() for file in model.iterdir()} == before
+    assert {each.name for each in model.parent.iterdir()} == {model.name}

@@ -7,6 +7,7 @@ import pytest
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.training.folds import fold_queries
 from retrieve_rerank.training.looks import digest_of, record_look, runs_that_looked
+from tests.full_disk import full_from
 
 QUERIES = {f"q{i}": f"question number {i} about {'abcdefghij'[i % 10] * 9}" for i in range(40)}
 RELEVANT = {query: [f"d{query}"] for query in QUERIES}
@@ -53,6 +54,10 @@ def test_looks_at_a_test_set_are_counted_by_run(tmp_path: Path) -> None:
     assert record_look(folder, test, run="a") == 1  # taken up again
     assert record_look(folder, test, run="b") == 2
     assert record_look(folder, "another", run="b") == 1
+    size = (folder / "looks.jsonl").stat().st_size
+    with full_from(size + 10), pytest.raises(InputError, match=r"cannot note .* looked at"):
+        record_look(folder, test, run="c")
+    assert (folder / "looks.jsonl").stat().st_size == size  # not a part of a line
     assert runs_that_looked(folder, test) == ("a", "b")
     with (folder / "looks.jsonl").open("a") as file:
         file.write("{}\n")

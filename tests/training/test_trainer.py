@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,7 @@ from retrieve_rerank.training.trainers import (
 from retrieve_rerank.training.trainers.base import load_base
 from retrieve_rerank.training.trainers.pair_network import PairNetwork
 from retrieve_rerank.training.trainers.sweep import work
+from tests.full_disk import full_from
 from tests.models.tiny import make_model
 
 WORDS = ("wing", "flutter", "measured", "cat", "sat", "mat", "reads", "query", "passage", "tunnel")
@@ -285,6 +288,9 @@ def test_what_a_loss_cannot_learn_from_is_left_out_and_counted(
     for nothing, message in (([], "no groups at all"), (odd[:2], "1 × group without a positive")):
         with pytest.raises(InputError, match=message):
             train(nothing, base=encoder, output=tmp_path / "none", settings=settings)
+    liked = [Group("wing", (GroupText("wing", 1),)), Group("mat", (GroupText("mat", 1),))]
+    with pytest.raises(InputError, match=r"all texts have the label 1, which leaves bce nothing"):
+        train(liked, base=encoder, output=tmp_path / "none", settings=QUICK)
 
 
 def test_the_labels_choose_the_loss(encoder: str, tmp_path: Path) -> None:
@@ -319,6 +325,13 @@ def test_bad_settings_and_bases_are_refused(encoder: str, tmp_path: Path) -> Non
     refuse("gives each pair 3 labels", ModelError, base=str(several))
     refuse("loss 'next-token' is for decoders", loss="next-token")
     refuse("reranker 'llm-yes-no' is for decoders", reranker="llm-yes-no")
+    larger = make_model(tmp_path / "larger", "bert", labels=1)
+    content = json.loads((larger / "tokenizer.json").read_text())
+    vocabulary = content["model"]["vocab"]
+    vocabulary["unheard"] = size = len(vocabulary)
+    (larger / "tokenizer.json").write_text(json.dumps(content))
+    message = f"has {size + 1:,} tokens and its network knows {size:,}"
+    refuse(message, ModelError, base=str(larger))
     refuse("expected a folder, a hub id", ModelError, base="nowhere")
     with pytest.raises(
         ConfigError, match="no setting 'learning_rat'; did you mean 'learning_rate'"
@@ -330,24 +343,20 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(encoder: str, tmp_path: Pat
     """With a limit to the size of files, which fails as a full disk does, after the first one."""
     output = tmp_path / "run"
 
-    def fill(scorer: Scorer) -> float:
-        looks.append(1)
-        if len(looks) == 3:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
-        return len(looks)
-
-    import resource
-    import signal
-
     looks: list[int] = []
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    try:
-        with pytest.raises(InputError, match=r"cannot write .*checkpoint-12.*same call goes on"):
+
+    with ExitStack() as disk:
+
+        def fill(scorer: Scorer) -> float:
+            looks.append(1)
+            if len(looks) == 3:
+                disk.enter_context(full_from(2000))
+            return len(looks)
+
+        with pytest.raises(
+            InputError, match=r"cannot write .*checkpoint-12.*MiB are free there.*same call goes on"
+        ):
             train(groups(8), base=encoder, output=output, settings=QUICK, evaluator=fill)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, before)
     assert [path.name for path in (output / "checkpoints").iterdir()] == ["checkpoint-6"]
     assert train(groups(8), base=encoder, output=output, settings=QUICK, evaluator=fill).steps == 12
 

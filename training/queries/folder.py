@@ -47,9 +47,11 @@ def write_folder(generated: Generated, folder: Path) -> None:
         for query, cut in of.items()
     )
     write_text(folder / CUTS, "".join(map(_line, cuts)))
-    # Last: who finds the queries finds the rest.
+    # Last, and whole or not at all: who finds the queries finds the rest.
     queries = ({"_id": id_, "text": text} for id_, text in generated.queries.items())
-    write_text(folder / "queries.jsonl", "".join(map(_line, queries)))
+    half = folder / ".queries.jsonl"
+    write_text(half, "".join(map(_line, queries)))
+    half.replace(folder / "queries.jsonl")
 
 
 def check_new(folder: Path) -> None:

@@ -166,9 +166,10 @@ class GroupTrainer(Trainer):
             super()._save_checkpoint(model, trial)
             os.replace(self._staging / name, self._folder / name)
         except Exception as exc:  # safetensors, torch and Python each raise errors of their own
+            free = shutil.disk_usage(self._folder).free >> 20  # torch's does not say what is wrong
             raise InputError(
-                f"cannot write {self._folder / name}: {said(exc)}; checkpoints before it are kept,"
-                " and the same call goes on from the last one"
+                f"cannot write {self._folder / name}: {said(exc)} ({free:,} MiB are free there);"
+                " checkpoints before it are kept, and the same call goes on from the last one"
             ) from exc
         finally:
             shutil.rmtree(self._staging, ignore_errors=True)

@@ -158,9 +158,11 @@ class ModelVersions:
                 flush(self.folder)
             except OSError as exc:
                 shutil.rmtree(half, ignore_errors=True)
+                # copytree gathers what went wrong with each file.
+                why = exc.args[0][0][2] if isinstance(exc, shutil.Error) else exc.strerror or exc
                 raise ModelError(
-                    f"cannot keep {model} as version {number} of {self.name}: "
-                    f"{exc.strerror or exc}; the model is still in its own folder"
+                    f"cannot keep {model} as version {number} of {self.name}: {why}; the model is"
+                    " still in its own folder"
                 ) from exc
         return number
 

@@ -191,7 +191,11 @@ def _network(checkpoint: Checkpoint) -> ov.Model:
 
 def _save(network: ov.Model, folder: Path, *, precision: str) -> None:
     (folder / "openvino").mkdir(exist_ok=True)
-    ov.save_model(network, folder / _NETWORK, compress_to_fp16=precision != "fp32")
+    try:
+        ov.save_model(network, folder / _NETWORK, compress_to_fp16=precision != "fp32")
+    except RuntimeError as exc:  # a stream's, which does not say what is wrong
+        free = shutil.disk_usage(folder).free >> 20
+        raise OSError(f"OpenVINO cannot write its file ({free:,} MiB are free there)") from exc
 
 
 def _scores(model: TextEncoder | PairModel, samples: Sequence[Sample]) -> list[Vectors]:
