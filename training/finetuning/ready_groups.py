@@ -23,9 +23,15 @@ def read_ready_groups(path: Path | str, judged: SplitJudgments | None = None) ->
     left out. Without it groups are held out by a hash of their queries, and the ids of their
     positives are the judgments. Where few can be held out, the groups of test queries are among
     those to train on: folds keep them apart. Raises InputError where nothing is left for train,
-    dev or test.
+    dev or test, or nothing was there.
     """
-    groups = [group for group in read_groups(path) if group.positives]
+    every = list(read_groups(path))
+    groups = [group for group in every if group.positives]
+    if not groups:
+        raise InputError(
+            f"{path} has {len(every):,} groups, none of them with a positive: there is nothing to"
+            " learn from it"
+        )
     if judged is None:
         judged = _divided(groups, path)
     judged = judged.folded_if_few()
@@ -59,10 +65,12 @@ def _divided(groups: Sequence[Group], path: Path | str) -> SplitJudgments:
             by_split[of[group.asked]].setdefault(group.asked, {}).update(judged)
     for split in ("dev", "test"):
         if not by_split[split]:
+            told = sum(any(text.id for text in group.positives) for group in groups)
             raise InputError(
-                f"no query of {path} can be held out for {split}: expected groups whose texts have"
-                " the ids of the index's documents, by which held-out queries are judged; give"
-                " judged queries with --data beside them"
+                f"no query of {path} can be held out for {split}: {told:,} of its {len(groups):,}"
+                " groups with a positive have the ids of the index's documents, by which held-out"
+                " queries are judged, and tens are needed; give judged queries with --data beside"
+                " them"
             )
     known = [group for group in groups if group.asked in of]
     return SplitJudgments(

@@ -176,7 +176,8 @@ def choose_objective(
 def choose_groups(groups: Sequence[Group], objective: Objective) -> Usable:
     """Leave out what the losses cannot learn from, and count it.
 
-    Raises InputError where nothing is left, or labels are out of a loss's range.
+    Raises InputError where nothing is left or to be told apart, or labels are out of a loss's
+    range.
     """
     left_out: Counter[str] = Counter()
     usable = []
@@ -196,6 +197,13 @@ def choose_groups(groups: Sequence[Group], objective: Objective) -> Usable:
         raise InputError(
             f"no group that {objective} can learn from: {why or 'there are no groups at all'};"
             " expected groups with a query, relevant texts and others"
+        )
+    labels = {text.label for group in usable for text in group.texts}
+    of_labels_alone = not objective.from_teacher and not objective.token_losses
+    if of_labels_alone and len(labels) == 1:
+        raise InputError(
+            f"all texts have the label {labels.pop():g}, which leaves {objective} nothing to tell"
+            " apart; expected relevant texts and others"
         )
     if objective.mixture and not objective.of_pairs:
         for start in range(0, len(usable), _CHECKED_AT_ONCE):

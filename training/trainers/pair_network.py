@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from retrieve_rerank.base import Vectors
-from retrieve_rerank.errors import OutOfMemoryError
+from retrieve_rerank.errors import ModelError, OutOfMemoryError
 from retrieve_rerank.models.checkpoints.labels import LabelScore
 from retrieve_rerank.models.loading import load_tokenizer
 from retrieve_rerank.models.pair_model import PairModel
@@ -34,6 +34,13 @@ class PairNetwork(Network[Tokens]):
     def __init__(self, base: Base, settings: TrainerSettings) -> None:
         super().__init__(base, settings)
         self.tokenizer = load_tokenizer(base.folder)
+        known = self.network.get_input_embeddings().num_embeddings
+        if self.tokenizer.vocabulary > known:
+            raise ModelError(
+                f"the tokenizer of {base.name} has {self.tokenizer.vocabulary:,} tokens and its"
+                f" network knows {known:,}: they are of two models; expected a checkpoint with its"
+                " own tokenizer"
+            )
         on_cpu = self.device.type == "cpu"
         may_pack = settings.without_padding and on_cpu and not settings.gradient_checkpointing
         self.packed = pack(self.network.eval()) if may_pack else None
