@@ -10,7 +10,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from retrieve_rerank.evaluation.files import write_text
 from retrieve_rerank.evaluation.report.findings import signed
 from retrieve_rerank.training.provenance import Provenance
-from retrieve_rerank.training.reporting import Outcome, comparison
+from retrieve_rerank.training.reporting import Outcome
 from retrieve_rerank.training.tuning import JUDGED, PRIMARY
 
 CARD_FILE = "README.md"
@@ -79,7 +79,7 @@ def render_card(outcome: Outcome, provenance: Provenance, *, licence: str | None
 def _figures(outcome: Outcome) -> Iterator[str]:
     yield f"| pipeline | {PRIMARY} | difference | 95 % interval | {JUDGED} |"
     yield "|---|---|---|---|---|"
-    for row in comparison(outcome.systems, outcome.baseline):
+    for row in outcome.held_out.rows():
         gain, interval = "compared with", ""
         if row.gain is not None and row.low is not None and row.high is not None:
             gain, interval = signed(row.gain), f"{signed(row.low)} to {signed(row.high)}"
@@ -105,7 +105,7 @@ def _hurts(outcome: Outcome) -> Iterator[str]:
             f"{verdict.judged_before:.2f} before, {verdict.judged_after:.2f} after); they count as "
             "irrelevant."
         )
-    _, lost = outcome.examples()
+    _, lost = outcome.held_out.examples()
     for example in lost[:_HURT_SHOWN]:
         change = example.change
         yield (

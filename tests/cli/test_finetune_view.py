@@ -13,6 +13,7 @@ from retrieve_rerank.cli.views.finetune import Terminal
 from retrieve_rerank.evaluation.evaluate import evaluate_rankings
 from retrieve_rerank.training.finetuning.proof import MEASURES, RETUNED, TUNED, Proof
 from retrieve_rerank.training.gate import judge
+from retrieve_rerank.training.held_out import HeldOut
 from retrieve_rerank.types import Qrels
 
 
@@ -29,7 +30,8 @@ def test_the_proof_shows_what_gained_and_what_lost_most(
     ]
     texts = {"wing": "Lift of a wing " * 20, "heat": "Heat in a pipe."}
     queries = {query: f"what goes {query}?" for query in qrels}
-    proof = Proof(judge(before, after, qrels), systems, {}, texts, queries, qrels)
+    held_out = HeldOut(systems, systems[0], queries, qrels, texts)
+    proof = Proof(judge(before, after, qrels), held_out, {})
     Terminal(quiet=False, kept_in=Path("models")).tell(proof)
     shown = capsys.readouterr().out
     gained, lost = shown[shown.index("Gained most") :].split("Lost most")

@@ -16,7 +16,7 @@ from retrieve_rerank.errors import ConfigError, InputError
 from retrieve_rerank.testing import OverlapScorer
 from retrieve_rerank.training import read_groups
 from retrieve_rerank.training.finetuning import FinetuneSettings, SplitJudgments, TrainerSettings
-from retrieve_rerank.training.finetuning.mining import check_veto, mine_groups
+from retrieve_rerank.training.finetuning.mining import GroupMiner, check_veto
 from retrieve_rerank.training.finetuning.plan import make_plan
 from retrieve_rerank.training.finetuning.result import Watch
 from retrieve_rerank.training.finetuning.run_folder import RunFolder
@@ -57,15 +57,15 @@ class Blind(Scorer):
 def mined(folder: RunFolder, settings: FinetuneSettings, *stages: Stage) -> list[Group]:
     folder.path.mkdir(parents=True, exist_ok=True)
     sizes = {"train": COUNT, "dev": 10, "calibration": 10, "test": 10}
-    mine_groups(
-        lambda: open_today(*stages),
-        mining,
+    GroupMiner(
+        open_today=lambda: open_today(*stages),
+        make=mining,
         folder=folder,
         settings=settings,
         plan=make_plan(sizes, settings, Speed(10, 10), index="docs"),
         accept_changes=False,
         watch=Watch(),
-    )
+    ).mine()
     return list(read_groups(folder.groups))
 
 

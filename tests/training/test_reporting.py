@@ -16,8 +16,9 @@ from retrieve_rerank.evaluation.evaluate import evaluate_rankings
 from retrieve_rerank.models.checkpoints.folder import ModelFolder
 from retrieve_rerank.training.card import write_card
 from retrieve_rerank.training.gate import judge
+from retrieve_rerank.training.held_out import HeldOut
 from retrieve_rerank.training.provenance import Provenance, data_hash, index_fingerprint
-from retrieve_rerank.training.reporting import Outcome, comparison, write_report
+from retrieve_rerank.training.reporting import Outcome, write_report
 from retrieve_rerank.training.trainers.result import CurvePoint
 from retrieve_rerank.training.tuning import JUDGED, PRIMARY, Trial, Tuned
 from retrieve_rerank.types import Document, Qrels
@@ -44,23 +45,24 @@ def outcome() -> Outcome:
         name="docs-reranker",
         index="qdrant://host:6333/docs",
         verdict=judge(before, after, QRELS, slices={"late": [f"q{n}" for n in range(25, COUNT)]}),
-        systems=systems,
-        baseline=systems[1],
-        queries=QUERIES,
-        qrels=QRELS,
+        held_out=HeldOut(
+            systems,
+            systems[1],
+            QUERIES,
+            QRELS,
+            {"good": "What is <i>asked</i> for.", "bad": "Something else."},
+        ),
         tuned=Tuned(
             0.8, 20, 0.9, [Trial(w, d, 0.5 + w / 10) for d in (10, 20) for w in (0.2, 0.8)]
         ),
         curve=[CurvePoint(0, None, 0.5), CurvePoint(10, 0.7, 0.6), CurvePoint(20, 0.4, 0.65)],
-        texts={"good": "What is <i>asked</i> for.", "bad": "Something else."},
         facts={"groups": "120 of 130"},
         notes=["the loss rose at the end"],
     )
 
 
 def test_the_table_compares_with_the_baseline() -> None:
-    made = outcome()
-    first, baseline, tuned = comparison(made.systems, made.baseline)
+    first, baseline, tuned = outcome().held_out.rows()
     assert (first.gain, first.low, first.high, first.p) == (0, 0, 0, 1)
     assert baseline.gain is None
     assert tuned.gain == pytest.approx(35 / 60 * (1 - 0.63093), abs=1e-4)
@@ -70,7 +72,7 @@ def test_the_table_compares_with_the_baseline() -> None:
 
 
 def test_examples_show_the_best_hits_before_and_after() -> None:
-    gained, lost = outcome().examples()
+    gained, lost = outcome().held_out.examples()
     assert len(gained) == len(lost) == 5
     assert [(place.text, place.relevant) for place in lost[0].after] == [
         ("Something else.", False),
@@ -92,11 +94,11 @@ def test_the_report_shows_everything_and_escapes_what_comes_from_outside(tmp_pat
     assert page.count("<svg ") == 2
     assert "<b>query" not in page and "<i>asked" not in page
     assert "Against today" not in page
-    served = judge(before := made.baseline.rankings, before, QRELS, served=before)
+    served = judge(before := made.held_out.baseline.rankings, before, QRELS, served=before)
     write_report(tmp_path / "served.html", replace(made, verdict=served))
     as_it_is = "Against today&#39;s pipeline as it is: +0.0000, +0.0000 to +0.0000."
     assert as_it_is.replace("&#39;", "'") in (tmp_path / "served.html").read_text()
-    held = judge(made.baseline.rankings, made.baseline.rankings, QRELS)
+    held = judge(before, before, QRELS)
     write_report(tmp_path / "held.html", replace(made, verdict=held, curve=()))
     page = (tmp_path / "held.html").read_text()
     assert "Not promoted." in page and "Why not, and what to try" in page

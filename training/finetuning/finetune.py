@@ -19,21 +19,20 @@ from retrieve_rerank.models.checkpoints.version_record import Serving
 from retrieve_rerank.pipeline.retriever import Retriever
 from retrieve_rerank.training.finetuning.data import SplitJudgments, by_hash
 from retrieve_rerank.training.finetuning.doubting import doubt_positives
-from retrieve_rerank.training.finetuning.finding import Found, find
-from retrieve_rerank.training.finetuning.fitting import Fitted, dev_look, fit
+from retrieve_rerank.training.finetuning.finding import find
+from retrieve_rerank.training.finetuning.fitting import dev_look, fit
 from retrieve_rerank.training.finetuning.folding import divide_into_folds, judge_procedure
 from retrieve_rerank.training.finetuning.keeping import keep, publish
-from retrieve_rerank.training.finetuning.mining import check_veto, mine_groups
+from retrieve_rerank.training.finetuning.mining import GroupMiner, check_veto
 from retrieve_rerank.training.finetuning.plan import Plan, make_plan
-from retrieve_rerank.training.finetuning.proof import Measured, Proof, measure, prove
-from retrieve_rerank.training.finetuning.protecting import Protected, measure_change
+from retrieve_rerank.training.finetuning.protecting import Protected
+from retrieve_rerank.training.finetuning.proving import Prover
 from retrieve_rerank.training.finetuning.replaying import replayed_beside
 from retrieve_rerank.training.finetuning.result import Finetuned, Watch
 from retrieve_rerank.training.finetuning.run_folder import RunFolder
 from retrieve_rerank.training.finetuning.settings import FinetuneSettings
 from retrieve_rerank.training.finetuning.sweeping import with_best_rate
 from retrieve_rerank.training.finetuning.trying import TRIED, try_out
-from retrieve_rerank.training.looks import digest_of, record_look
 from retrieve_rerank.training.mining import Mining
 from retrieve_rerank.training.opening import read_groups
 from retrieve_rerank.training.queries import without_spans
@@ -174,7 +173,15 @@ class Run:
             watch=watch,
         )
         fit_on = partial(fit, found=found, plan=plan, settings=settings, watch=watch)
-        measure_on = partial(self._measure, found=found, watch=watch)
+        prover = Prover(
+            open_today=self.open,
+            judged=self.judged,
+            protected=self.protected,
+            settings=self.settings,
+            folder=self.folder,
+            watch=watch,
+        )
+        measure_on = partial(prover.measure, found=found)
         if self.folds:
             procedure = judge_procedure(
                 self.folds, groups, self.folder, fit=fit_on, measure=measure_on, watch=watch
@@ -190,7 +197,7 @@ class Run:
                 self.folder, fitted.scorer, today, at_most=plan.checked_queries, watch=watch
             )
         watch.tell(doubtful)
-        proof = self._prove(measured, fitted, watch)
+        proof = prover.prove(measured, fitted)
         return keep(
             self.folder,
             fitted,
@@ -202,7 +209,7 @@ class Run:
             judged=self.judged,
             settings=settings,
             plan=plan,
-            looks=self._count_look(),
+            looks=prover.count_look(),
             notes=notes,
         )
 
@@ -259,57 +266,12 @@ class Run:
             self.folder.write_groups(self.judged.groups)
             return
         queries = by_hash(self.judged.train, self.judged.queries, plan.mined_queries)
-        mine_groups(
-            self.open,
-            partial(self._mining, queries=queries),
+        GroupMiner(
+            open_today=self.open,
+            make=partial(self._mining, queries=queries),
             folder=self.folder,
             settings=self.settings,
             plan=plan,
             accept_changes=self._accept_changes,
             watch=watch,
-        )
-
-    def _count_look(self) -> int:
-        """Note that this run looks at the test queries; return how many runs have."""
-        test = digest_of(self.judged.queries, self.judged.test)
-        return record_look(self.folder.runs, test, run=self.folder.path.name)
-
-    def _measure(self, fitted: Fitted, test: Qrels, *, found: Found, watch: Watch) -> Measured:
-        self._count_look()
-        pipelines = 3 if found.todays_place else 2
-        with (
-            closing(self.open()) as today,
-            watch.progress("proving", pipelines * len(test), "searches") as advance,
-        ):
-            return measure(
-                today,
-                fitted.scorer,
-                fitted.place,
-                found.todays_place,
-                self.judged.queries,
-                test,
-                exclude_self=self.settings.exclude_self,
-                users=self.judged.users,
-                on_progress=advance,
-            )
-
-    def _prove(self, measured: Measured, fitted: Fitted, watch: Watch) -> Proof:
-        searches = 2 * sum(len(each.qrels) for each in self.protected)
-        with watch.progress("proving elsewhere", searches, "searches") as advance:
-            others = {
-                each.name: measure_change(each, fitted.scorer, fitted.place, on_progress=advance)
-                for each in self.protected
-            }
-        with closing(self.open()) as today:
-            proof = prove(
-                measured,
-                today.connector,
-                self.judged.queries,
-                self.judged.test,
-                others=others,
-                min_gain=self.settings.min_gain,
-                max_p95_ms=self.settings.max_p95_ms,
-                segments=self.judged.segments,
-            )
-        watch.tell(proof)
-        return proof
+        ).mine()

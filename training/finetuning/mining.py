@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from retrieve_rerank.base import Scorer
 from retrieve_rerank.errors import ConfigError, InputError
@@ -19,6 +20,7 @@ from retrieve_rerank.training.finetuning.run_folder import RunFolder
 from retrieve_rerank.training.finetuning.settings import CROSS_FIT, FinetuneSettings
 from retrieve_rerank.training.mining import (
     CrossFitted,
+    Mined,
     Mining,
     Veto,
     fit_veto,
@@ -52,85 +54,69 @@ def check_veto(settings: FinetuneSettings, judged: SplitJudgments) -> None:
         )
 
 
-def mine_groups(
-    open_today: Callable[[], Retriever],
-    make: Callable[[Retriever], Mining],
-    *,
-    folder: RunFolder,
-    settings: FinetuneSettings,
-    plan: Plan,
-    accept_changes: bool,
-    watch: Watch,
-) -> None:
-    """Mine what `make` says into the folder's groups, without what the veto takes for relevant.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupMiner:
+    """Mines a run's groups, without what the veto takes for relevant; what is done is kept."""
 
-    The index is closed while the two models of a cross-fitted veto are trained. What is done is
-    not done again.
-    """
-    halves_trained = None
-    if settings.veto == CROSS_FIT:
-        halves_trained = _train_halves(
-            open_today,
-            make,
-            folder=folder,
-            settings=settings,
-            plan=plan,
-            accept_changes=accept_changes,
-            watch=watch,
-        )
-    with closing(open_today()) as today:
-        mining = make(today)
-        if settings.veto is not None:
-            scorers = halves_trained or (named_scorer(settings.veto, today),)
-            veto = _fit(scorers, mining, folder, watch)
-            watch.tell(veto)
-            mining = replace(mining, veto=veto)
-        with watch.progress("mining", len(mining.qrels), "queries") as advance:
-            report = mine_to_file(
-                mining, folder.groups, accept_changes=accept_changes, on_progress=advance
+    open_today: Callable[[], Retriever]
+    make: Callable[[Retriever], Mining]
+    folder: RunFolder
+    settings: FinetuneSettings
+    plan: Plan
+    accept_changes: bool
+    watch: Watch
+
+    def mine(self) -> None:
+        """Mine into the folder's groups.
+
+        The index is closed while the two models of a cross-fitted veto are trained.
+        """
+        halves_trained = self._train_halves() if self.settings.veto == CROSS_FIT else None
+        with closing(self.open_today()) as today:
+            mining = self.make(today)
+            if self.settings.veto is not None:
+                scorers = halves_trained or (named_scorer(self.settings.veto, today),)
+                veto = _fit(scorers, mining, self.folder, self.watch)
+                self.watch.tell(veto)
+                mining = replace(mining, veto=veto)
+            report = self._mine(mining, self.folder.groups, doing="mining")
+        self.watch.tell(report)
+
+    def _train_halves(self) -> tuple[Scorer, Scorer]:
+        """Train a model on each half of the queries: half as many steps, as many rounds."""
+        unvetoed = self.folder.path / "unvetoed.jsonl"
+        with closing(self.open_today()) as today:
+            mining = self.make(today)
+            self._mine(mining, unvetoed, doing="mining for the veto")
+        half = halves(mining.queries)
+        groups = list(read_groups(unvetoed))
+        steps = math.ceil(self.plan.steps / 2)
+
+        def trained_on(which: int, advance: Callable[[int], None]) -> Scorer:
+            trained = train(
+                [group for group in groups if half[group.query_id or ""] == which],
+                base=self.settings.base,
+                output=self.folder.path / f"half-{which}",
+                settings=replace(
+                    self.settings.trainer,
+                    max_steps=steps,
+                    batch_size=self.plan.batch_size,
+                    evaluate_every=math.ceil(steps / 4),  # and checkpoints
+                ),
+                on_progress=lambda told: advance(1),
             )
-    watch.tell(report)
+            if trained.failed:
+                raise InputError(f"a model for the cross-fitted veto: {trained.stopped}")
+            return CrossEncoder(trained.model)
 
+        with self.watch.progress("training for the veto", 2 * steps, "steps") as advance:
+            return trained_on(0, advance), trained_on(1, advance)
 
-def _train_halves(
-    open_today: Callable[[], Retriever],
-    make: Callable[[Retriever], Mining],
-    *,
-    folder: RunFolder,
-    settings: FinetuneSettings,
-    plan: Plan,
-    accept_changes: bool,
-    watch: Watch,
-) -> tuple[Scorer, Scorer]:
-    """Train a model on each half of the queries: half as many steps, as many rounds."""
-    unvetoed = folder.path / "unvetoed.jsonl"
-    with closing(open_today()) as today:
-        mining = make(today)
-        with watch.progress("mining for the veto", len(mining.qrels), "queries") as advance:
-            mine_to_file(mining, unvetoed, accept_changes=accept_changes, on_progress=advance)
-    half = halves(mining.queries)
-    groups = list(read_groups(unvetoed))
-    steps = math.ceil(plan.steps / 2)
-
-    def trained_on(which: int, advance: Callable[[int], None]) -> Scorer:
-        trained = train(
-            [group for group in groups if half[group.query_id or ""] == which],
-            base=settings.base,
-            output=folder.path / f"half-{which}",
-            settings=replace(
-                settings.trainer,
-                max_steps=steps,
-                batch_size=plan.batch_size,
-                evaluate_every=math.ceil(steps / 4),  # and checkpoints
-            ),
-            on_progress=lambda told: advance(1),
-        )
-        if trained.failed:
-            raise InputError(f"a model for the cross-fitted veto: {trained.stopped}")
-        return CrossEncoder(trained.model)
-
-    with watch.progress("training for the veto", 2 * steps, "steps") as advance:
-        return trained_on(0, advance), trained_on(1, advance)
+    def _mine(self, mining: Mining, output: Path, *, doing: str) -> Mined:
+        with self.watch.progress(doing, len(mining.qrels), "queries") as advance:
+            return mine_to_file(
+                mining, output, accept_changes=self.accept_changes, on_progress=advance
+            )
 
 
 def _fit(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
 from retrieve_rerank.base import Connector, Scorer
 from retrieve_rerank.evaluation.evaluate import (
     Evaluation,
-    StageEvaluation,
     evaluate,
     evaluate_rankings,
     latency,
@@ -19,7 +18,7 @@ from retrieve_rerank.pipeline.retriever import Retriever
 from retrieve_rerank.text.template import Template
 from retrieve_rerank.training.finetuning.placing import Place, with_place
 from retrieve_rerank.training.gate import Verdict, judge
-from retrieve_rerank.training.reporting import Example, examples, shown_documents
+from retrieve_rerank.training.held_out import HeldOut, shown_documents
 from retrieve_rerank.training.slices import Change, query_slices
 from retrieve_rerank.training.tuning import JUDGED, PRIMARY
 from retrieve_rerank.types import Qrels
@@ -34,29 +33,9 @@ class Proof:
     """What the held-out queries say."""
 
     verdict: Verdict
-    systems: Sequence[StageEvaluation]
-    """The first stage and the pipelines, the trained model's last."""
+    held_out: HeldOut
     p95_ms: Mapping[str, float]
     """Pipeline -> what 95 of 100 whole searches take at most."""
-    texts: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Document -> its text, of those that stand first for some query."""
-    queries: Mapping[str, str] = field(default_factory=dict, repr=False)
-    qrels: Qrels = field(default_factory=dict, repr=False)
-
-    @property
-    def baseline(self) -> StageEvaluation:
-        """The pipeline that the verdict compares with."""
-        return next(system for system in self.systems if system.name == RETUNED)
-
-    def examples(self) -> tuple[list[Example], list[Example]]:
-        """Return the queries that gained most over the baseline, and those that lost most."""
-        return examples(
-            self.systems,
-            self.baseline,
-            queries=self.queries,
-            qrels=self.qrels,
-            texts=self.texts,
-        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
@@ -70,7 +49,7 @@ class Proof:
                     "errors": dict(system.errors),
                     "per_query": {name: dict(each) for name, each in system.scores.items()},
                 }
-                for system in self.systems
+                for system in self.held_out.systems
             ],
         }
 
@@ -195,7 +174,8 @@ def prove(
     p95 = {name: latency(ms).p95 for name, ms in measured.total_ms.items()}
     shown = connector.get(sorted(shown_documents(systems)))
     texts = {document.id: Template().render(document) for document in shown}
-    return Proof(verdict, systems, p95, texts, queries, test)
+    baseline = next(system for system in systems if system.name == RETUNED)
+    return Proof(verdict, HeldOut(systems, baseline, queries, test, texts), p95)
 
 
 def _by_segment(segments: Mapping[str, str]) -> dict[str, list[str]]:

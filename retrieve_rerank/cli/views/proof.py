@@ -13,8 +13,8 @@ from retrieve_rerank.evaluation.report.findings import p_value, signed
 from retrieve_rerank.training.finetuning import Proof
 from retrieve_rerank.training.finetuning.proof import MEASURES, RETUNED
 from retrieve_rerank.training.gate import Verdict
-from retrieve_rerank.training.reporting import Example, comparison
-from retrieve_rerank.training.reporting import Place as Placed
+from retrieve_rerank.training.held_out import Example
+from retrieve_rerank.training.held_out import Place as Placed
 from retrieve_rerank.training.tuning import PRIMARY
 
 _EXCERPT = 120  # characters of a text
@@ -26,18 +26,19 @@ def print_proof(proof: Proof) -> None:
     console.print(_systems(proof))
     write(f"gain: of {PRIMARY} over {RETUNED}, whose depth and weight suit the same dev queries\n")
     _slices(console, proof.verdict)
-    for title, found in zip(("Gained most", "Lost most"), proof.examples(), strict=True):
+    for title, found in zip(("Gained most", "Lost most"), proof.held_out.examples(), strict=True):
         for each in found[:1]:
             console.print(_example(title, each))
             write("")
 
 
 def _systems(proof: Proof) -> Table:
+    held_out = proof.held_out
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(f"{proof.verdict.queries:,} held-out queries", overflow="fold")
     for name in (*MEASURES, "ms, p95", "gain", "95 % interval", "p"):
         table.add_column(name, justify="right", overflow="fold")
-    for row, system in zip(comparison(proof.systems, proof.baseline), proof.systems, strict=True):
+    for row, system in zip(held_out.rows(), held_out.systems, strict=True):
         gain, interval, p = "", "", ""
         if row.gain is not None and row.low is not None and row.high is not None:
             gain = signed(row.gain)
@@ -51,7 +52,7 @@ def _systems(proof: Proof) -> Table:
             gain,
             interval,
             p,
-            style="bold" if system is proof.systems[-1] else "",
+            style="bold" if system is held_out.trained else "",
         )
     least = f"{proof.verdict.least_detectable:.4f}"
     table.add_row("least detectable gain", *[""] * (len(MEASURES) + 1), least)
