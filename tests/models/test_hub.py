@@ -9,75 +9,51 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
 from tests.hostile import ANSWERS, HTML, LONGEST_MESSAGE, PAGE, Answer
+from tests.models.hub_server import HubServer, Response
 
 RR = "from retrieve_rerank.cli import main; main(prog_name='rr')"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
-class Hub:
-    """A server that answers as the Hugging Face hub does, for one repository: owner/tiny."""
+class Hub(HubServer):
+    """Answers as the hub does, for one repository: owner/tiny."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.requested: list[str] = []
         self.spoilt: dict[str, Answer] = {}
         """Name of a repository -> what stands in place of its listing."""
-        hub = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_HEAD(self) -> None:
-                hub.answer(self, body=False)
-
-            def do_GET(self) -> None:
-                hub.answer(self, body=True)
-
-            def log_message(self, *arguments: object) -> None:
-                """Stay silent."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        Thread(target=self.server.serve_forever, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_port}"
-
-    def answer(self, request: BaseHTTPRequestHandler, *, body: bool) -> None:
+    def answer(self, request: BaseHTTPRequestHandler, body: bytes) -> Response:
         path = request.path.partition("?")[0]
         files = sorted(file for file in self.folder.rglob("*") if file.is_file())
         names = [file.relative_to(self.folder).as_posix() for file in files]
         prefix = f"/owner/tiny/resolve/{COMMIT}/"
-        status, headers, content = 404, {"X-Error-Code": "RepoNotFound"}, b"{}"
         spoilt = self.spoilt.get(path.partition("/api/models/owner/")[2])
         if spoilt is not None:
-            status, headers, content = spoilt.status, spoilt.headers, spoilt.body
-        elif path.startswith("/api/models/owner/tiny/tree/"):
+            return Response(spoilt.status, spoilt.headers, spoilt.body)
+        if path.startswith("/api/models/owner/tiny/tree/"):
             entries = [
                 {"type": "file", "path": name, "size": file.stat().st_size, "oid": _etag(file)}
                 for name, file in zip(names, files, strict=True)
             ]
-            status, headers, content = 200, {}, json.dumps(entries).encode()
-        elif path.startswith("/api/models/owner/tiny"):
+            return Response(200, {}, json.dumps(entries).encode())
+        if path.startswith("/api/models/owner/tiny"):
             siblings = [{"rfilename": name} for name in names]
             listing = {"id": "owner/tiny", "sha": COMMIT, "siblings": siblings}
-            status, headers, content = 200, {}, json.dumps(listing).encode()
-        elif path.startswith(prefix) and path.removeprefix(prefix) in names:
+            return Response(200, {}, json.dumps(listing).encode())
+        if path.startswith(prefix) and path.removeprefix(prefix) in names:
             file = self.folder / path.removeprefix(prefix)
             self.requested.append(path.removeprefix(prefix))
-            status, content = 200, file.read_bytes()
             headers = {"ETag": f'"{_etag(file)}"', "X-Repo-Commit": COMMIT}
-        request.send_response(status)
-        for name, value in {**headers, "Content-Length": str(len(content))}.items():
-            request.send_header(name, value)
-        request.end_headers()
-        if body:
-            request.wfile.write(content)
+            return Response(200, headers, file.read_bytes())
+        return Response(404, {"X-Error-Code": "RepoNotFound"}, b"{}")
 
 
 def _etag(file: Path) -> str:
@@ -101,10 +77,8 @@ def hub(tmp_path: Path) -> Iterator[Hub]:
     }.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(content)
-    server = Hub(folder)
-    yield server
-    server.server.shutdown()
-    server.server.server_close()
+    with Hub(folder).serving() as server:
+        yield server
 
 
 def info(name: str, *, home: Path, url: str, offline: bool = False) -> tuple[int, str]:

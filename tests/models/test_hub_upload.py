@@ -5,9 +5,8 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -17,45 +16,23 @@ from huggingface_hub import constants
 from retrieve_rerank.cli import main
 from retrieve_rerank.models.checkpoints.versions import ModelVersions
 from retrieve_rerank.settings.sources import load_settings
+from tests.models.hub_server import HubServer, Response
 
 TOKEN = "hf_a_token_that_nobody_may_see"
 
 
-class Hub:
-    """A server that takes uploads as the Hugging Face hub does."""
+class Hub(HubServer):
+    """Takes uploads as the hub does."""
 
     def __init__(self) -> None:
         self.private = {"owner/open": False}
         self.files: dict[str, bytes] = {}
         self.refuses = ""
         """What it says to whoever wants to write."""
-        hub = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                hub.answer(self, b"")
-
-            def do_POST(self) -> None:
-                hub.answer(self, self.rfile.read(int(self.headers["Content-Length"])))
-
-            def log_message(self, *arguments: object) -> None:
-                """Stay silent."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        Thread(target=self.server.serve_forever, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_port}"
-
-    def answer(self, request: BaseHTTPRequestHandler, body: bytes) -> None:
+    def answer(self, request: BaseHTTPRequestHandler, body: bytes) -> Response:
         status, answer = self._answer(request, body)
-        content = json.dumps(answer).encode()
-        request.send_response(status)
-        request.send_header("Content-Type", "application/json")
-        request.send_header("Content-Length", str(len(content)))
-        request.end_headers()
-        request.wfile.write(content)
+        return Response(status, {"Content-Type": "application/json"}, json.dumps(answer).encode())
 
     def _answer(self, request: BaseHTTPRequestHandler, body: bytes) -> tuple[int, Any]:
         path = request.path.partition("?")[0]
@@ -92,19 +69,17 @@ class Hub:
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    server = Hub()
-    monkeypatch.setattr(constants, "ENDPOINT", server.url)
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-    monkeypatch.setenv("HF_TOKEN", TOKEN)
-    monkeypatch.setenv("NO_PROXY", "*")
-    yield server
-    server.server.shutdown()
-    server.server.server_close()
+    with Hub().serving() as server:
+        monkeypatch.setattr(constants, "ENDPOINT", server.url)
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        monkeypatch.setenv("NO_PROXY", "*")
+        yield server
 
 
 @pytest.fixture
-def version(tmp_path: Path) -> Path:
-    """A version of docs-reranker that is promoted."""
+def version(tmp_path: Path, home: Path) -> Path:
+    """A version of docs-reranker that is promoted, in a data directory of its own."""
     folder = tmp_path / "model"
     folder.mkdir()
     for name in ("config.json", "version.json"):
