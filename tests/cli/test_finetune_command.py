@@ -123,6 +123,13 @@ def test_a_killed_run_goes_on_and_what_is_better_serves(rr: Rr, judged: Path, ho
     card = (home / "data" / "models" / "docs-reranker" / "1" / "README.md").read_text()
     assert "## Where it hurts" in card and "looked at 1 time" in card
 
+    (
+        run_folder(home) / "result.json"
+    ).unlink()  # as a kill or a full disk after promoting leaves it
+    assert "Promoted: docs-reranker@1" in " ".join(rr(*FINETUNE).stdout.split())
+    assert not (home / "data" / "models" / "docs-reranker" / "2").exists()
+    assert (run_folder(home) / "result.json").exists()  # of the one run
+
     assert rr("models", "rollback", "docs-reranker").exit_code == 0
     assert ids(rr) == before
 

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from retrieve_rerank.models.checkpoints.folder import read_folder
 from retrieve_rerank.models.checkpoints.resolving import resolve
-from retrieve_rerank.models.checkpoints.version_record import Serving
+from retrieve_rerank.models.checkpoints.version_record import Serving, read_record
+from retrieve_rerank.models.checkpoints.versions import ModelVersions
 from retrieve_rerank.pipeline.retriever import Retriever
 from retrieve_rerank.training.finetuning.data import SplitJudgments, by_hash
 from retrieve_rerank.training.finetuning.doubting import doubt_positives
@@ -127,6 +128,20 @@ class Run:
                 "settings": asdict(settings),
             },
         )
+        self.folder = self._promoted_but_untold() or self.folder
+
+    def _promoted_but_untold(self) -> RunFolder | None:
+        """Return the run that promoted what serves now, and was ended before it could say so."""
+        versions = ModelVersions(self.data_dir, self.name)
+        if versions.promoted not in versions.numbers:
+            return None
+        serves = read_record(versions.path(versions.promoted))
+        for earlier in self.folder.before_promotion():
+            decided = earlier.read("decided")
+            untold = decided is not None and earlier.read("result") is None
+            if untold and read_record(Path(decided["folder"])) == serves:
+                return earlier
+        return None
 
     def read(self, name: str) -> Finetuned | None:
         """Read what an earlier call has come to; None where it failed, or did not come so far."""

@@ -49,17 +49,20 @@ class RunFolder:
         """The report for people."""
         return self.path / "report.html"
 
+    def before_promotion(self) -> Iterator[RunFolder]:
+        """Yield the runs that are there and began when another version served, or none: what else
+        they depend on is the same, but for the base, which is what serves unless it is named."""
+        for file in sorted(self.runs.glob("*/run.json")):
+            its = _read(file)
+            settings = {**self.described["settings"], "base": its["settings"]["base"]}
+            found = {**self.described, "promoted": its["promoted"], "settings": settings}
+            earlier = RunFolder(self.runs, found)
+            if self.path != earlier.path == file.parent:
+                yield earlier
+
     def read(self, name: str) -> Any:
         """Return what `write` wrote down under a name, None where it did not."""
-        file = self.path / f"{name}.json"
-        try:
-            return json.loads(file.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError) as exc:
-            raise InputError(
-                f"cannot read {file}: {exc}; remove {self.path} to begin anew"
-            ) from exc
+        return _read(self.path / f"{name}.json")
 
     def write(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a result down, whole or not at all; raise ModelError where it cannot be."""
@@ -96,3 +99,12 @@ class RunFolder:
             yield
         finally:
             os.close(descriptor)
+
+
+def _read(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as exc:
+        raise InputError(f"cannot read {file}: {exc}; remove {file.parent} to begin anew") from exc
