@@ -260,6 +260,7 @@ def test_lora_is_merged_into_what_is_saved(
         reranker=reranker,
         trainable="lora",
         lora_targets=("q_proj", "v_proj"),
+        gradient_checkpointing=True,
         learning_rate=2e-2,
         max_steps=8,
     )

@@ -70,7 +70,10 @@ class Network(ABC, Generic[S]):
         self.trained = choose_trainable(self.network, settings)
         """The network, or what LoRA makes of it."""
         if settings.gradient_checkpointing:
-            self.network.gradient_checkpointing_enable({"use_reentrant": False})
+            # Its name since transformers 5.24; the older one warns there.
+            new = hasattr(self.network, "activation_checkpointing_enable")
+            name = "activation_checkpointing_enable" if new else "gradient_checkpointing_enable"
+            getattr(self.network, name)({"use_reentrant": False})
         on_cpu = self.device.type == "cpu"
         self.bf16 = settings.bf16 if settings.bf16 is not None else _native_bf16(on_cpu)
         self.token_budget = settings.token_budget or (_CPU_BUDGET if on_cpu else _GPU_BUDGET)
