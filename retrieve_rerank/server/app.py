@@ -101,6 +101,10 @@ class Server:
         stage_spans(served.name, result)
         visit.facts |= {"hits": len(result), "degraded": result.degraded}
         visit.facts["stages_ms"] = {each.name: round(each.ms, 3) for each in result.stages}
+        for stage in result.stages:
+            if stage.error is not None:
+                facts = {"request_id": visit.request_id, "index": served.name}
+                logger.warning("%s: %s", stage.name, stage.error, extra={"facts": facts})
         return answer(found)
 
     async def _rerank(self, request: Request, visit: Visit) -> Response:
