@@ -19,8 +19,6 @@ PROVENANCE = ("relevance_score", "first_stage_rank", "first_stage_score")
 
 _OF_STAGE = tuple(each.name for each in fields(StageReport) if each.name != "hits")
 
-logger = logging.getLogger(__name__)
-
 
 def cascade_of(reranker: object, model: str | None, options: Mapping[str, Any]) -> Cascade:
     """Make what reranks: a Reranker or a Stage that is there, or one by its name or its model's.
@@ -71,19 +69,23 @@ def provenance(hit: Hit, known: Mapping[str, Any]) -> dict[str, Any]:
 def report_of(result: SearchResult) -> dict[str, Any]:
     """Say whether a search is `degraded`, its `notes`, and what each of its `stages` did.
 
-    Texts and numbers only, neither the query nor a document. What went wrong is logged, too.
+    Texts and numbers only, which tracers can store; neither the query nor a document.
     """
-    for stage in result.stages:
-        if stage.error is not None:
-            logger.warning("stage %s left the incoming order: %s", stage.name, stage.error)
-    for note in result.notes:
-        logger.warning("%s", note)
     stages = [{name: getattr(stage, name) for name in _OF_STAGE} for stage in result.stages]
     return {
         "degraded": result.degraded,
         "notes": result.notes,
         "stages": [{**stage, "notes": list(stage["notes"])} for stage in stages],
     }
+
+
+def log(result: SearchResult, logger: logging.Logger) -> None:
+    """Warn of stages that left the incoming order, and of what stages noted."""
+    for stage in result.stages:
+        if stage.error is not None:
+            logger.warning("stage %s left the incoming order: %s", stage.name, stage.error)
+    for note in result.notes:
+        logger.warning("%s", note)
 
 
 def first(asked: Any, own: Any) -> Any:

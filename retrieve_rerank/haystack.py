@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, replace
@@ -20,7 +21,7 @@ except ModuleNotFoundError as exc:
     raise MissingExtraError("retrieve_rerank.haystack", "haystack") from exc
 
 from retrieve_rerank import types
-from retrieve_rerank.adapting import as_hits, cascade_of, first, provenance, report_of
+from retrieve_rerank.adapting import as_hits, cascade_of, first, log, provenance, report_of
 from retrieve_rerank.base import Range, Reranker
 from retrieve_rerank.connecting import open_retriever
 from retrieve_rerank.foreign_filters import from_haystack
@@ -30,6 +31,8 @@ from retrieve_rerank.pipeline.retriever import Retriever
 from retrieve_rerank.pipeline.stage import Stage
 from retrieve_rerank.shortcuts import IndexKeywords
 from retrieve_rerank.types import Hit, SearchResult
+
+logger = logging.getLogger(__name__)
 
 _SECRET = {"password", "api_key", "bearer_token", "cloud_id", "key"}
 _WARM_UP = "what is this about"
@@ -95,6 +98,10 @@ class RetrieveRerankRetriever:
         """Open the index and load its models, by a first search; raise as `connect` does."""
         if self._retriever is None:
             self._opened().search(_WARM_UP)
+
+    async def warm_up_async(self) -> None:
+        """Async twin of `warm_up`, in a thread."""
+        await asyncio.to_thread(self.warm_up)
 
     def close(self) -> None:
         """Close the index, if it was opened here; a later run opens it anew."""
@@ -203,6 +210,10 @@ class RetrieveRerankRanker:
         """Load the model, by a first text; raise ConfigError, InputError or ModelError."""
         if self._cascade is None:
             self._loaded().rerank(_WARM_UP, as_hits([(types.Document("0", _WARM_UP), None)]))
+
+    async def warm_up_async(self) -> None:
+        """Async twin of `warm_up`, in a thread."""
+        await asyncio.to_thread(self.warm_up)
 
     @component.output_types(documents=list[Document], degraded=bool, report=dict[str, Any])
     def run(
@@ -328,4 +339,5 @@ def _reranked(result: SearchResult, documents: Sequence[Document]) -> dict[str, 
 
 
 def _answer(documents: list[Document], result: SearchResult) -> dict[str, Any]:
+    log(result, logger)
     return {"documents": documents, "degraded": result.degraded, "report": report_of(result)}

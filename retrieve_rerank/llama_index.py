@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from retrieve_rerank.adapting import (
     as_hits,
     cascade_of,
     first,
+    log,
     provenance,
     report_of,
 )
@@ -52,6 +54,7 @@ DEGRADED = "degraded"
 _ADDED = [*PROVENANCE, DEGRADED]  # which neither an LLM nor an embedding model is to read
 
 dispatcher = instrumentation.get_dispatcher(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -287,5 +290,6 @@ def _scored(
 
 def _told(result: SearchResult) -> list[str]:
     """Tell LlamaIndex what the stages did; return why any left the incoming order."""
+    log(result, logger)
     dispatcher.event(ReportEvent(report=report_of(result)))
     return [f"{each.name}: {each.error}" for each in result.stages if each.error is not None]

@@ -11,10 +11,11 @@ from langchain_core.documents import BaseDocumentCompressor
 from langchain_core.documents import Document as ChainDocument
 from pydantic import ConfigDict, Field, InstanceOf, PrivateAttr
 
+from retrieve_rerank.adapting import report_of
 from retrieve_rerank.base import Reranker
 from retrieve_rerank.connecting import stage_for
 from retrieve_rerank.errors import InputError, NotPicklableError
-from retrieve_rerank.langchain.reporting import atell, report_of, tell
+from retrieve_rerank.langchain.reporting import atell, tell
 from retrieve_rerank.pipeline.cascade import Cascade
 from retrieve_rerank.pipeline.stage import Stage
 from retrieve_rerank.types import Document, Hit, SearchResult

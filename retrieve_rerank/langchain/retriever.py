@@ -13,9 +13,10 @@ from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 from pydantic import ConfigDict, Field
 
+from retrieve_rerank.adapting import report_of
 from retrieve_rerank.connecting import open_retriever
 from retrieve_rerank.errors import InputError
-from retrieve_rerank.langchain.reporting import atell, report_of, tell
+from retrieve_rerank.langchain.reporting import atell, tell
 from retrieve_rerank.pipeline.retriever import Retriever
 from retrieve_rerank.shortcuts import IndexKeywords
 from retrieve_rerank.types import Hit, SearchResult

@@ -32,7 +32,7 @@ from tests.servers import delete_indexes, elasticsearch, fresh_index
 from tests.stores.documents import DOCUMENTS, ENCODER, QUERY
 from tests.stores.write import STORES
 
-pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local")
+pytestmark = pytest.mark.filterwarnings("default")  # what the stores are warned of is theirs
 
 VECTOR = ENCODER.embed_queries([QUERY])[0].tolist()
 RECENT = {"year": Range(gte=2022, lt=2024)}
