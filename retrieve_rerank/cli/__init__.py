@@ -44,7 +44,7 @@ COMMANDS: Mapping[str, Listing] = {
     "judge": Listing("Have a language model judge how relevant hits are, in four grades."),
     "data": Listing("Check training data, and convert them to other formats."),
     "train": Listing("Train a reranker as the YAML file CONFIG says.", "train"),
-    "tensors": Listing("Give an index at a server token tensors, to rerank by."),
+    "tensors": Listing("Give an index token tensors to rerank by, or smaller ones."),
     "lexical": Listing("Give a Qdrant collection a ranking by words, where it has none."),
     "info": Listing("Show what an index holds, and what is installed."),
     "models": Listing("Show, fetch and export models, and choose which version of one serves."),

@@ -86,14 +86,14 @@ def read_protected(index: str, folder: Path, *, at_most: int) -> Any:
     )
 
 
-def load_training() -> ModuleType:
+def load_training(command: str = "rr finetune") -> ModuleType:
     """Import what trains; raise MissingExtraError where its packages are missing."""
     try:
         return import_module("retrieve_rerank.training.finetuning")
     except ModuleNotFoundError as exc:
         if (exc.name or "").startswith("retrieve_rerank"):
             raise
-        raise MissingExtraError("rr finetune", "train") from exc
+        raise MissingExtraError(command, "train") from exc
 
 
 def train_by_segment(

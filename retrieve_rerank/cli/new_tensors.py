@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import islice
+from typing import NamedTuple
 
-from retrieve_rerank.base import TensorDtype, TensorSettings, TensorStore
+from retrieve_rerank.base import (
+    Connector,
+    Embedder,
+    Embedding,
+    TensorDtype,
+    TensorSettings,
+    TensorStore,
+)
 from retrieve_rerank.cli.new_index import MULTILINGUAL, is_foreign
-from retrieve_rerank.errors import ConfigError
+from retrieve_rerank.errors import ConfigError, ModelError
 from retrieve_rerank.indexing.token_tensors import POOLING_FACTOR, tensor_settings
 from retrieve_rerank.models.catalog.embedding_apis import APIS
 from retrieve_rerank.models.encoders.encoder import TextEncoder
@@ -29,7 +37,7 @@ def open_store(settings: Settings) -> TensorStore:
     if kind == "embedded":
         raise ConfigError(
             "an embedded index makes its token tensors itself, as documents are indexed, unless "
-            "it was made with --encoder none; rr tensors is for indexes at a server"
+            "it was made with --encoder none; rr tensors refresh makes them anew"
         )
     raise ConfigError(f"an index of {kind} cannot be given token tensors")
 
@@ -52,6 +60,43 @@ def choose(
     if there and there.fingerprint == settings.fingerprint:  # a model has several names
         settings = replace(settings, encoder=there.encoder)
     return encoder, settings
+
+
+class Made(NamedTuple):
+    """How an index's token tensors are made, or would be."""
+
+    encoder: TextEncoder
+    """Whose tokens have all their dimensions."""
+    dtype: TensorDtype
+    pooling_factor: int
+
+
+def made(connector: Connector) -> Made:
+    """Tell how the tensors of an index are made; raise ConfigError where it can have none."""
+    if isinstance(connector, TensorStore):
+        encoder, settings = choose(connector, model=None, dtype=None, pool=None)
+        return Made(_whole(encoder), settings.dtype, settings.pooling_factor)
+    schema = connector.schema()
+    if not isinstance(connector, Embedding) or not schema.token_tensors:
+        raise ConfigError(f"{schema.location} has no token tensors, nor can it be given any")
+    factor = schema.details.get("tensors", {}).get("pooling_factor", POOLING_FACTOR)
+    return Made(_whole(connector.embedder()), "int8", factor)
+
+
+def _whole(encoder: Embedder) -> TextEncoder:
+    """Return the encoder, or the one that it was made from by a projection of its tokens."""
+    if not isinstance(encoder, TextEncoder):
+        raise ConfigError(f"{encoder.name} gives no vectors of tokens")
+    of = encoder.folder.vectors_of
+    if not of:
+        return encoder
+    whole = load_encoder(of["name"])
+    if whole.fingerprint != of["fingerprint"]:
+        raise ModelError(
+            f"{encoder.name} was made from {of['name']} (fingerprint {of['fingerprint']}); what is "
+            f"found under that name now has fingerprint {whole.fingerprint}"
+        )
+    return whole
 
 
 def _default_model(store: TensorStore) -> str:

@@ -9,6 +9,7 @@ from typing import get_args
 import click
 
 from retrieve_rerank.base import TensorDtype
+from retrieve_rerank.cli.commands.tensor_projections import refresh, train
 from retrieve_rerank.cli.new_tensors import choose, open_store
 from retrieve_rerank.cli.options import (
     NumberRange,
@@ -31,11 +32,15 @@ from retrieve_rerank.settings.sources import load_settings
 
 @click.group("tensors")
 def command() -> None:
-    """Give an index at a server token tensors, to rerank by.
+    """Give an index token tensors to rerank by, or smaller ones.
 
     A token tensor holds a vector for each token of a document, by which max-sim reranks. They are
     stored beside the documents, which stay as they are.
     """
+
+
+command.add_command(train)
+command.add_command(refresh)
 
 
 @command.command()

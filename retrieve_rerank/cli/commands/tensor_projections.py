@@ -1,0 +1,174 @@
+"""The part of `rr tensors` that makes token tensors smaller: a trained projection."""
+
+from __future__ import annotations
+
+import time
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+
+from retrieve_rerank.cli.finetuning import load_training, read_judged, short_name
+from retrieve_rerank.cli.new_tensors import made
+from retrieve_rerank.cli.options import NumberRange, field_options, index_option, json_option
+from retrieve_rerank.cli.views.progress import share_of, show_progress
+from retrieve_rerank.cli.views.results import write_json
+from retrieve_rerank.models.checkpoints.versions import ModelVersions, name_part
+from retrieve_rerank.models.loading import load_encoder
+from retrieve_rerank.settings.build import locate, open_index, refresh_tensors
+from retrieve_rerank.settings.promoted import index_address
+from retrieve_rerank.settings.sources import load_settings
+
+
+@click.command()
+@index_option
+@click.option(
+    "--data",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="BEIR folder of judged queries. Its splits stay what they are; those that it lacks are "
+    "drawn by hash.  [default: queries are made from the index's own documents]",
+)
+@click.option(
+    "--dimensions",
+    type=click.IntRange(min=1),
+    default=128,
+    show_default=True,
+    help="Numbers that are kept of each token.",
+)
+@click.option(
+    "--loss",
+    type=click.Choice(["distil", "contrast"]),
+    default="distil",
+    show_default=True,
+    help="Learn the scores of all dimensions, or to score what is judged relevant above the rest.",
+)
+@click.option("--name", help="Name of the model.  [default: the index's, with -tokens]")
+@click.option(
+    "--train-queries",
+    type=click.IntRange(min=1),
+    default=300,
+    show_default=True,
+    help="How many queries to learn from at most, told by a hash.",
+)
+@click.option(
+    "--dev-queries",
+    type=click.IntRange(min=2),
+    default=100,
+    show_default=True,
+    help="How many queries at most to choose the best round on.",
+)
+@click.option(
+    "--test-queries",
+    type=click.IntRange(min=2),
+    default=300,
+    show_default=True,
+    help="How many held-out queries at most to measure the loss on.",
+)
+@click.option(
+    "--margin",
+    type=NumberRange(min=0, min_open=True),
+    default=0.005,
+    show_default=True,
+    help="Loss of nDCG@10 that must be ruled out, at the lower end of its 95 % interval.",
+)
+@click.option("--seed", type=int, default=13, show_default=True, help="What chance draws by.")
+@field_options
+@json_option
+def train(
+    index: str | None,
+    data: Path | None,
+    dimensions: int,
+    loss: Any,
+    name: str | None,
+    train_queries: int,
+    dev_queries: int,
+    test_queries: int,
+    margin: float,
+    seed: int,
+    as_json: bool,
+    **fields: str | None,
+) -> None:
+    """Train a projection of the tokens' vectors, and measure what it loses and saves.
+
+    The index stays as it is; rr tensors refresh gives it the smaller tensors. What the first stage
+    searches by stays the same. Stopped at any moment, the same command goes on.
+    """
+    load_training("rr tensors train")  # which says what to install
+    training = import_module("retrieve_rerank.training.token_projection")
+    view = import_module("retrieve_rerank.cli.views.token_projection")
+    settings = load_settings(index=index, **fields)
+    where = locate(settings)
+    name = name or f"{name_part(short_name(settings.index or where.url))}-tokens"
+    watch = view.Terminal(quiet=as_json, kept_in=ModelVersions(settings.data_dir, name).folder)
+    try:
+        judged = read_judged(data, None, settings, settings.data_dir / "finetune" / name, watch)
+        with open_index(settings) as connector:
+            encoder, dtype, pooling_factor = made(connector)
+            trained = training.train_projection(
+                connector,
+                judged,
+                encoder,
+                name=name,
+                data_dir=settings.data_dir,
+                index=index_address(where),
+                settings=training.ProjectionSettings(
+                    learning=training.LearningSettings(dimensions=dimensions, loss=loss, seed=seed),
+                    train_queries=train_queries,
+                    dev_queries=dev_queries,
+                    test_queries=test_queries,
+                    candidates=settings.candidates,
+                    pooling_factor=pooling_factor,
+                    dtype=dtype,
+                    margin=margin,
+                ),
+                watch=watch,
+            )
+    except KeyboardInterrupt:
+        click.echo("\nWhat is done is kept; the same command goes on from there.", err=True)
+        raise
+    if as_json:
+        write_json(trained.to_dict())
+    else:
+        view.print_trained(trained, index=settings.index or where.url, generated=judged.generated)
+
+
+@click.command()
+@index_option
+@click.option(
+    "--model",
+    required=True,
+    help="What is to make the tensors: a model of rr tensors train, or the index's own encoder, "
+    "for those of all dimensions.",
+)
+@field_options
+@json_option
+def refresh(index: str | None, model: str, as_json: bool, **fields: str | None) -> None:
+    """Make all token tensors of an embedded index anew, by a projection of its encoder's.
+
+    The old ones serve until the new are complete: stopped at any moment, the index is as it was.
+    """
+    started = time.monotonic()
+    settings = load_settings(index=index, **fields)
+    encoder = load_encoder(model)
+    with open_index(settings) as connector:
+        documents = connector.count()
+    with show_progress(share_of(documents), doing="making tensors", quiet=as_json) as advance:
+        report = refresh_tensors(settings, encoder, on_progress=advance)
+    with open_index(settings) as connector:
+        schema = connector.schema()
+    if as_json:
+        write_json(
+            {
+                "index": schema.location,
+                "model": model,
+                "documents": report.indexed,
+                "dimension": encoder.token_dimension,
+                "bytes_on_disk": schema.bytes_on_disk,
+            }
+        )
+        return
+    click.echo(
+        f"{report.indexed:,} documents have tensors of {encoder.token_dimension} numbers a token, "
+        f"made by {model}, in {time.monotonic() - started:,.1f} s"
+    )

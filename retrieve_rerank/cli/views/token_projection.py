@@ -1,0 +1,81 @@
+"""The training of a token projection for people at a terminal: its rounds, and the proof."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from rich.table import Table
+
+from retrieve_rerank.cli.views.progress import share_of, show_progress, show_wait
+from retrieve_rerank.cli.views.terminal import say, wide_console, write
+from retrieve_rerank.training.finetuning import Watch
+from retrieve_rerank.training.token_projection import Epoch, TrainedProjection
+
+_MEBI = 1 << 20
+
+
+class Terminal(Watch):
+    """Show a run as it goes; with `quiet` nothing."""
+
+    def __init__(self, *, quiet: bool, kept_in: Path) -> None:
+        self._quiet = quiet
+        self._kept_in = kept_in
+
+    def progress(
+        self, doing: str, total: int, things: str
+    ) -> AbstractContextManager[Callable[[int], None]]:
+        """Show a bar, or lines in a log."""
+        return show_progress(share_of(total), doing=doing, quiet=self._quiet, things=things)
+
+    def wait(self, what: str) -> AbstractContextManager[None]:
+        """Show that something goes on."""
+        return show_wait(what, quiet=self._quiet)
+
+    def tell(self, told: object) -> None:
+        """Print a round."""
+        if isinstance(told, Epoch) and not self._quiet:
+            what = f"round {told.number}: loss {told.loss:.4f}" if told.number else "principal axes"
+            say(f"{what}, dev nDCG@10 {told.measure:.4f}")
+
+
+def print_trained(trained: TrainedProjection, *, index: str, generated: bool) -> None:
+    """Print the table of the held-out queries, the verdict, and what to do with it."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("dimensions of a token")
+    for title in ("", "nDCG@10", "bytes a document", "of a passage of 120 tokens"):
+        table.add_column(title, justify="right" if title else "left")
+    for system in trained.verdict["systems"]:
+        table.add_row(
+            f"{system['dimensions']:,}",
+            system["name"],
+            f"{system['mean']:.4f}",
+            f"{system['document_bytes']:,.0f}",
+            f"{system['passage_bytes']:,}",
+        )
+    wide_console().print(table)
+    write(f"\n{trained.verdict['sentence'][0].upper()}{trained.verdict['sentence'][1:]}.")
+    axes = trained.verdict["against_axes"]
+    write(
+        f"Against the principal axes: {axes['gain']:+.4f}, {axes['low']:+.4f} to "
+        f"{axes['high']:+.4f}.".replace("-", "−")
+    )
+    if generated:
+        write(
+            "The queries were made from the documents: people's queries may lose more or less. "
+            "Judge some, and give them as --data."
+        )
+    write(
+        f"It is kept as {trained.address}. "
+        + {
+            True: "Give it to the index:",
+            None: "Judge more queries, or give it to the index all the same:",
+            False: "Try more --dimensions. It can be given to the index all the same:",
+        }[trained.accepted]
+        + f"\n  rr tensors refresh --index {index} --model {trained.address}"
+    )
+    say(
+        f"Note: token vectors are kept for the next training, {trained.cache_bytes / _MEBI:,.0f} "
+        "MiB, in finetune/ of the data directory; they may be deleted"
+    )

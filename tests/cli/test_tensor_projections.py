@@ -1,0 +1,116 @@
+"""`rr tensors train` and `refresh` as their user meets them: smaller tensors for an index."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("sentence_transformers", reason="needs the extra 'train'")
+
+from retrieve_rerank.models.checkpoints.version_record import read_record
+from retrieve_rerank.models.loading import load_encoder
+from tests.cli.conftest import Rr
+from tests.models.tiny import TEXTS, make_model
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
+
+WORDS = sorted({word for text in TEXTS for word in text.split()})
+QUERIES = {"train": 6, "dev": 3, "test": 4}
+
+
+@pytest.fixture
+def encoder(home: Path) -> Path:
+    return make_model(home / "encoder", "bert")
+
+
+@pytest.fixture
+def judged(rr: Rr, home: Path, encoder: Path) -> Path:
+    """An index `docs` of documents of three words, and a query of two of each of some of them."""
+    draw = random.Random(3)
+    folder = home / "judged"
+    (folder / "qrels").mkdir(parents=True)
+    texts = [draw.sample(WORDS, 3) for _ in range(20)]
+    corpus = [{"_id": f"d{n}", "text": " ".join(words)} for n, words in enumerate(texts)]
+    (folder / "corpus.jsonl").write_text("".join(json.dumps(each) + "\n" for each in corpus))
+    queries, numbers = [], iter(range(20))
+    for split, count in QUERIES.items():
+        rows = ["query-id\tcorpus-id\tscore\n"]
+        for n in [next(numbers) for _ in range(count)]:
+            queries.append({"_id": f"q{n}", "text": " ".join(texts[n][:2])})
+            rows.append(f"q{n}\td{n}\t1\n")
+        (folder / "qrels" / f"{split}.tsv").write_text("".join(rows))
+    (folder / "queries.jsonl").write_text("".join(json.dumps(each) + "\n" for each in queries))
+    indexed = rr("index", str(folder), "--index", "docs", "--encoder", str(encoder))
+    assert indexed.exit_code == 0, indexed.stderr
+    return folder
+
+
+def test_a_projection_is_trained_measured_and_given_to_the_index(
+    rr: Rr, home: Path, judged: Path, encoder: Path
+) -> None:
+    train = ("tensors", "train", "--index", "docs", "--data", str(judged), "--dimensions", "6")
+    trained = rr(*train)
+    assert trained.exit_code == 0, trained.stderr
+    for name, dimensions in (("all dimensions", 32), ("principal axes", 6), ("trained", 6)):
+        [line] = [line for line in trained.stdout.splitlines() if f"  {name} " in line]
+        assert line.split()[0] == str(dimensions)
+        assert line.split()[-1] == f"{60 * dimensions:,}"
+    assert "4 queries are too few to tell" in trained.stdout or "is ruled out" in trained.stdout
+    assert "rr tensors refresh --index docs --model docs-tokens@1" in trained.stdout
+    assert "principal axes, dev nDCG@10" in trained.stderr
+
+    again = json.loads(rr(*train, "--json").stdout)  # done before: nothing is trained again
+    assert (again["name"], again["version"]) == ("docs-tokens", 1)
+    found = {each["name"]: each for each in again["verdict"]["systems"]}
+    assert found["trained"]["document_bytes"] * 32 == found["all dimensions"]["document_bytes"] * 6
+    assert read_record(Path(again["folder"])).verdict == again["verdict"]["sentence"]
+
+    query = json.loads((judged / "queries.jsonl").read_text().splitlines()[0])["text"]
+    before = json.loads(rr("search", query, "--index", "docs", "--json").stdout)
+    refreshed = rr("tensors", "refresh", "--index", "docs", "--model", "docs-tokens@1")
+    assert refreshed.exit_code == 0, refreshed.stderr
+    assert refreshed.stdout.startswith(
+        "20 documents have tensors of 6 numbers a token, made by docs-tokens@1, in "
+    )
+    after = json.loads(rr("search", query, "--index", "docs", "--json").stdout)
+    assert [stage["name"] for stage in after["stages"]] == ["first-stage", "max-sim"]
+    assert len(after["hits"]) == len(before["hits"])
+    index = json.loads(rr("info", "--index", "docs", "--json").stdout)["index"]
+    made = index["details"]["tensors"]
+    assert (made["encoder"], made["dimension"]) == ("docs-tokens@1", 6)
+    assert made["fingerprint"] == load_encoder(again["folder"]).fingerprint
+    assert index["encoder"] == str(encoder)
+
+    whole = rr("tensors", "refresh", "--index", "docs", "--model", str(encoder))
+    assert "of 32 numbers a token" in whole.stdout
+
+
+def test_what_cannot_be_projected_or_refreshed_is_said(
+    rr: Rr, home: Path, judged: Path, encoder: Path
+) -> None:
+    wide = rr("tensors", "train", "--index", "docs", "--data", str(judged), "--dimensions", "33")
+    assert wide.exit_code == 1
+    assert "expected 1 to 32 dimensions" in wide.stderr
+
+    other = rr("tensors", "refresh", "--index", "docs", "--model", "all-MiniLM-L6-v2")
+    assert other.exit_code == 1
+    assert f"was made with {encoder}" in other.stderr
+    assert "or a projection of its tokens: rr tensors train makes one" in other.stderr
+
+    assert rr("index", str(judged), "--index", "words", "--encoder", "none").exit_code == 0
+    for command in (
+        ("train", "--data", str(judged)),
+        ("refresh", "--model", str(encoder)),
+    ):
+        refused = rr("tensors", *command, "--index", "words")
+        assert refused.exit_code == 1
+        assert "has no token tensors" in refused.stderr
+
+    url = f"qdrant+local://{home}/collections/docs"
+    assert rr("index", str(judged), "--index", url, "--encoder", "none").exit_code == 0
+    server = rr("tensors", "refresh", "--index", url, "--model", str(encoder))
+    assert server.exit_code == 1
+    assert f"rr tensors drop, then rr tensors add --model {encoder}" in server.stderr

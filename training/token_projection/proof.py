@@ -1,0 +1,193 @@
+"""Whether a projection may serve: what it loses on held-out queries, and what it saves in bytes.
+
+The retriever that serves ranks the queries, with the tensors that the index would store. A loss is
+ruled out, found, or neither where there are too few queries: that is a question of
+non-inferiority, in which no difference found is no proof of none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import fmean
+from typing import Any
+
+from retrieve_rerank.base import Connector, Scorer, TensorDtype, Vectors
+from retrieve_rerank.connectors.tensors import pack, score
+from retrieve_rerank.errors import InputError
+from retrieve_rerank.evaluation.evaluate import evaluate
+from retrieve_rerank.models.encoders.pooling import unit_rows
+from retrieve_rerank.models.encoders.token_pooling import pool_tokens
+from retrieve_rerank.pipeline.retriever import Retriever
+from retrieve_rerank.rerankers.database import MAX_SIM_WEIGHT
+from retrieve_rerank.training.gate import least_detectable
+from retrieve_rerank.training.slices import interval
+from retrieve_rerank.training.tuning import PRIMARY
+from retrieve_rerank.types import Qrels
+
+MARGIN = 0.005
+"""Loss of nDCG@10 that must be ruled out: what is not worth two thirds of the space."""
+
+PASSAGE_TOKENS = 120
+"""Of the passage that sizes are told of beside those of the documents at hand."""
+
+FULL, AXES, TRAINED = "all dimensions", "principal axes", "trained"
+
+
+class StoredMaxSim(Scorer):
+    """MaxSim by tensors as an index would store them, made from token vectors that are kept."""
+
+    name = "max-sim"
+    default_weight = MAX_SIM_WEIGHT
+
+    def __init__(
+        self,
+        queries: Callable[[str], Vectors],
+        documents: Callable[[str], Vectors],
+        *,
+        projection: Vectors | None,
+        pooling_factor: int,
+        dtype: TensorDtype = "int8",
+    ) -> None:
+        """Take tokens of queries' and documents' texts, and a projection (dim, kept), or none."""
+        self._queries = queries
+        self._documents = documents
+        self._projection = projection
+        self._pooling_factor = pooling_factor
+        self._dtype: TensorDtype = dtype
+
+    def score(self, query: str, texts: Sequence[str]) -> list[float]:
+        """Score each text by MaxSim, within -1 and 1."""
+        asked = self._projected(self._queries(query))
+        packed = [self.stored(text) for text in texts]
+        return score(asked, packed, dimension=asked.shape[1], dtype=self._dtype)
+
+    def stored(self, text: str) -> bytes:
+        """Return what an index would store of a text."""
+        tokens = self._projected(self._documents(text))
+        return pack(pool_tokens(tokens, self._pooling_factor), self._dtype)
+
+    def _projected(self, tokens: Vectors) -> Vectors:
+        return tokens if self._projection is None else unit_rows(tokens @ self._projection)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One kind of tensors on the held-out queries."""
+
+    name: str
+    dimensions: int
+    scores: Mapping[str, float]
+    """Query -> nDCG@10."""
+    document_bytes: float
+    """Mean over the queries' candidates."""
+    passage_bytes: int
+    """Of a passage of PASSAGE_TOKENS tokens."""
+
+    @property
+    def mean(self) -> float:
+        """nDCG@10."""
+        return fmean(self.scores.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The trained projection's nDCG@10 less another's."""
+
+    gain: float
+    low: float
+    """The gain's 95 % confidence interval, by bootstrap over queries."""
+    high: float
+
+    def __str__(self) -> str:
+        return f"{_signed(self.gain)}, 95 % interval {_signed(self.low)} to {_signed(self.high)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether the projection loses no more than the margin."""
+
+    accepted: bool | None
+    """None where there are too few queries to tell."""
+    margin: float
+    queries: int
+    against_full: Difference
+    against_axes: Difference
+    least_detectable: float
+    """The least difference that these queries would show four times of five."""
+    systems: Sequence[Measured]
+    sentence: str
+    """The verdict in words."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain JSON values."""
+        systems = [{**asdict(each), "mean": each.mean} for each in self.systems]
+        return {**asdict(self), "systems": systems}
+
+
+def measure(
+    name: str,
+    connector: Connector,
+    max_sim: StoredMaxSim,
+    queries: Mapping[str, str],
+    qrels: Qrels,
+    *,
+    dimensions: int,
+    texts: Sequence[str],
+    pooling_factor: int,
+    candidates: int,
+    on_progress: Callable[[int], None] | None = None,
+) -> Measured:
+    """Rank each judged query by the first stage and `max_sim`; `texts` are what sizes are told of.
+
+    Raises as `evaluate` does.
+    """
+    retriever = Retriever(connector, max_sim, candidates=candidates)
+    [*_, last] = evaluate(
+        retriever, queries, qrels, measures=[PRIMARY], on_progress=on_progress
+    ).stages
+    if last.errors:
+        raise InputError(
+            f"max-sim failed on {len(last.errors):,} queries, such as with: "
+            f"{next(iter(last.errors.values()))}"
+        )
+    stored = fmean(len(max_sim.stored(text)) for text in texts) if texts else 0.0
+    passage = -(-PASSAGE_TOKENS // pooling_factor) * dimensions
+    return Measured(name, dimensions, last.scores[PRIMARY], stored, passage)
+
+
+def judge(full: Measured, axes: Measured, trained: Measured, *, margin: float = MARGIN) -> Verdict:
+    """Compare query by query, and decide; raise InputError for fewer than two queries."""
+    if len(trained.scores) < 2:
+        raise InputError(f"expected at least two held-out queries; got {len(trained.scores)}")
+    against = difference(full, trained)
+    deltas = [trained.scores[query] - value for query, value in full.scores.items()]
+    detectable = least_detectable(deltas)
+    accepted = True if against.low > -margin else False if against.high < -margin else None
+    means = {
+        True: f"a loss of {margin:g} is ruled out",
+        False: f"it loses more than {margin:g}",
+        None: f"{len(deltas):,} queries are too few to tell whether it loses {margin:g}: they show "
+        f"a difference of {detectable:.3f} four times of five",
+    }
+    return Verdict(
+        accepted=accepted,
+        margin=margin,
+        queries=len(deltas),
+        against_full=against,
+        against_axes=difference(axes, trained),
+        least_detectable=detectable,
+        systems=[full, axes, trained],
+        sentence=f"{means[accepted]}; {PRIMARY} {against} on {len(deltas):,} held-out queries, "
+        f"{trained.document_bytes:,.0f} bytes a document in place of {full.document_bytes:,.0f}",
+    )
+
+
+def difference(before: Measured, after: Measured) -> Difference:
+    """Return the mean paired difference and its interval."""
+    deltas = [after.scores[query] - value for query, value in before.scores.items()]
+    return Difference(fmean(deltas), *interval(deltas))
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.4f}".replace("-", "−")

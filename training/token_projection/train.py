@@ -1,0 +1,289 @@
+"""From an index and judged queries to an encoder with a smaller token vector, and its proof.
+
+What was computed is kept in the run's folder; the same call goes on from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from retrieve_rerank.base import Connector, TensorDtype, Vectors
+from retrieve_rerank.errors import ModelError
+from retrieve_rerank.models.checkpoints.version_record import Record, now, write_record
+from retrieve_rerank.models.checkpoints.versions import ModelVersions
+from retrieve_rerank.models.encoders.encoder import TextEncoder
+from retrieve_rerank.training.finetuning.data import SplitJudgments
+from retrieve_rerank.training.finetuning.result import Watch
+from retrieve_rerank.training.finetuning.run_folder import RunFolder
+from retrieve_rerank.training.provenance import Provenance, index_fingerprint
+from retrieve_rerank.training.queries.cut_search import CutConnector
+from retrieve_rerank.training.token_projection.candidates import (
+    search_all,
+    texts_of,
+    to_learn_from,
+)
+from retrieve_rerank.training.token_projection.learning import (
+    Epoch,
+    LearningSettings,
+    Learnt,
+    learn,
+    principal_axes,
+)
+from retrieve_rerank.training.token_projection.proof import (
+    AXES,
+    FULL,
+    MARGIN,
+    TRAINED,
+    Measured,
+    StoredMaxSim,
+    Verdict,
+    judge,
+    measure,
+)
+from retrieve_rerank.training.token_projection.saving import check_base, save_projected
+from retrieve_rerank.training.token_projection.token_cache import TokenCache
+from retrieve_rerank.types import Hit, Qrels
+
+SAMPLE_TEXTS = 1000
+"""Documents that principal axes are computed from."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectionSettings:
+    """What is trained, and on how many queries."""
+
+    learning: LearningSettings = LearningSettings()  # noqa: RUF009 - a frozen value
+    train_queries: int = 300
+    dev_queries: int = 100
+    test_queries: int = 300
+    candidates: int = 100
+    """Hits that MaxSim reranks."""
+    pooling_factor: int = 2
+    dtype: TensorDtype = "int8"
+    margin: float = MARGIN
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedProjection:
+    """An encoder whose tokens are projected, kept as a version of a model."""
+
+    name: str
+    version: int
+    folder: Path
+    accepted: bool | None
+    verdict: Mapping[str, Any]
+    """See `Verdict.to_dict`."""
+    epochs: Sequence[Sequence[float]]
+    """Number, loss and dev nDCG@10 of each round, the principal axes' first."""
+    cache_bytes: int
+    """What the kept token vectors take on the disk."""
+
+    @property
+    def address(self) -> str:
+        """What names it wherever a model is asked for."""
+        return f"{self.name}@{self.version}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain JSON values."""
+        return {**asdict(self), "folder": str(self.folder)}
+
+
+def train_projection(
+    connector: Connector,
+    judged: SplitJudgments,
+    encoder: TextEncoder,
+    *,
+    name: str,
+    data_dir: Path,
+    index: str,
+    settings: ProjectionSettings = ProjectionSettings(),
+    watch: Watch = Watch(),  # noqa: B008 - does nothing
+) -> TrainedProjection:
+    """Train a projection of the tokens of `encoder`, and keep it as a version of the model `name`.
+
+    `index` is the address of the connector's index, free of secrets. Nothing in the index changes.
+    Raises ConfigError for an encoder whose tokens are projected already, InputError where nothing
+    can be learnt or kept, or another run for the same model is at work.
+    """
+    check_base(encoder)
+    judged = judged.at_most(
+        train=settings.train_queries, dev=settings.dev_queries, test=settings.test_queries
+    )
+    fingerprint = index_fingerprint(connector.schema())
+    described = {
+        "index": index,
+        "index_fingerprint": fingerprint,
+        "judgments": judged.digests(),
+        "encoder": encoder.fingerprint,
+        "settings": asdict(settings),
+    }
+    folder = RunFolder(data_dir / "finetune" / name, described)
+    with folder.locked():
+        if (done := folder.read("result")) is not None:
+            return TrainedProjection(**{**done, "folder": Path(done["folder"])})
+        if judged.cuts.of:
+            connector = CutConnector(connector, judged.queries, judged.cuts)
+        run = _Run(connector, judged, encoder, folder, settings, watch)
+        with closing(run):
+            learnt = run.learn()
+            verdict = run.prove(learnt)
+        model = folder.path / "model"
+        save_projected(encoder, learnt.projection, model)
+        against = verdict.against_full
+        write_record(
+            model, Record(now(), verdict.sentence, against.gain, against.low, against.high)
+        )
+        Provenance(
+            base=encoder.name,
+            index=index,
+            index_fingerprint=fingerprint,
+            data=judged.digests(),
+            queries=judged.sizes(),
+            settings=asdict(settings),
+        ).write(model)
+        versions = ModelVersions(data_dir, name)
+        version = versions.add(model)
+        trained = TrainedProjection(
+            name=name,
+            version=version,
+            folder=versions.path(version),
+            accepted=verdict.accepted,
+            verdict=verdict.to_dict(),
+            epochs=learnt.epochs,
+            cache_bytes=run.cache_bytes,
+        )
+        folder.write("result", trained.to_dict())
+    return trained
+
+
+class _Run:
+    """One run, from whatever an earlier call has left."""
+
+    def __init__(
+        self,
+        connector: Connector,
+        judged: SplitJudgments,
+        encoder: TextEncoder,
+        folder: RunFolder,
+        settings: ProjectionSettings,
+        watch: Watch,
+    ) -> None:
+        self._connector = connector
+        self._judged = judged
+        self._folder = folder
+        self._settings = settings
+        self._watch = watch
+        tokens = folder.runs / f"tokens-{encoder.fingerprint}"  # of all runs with this encoder
+        dimension = encoder.token_dimension
+        self._queries = TokenCache(tokens / "queries", encoder.encode_queries, dimension)
+        self._documents = TokenCache(tokens / "documents", encoder.encode_documents, dimension)
+
+    @property
+    def cache_bytes(self) -> int:
+        """What the kept token vectors take on the disk."""
+        return self._queries.bytes + self._documents.bytes
+
+    def close(self) -> None:
+        """Close the files."""
+        self._queries.close()
+        self._documents.close()
+
+    def learn(self) -> Learnt:
+        """Learn, or read what was learnt."""
+        file = self._folder.path / "learnt.npz"
+        if file.exists():
+            kept = np.load(file, allow_pickle=False)
+            return Learnt(kept["axes"], kept["projection"], [Epoch(*e) for e in kept["epochs"]])
+        settings = self._settings.learning
+        hits = self._searched(self._judged.train, "training")
+        asked = to_learn_from(hits, self._judged.queries, self._judged.train, seed=settings.seed)
+        texts = list(dict.fromkeys(text for each in asked for text in each.texts))
+        self._encode(self._judged.train, texts)
+        dev = self._judged.dev
+        self._encode(dev, texts_of(self._searched(dev, "dev")))
+        sample = np.concatenate([self._documents.tokens(text) for text in texts[:SAMPLE_TEXTS]])
+        axes = principal_axes(sample, settings.dimensions)
+        doing = f"training on {len(asked):,} queries"
+        with self._watch.progress(doing, settings.epochs * len(asked), "queries") as advance:
+            learnt = learn(
+                axes,
+                asked,
+                self._queries.tokens,
+                self._documents.tokens,
+                pooling_factor=self._settings.pooling_factor,
+                measure=lambda projection: self._measure("dev", projection, dev, ()).mean,
+                settings=settings,
+                on_progress=advance,
+                on_epoch=self._watch.tell,
+            )
+        half = file.with_name(".learnt.npz")
+        try:
+            np.savez(half, axes=axes, projection=learnt.projection, epochs=np.array(learnt.epochs))
+            half.replace(file)
+        except OSError as exc:
+            raise ModelError(f"cannot write {file}: {exc.strerror or exc}") from exc
+        return learnt
+
+    def prove(self, learnt: Learnt) -> Verdict:
+        """Measure the held-out queries with all dimensions, with principal axes and as trained."""
+        test = self._judged.test
+        texts = texts_of(self._searched(test, "held-out"))
+        self._encode(test, texts)
+        systems = {FULL: None, AXES: learnt.axes, TRAINED: learnt.projection}
+        with self._watch.progress("measuring", len(systems) * len(test), "searches") as advance:
+            measured = [
+                self._measure(name, projection, test, texts, on_progress=advance)
+                for name, projection in systems.items()
+            ]
+        return judge(*measured, margin=self._settings.margin)
+
+    def _measure(
+        self,
+        name: str,
+        projection: Vectors | None,
+        qrels: Qrels,
+        texts: Sequence[str],
+        **hears: Any,
+    ) -> Measured:
+        stored = partial(
+            StoredMaxSim,
+            self._queries.tokens,
+            self._documents.tokens,
+            pooling_factor=self._settings.pooling_factor,
+            dtype=self._settings.dtype,
+        )
+        return measure(
+            name,
+            self._connector,
+            stored(projection=projection),
+            self._judged.queries,
+            qrels,
+            dimensions=self._queries.dimension if projection is None else projection.shape[1],
+            texts=texts,
+            pooling_factor=self._settings.pooling_factor,
+            candidates=self._settings.candidates,
+            **hears,
+        )
+
+    def _searched(self, qrels: Qrels, which: str) -> dict[str, Sequence[Hit]]:
+        with self._watch.progress(f"searching, {which}", len(qrels), "queries") as advance:
+            return search_all(
+                self._connector,
+                self._judged.queries,
+                qrels,
+                top_k=self._settings.candidates,
+                on_progress=advance,
+            )
+
+    def _encode(self, qrels: Qrels, texts: Sequence[str]) -> None:
+        queries = [self._judged.queries[query] for query in qrels if query in self._judged.queries]
+        self._queries.add(queries)
+        with self._watch.progress("encoding tokens", len(texts), "documents") as advance:
+            self._documents.add(texts, on_progress=advance)
