@@ -58,14 +58,15 @@ def test_a_projection_is_trained_measured_and_given_to_the_index(
         [line] = [line for line in trained.stdout.splitlines() if f"  {name} " in line]
         assert line.split()[0] == str(dimensions)
         assert line.split()[-1] == f"{60 * dimensions:,}"
-    assert "4 queries are too few to tell" in trained.stdout or "is ruled out" in trained.stdout
+    assert "4 queries are too few to tell whether it loses 0.005" in trained.stdout
     assert "rr tensors refresh --index docs --model docs-tokens@1" in trained.stdout
     assert "principal axes, dev nDCG@10" in trained.stderr
 
     again = json.loads(rr(*train, "--json").stdout)  # done before: nothing is trained again
     assert (again["name"], again["version"]) == ("docs-tokens", 1)
     found = {each["name"]: each for each in again["verdict"]["systems"]}
-    assert found["trained"]["document_bytes"] * 32 == found["all dimensions"]["document_bytes"] * 6
+    sizes = [found[name]["document_bytes"] for name in ("trained", "all dimensions")]
+    assert sizes[0] == pytest.approx(sizes[1] * 6 / 32)
     assert read_record(Path(again["folder"])).verdict == again["verdict"]["sentence"]
 
     query = json.loads((judged / "queries.jsonl").read_text().splitlines()[0])["text"]

@@ -32,6 +32,7 @@ from retrieve_rerank.training.token_projection.learning import (
     principal_axes,
     projection_loss,
 )
+from retrieve_rerank.training.token_projection.proof import Measured, Verdict, judge
 from retrieve_rerank.training.token_projection.saving import save_projected
 from retrieve_rerank.training.token_projection.token_cache import TokenCache
 from tests.models.tiny import QUERY, TEXTS, make_model
@@ -243,3 +244,32 @@ def test_cached_tokens_are_encoded_once_whatever_ended_the_run(
         assert cache.tokens(text) == pytest.approx(tokens, abs=1e-3)
     assert cache.bytes == numbers.stat().st_size
     cache.close()
+
+
+def measured(name: str, *scores: float) -> Measured:
+    return Measured(name, 6, {f"q{n}": score for n, score in enumerate(scores)}, 100.0, 60)
+
+
+def test_a_loss_is_ruled_out_or_found_or_the_queries_are_too_few_to_tell() -> None:
+    full = measured("all dimensions", *[0.5, 0.7] * 30)
+
+    def verdict(*scores: float) -> Verdict:
+        return judge(full, full, measured("trained", *scores))
+
+    same = verdict(*[0.5, 0.7] * 30)
+    assert (same.accepted, same.against_full.gain) == (True, 0)
+    assert "a loss of 0.005 is ruled out" in same.sentence
+    lower = verdict(*[0.49, 0.69] * 30)
+    assert lower.accepted is False
+    assert lower.against_full.gain == pytest.approx(-0.01)
+    assert "it loses more than 0.005" in lower.sentence
+    mixed = verdict(*[0.6, 0.6] * 30)  # no loss in the mean, but one may hide in the spread
+    assert mixed.accepted is None
+    assert mixed.against_full.low < -0.005 < mixed.against_full.high
+    assert "60 queries are too few to tell whether it loses 0.005" in mixed.sentence
+
+    few = measured("all dimensions", *[0.5, 0.7] * 5)
+    assert judge(few, few, few).accepted is None  # though nothing changed in any of the ten
+    nothing = measured("all dimensions", 0, 0, 0)
+    with pytest.raises(InputError, match="nothing could be lost"):
+        judge(nothing, nothing, nothing)

@@ -21,7 +21,7 @@ from retrieve_rerank.models.encoders.token_pooling import pool_tokens
 from retrieve_rerank.pipeline.retriever import Retriever
 from retrieve_rerank.rerankers.database import MAX_SIM_WEIGHT
 from retrieve_rerank.training.gate import least_detectable
-from retrieve_rerank.training.slices import interval
+from retrieve_rerank.training.slices import FEWEST_IN_SLICE, interval
 from retrieve_rerank.training.tuning import PRIMARY
 from retrieve_rerank.types import Qrels
 
@@ -157,18 +157,30 @@ def measure(
 
 
 def judge(full: Measured, axes: Measured, trained: Measured, *, margin: float = MARGIN) -> Verdict:
-    """Compare query by query, and decide; raise InputError for fewer than two queries."""
+    """Compare query by query, and decide; nothing is decided on fewer than FEWEST_IN_SLICE queries.
+
+    Raises InputError for fewer than two, and where no ranking has anything relevant: then nothing
+    could be lost.
+    """
     if len(trained.scores) < 2:
         raise InputError(f"expected at least two held-out queries; got {len(trained.scores)}")
+    if not any(full.scores.values()):
+        raise InputError(
+            f"no relevant document is among the first ten for any of {len(full.scores):,} held-out"
+            " queries, so that nothing could be lost; are the judgments of this index?"
+        )
     against = difference(full, trained)
     deltas = [trained.scores[query] - value for query, value in full.scores.items()]
     detectable = least_detectable(deltas)
     accepted = True if against.low > -margin else False if against.high < -margin else None
+    if len(deltas) < FEWEST_IN_SLICE:  # where none of them changes, the interval has no width
+        accepted = None
     means = {
         True: f"a loss of {margin:g} is ruled out",
         False: f"it loses more than {margin:g}",
         None: f"{len(deltas):,} queries are too few to tell whether it loses {margin:g}: they show "
-        f"a difference of {detectable:.3f} four times of five",
+        f"a difference of {detectable:.3f} four times of five, and {FEWEST_IN_SLICE} are wanted in "
+        "any case",
     }
     return Verdict(
         accepted=accepted,

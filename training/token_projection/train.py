@@ -126,7 +126,8 @@ def train_projection(
     }
     folder = RunFolder(data_dir / "finetune" / name, described)
     with folder.locked():
-        if (done := folder.read("result")) is not None:
+        done = folder.read("result")
+        if done is not None and Path(done["folder"]).is_dir():
             return TrainedProjection(**{**done, "folder": Path(done["folder"])})
         if judged.cuts.of:
             connector = CutConnector(connector, judged.queries, judged.cuts)
