@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from retrieve_rerank.cli.finetuning import load_training, read_judged, short_name
+from retrieve_rerank.cli.judgments import say_judges
 from retrieve_rerank.cli.new_tensors import made
 from retrieve_rerank.cli.options import NumberRange, field_options, index_option, json_option
 from retrieve_rerank.cli.views.progress import share_of, show_progress
@@ -102,7 +103,9 @@ def train(
     name = name or f"{name_part(short_name(settings.index or where.url))}-tokens"
     watch = view.Terminal(quiet=as_json, kept_in=ModelVersions(settings.data_dir, name).folder)
     try:
-        judged = read_judged(data, None, settings, settings.data_dir / "finetune" / name, watch)
+        runs = settings.data_dir / "finetune" / name
+        judged = read_judged(data, None, settings, runs, watch, query_model=None, dry_run=False)
+        say_judges(judged.judges)
         with open_index(settings) as connector:
             encoder, dtype, pooling_factor = made(connector)
             trained = training.train_projection(
