@@ -8,12 +8,12 @@ from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 import click
 
-from retrieve_rerank.cli.teachers import ANSWERS
+from retrieve_rerank.cli.spending import ANSWERS
 from retrieve_rerank.cli.views.terminal import say
 from retrieve_rerank.errors import MissingExtraError
 from retrieve_rerank.models.answer_store import AnswerStore
@@ -24,6 +24,27 @@ from retrieve_rerank.settings.build import build_retriever, locate, open_index
 from retrieve_rerank.settings.promoted import index_address, with_promoted
 from retrieve_rerank.settings.sources import Settings, load_settings
 from retrieve_rerank.training.queries.generate import LIMIT, TRIED
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def query_options(command: Command) -> Command:
+    """Add the options that say what makes queries where nobody has judged any."""
+    for option in (
+        click.option(
+            "--query-model", help="Language model for --queries llm: openai:MODEL, a folder, …."
+        ),
+        click.option(
+            "--queries",
+            type=click.Choice(["documents", "llm"]),
+            default="documents",
+            show_default=True,
+            help="Where neither --data nor --groups is given: what makes queries, the documents' "
+            "own words or the language model --query-model.",
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 def read_judged(

@@ -1,94 +1,21 @@
-"""Options that say which models are asked, what they cost and what may be spent."""
+"""The models that label, as `rr label` is told them."""
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 
-import click
-
-from retrieve_rerank.cli.options import NumberRange
+from retrieve_rerank.cli.spending import Spending, check_price
 from retrieve_rerank.connecting import reranker_for
 from retrieve_rerank.data.lines import read_settings_text
-from retrieve_rerank.errors import ConfigError, CostLimitError
-from retrieve_rerank.models.answer_store import AnswerStore
-from retrieve_rerank.models.metering import Price, Purse
-from retrieve_rerank.settings.sources import Settings
+from retrieve_rerank.errors import ConfigError, RetrieveRerankError
+from retrieve_rerank.models.metering import Price
 from retrieve_rerank.training.labelling import Teacher
-
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-ANSWERS = "answers.db"
-"""File in the data directory where answers are kept."""
 
 _PRICES = ("input_price", "output_price", "request_price")
 _CHATS = ("openai:", "ollama:")
-
-
-class Spending(NamedTuple):
-    """What `spending_options` say."""
-
-    price: Price
-    purse: Purse
-    store: AnswerStore
-
-
-def spending_options(command: Command) -> Command:
-    """Add the options that `read_spending` takes, and --dry-run."""
-    for option in (
-        click.option(
-            "--dry-run",
-            is_flag=True,
-            help="Say how many questions there are and what they cost; ask none.",
-        ),
-        click.option(
-            "--answers",
-            type=click.Path(dir_okay=False, path_type=Path),
-            help=f"File where answers are kept, so that none is asked twice.  [default: {ANSWERS} "
-            "in the data directory]",
-        ),
-        click.option(
-            "--max-cost",
-            type=NumberRange(min=0),
-            help="What may be spent, in the prices' currency; nothing is asked beyond it.",
-        ),
-        click.option(
-            "--request-price",
-            type=NumberRange(min=0),
-            default=0.0,
-            help="Price of a thousand requests.",
-        ),
-        click.option(
-            "--output-price",
-            type=NumberRange(min=0),
-            default=0.0,
-            help="Price of a million tokens that the model writes.",
-        ),
-        click.option(
-            "--input-price",
-            type=NumberRange(min=0),
-            default=0.0,
-            help="Price of a million tokens that the model reads.",
-        ),
-    ):
-        command = option(command)
-    return command
-
-
-def read_spending(
-    settings: Settings,
-    *,
-    answers: Path | None,
-    max_cost: float | None,
-    input_price: float,
-    output_price: float,
-    request_price: float,
-) -> Spending:
-    """Open what the options name."""
-    store = AnswerStore(answers or settings.data_dir / ANSWERS)
-    return Spending(Price(input_price, output_price, request_price), Purse(max_cost), store)
 
 
 def make_teachers(
@@ -108,30 +35,16 @@ def make_teachers(
         model, kind = options.pop("model", None), options.pop("reranker", None)
         if kind is None and str(model).startswith(_CHATS):
             kind = "llm-listwise"  # which any chat model can answer, without log-probabilities
-        teacher = Teacher(
-            reranker_for(model, kind, options), spending.store, price=price, purse=spending.purse
-        )
+        try:
+            made = reranker_for(model, kind, options)
+        except RetrieveRerankError:
+            raise
+        except ValueError as exc:  # of a stage's own options, such as a depth that is no number
+            raise ConfigError(f"the teacher {name} cannot be used: {exc}") from exc
+        teacher = Teacher(made, spending.store, price=price, purse=spending.purse)
         check_price(teacher.name, teacher.served, price, spending.purse)
         teachers.append(teacher)
     return teachers
-
-
-def check_price(name: str, served: bool, price: Price, purse: Purse) -> None:
-    """Raise ConfigError where spending is bounded and it is not known what a server costs."""
-    if purse.limit is not None and served and not price:
-        raise ConfigError(
-            f"--max-cost cannot hold without the price of {name}; give --input-price and"
-            " --output-price, or --request-price"
-        )
-
-
-def check_cost(cost: float, max_cost: float | None) -> None:
-    """Raise CostLimitError where an estimate is more than may be spent."""
-    if max_cost is not None and cost > max_cost:
-        raise CostLimitError(
-            f"this may cost about {cost:.4f}, more than the {max_cost:g} of --max-cost; nothing was"
-            " asked"
-        )
 
 
 def _read(path: Path, price: Price) -> tuple[dict[str, Any], Price]:

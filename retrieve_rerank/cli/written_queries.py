@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from retrieve_rerank.base import Connector
-from retrieve_rerank.cli.teachers import Spending, check_cost, check_price
+from retrieve_rerank.cli.spending import Spending, check_cost, check_price
 from retrieve_rerank.cli.views.progress import share_of, show_progress
 from retrieve_rerank.cli.views.results import write_json
 from retrieve_rerank.cli.views.spending import meter_lines, meters_as_json

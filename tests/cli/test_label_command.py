@@ -166,11 +166,15 @@ def test_a_server_that_fails_keeps_what_was_answered(rr: Rr, server: EmbeddingSe
         (["--rules", "wrong.py"], "ZeroDivisionError"),
         (["--teacher", "openai:judge", "--answers", "candidates.jsonl"], "file of answers"),
         (["--teacher", "openai:judge", "--labels", "probabilities"], "gives an order"),
+        (["--teacher", "wrong.toml"], "the teacher wrong.toml cannot be used"),
+        (["--teacher", "free.toml"], "must be numbers, 0 or above"),
     ],
 )
 def test_what_cannot_label_says_why(
     rr: Rr, server: EmbeddingServer, options: list[str], message: str
 ) -> None:
+    Path("wrong.toml").write_text('model = "openai:judge"\ndepth = "all"\n')
+    Path("free.toml").write_text('model = "openai:judge"\ninput_price = "free"\n')
     Path("wrong.py").write_text("def label(text, group):\n    return 1 / 0\n")
     result = rr("label", "--groups", "candidates.jsonl", "-o", "labelled.jsonl", *options)
     assert result.exit_code != 0

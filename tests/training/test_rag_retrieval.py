@@ -12,9 +12,12 @@ from click.testing import CliRunner, Result
 
 from retrieve_rerank.cli import main
 from retrieve_rerank.errors import ConfigError
+from retrieve_rerank.rerankers.llm.published_prompts import rag_retrieval
+from retrieve_rerank.rerankers.llm.scalar_head import ScalarHead
 from retrieve_rerank.training.rag_retrieval import is_rag_retrieval, rag_retrieval_recipe
 from retrieve_rerank.training.recipe import Recipe, own_recipe
 from tests.models.tiny import make_model
+from tests.models.tiny_language_models import make_language_model
 
 BEFORE = """
 model_name_or_path: "./base"
@@ -116,6 +119,24 @@ def test_the_generation_since_trains_groups_by_its_own_names(folder: Path) -> No
     assert "num_labels 2: one score is trained" in " ".join(read.notes)
 
 
+def test_a_decoder_is_trained_and_saved_with_its_formats(folder: Path) -> None:
+    read = recipe(
+        folder,
+        SINCE,
+        model_type="llm_decoder",
+        query_format="query: {}",
+        document_format="document: {}",
+        seq="\n",
+        special_token="\nrelevance",
+        mixed_precision="bf16",
+    )
+    assert read.settings.reranker == "llm-scalar-head"
+    assert read.settings.prompt == {
+        "messages": ["query: {query}", "\n", "document: {document}", "\nrelevance"]
+    }
+    assert read.settings.bf16 is None  # where the processor has it
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -162,3 +183,32 @@ def test_a_file_of_theirs_trains_and_what_comes_of_it_loads(folder: Path) -> Non
     ours = rr("rerank", "--model", trained["model"], input=line)
     [document] = json.loads(ours.stdout)["documents"]
     assert document["score"] == pytest.approx(float(theirs[0]), abs=1e-3)
+
+
+def test_a_decoder_of_theirs_trains_and_is_scored_with_the_formats_it_was_trained_with(
+    folder: Path,
+) -> None:
+    make_language_model(folder.parent / "qwen", "qwen3", labels=1)
+    config = folder / "training_llm.yaml"
+    chosen = {
+        **yaml.safe_load(SINCE),
+        "model_name_or_path": "./qwen",
+        "model_type": "llm_decoder",
+        "query_format": "query: {}",
+        "document_format": "document: {}",
+        "seq": "\n",
+        "special_token": "\nrelevance",
+        "max_len": 96,
+        "output_dir": "out",
+    }
+    config.write_text(yaml.safe_dump(chosen))
+    result = rr("train", str(config), "--json")
+    assert result.exit_code == 0, result.stderr
+    trained = ScalarHead("out/model")
+    given = rag_retrieval(
+        query_format="query: {}", document_format="document: {}", special_token="\nrelevance"
+    )
+    assert trained.score("q1", ["t1 1"]) == ScalarHead("out/model", prompt=given).score(
+        "q1", ["t1 1"]
+    )
+    assert trained.score("q1", ["t1 1"]) != trained.score("q1", ["t2 3 and more"])

@@ -13,6 +13,7 @@ import click
 
 from retrieve_rerank.cli.finetuning import (
     load_training,
+    query_options,
     read_judged,
     read_protected,
     short_name,
@@ -63,15 +64,7 @@ from retrieve_rerank.training.curriculum import Curriculum
     "gets a model of its own, which serves searches with that --segment; others get the one for "
     "all. Needs --data.",
 )
-@click.option(
-    "--queries",
-    type=click.Choice(["documents", "llm"]),
-    default="documents",
-    show_default=True,
-    help="Where neither --data nor --groups is given: what makes queries, the documents' own words "
-    "or the language model --query-model.",
-)
-@click.option("--query-model", help="Language model for --queries llm: openai:MODEL, a folder, ….")
+@query_options
 @click.option(
     "--replay",
     multiple=True,

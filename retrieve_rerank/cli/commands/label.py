@@ -15,7 +15,8 @@ from retrieve_rerank.cli.options import (
     index_option,
     json_option,
 )
-from retrieve_rerank.cli.teachers import check_cost, make_teachers, read_spending, spending_options
+from retrieve_rerank.cli.spending import check_cost, read_spending, spending_options
+from retrieve_rerank.cli.teachers import make_teachers
 from retrieve_rerank.cli.views.progress import share_of, show_progress
 from retrieve_rerank.cli.views.results import write_json
 from retrieve_rerank.cli.views.spending import Meters, meter_lines, meters_as_json

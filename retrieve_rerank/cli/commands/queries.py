@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from retrieve_rerank.cli.options import field_options, index_option, json_option
-from retrieve_rerank.cli.teachers import read_spending, spending_options
+from retrieve_rerank.cli.spending import read_spending, spending_options
 from retrieve_rerank.cli.views.progress import show_progress
 from retrieve_rerank.cli.views.queries import print_yields
 from retrieve_rerank.cli.views.results import write_json
