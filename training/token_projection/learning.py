@@ -43,8 +43,8 @@ class LearningSettings:
     dimensions: int = 128
     loss: ProjectionLoss = "distil"
     epochs: int = 6
-    learning_rate: float = 1e-3
-    """Of Adam, falling to 0 by a cosine."""
+    learning_rate: float = 2e-4
+    """Of Adam, falling to 0 by a cosine; at 1e-3 a hundred queries were learnt by heart."""
     queries_a_step: int = 8
     seed: int = 13
 
