@@ -43,7 +43,7 @@ RR = [sys.executable, "-c", "from retrieve_rerank.cli import main; main()"]
 MINE = ["mine", "--index", "docs", "--method", "dense", "--exact", "--no-margin"]
 TRAIN = {
     **{"base": "base", "data": "train.jsonl", "dev": "dev.jsonl", "output": "run"},
-    **{"evaluate_every": 5, "max_steps": 30, "batch_size": 4, "max_tokens": 32},
+    **{"evaluate_every": 5, "max_steps": 100, "batch_size": 4, "max_tokens": 32},
     "learning_rate": 3e-3,
 }
 FINETUNE = ["finetune", "--index", "docs", "--data", "judged", "--base", "base"]
