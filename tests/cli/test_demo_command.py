@@ -61,7 +61,7 @@ def test_the_example_is_fine_tuned_on_in_the_minutes_that_it_is_given(pairs_per_
         calibration=settings.calibration_queries,
         test=settings.test_queries,
     )
-    assert judged.sizes() == {"train": 2453, "dev": 40, "calibration": 100, "test": 100}
+    assert judged.sizes() == {"train": 2329, "dev": 40, "calibration": 100, "test": 100}
     assert not judged.left_out
     made = plan.make_plan(
         judged.sizes(), settings, plan.Speed(2.5 * pairs_per_s, pairs_per_s), index=asked["index"]

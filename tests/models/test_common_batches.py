@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sized
 from contextvars import copy_context
 from pathlib import Path
 
@@ -51,10 +52,13 @@ class Held:
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
         self.description = backend.description
+        self.queue: Sized = ()
+        self.called = threading.Event()
         self.go = threading.Event()
         self.refused: int | None = None
 
     def run(self, batch: TokenBatch) -> Vectors:
+        self.called.set()
         assert self.go.wait(20)
         if self.refused in batch.attention_mask.sum(1):
             raise ModelError("refused")
@@ -64,6 +68,7 @@ class Held:
 def common(model: PairModel, *, budget: int = 2048) -> tuple[Held, list[BatchReport]]:
     held, reports = Held(model.backend), list[BatchReport]()
     batches = CommonBatches(held, pad_id=model.pad_id, budget=budget, on_batch=reports.append)
+    held.queue = batches._waiting
     model.run = batches.run
     return held, reports
 
@@ -106,15 +111,22 @@ def test_requests_that_wait_together_are_one_batch_and_score_as_alone(model: Pai
 
 
 def test_a_large_request_is_cut_and_small_ones_come_between(model: PairModel) -> None:
-    held, reports = common(model, budget=100)
-    run = in_threads(model, [[(QUERY, TEXTS[1])] * 40, [(QUERY, TEXTS[2])]])
-    next(run)
+    one = len(model.tokenize([(QUERY, TEXTS[1])])[0].ids)
+    budget = 2 * one + 1  # two of the large request's leave no room for anything
+    held, reports = common(model, budget=budget)
+    large = in_threads(model, [[(QUERY, TEXTS[1])] * 40])
+    next(large)
+    assert held.called.wait(20)
+    small = in_threads(model, [[(QUERY, TEXTS[2])]])
+    next(small)
+    for _ in range(2000):
+        if len(held.queue) == 2:
+            break
+        time.sleep(0.01)
     held.go.set()
-    large, small = run
-    assert isinstance(large, np.ndarray) and large.shape == (40,)
-    assert isinstance(small, np.ndarray) and small.shape == (1,)
-    assert all(report.tokens <= 100 for report in reports)
-    assert any(report.callers == 2 for report in reports)
+    assert [np.asarray(found).shape for found in (*large, *small)] == [(40,), (1,)]
+    assert all(report.tokens <= budget for report in reports)
+    assert [report.callers for report in reports[:4]] == [1, 1, 2, 1]
 
 
 def test_one_that_fails_does_not_spoil_the_others(model: PairModel) -> None:

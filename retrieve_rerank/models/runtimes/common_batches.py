@@ -146,8 +146,13 @@ class CommonBatches:
                     return []
 
     def _take(self) -> list[_Part]:
-        """Take the next batch: of each job in its turn as much as there is room for."""
+        """Take the next batch: of each job in its turn as much as there is room for.
+
+        Jobs that there was no room for are the first the next time: a large one whose sequences
+        leave too little of every batch would have them wait for its end.
+        """
         parts: list[_Part] = []
+        passed_over: list[_Job] = []
         room = self._budget
         for _ in range(len(self._waiting)):
             job = self._waiting.popleft()
@@ -161,12 +166,15 @@ class CommonBatches:
             ):
                 room -= len(job.sequences[job.left[0]].ids)
                 indices.append(job.left.popleft())
+            if not indices:
+                passed_over.append(job)
+                continue
+            parts.append((job, indices))
             if job.left:
                 self._waiting.append(job)
-            if indices:
-                parts.append((job, indices))
             if room <= 0:
                 break
+        self._waiting.extendleft(reversed(passed_over))
         return parts
 
     def _compute(self, parts: Sequence[_Part]) -> None:
