@@ -151,6 +151,7 @@ def test_what_nobody_waits_for_is_not_computed(model: PairModel) -> None:
     held, reports = common(model)
     blocking = in_threads(model, [[(QUERY, TEXTS[2])]])
     next(blocking)
+    assert held.called.wait(20)
     hasty, gone = Caller(Deadline(0.01)), Caller(Deadline(30))
     runs = []
     for who in (hasty, gone):
@@ -158,8 +159,8 @@ def test_what_nobody_waits_for_is_not_computed(model: PairModel) -> None:
         runs.append(in_threads(model, [[(QUERY, TEXTS[1])]]))
         next(runs[-1])
     caller.set(None)
+    wait_until(lambda: len(held.queue) == 2 and hasty.deadline.over)
     gone.gone = True
-    assert threading.Event().wait(0.02) is False
     held.go.set()
     assert all(isinstance(next(run), DeadlineExceededError) for run in runs)
     assert isinstance(next(blocking), np.ndarray)

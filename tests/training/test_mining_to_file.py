@@ -19,6 +19,7 @@ from retrieve_rerank.connectors.elasticsearch import ElasticsearchConnector
 from retrieve_rerank.connectors.embedded import EmbeddedConnector
 from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.connectors.qdrant import QdrantConnector
+from retrieve_rerank.connectors.qdrant.client import Server
 from retrieve_rerank.errors import ConnectorError, InputError
 from retrieve_rerank.testing import HashingEncoder, OverlapScorer
 from retrieve_rerank.training.mining import (
@@ -183,6 +184,9 @@ def test_a_server_that_goes_away_stops_mining_which_goes_on_once_it_is_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("retrieve_rerank.training.mining.to_file.EVERY_S", 0.0)
+    # What takes long waits two minutes for a server: here for two seconds.
+    monkeypatch.setattr("retrieve_rerank.connectors.qdrant.client.LONG_PATIENCE_S", 2.0)
+    monkeypatch.setattr(Server.run, "__kwdefaults__", {"timeout_s": None, "patience_s": 2.0})
     whole, broken = tmp_path / "whole.jsonl", tmp_path / "broken.jsonl"
     with serving(Stub()) as stub, relaying(urlsplit(stub.url).port or 0) as relay:
         url = f"qdrant://127.0.0.1:{relay.port}/docs"
