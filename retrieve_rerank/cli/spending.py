@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import click
 
@@ -13,8 +14,6 @@ from retrieve_rerank.errors import ConfigError, CostLimitError
 from retrieve_rerank.models.answer_store import AnswerStore
 from retrieve_rerank.models.metering import Price, Purse
 from retrieve_rerank.settings.sources import Settings
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 ANSWERS = "answers.db"
 """File in the data directory where answers are kept."""
@@ -28,8 +27,35 @@ class Spending(NamedTuple):
     store: AnswerStore
 
 
-def spending_options(command: Command) -> Command:
-    """Add the options that `read_spending` takes, and --dry-run."""
+class SpendingChoice(NamedTuple):
+    """What a command was told of prices and bounds."""
+
+    price: Price
+    max_cost: float | None
+    answers: Path | None
+
+    def open(self, settings: Settings) -> Spending:
+        """Open the file of answers."""
+        store = AnswerStore(self.answers or settings.data_dir / ANSWERS)
+        return Spending(self.price, Purse(self.max_cost), store)
+
+
+def spending_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that become the command's `chosen_spending`, and --dry-run."""
+
+    @wraps(command)
+    def asking(
+        *,
+        input_price: float,
+        output_price: float,
+        request_price: float,
+        max_cost: float | None,
+        answers: Path | None,
+        **given: Any,
+    ) -> None:
+        price = Price(input_price, output_price, request_price)
+        command(chosen_spending=SpendingChoice(price, max_cost, answers), **given)
+
     for option in (
         click.option(
             "--dry-run",
@@ -66,22 +92,8 @@ def spending_options(command: Command) -> Command:
             help="Price of a million tokens that the model reads.",
         ),
     ):
-        command = option(command)
-    return command
-
-
-def read_spending(
-    settings: Settings,
-    *,
-    answers: Path | None,
-    max_cost: float | None,
-    input_price: float,
-    output_price: float,
-    request_price: float,
-) -> Spending:
-    """Open what the options name."""
-    store = AnswerStore(answers or settings.data_dir / ANSWERS)
-    return Spending(Price(input_price, output_price, request_price), Purse(max_cost), store)
+        asking = option(asking)
+    return asking
 
 
 def check_price(name: str, served: bool, price: Price, purse: Purse) -> None:

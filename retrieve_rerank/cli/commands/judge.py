@@ -12,7 +12,7 @@ from retrieve_rerank.cli.options import (
     index_option,
     json_option,
 )
-from retrieve_rerank.cli.spending import check_cost, check_price, read_spending, spending_options
+from retrieve_rerank.cli.spending import SpendingChoice, check_cost, check_price, spending_options
 from retrieve_rerank.cli.views.progress import share_of, show_progress
 from retrieve_rerank.cli.views.results import write_json
 from retrieve_rerank.cli.views.spending import agreement_lines, meter_lines, meters_as_json
@@ -89,11 +89,7 @@ def command(
     depth: int,
     compare: int,
     output: Path,
-    input_price: float,
-    output_price: float,
-    request_price: float,
-    max_cost: float | None,
-    answers: Path | None,
+    chosen_spending: SpendingChoice,
     dry_run: bool,
     candidates: int | None,
     as_json: bool,
@@ -117,14 +113,7 @@ def command(
     if limit is not None and limit < len(texts):
         ids = list(texts)
         texts = {id_: texts[id_] for id_ in (ids[n * len(ids) // limit] for n in range(limit))}
-    spending = read_spending(
-        settings,
-        answers=answers,
-        max_cost=max_cost,
-        input_price=input_price,
-        output_price=output_price,
-        request_price=request_price,
-    )
+    spending = chosen_spending.open(settings)
     meter = Meter(spending.price, spending.purse)
     loaded = load_language_model(model)
     check_price(loaded.name, not loaded.tells_logits, spending.price, spending.purse)
@@ -141,7 +130,7 @@ def command(
     if not as_json:
         for line in meter_lines([(loaded.name, expected)], about=True):
             say(line)
-    check_cost(expected.cost, max_cost)
+    check_cost(expected.cost, chosen_spending.max_cost)
     [planned] = meters_as_json([(loaded.name, expected)])
     if dry_run:
         if as_json:

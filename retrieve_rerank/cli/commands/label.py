@@ -15,7 +15,7 @@ from retrieve_rerank.cli.options import (
     index_option,
     json_option,
 )
-from retrieve_rerank.cli.spending import check_cost, read_spending, spending_options
+from retrieve_rerank.cli.spending import SpendingChoice, check_cost, spending_options
 from retrieve_rerank.cli.teachers import make_teachers
 from retrieve_rerank.cli.views.progress import share_of, show_progress
 from retrieve_rerank.cli.views.results import write_json
@@ -124,11 +124,7 @@ def command(
     depth: int,
     output: Path,
     format: str,
-    input_price: float,
-    output_price: float,
-    request_price: float,
-    max_cost: float | None,
-    answers: Path | None,
+    chosen_spending: SpendingChoice,
     dry_run: bool,
     candidates: int | None,
     as_json: bool,
@@ -148,14 +144,7 @@ def command(
         raise click.UsageError("--output is the file of --groups; name another")
     settings = load_settings(index=index, candidates=candidates, **fields)
     rule = load_rule(rules) if rules is not None else None
-    spending = read_spending(
-        settings,
-        answers=answers,
-        max_cost=max_cost,
-        input_price=input_price,
-        output_price=output_price,
-        request_price=request_price,
-    )
+    spending = chosen_spending.open(settings)
     teachers = make_teachers(names, spending, reranker=reranker, prompt=prompt)
     if groups is not None:
         source = read_groups(groups)
@@ -168,7 +157,7 @@ def command(
         say(f"{expected.groups:,} queries with {expected.texts:,} texts")
         for line in meter_lines(planned, about=True):
             say(line)
-    check_cost(sum(meter.cost for _, meter in planned), max_cost)
+    check_cost(sum(meter.cost for _, meter in planned), chosen_spending.max_cost)
     plan = {
         "queries": expected.groups,
         "texts": expected.texts,

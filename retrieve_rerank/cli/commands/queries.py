@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from retrieve_rerank.cli.options import field_options, index_option, json_option
-from retrieve_rerank.cli.spending import read_spending, spending_options
+from retrieve_rerank.cli.spending import SpendingChoice, spending_options
 from retrieve_rerank.cli.views.progress import show_progress
 from retrieve_rerank.cli.views.queries import print_yields
 from retrieve_rerank.cli.views.results import write_json
@@ -66,11 +66,7 @@ def command(
     sources: tuple[Source, ...],
     seed: int,
     model: str | None,
-    input_price: float,
-    output_price: float,
-    request_price: float,
-    max_cost: float | None,
-    answers: Path | None,
+    chosen_spending: SpendingChoice,
     dry_run: bool,
     as_json: bool,
     **fields: str | None,
@@ -95,14 +91,7 @@ def command(
         total = connector.count()
         written: list[tuple[Document, str]] = []
         if model is not None:
-            spending = read_spending(
-                settings,
-                answers=answers,
-                max_cost=max_cost,
-                input_price=input_price,
-                output_price=output_price,
-                request_price=request_price,
-            )
+            spending = chosen_spending.open(settings)
             written = write_by_model(
                 connector,
                 model,

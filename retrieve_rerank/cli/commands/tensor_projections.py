@@ -15,7 +15,7 @@ from retrieve_rerank.cli.new_tensors import made
 from retrieve_rerank.cli.options import NumberRange, field_options, index_option, json_option
 from retrieve_rerank.cli.views.progress import share_of, show_progress
 from retrieve_rerank.cli.views.results import write_json
-from retrieve_rerank.models.checkpoints.versions import ModelVersions, name_part
+from retrieve_rerank.models.checkpoints.versions import name_part
 from retrieve_rerank.models.loading import load_encoder
 from retrieve_rerank.settings.build import locate, open_index, refresh_tensors
 from retrieve_rerank.settings.promoted import index_address
@@ -101,7 +101,7 @@ def train(
     settings = load_settings(index=index, **fields)
     where = locate(settings)
     name = name or f"{name_part(short_name(settings.index or where.url))}-tokens"
-    watch = view.Terminal(quiet=as_json, kept_in=ModelVersions(settings.data_dir, name).folder)
+    watch = view.Terminal(quiet=as_json)
     try:
         runs = settings.data_dir / "finetune" / name
         judged = read_judged(data, None, settings, runs, watch, query_model=None, dry_run=False)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from functools import singledispatch
 from math import inf
 from pathlib import Path
@@ -11,12 +10,13 @@ from pathlib import Path
 from rich.table import Table
 
 from retrieve_rerank.cli.views.mining import print_report, veto_lines
-from retrieve_rerank.cli.views.progress import duration, share_of, show_progress, show_wait
+from retrieve_rerank.cli.views.progress import duration
 from retrieve_rerank.cli.views.proof import print_proof
 from retrieve_rerank.cli.views.terminal import say, wide_console, write, write_rows
+from retrieve_rerank.cli.views.watching import TerminalWatch
 from retrieve_rerank.errors import shown
 from retrieve_rerank.training.doubtful import Doubtful
-from retrieve_rerank.training.finetuning import Finetuned, Place, Plan, Watch
+from retrieve_rerank.training.finetuning import Finetuned, Place, Plan
 from retrieve_rerank.training.finetuning.folding import Fold, Procedure
 from retrieve_rerank.training.finetuning.run_folder import DOUBTFUL_FILE
 from retrieve_rerank.training.finishing import Finished
@@ -27,25 +27,15 @@ from retrieve_rerank.training.trainers.sweep import Swept
 _EXAMPLES = 3
 
 
-class Terminal(Watch):
+class Terminal(TerminalWatch):
     """Show a run as it goes; with `quiet` only what a person must know."""
 
     def __init__(self, *, quiet: bool, kept_in: Path) -> None:
         """Show what is kept in the folder `kept_in` of a model's versions."""
-        self._quiet = quiet
+        super().__init__(quiet=quiet)
         self._kept_in = kept_in
         self._measured: float | None = None
         self._planned = False
-
-    def progress(
-        self, doing: str, total: int, things: str
-    ) -> AbstractContextManager[Callable[[int], None]]:
-        """Show a bar, or lines in a log."""
-        return show_progress(share_of(total), doing=doing, quiet=self._quiet, things=things)
-
-    def wait(self, what: str) -> AbstractContextManager[None]:
-        """Show that something goes on."""
-        return show_wait(what, quiet=self._quiet)
 
     def tell(self, told: object) -> None:
         """Print what is told, by its kind."""

@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from pathlib import Path
-
 from rich.table import Table
 
-from retrieve_rerank.cli.views.progress import share_of, show_progress, show_wait
 from retrieve_rerank.cli.views.terminal import say, wide_console, write
-from retrieve_rerank.training.finetuning import Watch
+from retrieve_rerank.cli.views.watching import TerminalWatch
 from retrieve_rerank.training.token_projection import Epoch, TrainedProjection
 
 _MEBI = 1 << 20
 
 
-class Terminal(Watch):
+class Terminal(TerminalWatch):
     """Show a run as it goes; with `quiet` nothing."""
-
-    def __init__(self, *, quiet: bool, kept_in: Path) -> None:
-        self._quiet = quiet
-        self._kept_in = kept_in
-
-    def progress(
-        self, doing: str, total: int, things: str
-    ) -> AbstractContextManager[Callable[[int], None]]:
-        """Show a bar, or lines in a log."""
-        return show_progress(share_of(total), doing=doing, quiet=self._quiet, things=things)
-
-    def wait(self, what: str) -> AbstractContextManager[None]:
-        """Show that something goes on."""
-        return show_wait(what, quiet=self._quiet)
 
     def tell(self, told: object) -> None:
         """Print a round."""
