@@ -173,14 +173,15 @@ def judge(full: Measured, axes: Measured, trained: Measured, *, margin: float = 
     deltas = [trained.scores[query] - value for query, value in full.scores.items()]
     detectable = least_detectable(deltas)
     accepted = True if against.low > -margin else False if against.high < -margin else None
+    fewest = ""
     if len(deltas) < FEWEST_IN_SLICE:  # where none of them changes, the interval has no width
         accepted = None
+        fewest = f", and {FEWEST_IN_SLICE} are wanted in any case"
     means = {
         True: f"a loss of {margin:g} is ruled out",
         False: f"it loses more than {margin:g}",
         None: f"{len(deltas):,} queries are too few to tell whether it loses {margin:g}: they show "
-        f"a difference of {detectable:.3f} four times of five, and {FEWEST_IN_SLICE} are wanted in "
-        "any case",
+        f"a difference of {detectable:.3f} four times of five{fewest}",
     }
     return Verdict(
         accepted=accepted,
