@@ -71,7 +71,8 @@ def check_same_settings(
     if there is not None and there != wanted:
         raise IndexMismatchError(
             f"{location} has token tensors of other settings: {_described(there)}; wanted are "
-            f"{_described(wanted)}. Go on with the former, or delete them first: rr tensors drop"
+            f"{_described(wanted)}. Go on with the former, make them anew (rr tensors refresh), or "
+            "delete them first (rr tensors drop)"
         )
 
 

@@ -14,8 +14,8 @@ from retrieve_rerank.base import Encoding, TensorDtype, TokenTensor
 from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.connectors.tensors import content_hash
 from retrieve_rerank.errors import IndexMismatchError, InputError, ModelError, PartialWriteError
+from retrieve_rerank.indexing.tensor_filling import TensorReport
 from retrieve_rerank.indexing.token_tensors import (
-    TensorReport,
     add_tensors,
     tensor_settings,
     tensor_status,

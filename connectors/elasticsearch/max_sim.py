@@ -11,14 +11,13 @@ from retrieve_rerank.base import (
     Filter,
     MaxSimScores,
     TensorSearch,
-    TensorSettings,
     Vectors,
 )
 from retrieve_rerank.connectors.elasticsearch.client import Steps
 from retrieve_rerank.connectors.elasticsearch.schema import key
 from retrieve_rerank.connectors.elasticsearch.searcher import Searcher
 from retrieve_rerank.connectors.elasticsearch.target import Target
-from retrieve_rerank.connectors.elasticsearch.tensors import Sidecar
+from retrieve_rerank.connectors.elasticsearch.tensors import Seen, Sidecar
 from retrieve_rerank.connectors.hybrid import DENSE, checked_query
 from retrieve_rerank.connectors.moving import TIMES, unsteady
 from retrieve_rerank.connectors.tensor_encoder import TensorEncoder
@@ -27,8 +26,8 @@ from retrieve_rerank.connectors.tensor_encoder import TensorEncoder
 class _Encoded(NamedTuple):
     """A query, encoded as the tensors were."""
 
-    settings: TensorSettings | None
-    """How they were made; None where there are none."""
+    seen: Seen | None
+    """What they were; None where there were none."""
     encoding: Encoding | None
     vector: Vectors | None
     """For the first stage, if that takes the same."""
@@ -66,10 +65,10 @@ class MaxSimSearcher:
         began = time.perf_counter()
         keys = {key(id_): id_ for id_ in ids}
         for _ in range(TIMES):
-            settings, encoding, _ = encoded
-            if settings is None or encoding is None:
+            seen, encoding, _ = encoded
+            if seen is None or encoding is None:
                 return {}
-            scores = yield from self._sidecar().scores(encoding.tokens, list(keys), settings)
+            scores = yield from self._sidecar().scores(encoding.tokens, list(keys), seen)
             if scores is not None:
                 return MaxSimScores(
                     {keys[key]: score for key, score in scores.items()},
@@ -81,9 +80,10 @@ class MaxSimSearcher:
 
     def _encode(self, query: str) -> Steps[_Encoded]:
         """Encode a query as the tensors were, and for the first stage if that takes the same."""
-        settings = yield from self._sidecar().ask()
-        if settings is None:
+        seen = yield from self._sidecar().ask()
+        if seen is None:
             return _Encoded(None, None, None)
+        settings = seen.settings
         opened = self._target.opened
         dense = opened.layout.vector is not None and DENSE in self._target.options.rankings(opened)
 
@@ -91,7 +91,7 @@ class MaxSimSearcher:
             embedder = opened.encoder.load() if dense else None
             encoding = self._encoder.encode(query, settings, embedder=embedder)
             same = self._encoder.gives_vectors_of(embedder, settings)
-            return _Encoded(settings, encoding, encoding.vector if same else None)
+            return _Encoded(seen, encoding, encoding.vector if same else None)
 
         encoded: _Encoded = yield encode
         return encoded

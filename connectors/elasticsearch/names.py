@@ -33,6 +33,15 @@ def sidecar_name(address: str, indexes: Collection[str]) -> str:
     plain = f"{SIDECAR_PREFIX}{name}"
     if not several and name == name.lower() and len(plain.encode()) <= _LONGEST_BYTES:
         return plain
-    readable = _UNREADABLE.sub("-", name.lower())[:100].strip("-")
+    readable = _readable(name)
     digest = hashlib.blake2b(name.encode(), digest_size=8).hexdigest()
     return f"{SIDECAR_PREFIX}{'_' * several}{readable}-{digest}"
+
+
+def draft_prefix(sidecar: str) -> str:
+    """Begin the names of what is made to take a sidecar's place; no sidecar's name begins so."""
+    return f"{SIDECAR_PREFIX}__{_readable(sidecar.removeprefix(SIDECAR_PREFIX))}-"
+
+
+def _readable(name: str) -> str:
+    return _UNREADABLE.sub("-", name.lower())[:100].strip("-")

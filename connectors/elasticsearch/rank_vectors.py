@@ -7,12 +7,11 @@ and int8, which therefore are not kept so.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from retrieve_rerank.base import TensorSettings, Vectors
 from retrieve_rerank.connectors.elasticsearch.client import Steps
-from retrieve_rerank.connectors.elasticsearch.responses import hits_of
 from retrieve_rerank.connectors.elasticsearch.versions import (
     ENTERPRISE_LICENSES,
     ask_license,
@@ -59,9 +58,6 @@ def scoring(query: Vectors, keys: Sequence[str], name: str) -> dict[str, Any]:
     }
 
 
-def scores(answer: Mapping[str, Any], tokens: int, location: str) -> dict[str, float]:
+def scores(hits: Iterable[Mapping[str, Any]], tokens: int) -> dict[str, float]:
     """Read `_id` -> MaxSim, the mean over a query's `tokens`."""
-    return {
-        hit["_id"]: (float(hit["_score"]) - tokens - 1) / tokens
-        for hit in hits_of(answer, location)
-    }
+    return {hit["_id"]: (float(hit["_score"]) - tokens - 1) / tokens for hit in hits}

@@ -6,21 +6,22 @@ from collections.abc import Iterator, Sequence
 
 from retrieve_rerank.base import (
     Filter,
+    TensorReplacing,
     TensorSearch,
     TensorSettings,
-    TensorStore,
     TokenTensor,
 )
-from retrieve_rerank.connectors.elasticsearch import schema
+from retrieve_rerank.concurrency.retrying import LONG_PATIENCE_S
 from retrieve_rerank.connectors.elasticsearch.max_sim import MaxSimSearcher
 from retrieve_rerank.connectors.elasticsearch.names import sidecar_name
 from retrieve_rerank.connectors.elasticsearch.searcher import Searcher
 from retrieve_rerank.connectors.elasticsearch.target import Target
+from retrieve_rerank.connectors.elasticsearch.tensor_draft import Draft, discard, drafts
 from retrieve_rerank.connectors.elasticsearch.tensors import Sidecar
 from retrieve_rerank.errors import ConfigError
 
 
-class ElasticsearchTensorStore(TensorStore):
+class ElasticsearchTensorStore(TensorReplacing):
     """Keeps token tensors in an index beside the documents', see `Sidecar`."""
 
     def __init__(self, target: Target, searcher: Searcher) -> None:
@@ -74,13 +75,11 @@ class ElasticsearchTensorStore(TensorStore):
 
     def tensor_hashes(self, ids: Sequence[str]) -> dict[str, str]:
         """Return document id -> content hash, for those of these documents with a tensor."""
-        keys = {id_: schema.key(id_) for id_ in ids}
-        hashes = self._sidecar.hashes(list(keys.values())) if self.tensor_settings() else {}
-        return {id_: hashes[key] for id_, key in keys.items() if key in hashes}
+        return self._sidecar.hashes(ids)
 
     def write_tensors(self, tensors: Sequence[TokenTensor]) -> None:
         """Store tensors, replacing those of the same documents."""
-        self._sidecar.write([(schema.key(each.id), each) for each in tensors])
+        self._sidecar.write(tensors)
 
     def tensor_ids(self) -> Iterator[str]:
         """Iterate over the ids that have a tensor, those of deleted documents among them."""
@@ -88,11 +87,31 @@ class ElasticsearchTensorStore(TensorStore):
 
     def delete_tensors(self, ids: Sequence[str]) -> None:
         """Delete the tensors of these documents."""
-        self._sidecar.delete(map(schema.key, ids))
+        self._sidecar.delete(ids)
 
     def drop_tensors(self) -> None:
-        """Delete the index with the tensors; the documents stay as they are."""
+        """Delete the index with the tensors, and what was begun to take its place."""
         self._sidecar.drop()
+        self.discard_draft()
+
+    def draft_tensors(self, settings: TensorSettings) -> Draft:
+        """Make room for tensors in an index beside the one that serves, or find what was begun.
+
+        What was begun with other settings is deleted. Raises PermissionDeniedError.
+        """
+        draft = Draft(self._sidecar, settings)
+        self._cluster.run(discard(self._sidecar, but=draft.name), patience_s=LONG_PATIENCE_S)
+        draft.create(settings)
+        return draft
+
+    def drafted(self) -> TensorSettings | None:
+        """Tell how the tensors are made that were begun and do not serve; None where none were."""
+        begun = self._cluster.run(drafts(self._sidecar), patience_s=LONG_PATIENCE_S)
+        return next(iter(begun.values()), None)
+
+    def discard_draft(self) -> None:
+        """Delete what was begun and does not serve."""
+        self._cluster.run(discard(self._sidecar), patience_s=LONG_PATIENCE_S)
 
     @property
     def _sidecar(self) -> Sidecar:

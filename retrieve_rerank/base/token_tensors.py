@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -145,3 +145,53 @@ class TensorStore(TensorConnector):
     @abstractmethod
     def drop_tensors(self) -> None:
         """Delete all tensors and the room made for them; the documents stay as they are."""
+
+
+class TensorDraft(ABC):
+    """Token tensors that are made beside those that serve, to take their place once complete.
+
+    They are kept by the server: a process that is killed leaves them to the next one.
+    """
+
+    @abstractmethod
+    def hashes(self, ids: Sequence[str]) -> dict[str, str]:
+        """Return document id -> content hash, for those of these documents with a tensor."""
+
+    @abstractmethod
+    def write(self, tensors: Sequence[TokenTensor]) -> None:
+        """Store tensors, replacing those of the same documents."""
+
+    @abstractmethod
+    def ids(self) -> Iterator[str]:
+        """Iterate over the ids that have a tensor, those of deleted documents among them."""
+
+    @abstractmethod
+    def delete(self, ids: Sequence[str]) -> None:
+        """Delete the tensors of these documents."""
+
+    @abstractmethod
+    def take_over(self) -> None:
+        """Serve from now on, in one step for whoever searches; those that served are deleted."""
+
+
+class TensorReplacing(TensorStore):
+    """A backend that goes on serving its token tensors while others are made.
+
+    No search mixes the two, nor finds none in between.
+    """
+
+    @abstractmethod
+    def draft_tensors(self, settings: TensorSettings) -> TensorDraft:
+        """Make room for tensors beside those that serve, or find what was begun.
+
+        What was begun with other settings is deleted. Raises ConfigError where there is no room
+        for both, and PermissionDeniedError.
+        """
+
+    @abstractmethod
+    def drafted(self) -> TensorSettings | None:
+        """Tell how the tensors are made that were begun and do not serve; None where none were."""
+
+    @abstractmethod
+    def discard_draft(self) -> None:
+        """Delete what was begun and does not serve, and what is left of those that served."""

@@ -10,6 +10,7 @@ from retrieve_rerank.base import (
     Connector,
     Embedder,
     Embedding,
+    IndexSchema,
     TensorDtype,
     TensorSettings,
     TensorStore,
@@ -23,6 +24,9 @@ from retrieve_rerank.models.loading import DEFAULT_ENCODER, load_encoder
 from retrieve_rerank.settings.build import open_index
 from retrieve_rerank.settings.sources import Settings
 from retrieve_rerank.text.language import detect_language
+
+EMBEDDED_DTYPE: TensorDtype = "int8"
+"""How an embedded index keeps tensors."""
 
 _SAMPLE = 200  # documents that tell the language
 
@@ -77,10 +81,18 @@ def made(connector: Connector) -> Made:
         encoder, settings = choose(connector, model=None, dtype=None, pool=None)
         return Made(_whole(encoder), settings.dtype, settings.pooling_factor)
     schema = connector.schema()
-    if not isinstance(connector, Embedding) or not schema.token_tensors:
+    factor = embedded_pooling(schema)
+    if not isinstance(connector, Embedding):
+        raise ConfigError(f"{schema.location} does not tell its encoder")
+    return Made(_whole(connector.embedder()), EMBEDDED_DTYPE, factor)
+
+
+def embedded_pooling(schema: IndexSchema) -> int:
+    """Tell how many tokens are averaged in an embedded index; ConfigError where it has none."""
+    if not schema.token_tensors:
         raise ConfigError(f"{schema.location} has no token tensors, nor can it be given any")
-    factor = schema.details.get("tensors", {}).get("pooling_factor", POOLING_FACTOR)
-    return Made(_whole(connector.embedder()), "int8", factor)
+    factor: int = schema.details.get("tensors", {}).get("pooling_factor", POOLING_FACTOR)
+    return factor
 
 
 def _whole(encoder: Embedder) -> TextEncoder:

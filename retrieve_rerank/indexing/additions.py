@@ -15,6 +15,7 @@ from retrieve_rerank.base.cutting import cut
 from retrieve_rerank.connectors.batches import batches
 from retrieve_rerank.connectors.tensors import content_hash
 from retrieve_rerank.text.template import Template
+from retrieve_rerank.types import Document
 
 REFUSALS_KEPT = 10
 
@@ -74,11 +75,16 @@ class AdditionStatus:
 def texts(connector: Connector, template: Template) -> Iterator[list[Text]]:
     """Read all documents as what additions are made from."""
     for batch in batches(connector.scan()):
-        rendered = [template.render(document) for document in batch]
-        yield [
-            Text(document.id, text, content_hash(text))
-            for document, text in zip(batch, rendered, strict=True)
-        ]
+        yield texts_of(batch, template)
+
+
+def texts_of(documents: Sequence[Document], template: Template) -> list[Text]:
+    """Render documents as what additions are made from."""
+    rendered = [template.render(document) for document in documents]
+    return [
+        Text(document.id, text, content_hash(text))
+        for document, text in zip(documents, rendered, strict=True)
+    ]
 
 
 def compare(

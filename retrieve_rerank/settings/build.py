@@ -23,7 +23,6 @@ from retrieve_rerank.base import (
 from retrieve_rerank.connectors.hybrid import Fusion
 from retrieve_rerank.errors import ConfigError, IndexNotFoundError, RetrieveRerankError
 from retrieve_rerank.models.catalog.rerank_apis import is_remote
-from retrieve_rerank.models.checkpoints.resolving import portable_name
 from retrieve_rerank.models.loading import find_checkpoint, load_encoder
 from retrieve_rerank.network.addresses import redacted
 from retrieve_rerank.pipeline.retriever import Retriever
@@ -179,14 +178,11 @@ def verify_index(settings: Settings) -> Verification:
 def refresh_tensors(
     settings: Settings, encoder: Encoder, *, on_progress: Callable[[int], None] | None = None
 ) -> IndexReport:
-    """Make the token tensors of the index that `locate` finds anew; ConfigError for a server's."""
+    """Make the token tensors of the embedded index that `locate` finds anew."""
     where = locate(settings)
     connector = connector_class(_scheme(where))
     if not issubclass(connector, TensorRefreshing):
-        raise ConfigError(
-            "only an embedded index keeps its old token tensors while new ones are made; at a "
-            f"server: rr tensors drop, then rr tensors add --model {portable_name(encoder.name)}"
-        )
+        raise ConfigError(f"{where.url} is no embedded index, whose token tensors are part of it")
     return connector.refresh_tensors(where.url, encoder, on_progress=on_progress)
 
 

@@ -15,8 +15,8 @@ from retrieve_rerank.connectors.elasticsearch import ElasticsearchConnector
 from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.connectors.qdrant import QdrantConnector
 from retrieve_rerank.errors import IndexMismatchError
+from retrieve_rerank.indexing.tensor_filling import TensorReport
 from retrieve_rerank.indexing.token_tensors import (
-    TensorReport,
     add_tensors,
     tensor_settings,
     tensor_status,

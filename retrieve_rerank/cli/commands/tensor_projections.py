@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,9 @@ from retrieve_rerank.cli.finetuning import load_training, read_judged, short_nam
 from retrieve_rerank.cli.judgments import say_judges
 from retrieve_rerank.cli.new_tensors import made
 from retrieve_rerank.cli.options import NumberRange, field_options, index_option, json_option
-from retrieve_rerank.cli.views.progress import share_of, show_progress
 from retrieve_rerank.cli.views.results import write_json
 from retrieve_rerank.models.checkpoints.versions import name_part
-from retrieve_rerank.models.loading import load_encoder
-from retrieve_rerank.settings.build import locate, open_index, refresh_tensors
+from retrieve_rerank.settings.build import locate, open_index
 from retrieve_rerank.settings.promoted import index_address
 from retrieve_rerank.settings.sources import load_settings
 
@@ -134,44 +131,3 @@ def train(
         write_json(trained.to_dict())
     else:
         view.print_trained(trained, index=settings.index or where.url, generated=judged.generated)
-
-
-@click.command()
-@index_option
-@click.option(
-    "--model",
-    required=True,
-    help="What is to make the tensors: a model of rr tensors train, or the index's own encoder, "
-    "for those of all dimensions.",
-)
-@field_options
-@json_option
-def refresh(index: str | None, model: str, as_json: bool, **fields: str | None) -> None:
-    """Make all token tensors of an embedded index anew, by a projection of its encoder's.
-
-    The old ones serve until the new are complete: stopped at any moment, the index is as it was.
-    """
-    started = time.monotonic()
-    settings = load_settings(index=index, **fields)
-    encoder = load_encoder(model)
-    with open_index(settings) as connector:
-        documents = connector.count()
-    with show_progress(share_of(documents), doing="making tensors", quiet=as_json) as advance:
-        report = refresh_tensors(settings, encoder, on_progress=advance)
-    with open_index(settings) as connector:
-        schema = connector.schema()
-    if as_json:
-        write_json(
-            {
-                "index": schema.location,
-                "model": model,
-                "documents": report.indexed,
-                "dimension": encoder.token_dimension,
-                "bytes_on_disk": schema.bytes_on_disk,
-            }
-        )
-        return
-    click.echo(
-        f"{report.indexed:,} documents have tensors of {encoder.token_dimension} numbers a token, "
-        f"made by {model}, in {time.monotonic() - started:,.1f} s"
-    )

@@ -8,8 +8,9 @@ from typing import get_args
 
 import click
 
-from retrieve_rerank.base import TensorDtype
-from retrieve_rerank.cli.commands.tensor_projections import refresh, train
+from retrieve_rerank.base import TensorDtype, TensorReplacing
+from retrieve_rerank.cli.commands.tensor_projections import train
+from retrieve_rerank.cli.commands.tensor_refresh import refresh
 from retrieve_rerank.cli.new_tensors import choose, open_store
 from retrieve_rerank.cli.options import (
     NumberRange,
@@ -122,12 +123,18 @@ def status(index: str | None, as_json: bool, **fields: str | None) -> None:
         with show_progress(share, doing="reading", quiet=as_json) as advance:
             found = tensor_status(store, on_progress=advance)
         schema = store.schema()
+        drafted = store.drafted() if isinstance(store, TensorReplacing) else None
     made = {}
     if found.settings is not None:
         made["model"] = found.settings.encoder
         made["stored as"] = (
             f"{found.settings.dimension} {found.settings.dtype} numbers a token, pooled by "
             f"{found.settings.pooling_factor}"
+        )
+    if drafted is not None:
+        made["being made"] = (
+            f"others, by {drafted.encoder}: rr tensors refresh goes on with them; with the model "
+            "of those there are, it gives them up"
         )
     show_standing(found, made, "tensors", schema=schema, as_json=as_json)
 

@@ -97,5 +97,5 @@ def test_the_scoring_is_worded_as_elasticsearch_documents_it() -> None:
         "track_total_hits": False,
     }
     hits = [{"_id": "a", "_score": 4.5}, {"_id": "b", "_score": 2.0}]
-    found = rank_vectors.scores({"timed_out": False, "hits": {"hits": hits}}, 2, "there")
+    found = rank_vectors.scores(hits, 2)
     assert found == {"a": 0.75, "b": -0.5}
