@@ -2,47 +2,98 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
+from retrieve_rerank.models.runtimes.common_batches import BatchReport
 from retrieve_rerank.server.refusals import Refusal
 
 MOST_REQUESTS = 256
 """Under way at once: each may need a thread."""
 
+PATIENCE_S = 10.0
+"""How long the wait may be longer than it should: a burst is worked off, an overload stays."""
+
+SHORT = 0.1
+"""Share of the wait that there may be, below which nobody could tell of any."""
+
+BATCH = 20
+"""Documents of a hundred tokens that one batch holds, see `TOKEN_BUDGET`."""
+
 _LEARNING_RATE = 0.2
-_LONGEST_S = 30.0
+
+
+@dataclass(slots=True)
+class _Line:
+    """The requests under way to one model, or to the models of one index."""
+
+    documents: list[int] = field(default_factory=list)
+    """Of each request."""
+    document_s: float = 0.0
+    """What a document takes in the batches there have been; 0 where it does not run in any."""
+    short_at: float = field(default_factory=time.monotonic)
+    """When there was last next to no wait."""
+
+    def wait_s(self, documents: int) -> float:
+        """Estimate how long others will have the model before so many documents are scored.
+
+        Requests take turns, batch by batch: a large one keeps a small one waiting for a batch.
+        """
+        turn = max(documents, BATCH)
+        return self.document_s * sum(min(each, turn) for each in self.documents)
 
 
 class Admission:
-    """Count the documents of all requests under way; for one event loop."""
+    """Count the documents of all requests under way; for one event loop.
 
-    def __init__(self, *, documents: int, requests: int = MOST_REQUESTS) -> None:
+    A wait of `wait_s`, or of what the request itself takes if that is more, is too long once there
+    has been no short one for `PATIENCE_S`; one for which the request has no time is too long at
+    once. So the queue that a passing burst leaves is worked off, and one that stands in an
+    overload stays short (as in CoDel, Nichols and Jacobson, ACM Queue 2012).
+    """
+
+    def __init__(self, *, documents: int, wait_s: float, requests: int = MOST_REQUESTS) -> None:
         self._most_documents = documents
         self._most_requests = requests
+        self._most_wait_s = wait_s
+        self._lines: defaultdict[str, _Line] = defaultdict(_Line)
         self.documents = 0
         self.requests = 0
-        self._document_s = 0.01  # until some have been measured
+
+    def learn(self, served: str, report: BatchReport) -> None:
+        """Take in what a batch took; may be called from any thread."""
+        line = self._lines[served]
+        document_s = report.seconds / report.sequences
+        rate = _LEARNING_RATE if line.document_s else 1.0
+        line.document_s += rate * (document_s - line.document_s)
 
     @contextmanager
-    def admit(self, documents: int) -> Iterator[None]:
+    def admit(self, served: str, documents: int, *, left_s: float | None) -> Iterator[None]:
         """Count a request while it is worked on; raise Refusal where there is no room for it.
 
-        One that is alone has room, however large it is.
+        One that is alone has room, however large it is. `left_s` is the time that it has; None
+        where it has no end.
         """
+        line = self._lines[served]
+        wait_s, now = line.wait_s(documents), time.monotonic()
+        if wait_s <= SHORT * self._most_wait_s:
+            line.short_at = now
+        most_s = math.inf if left_s is None else left_s
+        if now - line.short_at > PATIENCE_S:
+            most_s = min(most_s, max(self._most_wait_s, documents * line.document_s))
         full = self.documents + documents > self._most_documents
-        if self.requests and (full or self.requests >= self._most_requests):
-            wait_s = min(_LONGEST_S, self.documents * self._document_s)
+        if self.requests and (full or self.requests >= self._most_requests or wait_s > most_s):
             raise Refusal(429, "too many requests are under way", retry_after_s=wait_s)
+        line.documents.append(documents)
         self.documents += documents
         self.requests += 1
-        started = time.monotonic()
         try:
             yield
         finally:
-            # What a document took while all those under way shared the machine.
-            took_s = (time.monotonic() - started) / max(1, self.documents)
-            self._document_s += _LEARNING_RATE * (took_s - self._document_s)
+            line.documents.remove(documents)
             self.documents -= documents
             self.requests -= 1

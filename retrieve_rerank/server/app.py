@@ -12,7 +12,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
-from retrieve_rerank.models.runtimes.common_batches import Caller
+from retrieve_rerank.models.runtimes.common_batches import BatchReport, Caller
 from retrieve_rerank.server.admission import MOST_REQUESTS, Admission
 from retrieve_rerank.server.bodies import answer, checked, read_json
 from retrieve_rerank.server.gate import Gate, Visit, refused
@@ -43,9 +43,9 @@ class Server:
         """Open all that is served; raise what is wrong with any of it."""
         self.settings = settings.server
         self.keys = Keys(settings.server)
-        self.admission = Admission(documents=settings.server.queue)
+        self.admission = Admission(documents=settings.server.queue, wait_s=settings.server.queue_s)
         self.metrics = Metrics(self.admission)
-        self.served = Served(settings, on_batch=self.metrics.batch)
+        self.served = Served(settings, on_batch=self._on_batch)
         self.ready = False
         self.routes = FastAPI(
             lifespan=self._lifespan, docs_url=None, redoc_url=None, redirect_slashes=False
@@ -57,6 +57,10 @@ class Server:
         """Have load balancers and clients go elsewhere, while requests are still answered."""
         self.ready = False
         self.app.draining = True
+
+    def _on_batch(self, served: str, report: BatchReport) -> None:
+        self.metrics.batch(served, report)
+        self.admission.learn(served, report)
 
     def _add_routes(self) -> None:
         describe(self.routes, root_path=self.settings.root_path)
@@ -94,7 +98,7 @@ class Server:
         served = self.served.index(asked.index)
         deadline = deadline_of(request, asked_s=asked.deadline_s, most_s=self.settings.deadline_s)
         visit.facts["index"] = served.name
-        with self.admission.admit(served.scored):
+        with self.admission.admit(served.name, served.scored, left_s=deadline.left_s):
             work = search(served, asked, visit.key, deadline)
             found, result = await while_waited_for(request, work, Caller(deadline))
         self.metrics.search(served.name, result)
@@ -122,7 +126,7 @@ class Server:
                 raise Refusal(413, f"expected at most {most:,} documents; got {count:,}")
             who = Caller(deadline_of(request, most_s=self.settings.deadline_s))
             visit.facts |= {"model": served.name, "documents": count, "shape": shape.name}
-            with self.admission.admit(count):
+            with self.admission.admit(served.name, count, left_s=who.deadline.left_s):
                 work = rerank(served, asked, who, request_id=visit.request_id)
                 ranked, result = await while_waited_for(request, work, who)
         except Exception as exc:

@@ -84,6 +84,13 @@ class ServerSettings(BaseModel):
         description="Documents that all requests under way may have between them; others are "
         "answered with 429.",
     )
+    queue_s: float = Field(
+        default=1.0,
+        gt=0,
+        le=LONGEST_REQUEST_S,
+        description="Seconds that a request may wait for a cross-encoder that has been overloaded "
+        "for ten, or as long as it takes itself; others are answered with 429.",
+    )
     root_path: Annotated[str, AfterValidator(_as_root_path)] = Field(
         default="", description="Path below which a proxy serves this server."
     )

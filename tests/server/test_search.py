@@ -76,7 +76,7 @@ def test_deadlines_are_kept(server: Running) -> None:
 
 def test_more_than_there_is_room_for_is_told_to_come_again(server: Running) -> None:
     body = {"query": "q", "documents": ["x"] * 20}
-    with server.server.admission.admit(7990):
+    with server.server.admission.admit("tiny", 7990, left_s=None):
         refused = server.post("/v2/rerank", body)
         assert refused.status_code == 429
         assert int(refused.headers["retry-after"]) >= 1

@@ -1,0 +1,85 @@
+"""Who is let in: by what others have before them, and for how long that has been so."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+
+import pytest
+
+from retrieve_rerank.models.runtimes.common_batches import BatchReport
+from retrieve_rerank.server import admission
+from retrieve_rerank.server.admission import Admission
+from retrieve_rerank.server.refusals import Refusal
+
+
+def taking(document_s: float) -> Admission:
+    """Admit to a model that takes so long for a document, with waits of a second."""
+    made = Admission(documents=8000, wait_s=1.0)
+    made.learn("m", BatchReport(sequences=10, tokens=1000, callers=1, seconds=10 * document_s))
+    return made
+
+
+def let_in(made: Admission, documents: int, *, most: int = 100, left_s: float = 30.0) -> int:
+    """Count how many requests of one size are let in before one is refused."""
+    with ExitStack() as under_way:
+        for count in range(most):
+            try:
+                under_way.enter_context(made.admit("m", documents, left_s=left_s))
+            except Refusal as refusal:
+                assert refusal.status == 429 and int(refusal.headers["Retry-After"]) >= 1
+                return count
+    return most
+
+
+def stand(made: Admission, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the time pass in which a queue may be longer than it should."""
+    monkeypatch.setattr(admission, "PATIENCE_S", 0.01)
+    time.sleep(0.02)
+
+
+def test_a_burst_is_let_in_as_far_as_its_time_reaches() -> None:
+    made = taking(0.1)
+    assert let_in(made, 5) == 61  # the last waits for 30 s
+    assert let_in(made, 5, left_s=2.0) == 5
+    assert made.documents == made.requests == 0
+
+
+def test_a_queue_that_stands_is_kept_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = taking(0.1)
+    with made.admit("m", 5, left_s=30), made.admit("m", 5, left_s=30):
+        stand(made, monkeypatch)
+        assert let_in(made, 1) == 1  # which waits for a second
+        assert let_in(made, 15) == 1  # or for as long as it takes itself
+    assert let_in(made, 5) > 2, "nobody waited in between: a burst again"
+
+
+def test_a_slow_model_has_room_for_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = taking(1.0)
+    with made.admit("m", 20, left_s=60):
+        stand(made, monkeypatch)
+        assert let_in(made, 20, left_s=60) == 1
+
+
+def test_a_large_request_keeps_small_ones_waiting_for_a_batch_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = taking(0.01)
+    with made.admit("m", 1000, left_s=30):
+        stand(made, monkeypatch)
+        assert let_in(made, 1) > 50
+        assert let_in(made, 1000) == 1
+
+
+def test_what_runs_in_no_batches_is_bounded_by_documents_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = taking(10.0)
+    with made.admit("other", 7000, left_s=None):
+        stand(made, monkeypatch)
+        for documents, refused in ((1000, False), (1001, True)):
+            try:
+                with made.admit("other", documents, left_s=None):
+                    assert not refused
+            except Refusal:
+                assert refused
