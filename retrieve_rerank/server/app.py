@@ -192,7 +192,9 @@ class Server:
             await asyncio.sleep(WATCH_S)
             try:
                 self.keys.refresh()
-                for name in await asyncio.to_thread(self.served.refresh):
+                changed = await asyncio.to_thread(self.served.refresh)
+                self.metrics.failing(self.served.attempts.failures)
+                for name in changed:
                     self.metrics.reloads.labels(name).inc()
                     logger.info("%s now serves what has been promoted", name)
             except Exception:  # watching goes on

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from retrieve_rerank.models.runtimes.common_batches import BatchReport
@@ -75,6 +77,12 @@ class Metrics:
             ("served",),
             registry=registry,
         )
+        self._failing = Gauge(
+            "rr_promotions_failing",
+            "Failed attempts to load what is promoted, while something else still serves.",
+            ("served",),
+            registry=registry,
+        )
         under_way = Gauge("rr_requests_under_way", "Requests being worked on.", registry=registry)
         under_way.set_function(lambda: admission.requests)
         queued = Gauge("rr_documents_under_way", "Documents of these.", registry=registry)
@@ -94,6 +102,12 @@ class Metrics:
         self._batch_seconds.labels(served).observe(report.seconds)
         self._batch_tokens.labels(served).observe(report.tokens)
         self._batch_callers.labels(served).observe(report.callers)
+
+    def failing(self, failures: Mapping[str, int]) -> None:
+        """Tell what could not be taken over, and how often that was tried."""
+        self._failing.clear()
+        for served, times in failures.items():
+            self._failing.labels(served).set(times)
 
     def exposition(self) -> bytes:
         """Write all of it in the text format of Prometheus."""

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from retrieve_rerank.base import Connector, Reranker, Scorer
 from retrieve_rerank.connectors.memory import MemoryConnector
-from retrieve_rerank.errors import ConfigError, ModelNotFoundError
+from retrieve_rerank.errors import ConfigError, ModelNotFoundError, RetrieveRerankError
 from retrieve_rerank.models.checkpoints.versions import (
     PROMOTED_FILE,
     Promotion,
@@ -21,6 +21,7 @@ from retrieve_rerank.pipeline.retriever import Retriever
 from retrieve_rerank.rerankers.cached import Cached
 from retrieve_rerank.rerankers.cross_encoder import CrossEncoder
 from retrieve_rerank.rerankers.unavailable import Unavailable
+from retrieve_rerank.server.attempts import Attempts
 from retrieve_rerank.server.refusals import Refusal
 from retrieve_rerank.settings.build import (
     build_stage,
@@ -45,7 +46,7 @@ DEFAULT_MODEL = "max-sim"
 
 WARM_UP = "what is this about"
 
-_STAYS = "%s stays as it is: what is promoted now cannot be loaded"
+_STAYS = "%s stays as it is: what is promoted cannot be loaded, tried again in %.0f s: %s"
 
 OnBatch = Callable[[str, BatchReport], None]
 """(name of what is served, what a batch of it was)"""
@@ -94,11 +95,15 @@ class Served:
         self._settings = settings
         self._on_batch = on_batch
         self._promoted = self._promotions()
+        self.attempts = Attempts()
+        """To take over what is promoted, by what it is for."""
         self.models = {name: self._load(name) for name in _models(settings)}
         self.indexes: dict[str, ServedIndex] = {}
         try:
             for name in _indexes(settings):
                 self.indexes[name] = self._open(name)
+                if _unavailable(self.indexes[name]):  # searches say why
+                    self.attempts.failed(f"index {name}")
         except BaseException:
             self.close()
             raise
@@ -121,34 +126,39 @@ class Served:
     def refresh(self) -> list[str]:
         """Take over what was promoted or rolled back; return the names of what has changed.
 
-        What cannot be loaded is logged, and what has served goes on serving.
+        What cannot be loaded is logged and tried again, and what has served goes on serving.
         """
         found = self._promotions()
-        if found == self._promoted:
-            return []
+        anew = found != self._promoted
         self._promoted = found
-        changed = []
-        for model in list(self.models.values()):
-            try:
-                if _version(_models(self._settings)[model.name]) != model.version:
-                    self.models[model.name] = self._warm_model(model.name)
-                    changed.append(model.name)
-            except Exception:
-                logger.exception(_STAYS, model.name)
-        for index in list(self.indexes.values()):
-            try:
-                settings = self._settings_of(index.name)
-                if _promotion(settings) != index.promotion:
-                    self.indexes[index.name] = self._replaced(index, settings)
-                    changed.append(index.name)
-            except Exception:
-                logger.exception(_STAYS, index.name)
-        return changed
+        changed = self._refresh(self.models, "model", self._renewed_model, anew=anew)
+        return changed + self._refresh(self.indexes, "index", self._renewed_index, anew=anew)
 
     def close(self) -> None:
         """Close the indexes."""
         for index in self.indexes.values():
             index.retriever.close()
+
+    def _refresh(
+        self, there: dict[str, T], kind: str, renewed: Callable[[T], T | None], *, anew: bool
+    ) -> list[str]:
+        """Replace what is out of date, all where `anew`, else what is due another attempt."""
+        changed = []
+        for name, served in list(there.items()):
+            attempt = f"{kind} {name}"
+            if not (anew or self.attempts.due(attempt)):
+                continue
+            try:
+                new = renewed(served)
+            except Exception as exc:
+                pause_s = self.attempts.failed(attempt)
+                logger.error(_STAYS, attempt, pause_s, exc, exc_info=_unexpected(exc))
+            else:
+                self.attempts.done(attempt)
+                if new is not None:
+                    there[name] = new
+                    changed.append(name)
+        return changed
 
     def _promotions(self) -> object:
         """Tell what is promoted from what was, without reading it."""
@@ -165,8 +175,11 @@ class Served:
         self._share(name, reranker)
         return ServedModel(name, reranker, version)
 
-    def _warm_model(self, name: str) -> ServedModel:
-        model = self._load(name)
+    def _renewed_model(self, model: ServedModel) -> ServedModel | None:
+        """Load what is promoted by now and use it once; None where that is served."""
+        if _version(_models(self._settings)[model.name]) == model.version:
+            return None
+        model = self._load(model.name)
         model.reranker.rerank(WARM_UP, rank([(Document("0", WARM_UP), 0.0)]))
         return model
 
@@ -191,12 +204,17 @@ class Served:
             self._share(name, stage.reranker)
         return ServedIndex(name, retriever, _promotion(settings))
 
-    def _replaced(self, index: ServedIndex, settings: Settings) -> ServedIndex:
-        """Set other stages up on the index that is open: searches under way keep theirs."""
+    def _renewed_index(self, index: ServedIndex) -> ServedIndex | None:
+        """Set what is promoted by now up on the index that is open; None where that serves.
+
+        Searches under way keep their stages.
+        """
+        settings = self._settings_of(index.name)
+        if _promotion(settings) == index.promotion and not _unavailable(index):
+            return None
         made = self._on(index.retriever.connector, index.name, settings)
-        for stage in made.retriever.stages:
-            if isinstance(stage.reranker, Unavailable):
-                raise ModelNotFoundError(stage.reranker.why)
+        if why := _unavailable(made):
+            raise ModelNotFoundError(why)
         made.retriever.search(WARM_UP, on_error="raise")
         return made
 
@@ -251,6 +269,17 @@ def _version(model: StageSettings) -> str:
 def _promotion(settings: Settings) -> Promotion | None:
     stage = promoted_in(settings.stages)
     return None if stage is None else stage.promotion
+
+
+def _unavailable(index: ServedIndex) -> str:
+    """Say why what is promoted for an index does not serve; empty where it does."""
+    stages = (stage.reranker for stage in index.retriever.stages)
+    return next((each.why for each in stages if isinstance(each, Unavailable)), "")
+
+
+def _unexpected(error: Exception) -> Exception | None:
+    """Return what has a traceback worth reading."""
+    return None if isinstance(error, RetrieveRerankError) else error
 
 
 def _named(there: Mapping[str, T], name: str | None, kind: str) -> T:

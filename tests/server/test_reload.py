@@ -82,17 +82,51 @@ def test_a_promoted_model_swaps_in_and_out_without_a_failed_request(
             second = until_changed(it, first)
             versions.rollback()
             assert until_changed(it, second) == first
+            whole = (versions.path(3) / "tokenizer.json").read_bytes()
             (versions.path(3) / "tokenizer.json").write_text("{broken")
             versions.promote(3)
             for _ in range(600):
-                if "docs stays as it is" in caplog.text and "ranker stays" in caplog.text:
+                if caplog.text.count("index docs stays as it is") > 1:  # it has tried again
                     break
                 time.sleep(0.05)
-            assert "ranker stays" in caplog.text and "docs stays" in caplog.text
+            assert caplog.text.count("model ranker stays as it is") > 1
+            assert 'rr_promotions_failing{served="index docs"}' in metrics(it)
             assert answers(it) == first  # what served goes on serving
+            (versions.path(3) / "tokenizer.json").write_bytes(whole)
+            assert until_changed(it, first) not in (first, second)
+            assert "rr_promotions_failing{" not in metrics(it)
         finally:
             done.set()
             for thread in asking:
                 thread.join(30)
-        assert 'rr_reloads_total{served="docs"} 2.0' in it.client.get("/metrics").text
+        assert 'rr_reloads_total{served="docs"} 3.0' in metrics(it)
     assert not failures
+
+
+def test_what_is_promoted_is_taken_over_when_its_folder_comes(
+    tmp_path: Path, settings_in: SettingsOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "WATCH_S", 0.1)
+    settings = settings_in(tmp_path / "data")
+    address = index_address(locate(settings.model_copy(update={"index": "docs"})))
+    serving = Serving(address, replaces=stages_digest(settings.stages))
+    versions = ModelVersions(tmp_path / "data", "ranker")
+    folder = make_scorer(tmp_path / "made", seed=1)
+    write_record(folder, Record(created="2024-01-01", serving=serving))
+    versions.add(folder)
+    versions.promote(1)
+    away = versions.path(1).rename(tmp_path / "away")
+    with running(settings) as it:
+        found = it.post("/search", {"query": "wing flutter"}).json()
+        assert found["degraded"] and len(found["hits"]) == 3  # searched all the same
+        away.rename(versions.path(1))
+        for _ in range(600):
+            found = it.post("/search", {"query": "wing flutter"}).json()
+            if not found["degraded"]:
+                break
+            time.sleep(0.05)
+        assert [stage["name"] for stage in found["stages"]] == ["first-stage", "cross-encoder"]
+
+
+def metrics(it: Running) -> str:
+    return it.client.get("/metrics").text
