@@ -121,7 +121,7 @@ def load(
         qrels = read_qrels(data / name / "qrels" / f"{choice.split}.tsv.gz")
         queries = read_queries(data / name / "queries.jsonl.gz")
         bm25 = MemoryConnector(documents)
-        chosen = _choose(qrels, choice)
+        chosen = choose(qrels, choice)
         encodings = encoder.encode_queries([queries[id_] for id_ in chosen])
         yield Collection(
             name,
@@ -156,7 +156,8 @@ def sample_tokens(
     return np.concatenate(found)
 
 
-def _choose(qrels: Mapping[str, Mapping[str, int]], choice: Choice) -> list[str]:
+def choose(qrels: Mapping[str, Mapping[str, int]], choice: Choice) -> list[str]:
+    """Return the ids of the judged queries that a choice takes."""
     ids = [
         id_
         for id_, grades in qrels.items()
