@@ -11,6 +11,8 @@ pytest.importorskip("nncf", reason="needs the extra 'export'")
 pytest.importorskip("sentence_transformers", reason="needs the extra 'export'")
 
 import openvino as ov
+import torch
+from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Normalize, Transformer
 from sentence_transformers.sentence_transformer.modules import Pooling
@@ -20,6 +22,8 @@ from retrieve_rerank.models.export import exporting
 from retrieve_rerank.models.export.exporting import export
 from retrieve_rerank.models.export.quantization import RECIPES
 from retrieve_rerank.models.loading import Checkpoint, load_encoder, load_pair_model
+from retrieve_rerank.training.trainers import TrainerSettings
+from retrieve_rerank.training.trainers.base import load_base
 from tests.models.tiny import FAMILIES, QUERY, TEXTS, make_model
 
 
@@ -45,6 +49,20 @@ def test_pair_models_of_every_family_survive_export(
 
     assert exported.backend.description.startswith("OpenVINO")
     assert exported.score(pairs).scores == pytest.approx(original.score(pairs).scores, abs=1e-4)
+
+
+def test_training_goes_on_from_what_was_exported(tmp_path: Path, samples: Path) -> None:
+    folder = make_model(tmp_path / "original", "bert", labels=1)
+    weights = load_file(folder / "model.safetensors")
+    for number, weight in enumerate(weights.values()):  # not the 0 and 1 of a new network
+        weight += 0.1 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(number))
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    export(str(folder), tmp_path / "out", precision="fp32", calibrate=samples)
+
+    base = load_base(str(tmp_path / "out"), TrainerSettings())
+    assert not base.new_head
+    for name, weight in base.network.state_dict().items():
+        assert torch.allclose(weight, weights[name], atol=1e-6), name
 
 
 @pytest.mark.slow

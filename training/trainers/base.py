@@ -93,7 +93,7 @@ def _load(name: str, folder: ModelFolder, settings: TrainerSettings) -> tuple[An
     )
     dropout = {_DROPOUT[str(folder.config["model_type"])]: settings.attention_dropout}
     if files is None:
-        return _dequantised(name, folder, dropout), True
+        return _dequantised(name, folder, dropout), folder.labels is None
     network, found = load_pretrained(
         AutoModelForSequenceClassification,
         folder.transformer,
@@ -111,8 +111,8 @@ def _load(name: str, folder: ModelFolder, settings: TrainerSettings) -> tuple[An
 
 
 def _dequantised(name: str, folder: ModelFolder, dropout: dict[str, float]) -> Any:
-    """Make the network of an encoder that was exported, as the bundled one was."""
-    if folder.labels is not None or folder.config["model_type"] != "bert":
+    """Make the network of a model that was exported, as the bundled ones were."""
+    if folder.config["model_type"] != "bert":
         source = folder.export.get("source")
         raise ModelError(
             f"{name} holds no safetensors, which training starts from; name"
@@ -122,10 +122,16 @@ def _dequantised(name: str, folder: ModelFolder, dropout: dict[str, float]) -> A
     with silent():
         network = AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]
     weights = dequantised_weights(
-        folder.path / "openvino" / "openvino_model.xml", layers=config.num_hidden_layers
+        folder.path / "openvino" / "openvino_model.xml",
+        layers=config.num_hidden_layers,
+        pairs=folder.labels is not None,
     )
-    network.base_model.load_state_dict(
-        {key: torch.from_numpy(value) for key, value in weights.items()}, strict=False
+    network.load_state_dict(
+        {
+            key if key.startswith("classifier.") else f"bert.{key}": torch.from_numpy(value)
+            for key, value in weights.items()
+        },
+        strict=False,  # a head that an encoder does not have
     )
     return network
 

@@ -1,4 +1,4 @@
-"""The weights of an exported encoder, back in float32, for training to start from.
+"""The weights of an exported encoder or cross-encoder, back in float32: training starts from them.
 
 For networks of BERT's kind that `convert` wrote, whose nodes are named in the order that the
 network calls its layers.
@@ -27,21 +27,25 @@ _LINEAR = (
     "intermediate.dense",
     "output.dense",
 )
+_HEAD = ("pooler.dense", "classifier")
 _NORMS = ("attention.output.LayerNorm", "output.LayerNorm")
 
 
-def dequantised_weights(file: Path, *, layers: int) -> dict[str, NDArray[np.float32]]:
-    """Read the weights of an OpenVINO file by transformers' names for BertModel's.
+def dequantised_weights(file: Path, *, layers: int, pairs: bool) -> dict[str, NDArray[np.float32]]:
+    """Read the weights of an OpenVINO file by transformers' names, without "bert." before them.
 
-    Raises ModelError where the file does not hold such a network.
+    With `pairs` those of the head too. Raises ModelError where the file does not hold such a
+    network.
     """
     network = ov.Core().read_model(file)
     nodes = {node.get_friendly_name(): node for node in network.get_ops()}
     try:
-        inputs = {name: nodes[node].input_value(place) for name, node, place in _places(layers)}
+        inputs = {
+            name: nodes[node].input_value(place) for name, node, place in _places(layers, pairs)
+        }
     except KeyError as exc:
         raise ModelError(
-            f"{file} holds no encoder of BERT's kind with {layers} layers, as rr models export"
+            f"{file} holds no network of BERT's kind with {layers} layers, as rr models export"
             " writes it; name the checkpoint that it was made from"
         ) from exc
     # A model of constants alone: running it multiplies int8 weights by their scales.
@@ -49,21 +53,25 @@ def dequantised_weights(file: Path, *, layers: int) -> dict[str, NDArray[np.floa
     folded = ov.Core().compile_model(
         ov.Model(results, []), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
     )([])
-    # Vectors are kept as (1, 1, dim), to be added to states.
+    # Vectors are kept as (1, 1, dim) or (1, dim), to be added to states.
     return {
-        name: folded[place].reshape(-1) if folded[place].ndim == 3 else folded[place]
+        name: folded[place].reshape(-1) if _is_vector(name) else folded[place]
         for place, name in enumerate(inputs)
     }
 
 
-def _places(layers: int) -> list[tuple[str, str, int]]:
+def _is_vector(name: str) -> bool:
+    return name.endswith(".bias") or "LayerNorm." in name
+
+
+def _places(layers: int, pairs: bool) -> list[tuple[str, str, int]]:
     """Return each weight's name, the node that reads it, and as which of its inputs."""
     places = []
     for number, kind in enumerate(_EMBEDDINGS):
         node = f"{_numbered('embedding', number)}/aten.embedding.default/Gather"
         places.append((f"embeddings.{kind}_embeddings.weight", node, 0))
     linear = [f"encoder.layer.{layer}.{part}" for layer in range(layers) for part in _LINEAR]
-    for number, name in enumerate(linear):
+    for number, name in enumerate([*linear, *(_HEAD if pairs else ())]):
         node = f"{_numbered('linear', number)}/aten.linear.default"
         places += [(f"{name}.weight", f"{node}/MatMul", 1), (f"{name}.bias", f"{node}/Add", 1)]
     norms = [f"encoder.layer.{layer}.{part}" for layer in range(layers) for part in _NORMS]
