@@ -19,6 +19,7 @@ from pathlib import Path
 
 from benchmarks.machine import describe, gemm_peak
 from benchmarks.serving import events, overload, rerank, search
+from benchmarks.serving.load import MeasurementError
 from benchmarks.serving.requests import make_model
 from benchmarks.serving.servers import ROOT
 from benchmarks.serving.setting import Setting
@@ -65,9 +66,15 @@ def main() -> None:
     print(
         f"{setting.threads} threads; what sends the load is a process beside it on the same cores."
     )
+    failed: list[str] = []
     for part in chosen:
         print(f"\n## {part}\n", flush=True)
-        PARTS[part](setting)
+        try:
+            PARTS[part](setting)
+        except MeasurementError as exc:
+            failed.append(part)
+            print(f"\nnot measured to the end: {exc}", flush=True)
+    sys.exit(bool(failed))
 
 
 if __name__ == "__main__":

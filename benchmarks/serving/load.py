@@ -30,6 +30,10 @@ PAUSE_S = 0.05
 """After which a user who was refused asks again."""
 
 
+class MeasurementError(Exception):
+    """A part that cannot be measured; the others can."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """What is asked, and how often."""
@@ -99,10 +103,10 @@ class Load:
         return 1000 * times[min(len(times) - 1, int(share * len(times)))]
 
     def check(self, *also: int) -> Load:
-        """Exit where anything but an answer, a refusal or what is allowed came."""
+        """Raise MeasurementError where anything but an answer, a refusal or `also` came."""
         wrong = {each.status for each in self.answers} - {200, REFUSED, *also}
         if wrong:
-            raise SystemExit(f"{self.plan.url} answered with {sorted(wrong)}")
+            raise MeasurementError(f"{self.plan.url} answered with {sorted(wrong)}")
         return self
 
 
@@ -111,7 +115,7 @@ def start(plan: Plan) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "benchmarks.serving.load"]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     if process.stdin is None:
-        raise SystemExit("no input of the load's process")
+        raise MeasurementError("no input of the load's process")
     with process.stdin as stream:
         json.dump(asdict(plan), stream)
     process.stdin = None  # as `communicate` would close it again
@@ -122,7 +126,7 @@ def finish(process: subprocess.Popen[str], plan: Plan) -> Load:
     """Wait for the last answer."""
     found, _ = process.communicate()
     if process.returncode:
-        raise SystemExit("the load's process failed")
+        raise MeasurementError("the load's process failed")
     read = json.loads(found)
     return Load(plan, [Answer(*row) for row in read["answers"]], read["cpu"])
 

@@ -17,6 +17,8 @@ from pathlib import Path
 import httpx
 import psutil
 
+from benchmarks.serving.load import MeasurementError
+
 ROOT = Path(__file__).resolve().parents[2]
 PEERS = ROOT / ".cache" / "peers"
 PORT = "PORT"
@@ -153,4 +155,4 @@ def _until_answered(contender: Contender, running: Running, body: str) -> None:
             pass
         time.sleep(0.2)
     end = running.log.read_text(encoding="utf-8")[-2000:]
-    raise SystemExit(f"{contender.name} does not serve; the end of its log:\n{end}")
+    raise MeasurementError(f"{contender.name} does not serve; the end of its log:\n{end}")

@@ -28,10 +28,15 @@ KEEP_ALIVE_S = 75.0
 """Longer than load balancers keep idle connections, so that these close them, and not we."""
 
 
+ANSWER_S = 60.0
+"""Seconds in which a client must have read what is sent: what it leaves is kept in memory."""
+
+
 class PatientProtocol(H11Protocol):
-    """Close connections whose headers drip in, or never come."""
+    """Close connections whose headers drip in, or never come, and whose answers are not read."""
 
     _deadline: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Begin to wait for the first request."""
@@ -49,7 +54,23 @@ class PatientProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no more."""
         self._stop_waiting()
+        self._stop_sending()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Begin to wait for the client to read."""
+        super().pause_writing()
+        self._unread = self.loop.call_later(ANSWER_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Go on, as it has read."""
+        self._stop_sending()
+        super().resume_writing()
+
+    def _stop_sending(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     def _in_request(self) -> bool:
         cycle: RequestResponseCycle | None = self.cycle  # before the first request

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -171,3 +172,28 @@ def test_what_drips_in_is_not_waited_for(server: Running, monkeypatch: pytest.Mo
         connection.sendall(b"GET /hea")  # the next request on the same connection
         while connection.recv(65536):
             pass
+
+
+def test_an_answer_that_is_not_read_is_not_kept(
+    server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "ANSWER_S", 0.3)
+    lost, losing = threading.Event(), running.PatientProtocol.connection_lost
+
+    def tell(self: running.PatientProtocol, exc: Exception | None) -> None:
+        losing(self, exc)
+        lost.set()
+
+    monkeypatch.setattr(running.PatientProtocol, "connection_lost", tell)
+    texts = ["x" * 900_000] * 12
+    body = json.dumps({"query": "x", "documents": texts, "return_documents": True}).encode()
+    head = POST.replace(b"/search", b"/rerank") + f"Content-Length: {len(body)}\r\n\r\n".encode()
+    address = urlsplit(server.url)
+    with socket.create_connection((address.hostname or "", address.port or 0)) as connection:
+        connection.settimeout(30)
+        connection.sendall(head + body)
+        found = len(connection.recv(1))
+        assert lost.wait(30)
+        while part := connection.recv(65536):
+            found += len(part)
+    assert 0 < found < len(body)
