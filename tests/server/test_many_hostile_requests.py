@@ -105,7 +105,7 @@ def test_a_thousand_are_answered_without_an_error_of_ours(
                 method,
                 path,
                 content=body(chance),
-                headers=[(name, given.encode()) for name, given in headers.items()],
+                headers=[(name.encode(), given.encode()) for name, given in headers.items()],
             )
             assert found.status_code < 500, (number, path, found.text)
             assert "Traceback" not in found.text and "set-cookie" not in found.headers
