@@ -1,20 +1,23 @@
-"""The model that an index's token tensors were made with, for the queries."""
+"""The model that an index's token tensors were made with."""
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import TYPE_CHECKING, cast
 
 from retrieve_rerank.base import Embedder, Encoder, Encoding, TensorSettings
 from retrieve_rerank.connectors.encoder_output import query_encoding
-from retrieve_rerank.errors import IndexMismatchError
+from retrieve_rerank.errors import IndexMismatchError, ModelError
 
 if TYPE_CHECKING:  # it brings the runtimes
     from retrieve_rerank.models.encoders.encoder import TextEncoder
 
+logger = logging.getLogger(__name__)
+
 
 class TensorEncoder:
-    """Encodes queries for MaxSim; safe to share between threads."""
+    """Loads it when first needed; safe to share between threads."""
 
     def __init__(self) -> None:
         self._loaded: TextEncoder | None = None
@@ -44,6 +47,21 @@ class TensorEncoder:
             return False
         same = embedder.fingerprint == settings.fingerprint
         return same or embedder.fingerprint == self._load(settings).vectors_of
+
+    def of_documents(self, embedder: Encoder, settings: TensorSettings | None) -> Encoder:
+        """Return what encodes documents for both stages: what projects the embedder's tokens.
+
+        It is `embedder` where the tensors are its own, of a model that gives other vectors, or of
+        one that cannot be loaded here, which is logged: then documents go without.
+        """
+        if settings is None or embedder.fingerprint == settings.fingerprint:
+            return embedder
+        try:
+            encoder = self._load(settings)
+        except (ModelError, IndexMismatchError) as exc:
+            logger.warning("documents are written without token tensors: %s", exc)
+            return embedder
+        return encoder if encoder.vectors_of == embedder.fingerprint else embedder
 
     def _load(self, settings: TensorSettings) -> TextEncoder:
         with self._loading:

@@ -91,8 +91,8 @@ class ElasticsearchTensorStore(TensorReplacing):
 
     def drop_tensors(self) -> None:
         """Delete the index with the tensors, and what was begun to take its place."""
-        self._sidecar.drop()
         self.discard_draft()
+        self._sidecar.drop()
 
     def draft_tensors(self, settings: TensorSettings) -> Draft:
         """Make room for tensors in an index beside the one that serves, or find what was begun.

@@ -14,18 +14,19 @@ from qdrant_client import models
 
 from retrieve_rerank.base.cutting import cut
 from retrieve_rerank.connectors.qdrant import companions, in_place
-from retrieve_rerank.connectors.qdrant.added import Added, Entry, Kind
+from retrieve_rerank.connectors.qdrant.added import Added, Entry, Kind, Place
 from retrieve_rerank.connectors.qdrant.client import Steps
 from retrieve_rerank.connectors.qdrant.collection import Collection
+from retrieve_rerank.connectors.qdrant.emptying import empty
 from retrieve_rerank.connectors.qdrant.opening import State
 from retrieve_rerank.connectors.qdrant.reader import Reader
+from retrieve_rerank.connectors.qdrant.record import IndexRecord
 from retrieve_rerank.connectors.qdrant.refusals import partial, write_what_can_be
 from retrieve_rerank.connectors.qdrant.versions import VECTOR_NAMES, Version
 from retrieve_rerank.connectors.qdrant.writer import BATCH_BYTES, BATCH_POINTS
 from retrieve_rerank.errors import (
     IndexExistsError,
     IndexMismatchError,
-    LimitExceededError,
     PartialWriteError,
     PermissionDeniedError,
     RetrieveRerankError,
@@ -64,11 +65,13 @@ class Additions(ABC, Generic[SettingsT, ItemT]):
         self._untried = False  # whether there is room made here that nothing was written to yet
 
     @abstractmethod
-    def vectors(self, settings: SettingsT, version: Version) -> dict[str, Any]:
+    def vectors(self, place: Place, settings: SettingsT, version: Version) -> dict[str, Any]:
         """Word the vectors of a companion, for `create_collection`; raise where it cannot be."""
 
     @abstractmethod
-    def room(self, settings: SettingsT, collection: str, version: Version) -> Steps[None]:
+    def room(
+        self, place: Place, settings: SettingsT, collection: str, version: Version
+    ) -> Steps[None]:
         """Add the vectors to a collection that is there."""
 
     @abstractmethod
@@ -95,18 +98,20 @@ class Additions(ABC, Generic[SettingsT, ItemT]):
         state = self._begin()
         if self._is_there(settings, companion):
             return
-        vectors = self.vectors(settings, state.version)
+        place = self.kind.places[0]
+        vectors = self.vectors(place, settings, state.version)
         if companion is None and companions.wanted_for(state):
             companion = True
         if not companion:
             companion = not self._make_room(state, settings, or_fail=companion is False)
         if companion:
-            self._server.run(companions.make(state, self.kind, settings, vectors))
+            record = self.kind.written(IndexRecord(), settings)
+            self._server.run(companions.make(state, self.kind, place, record, vectors))
         self._begin()
         if not self._is_there(settings, companion):
             raise IndexExistsError(
                 f"the collection beside {self._server.location} that its {self.kind.called} would "
-                f"be kept in, with {self.kind.suffix} after its name, is there and was not made "
+                f"be kept in, with {place.suffix} after its name, is there and was not made "
                 "for them: it is neither used nor deleted. Give it another name"
             )
         self._untried = True
@@ -116,7 +121,7 @@ class Additions(ABC, Generic[SettingsT, ItemT]):
         there, points = self._there, self._points(ids)
         if there is None or not points:
             return {}
-        key = self.kind.hash
+        key = there.place.hash
         found = self._server.ask(
             "retrieve", collection_name=there.collection, ids=list(points), with_payload=[key]
         )
@@ -151,7 +156,7 @@ class Additions(ABC, Generic[SettingsT, ItemT]):
         state, there = self._state, self._there
         if there is None:
             return
-        key, layout = self.kind.hash, state.layout
+        key, layout = there.place.hash, state.layout
         what: dict[str, Any] = {
             "collection_name": there.collection,
             "with_payload": [key, *([layout.id] if layout.id else [])],
@@ -171,14 +176,11 @@ class Additions(ABC, Generic[SettingsT, ItemT]):
         state = self._begin()
         there = self._there
         if there is not None and there.companion:
-            self._server.run(companions.drop(there, state.version))
-        elif self.kind.is_in(state.info):
-            if state.version < VECTOR_NAMES:
-                raise UnsupportedServerError(
-                    f"Qdrant {state.version[0]}.{state.version[1]} cannot take vectors out of a "
-                    "collection; 1.18 can"
-                )
-            self._empty(state)
+            self._server.run(companions.drop(there.collection, state.version))
+        else:
+            for place in self.kind.places:
+                if place.is_in(state.info):
+                    self._empty(state, place)
         if self.kind.is_recorded(state.record):
             self._collection.save(self.kind.written(state.record, None))
         self._begin()
@@ -200,7 +202,8 @@ class Additions(ABC, Generic[SettingsT, ItemT]):
     def _is_there(self, settings: SettingsT, companion: bool | None) -> bool:
         """Tell whether there is room for these vectors; raise where it is for others."""
         there, state = self._there, self._state
-        other = there is None and self.kind.is_in(state.info) and not companion
+        room = any(place.is_in(state.info) for place in self.kind.places)
+        other = there is None and room and not companion
         if other or (there is not None and there.settings != settings):
             raise IndexMismatchError(
                 f"{self._server.location} has {self.kind.called} of other settings "
@@ -223,8 +226,10 @@ class Additions(ABC, Generic[SettingsT, ItemT]):
                 "1.18 can. They can be kept in a collection beside it: --companion"
             )
         try:
-            self._collection.save(self.kind.written(state.record, settings))
-            self._server.run(self.room(settings, state.collection, state.version))
+            record = self.kind.written(state.record, settings)
+            self._collection.save(record)
+            place = self.kind.served_in(record)
+            self._server.run(self.room(place, settings, state.collection, state.version))
         except PermissionDeniedError:
             if or_fail:
                 raise
@@ -252,25 +257,8 @@ class Additions(ABC, Generic[SettingsT, ItemT]):
         points = {layout.point_id(id_): id_ for id_ in ids}
         return {point: id_ for point, id_ in points.items() if point is not None}
 
-    def _empty(self, state: State) -> None:
-        """Take all vectors out of the collection."""
-        by_points = companions.is_custom(state.info)
-        if not by_points:
-            try:
-                self._server.run(in_place.forget_all(state, self.kind))
-            except LimitExceededError:  # of a rate: it counts as many writes as it finds points
-                by_points = True
-        if by_points:
-            for page in self._reader.pages(state, with_payload=[self.kind.hash]):
-                hashed = [each for each in page if each.payload]
-                refused = write_what_can_be(
-                    hashed,
-                    lambda some: self._server.run(in_place.forget(state, self.kind, some)),
-                    lambda each: str(each.id),
-                )
-                if refused:
-                    raise partial(refused)
-        self._server.run(in_place.remove_room(state, self.kind))
+    def _empty(self, state: State, place: Place) -> None:
+        empty(self._server, self._reader, state, place)
 
     def _write(self, items: Sequence[ItemT]) -> Steps[None]:
         state, there = self._state, self._there
@@ -289,9 +277,9 @@ class Additions(ABC, Generic[SettingsT, ItemT]):
         if not entries:
             return
         if there.companion:
-            yield from companions.write(there, self.kind, entries, id_key=state.layout.id)
+            yield from companions.write(there, entries, id_key=state.layout.id)
         else:
-            yield from in_place.write(state, self.kind, [entry for _, entry in entries])
+            yield from in_place.write(state, there.place, [entry for _, entry in entries])
 
     def _delete(self, points: Sequence[models.ExtendedPointId]) -> Steps[None]:
         state, there = self._state, self._there
@@ -299,4 +287,4 @@ class Additions(ABC, Generic[SettingsT, ItemT]):
             yield from companions.delete_points(there, points)
         elif there is not None:
             found = yield from in_place.find(state, points)
-            yield from in_place.delete(state, self.kind, found)
+            yield from in_place.delete(state, there.place, found)

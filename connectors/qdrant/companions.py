@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from typing import Any
 
 from qdrant_client import models
 
-from retrieve_rerank.connectors.qdrant.added import KINDS, Added, Entry, Kind
+from retrieve_rerank.connectors.qdrant.added import KINDS, Added, Entry, Kind, Place
 from retrieve_rerank.connectors.qdrant.client import Call, Steps
 from retrieve_rerank.connectors.qdrant.opening import State
 from retrieve_rerank.connectors.qdrant.record import (
@@ -43,13 +42,14 @@ def wanted_for(state: State) -> bool:
     )
 
 
-def make(state: State, kind: Kind, settings: Any, vectors: Mapping[str, Any]) -> Steps[None]:
+def make(
+    state: State, kind: Kind, place: Place, record: IndexRecord, vectors: Mapping[str, Any]
+) -> Steps[None]:
     """Make a companion with these vectors, spread over the server as the collection is.
 
     One that is there stays as it is. Raises PermissionDeniedError.
     """
-    name = f"{state.collection}{kind.suffix}"
-    record = kind.written(IndexRecord(), settings)
+    name = f"{state.collection}{place.suffix}"
     params = state.info.config.params
     arguments = {
         "collection_name": name,
@@ -60,7 +60,7 @@ def make(state: State, kind: Kind, settings: Any, vectors: Mapping[str, Any]) ->
     }
     try:
         if state.version >= METADATA:
-            arguments["metadata"] = {KEY: asdict(record)}
+            arguments["metadata"] = {KEY: record.values()}
         else:  # first, as a companion without it is not known as one
             yield from save_record(name, state.version, record)
         with suppress(IndexExistsError):
@@ -73,15 +73,13 @@ def make(state: State, kind: Kind, settings: Any, vectors: Mapping[str, Any]) ->
         ) from exc
 
 
-def write(
-    added: Added, kind: Kind, entries: Sequence[tuple[str, Entry]], *, id_key: str | None
-) -> Steps[None]:
+def write(added: Added, entries: Sequence[tuple[str, Entry]], *, id_key: str | None) -> Steps[None]:
     """Write vectors and hashes, each with its document's id where points do not tell it."""
     points = [
         models.PointStruct(
             id=entry.point.id,
-            vector={} if entry.vector is None else {kind.vector: entry.vector},
-            payload={kind.hash: entry.content_hash, **({id_key: id_} if id_key else {})},
+            vector={} if entry.vector is None else {added.place.vector: entry.vector},
+            payload={added.place.hash: entry.content_hash, **({id_key: id_} if id_key else {})},
         )
         for id_, entry in entries
     ]
@@ -95,9 +93,9 @@ def delete_points(added: Added, points: Sequence[PointId]) -> Steps[None]:
     yield Call("delete", arguments)
 
 
-def drop(added: Added, version: Version) -> Steps[None]:
+def drop(name: str, version: Version) -> Steps[None]:
     """Delete a companion and what is recorded of it."""
     with suppress(IndexNotFoundError):  # another process was faster
-        yield Call("delete_collection", {"collection_name": added.collection})
+        yield Call("delete_collection", {"collection_name": name})
     if version < METADATA:
-        yield from forget_record(added.collection, version)
+        yield from forget_record(name, version)

@@ -30,6 +30,7 @@ from retrieve_rerank.connectors.qdrant.description import describe
 from retrieve_rerank.connectors.qdrant.opening import Options, read_state
 from retrieve_rerank.connectors.qdrant.reader import Reader
 from retrieve_rerank.connectors.qdrant.searcher import Searcher
+from retrieve_rerank.connectors.qdrant.tensor_draft import Draft
 from retrieve_rerank.connectors.qdrant.tensors import Tensors
 from retrieve_rerank.connectors.qdrant.term_store import QdrantLexicalStore
 from retrieve_rerank.connectors.qdrant.terms import Terms
@@ -56,6 +57,7 @@ class QdrantConnector(
         self._reader = Reader(collection)
         self._writer = Writer(collection)
         self._tensors = Tensors(collection, self._reader)
+        self._draft = Draft(collection, self._reader)
         self._terms = Terms(collection, self._reader)
 
     @classmethod

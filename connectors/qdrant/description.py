@@ -15,7 +15,7 @@ from retrieve_rerank.connectors.qdrant.detection import (
     sparse_names,
     vector_fields,
 )
-from retrieve_rerank.connectors.qdrant.layout import NODE_CONTENT, TENSORS
+from retrieve_rerank.connectors.qdrant.layout import NODE_CONTENT
 from retrieve_rerank.connectors.qdrant.opening import Options, State
 from retrieve_rerank.connectors.qdrant.qdrant_bm25 import Tokens
 from retrieve_rerank.connectors.qdrant.versions import TEXT_QUERY
@@ -60,7 +60,7 @@ def describe(state: State, options: Options, *, location: str, documents: int) -
     }
     if (tensors := state.tensors) is not None:
         details["tensors"] = {
-            "field": TENSORS,
+            "field": tensors.place.vector,
             **asdict(tensors.settings),
         }
     if record.encoder:
@@ -96,6 +96,13 @@ def _lexical(state: State) -> dict[str, Any] | None:
     return {"kind": lexical.kind, "field": lexical.field, **unusual}
 
 
+def _is_ours(state: State, name: str) -> bool:
+    """Tell whether multivectors are those that serve here, or such as are being made or removed."""
+    there = state.tensors
+    places = [place.vector for place in TOKEN_TENSORS.places]
+    return there is not None and not there.companion and name in places
+
+
 def _called(vectors: str) -> str:
     return f"`{vectors}`" if vectors else "the unnamed field"
 
@@ -116,7 +123,7 @@ def _notes(state: State, documents: int, *, location: str) -> Iterator[str]:
                 f"{how}"
             )
     for name in multivectors(info):
-        if name != TENSORS or state.tensors is None or state.tensors.companion:
+        if not _is_ours(state, name):
             yield (
                 f"the multivectors in `{name}` are not used: who made them is not recorded; "
                 "rr tensors add makes some for MaxSim"

@@ -18,9 +18,9 @@ from retrieve_rerank.base import Vectors
 from retrieve_rerank.concurrency.steps import Together
 from retrieve_rerank.connectors.hybrid import BM25
 from retrieve_rerank.connectors.qdrant import requests
+from retrieve_rerank.connectors.qdrant.added import Added
 from retrieve_rerank.connectors.qdrant.client import Call, Steps
 from retrieve_rerank.connectors.qdrant.detection import multivectors
-from retrieve_rerank.connectors.qdrant.layout import TENSORS
 from retrieve_rerank.connectors.qdrant.opening import State
 from retrieve_rerank.connectors.qdrant.requests import PointId
 from retrieve_rerank.connectors.qdrant.sending import send
@@ -116,7 +116,8 @@ def max_sims(
         requests.max_sim_request(
             tokens,
             ids[start : start + step],
-            params=_unquantised(tensors.info),
+            vector=tensors.place.vector,
+            params=_unquantised(tensors),
             with_payload=state.layout.selector if with_payload else False,
         )
         for start in range(0, len(ids), step)
@@ -138,9 +139,10 @@ def _read(state: State, ids: Sequence[PointId]) -> Steps[dict[PointId, Document]
     return {each.id: state.layout.document(each) for each in records}
 
 
-def _unquantised(info: models.CollectionInfo) -> models.SearchParams | None:
+def _unquantised(tensors: Added) -> models.SearchParams | None:
     """Ask for the tokens as they are, where the collection may have made a quantised copy."""
-    tokens = multivectors(info).get(TENSORS)
+    info = tensors.info
+    tokens = multivectors(info).get(tensors.place.vector)
     if info.config.quantization_config is None and not (tokens and tokens.quantization_config):
         return None
     return models.SearchParams(quantization=models.QuantizationSearchParams(ignore=True))

@@ -10,7 +10,7 @@ from typing import Any
 
 from qdrant_client import models
 
-from retrieve_rerank.connectors.qdrant.added import Entry, Kind
+from retrieve_rerank.connectors.qdrant.added import Entry, Place
 from retrieve_rerank.connectors.qdrant.client import Call, Steps
 from retrieve_rerank.connectors.qdrant.companions import is_custom
 from retrieve_rerank.connectors.qdrant.opening import State
@@ -35,7 +35,7 @@ def find(state: State, points: Sequence[PointId]) -> Steps[list[models.Record]]:
     return found
 
 
-def write(state: State, kind: Kind, entries: Sequence[Entry]) -> Steps[None]:
+def write(state: State, place: Place, entries: Sequence[Entry]) -> Steps[None]:
     """Write vectors and hashes to points."""
     operations: list[models.UpdateOperation] = []
     for shard, group in _by_shard(entries):
@@ -43,18 +43,18 @@ def write(state: State, kind: Kind, entries: Sequence[Entry]) -> Steps[None]:
         without = [each.point.id for each in group if each.vector is None]
         if with_vector:
             vectors = [
-                models.PointVectors(id=each.point.id, vector={kind.vector: each.vector})
+                models.PointVectors(id=each.point.id, vector={place.vector: each.vector})
                 for each in with_vector
             ]
             update = models.UpdateVectors(points=vectors, shard_key=shard)
             operations.append(models.UpdateVectorsOperation(update_vectors=update))
         if without:
-            deletion = models.DeleteVectors(points=without, vector=[kind.vector], shard_key=shard)
+            deletion = models.DeleteVectors(points=without, vector=[place.vector], shard_key=shard)
             operations.append(models.DeleteVectorsOperation(delete_vectors=deletion))
         operations += [
             models.SetPayloadOperation(
                 set_payload=models.SetPayload(
-                    payload={kind.hash: each.content_hash}, points=[each.point.id], shard_key=shard
+                    payload={place.hash: each.content_hash}, points=[each.point.id], shard_key=shard
                 )
             )
             for each in group
@@ -63,33 +63,33 @@ def write(state: State, kind: Kind, entries: Sequence[Entry]) -> Steps[None]:
     yield Call("batch_update_points", arguments)
 
 
-def delete(state: State, kind: Kind, points: Sequence[models.Record]) -> Steps[None]:
+def delete(state: State, place: Place, points: Sequence[models.Record]) -> Steps[None]:
     """Delete the vectors of points."""
-    yield from forget(state, kind, points)
+    yield from forget(state, place, points)
     for shard, ids in _ids_by_shard(points):
         selector = {"points": ids, "shard_key_selector": shard}
-        arguments = {"collection_name": state.collection, "vectors": [kind.vector], **selector}
+        arguments = {"collection_name": state.collection, "vectors": [place.vector], **selector}
         yield Call("delete_vectors", arguments)
 
 
-def forget(state: State, kind: Kind, points: Sequence[models.Record]) -> Steps[None]:
+def forget(state: State, place: Place, points: Sequence[models.Record]) -> Steps[None]:
     """Delete the hashes of points: without one, a vector counts as missing, never as right."""
     for shard, ids in _ids_by_shard(points):
         selector = {"points": ids, "shard_key_selector": shard}
-        arguments = {"collection_name": state.collection, "keys": [kind.hash], **selector}
+        arguments = {"collection_name": state.collection, "keys": [place.hash], **selector}
         yield Call("delete_payload", arguments)
 
 
-def forget_all(state: State, kind: Kind) -> Steps[None]:
+def forget_all(state: State, place: Place) -> Steps[None]:
     """Delete all hashes at once, where shards are the server's own matter."""
     everything = models.FilterSelector(filter=models.Filter())
-    arguments = {"collection_name": state.collection, "keys": [kind.hash], "points": everything}
+    arguments = {"collection_name": state.collection, "keys": [place.hash], "points": everything}
     yield Call("delete_payload", arguments)
 
 
-def remove_room(state: State, kind: Kind) -> Steps[None]:
+def remove_room(state: State, place: Place) -> Steps[None]:
     """Take the vectors out of the collection."""
-    arguments = {"collection_name": state.collection, "vector_name": kind.vector}
+    arguments = {"collection_name": state.collection, "vector_name": place.vector}
     yield Call("delete_vector_name", arguments)
 
 

@@ -27,13 +27,17 @@ TENSORS = "_rr_tokens"
 TENSOR_HASH = "_rr_tensor_hash"
 """Payload key: hash of the text that a point's tensor was made from."""
 
+TENSORS_2, TENSOR_HASH_2 = f"{TENSORS}_2", f"{TENSOR_HASH}_2"
+"""Those of tensors that are made while others serve, whose place they take; the next time the
+first names are free again."""
+
 ADDED_BM25 = "_rr_bm25"
 """Name of the sparse vectors of our BM25 that are added to a collection of others."""
 
 BM25_HASH = "_rr_bm25_hash"
 """Payload key: hash of the text that these were made from."""
 
-ADDED_KEYS = frozenset({TENSOR_HASH, BM25_HASH})
+ADDED_KEYS = frozenset({TENSOR_HASH, TENSOR_HASH_2, BM25_HASH})
 """What is added to payloads, and is none of a document's metadata."""
 
 NODE_CONTENT = "_node_content"

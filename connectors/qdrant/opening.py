@@ -109,7 +109,8 @@ class State:
     @property
     def searched_by(self) -> tuple[object, ...]:
         """What a search goes by; where it differs, so may what was found."""
-        tensors = self.tensors and (self.tensors.collection, self.tensors.settings)
+        there = self.tensors
+        tensors = there and (there.collection, there.place, there.settings)
         return (*self.described, self.layout, self.bm25, self.words_beside is None, tensors)
 
     @property

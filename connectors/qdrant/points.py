@@ -11,7 +11,7 @@ from retrieve_rerank.base import Encoder, Encoding, Vectors
 from retrieve_rerank.connectors.encoder_output import check_vectors
 from retrieve_rerank.connectors.hybrid import BM25, DENSE
 from retrieve_rerank.connectors.point_ids import point_id
-from retrieve_rerank.connectors.qdrant.layout import TENSOR_HASH, TENSORS
+from retrieve_rerank.connectors.qdrant.added import TOKEN_TENSORS
 from retrieve_rerank.connectors.qdrant.record import IndexRecord
 from retrieve_rerank.connectors.qdrant.requests import sparse_vector
 from retrieve_rerank.connectors.records import Record
@@ -52,19 +52,19 @@ def make_points(
     template = Template(made_with.template)
     texts = [template.render(record.document) for record in records]
     encodings: Sequence[Encoding | None] = [None] * len(records)
+    settings = made_with.tensors
+    if settings and encoder and settings.fingerprint != encoder.fingerprint:
+        settings = None
     if encoder is not None and records:
         encodings = encoder.encode_documents(texts)
         for record, encoding in zip(records, encodings, strict=True):
-            for array in (encoding.vector, encoding.tokens):
-                check_vectors(
-                    array,
-                    of=f"document {record.id!r}",
-                    encoder=encoder.name,
-                    dimension=encoder.dimension,
-                )
-    settings = made_with.tensors
-    same = settings and encoder and settings.fingerprint == encoder.fingerprint
-    factor = settings.pooling_factor if settings and same else None
+            of = f"document {record.id!r}"
+            dimension = encoder.dimension
+            check_vectors(encoding.vector, of=of, encoder=encoder.name, dimension=dimension)
+            if settings is not None:
+                dimension = settings.dimension
+                check_vectors(encoding.tokens, of=of, encoder=encoder.name, dimension=dimension)
+    factor = settings.pooling_factor if settings else None
     points = (
         _point(record, text, made_with, encoding, factor)
         for record, text, encoding in zip(records, texts, encodings, strict=True)
@@ -112,8 +112,9 @@ def _point(
         numbers += encoding.vector.size
         if pooling_factor is not None and len(encoding.tokens):
             tokens = fit_tensor(pool_tokens(encoding.tokens, pooling_factor))
-            vectors[TENSORS] = tokens.tolist()
-            payload[TENSOR_HASH] = content_hash(text)
+            place = TOKEN_TENSORS.served_in(made_with)
+            vectors[place.vector] = tokens.tolist()
+            payload[place.hash] = content_hash(text)
             numbers += tokens.size
     size = len(record.text.encode()) + len(str(record.metadata).encode())
     return SizedPoint(

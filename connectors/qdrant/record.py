@@ -45,6 +45,8 @@ _RECORD = shape(
         "encoder?": maybe(_ENCODER),
         "bm25?": maybe(_BM25),
         "tensors?": maybe(_TENSORS),
+        "draft?": maybe(_TENSORS),
+        "turn?": float,
         "language?": maybe(str),
         "template?": str,
         "fields?": values_of(values_of(str)),
@@ -70,6 +72,10 @@ class IndexRecord:
     fields: Fields = field(default_factory=dict)
     """Of the metadata; may name fields of documents that are no longer there, never lack one."""
     tensors: TensorSettings | None = None
+    draft: TensorSettings | None = None
+    """Of token tensors that are being made in their other place, and do not serve yet."""
+    turn: int = 0
+    """How often such have taken over in the collection itself: tells which place serves."""
 
     @classmethod
     def read(cls, values: Mapping[str, Any] | None, location: str) -> Self:
@@ -87,13 +93,26 @@ class IndexRecord:
                     **values,
                     "encoder": EncoderFacts(**values["encoder"]) if values["encoder"] else None,
                     "bm25": Bm25(**values["bm25"]) if values["bm25"] else None,
-                    "tensors": TensorSettings(**values["tensors"]) if values["tensors"] else None,
+                    "tensors": _settings(values["tensors"]),
+                    "draft": _settings(values.get("draft")),
                 }
             )
         except (KeyError, TypeError, WrongShapeError) as exc:
             raise IndexCorruptError(
                 f"the record of {location} under {KEY!r} cannot be read ({exc}); make it anew"
             ) from exc
+
+    def values(self) -> dict[str, Any]:
+        """Word it; what only this release understands is left out where it says nothing."""
+        values = asdict(self)
+        for name in ("draft", "turn"):
+            if not values[name]:
+                del values[name]
+        return values
+
+
+def _settings(values: Mapping[str, Any] | None) -> TensorSettings | None:
+    return TensorSettings(**values) if values else None
 
 
 def load_record(collection: str, version: Version, info: models.CollectionInfo) -> Steps[Any]:
@@ -113,7 +132,7 @@ def save_record(collection: str, version: Version, record: IndexRecord) -> Steps
     if record == IndexRecord():
         yield from forget_record(collection, version)
         return
-    values = asdict(record)
+    values = record.values()
     if version >= METADATA:
         arguments = {"collection_name": collection, "metadata": {KEY: values}}
         yield Call("update_collection", arguments)

@@ -12,7 +12,7 @@ from qdrant_client import models
 from retrieve_rerank.base import Vectors
 from retrieve_rerank.connectors.fields import VectorField
 from retrieve_rerank.connectors.hybrid import BM25, DENSE, SPARSE
-from retrieve_rerank.connectors.qdrant.layout import TENSORS, Layout
+from retrieve_rerank.connectors.qdrant.layout import Layout
 from retrieve_rerank.types import Document, Hit, rank
 
 PointId: TypeAlias = int | str | UUID
@@ -86,6 +86,7 @@ def max_sim_request(
     tokens: Vectors,
     points: Iterable[models.ExtendedPointId],
     *,
+    vector: str,
     params: models.SearchParams | None,
     with_payload: models.WithPayloadInterface,
 ) -> models.QueryRequest:
@@ -102,7 +103,7 @@ def max_sim_request(
             )
         ],
         query=tokens.tolist(),
-        using=TENSORS,
+        using=vector,
         params=params,
         limit=len(ids),
         with_payload=with_payload,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 from qdrant_client import models
 
 from retrieve_rerank.base import Encoder, TensorDtype, TensorSettings
@@ -48,15 +46,16 @@ def create(
             size=encoder.dimension, distance=models.Distance.COSINE
         )
         if tensors is not None:
+            dimension = getattr(encoder, "token_dimension", encoder.dimension)  # of a projection
             settings = TensorSettings(
                 portable_name(encoder.name),
                 encoder.fingerprint,
-                encoder.dimension,
+                dimension,
                 tensors,
                 POOLING_FACTOR,
             )
             datatype = tensor_datatype(tensors, version)
-            vectors[TENSORS] = tensor_vectors(encoder.dimension, datatype)
+            vectors[TENSORS] = tensor_vectors(dimension, datatype)
     record = IndexRecord(
         schema=SCHEMA,
         encoder=EncoderFacts.of(encoder) if encoder else None,
@@ -69,7 +68,7 @@ def create(
         "sparse_vectors_config": {BM25: models.SparseVectorParams(modifier=models.Modifier.IDF)},
     }
     if version >= METADATA:
-        arguments["metadata"] = {KEY: asdict(record)}
+        arguments["metadata"] = {KEY: record.values()}
     yield Call("create_collection", arguments)
     if version < METADATA:
         yield from save_record(collection, version, record)

@@ -7,10 +7,9 @@ from typing import Any
 from qdrant_client import models
 
 from retrieve_rerank.base import TensorDtype, TensorSettings, TokenTensor
-from retrieve_rerank.connectors.qdrant.added import TOKEN_TENSORS
+from retrieve_rerank.connectors.qdrant.added import TOKEN_TENSORS, Place
 from retrieve_rerank.connectors.qdrant.additions import Additions
 from retrieve_rerank.connectors.qdrant.client import Call, Steps
-from retrieve_rerank.connectors.qdrant.layout import TENSORS
 from retrieve_rerank.connectors.qdrant.points import fit_tensor, wire_size
 from retrieve_rerank.connectors.qdrant.schema import NO_GRAPH, tensor_datatype, tensor_vectors
 from retrieve_rerank.connectors.qdrant.versions import TEXT_QUERY, Version
@@ -26,12 +25,14 @@ class Tensors(Additions[TensorSettings, TokenTensor]):
         """The most compact type that the server has."""
         return "int8" if self._collection.state.version >= TEXT_QUERY else "float16"
 
-    def vectors(self, settings: TensorSettings, version: Version) -> dict[str, Any]:
+    def vectors(self, place: Place, settings: TensorSettings, version: Version) -> dict[str, Any]:
         """Word the multivector."""
         datatype = tensor_datatype(settings.dtype, version)
-        return {"vectors_config": {TENSORS: tensor_vectors(settings.dimension, datatype)}}
+        return {"vectors_config": {place.vector: tensor_vectors(settings.dimension, datatype)}}
 
-    def room(self, settings: TensorSettings, collection: str, version: Version) -> Steps[None]:
+    def room(
+        self, place: Place, settings: TensorSettings, collection: str, version: Version
+    ) -> Steps[None]:
         """Add the multivector, without a graph over it."""
         datatype = tensor_datatype(settings.dtype, version)
         config = models.DenseVectorConfig(
@@ -46,7 +47,7 @@ class Tensors(Additions[TensorSettings, TokenTensor]):
             "create_vector_name",
             {
                 "collection_name": collection,
-                "vector_name": TENSORS,
+                "vector_name": place.vector,
                 "vector_name_config": models.DenseVectorNameConfig(dense=config),
             },
         )
@@ -55,7 +56,7 @@ class Tensors(Additions[TensorSettings, TokenTensor]):
         diff = models.VectorParamsDiff(
             hnsw_config=NO_GRAPH, on_disk=True, quantization_config=models.Disabled.DISABLED
         )
-        arguments = {"collection_name": collection, "vectors_config": {TENSORS: diff}}
+        arguments = {"collection_name": collection, "vectors_config": {place.vector: diff}}
         yield Call("update_collection", arguments)
 
     def vector(self, item: TokenTensor) -> list[list[float]]:

@@ -8,10 +8,9 @@ from qdrant_client import models
 
 from retrieve_rerank.connectors.lexical import Bm25
 from retrieve_rerank.connectors.lexical_store import WeighedTerms
-from retrieve_rerank.connectors.qdrant.added import BM25_TERMS
+from retrieve_rerank.connectors.qdrant.added import BM25_TERMS, Place
 from retrieve_rerank.connectors.qdrant.additions import Additions
 from retrieve_rerank.connectors.qdrant.client import Call, Steps
-from retrieve_rerank.connectors.qdrant.layout import ADDED_BM25
 from retrieve_rerank.connectors.qdrant.points import terms_size
 from retrieve_rerank.connectors.qdrant.requests import sparse_vector
 from retrieve_rerank.connectors.qdrant.versions import Version
@@ -29,17 +28,17 @@ class Terms(Additions[Bm25, WeighedTerms]):
             raise SchemaError(f"{self._server.location} ranks by BM25 already, as rr index made it")
         super().create(settings, companion=companion)
 
-    def vectors(self, settings: Bm25, version: Version) -> dict[str, Any]:
+    def vectors(self, place: Place, settings: Bm25, version: Version) -> dict[str, Any]:
         """Word the sparse vectors."""
         params = models.SparseVectorParams(modifier=models.Modifier.IDF)
-        return {"vectors_config": {}, "sparse_vectors_config": {ADDED_BM25: params}}
+        return {"vectors_config": {}, "sparse_vectors_config": {place.vector: params}}
 
-    def room(self, settings: Bm25, collection: str, version: Version) -> Steps[None]:
+    def room(self, place: Place, settings: Bm25, collection: str, version: Version) -> Steps[None]:
         """Add the sparse vectors."""
         config = models.SparseVectorConfig(modifier=models.Modifier.IDF)
         arguments = {
             "collection_name": collection,
-            "vector_name": ADDED_BM25,
+            "vector_name": place.vector,
             "vector_name_config": models.SparseVectorNameConfig(sparse=config),
         }
         yield Call("create_vector_name", arguments)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from retrieve_rerank.base import TensorDtype, TensorSettings, TensorStore, TokenTensor
+from retrieve_rerank.base import TensorDtype, TensorReplacing, TensorSettings, TokenTensor
+from retrieve_rerank.connectors.qdrant.tensor_draft import Draft
 from retrieve_rerank.connectors.qdrant.tensors import Tensors
 
 
-class QdrantTensorStore(TensorStore):
+class QdrantTensorStore(TensorReplacing):
     """Keeps token tensors in the collection, or in a companion of the same point ids."""
 
     _tensors: Tensors
+    _draft: Draft
 
     @property
     def tensor_dtype(self) -> TensorDtype:
@@ -55,4 +57,23 @@ class QdrantTensorStore(TensorStore):
 
     def drop_tensors(self) -> None:
         """Delete all tensors, the room made for them and their record; the documents stay."""
+        self._draft.discard()
         self._tensors.drop()
+
+    def draft_tensors(self, settings: TensorSettings) -> Draft:
+        """Make room beside the tensors that serve, where these are: here or in a companion.
+
+        What was begun with other settings is deleted. Raises UnsupportedServerError for the
+        collection itself before Qdrant 1.18, PermissionDeniedError, IndexExistsError where
+        something else has the companion's name, and ConfigError for int8 before 1.20.
+        """
+        self._draft.begin(settings)
+        return self._draft
+
+    def drafted(self) -> TensorSettings | None:
+        """Tell how the tensors are made that were begun and do not serve; None where none were."""
+        return self._draft.look()
+
+    def discard_draft(self) -> None:
+        """Delete what was begun and does not serve, and what is left of those that served."""
+        self._draft.discard()

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
+from typing import cast
 
 from qdrant_client import models
 
@@ -23,6 +24,7 @@ from retrieve_rerank.connectors.qdrant.opening import State
 from retrieve_rerank.connectors.qdrant.points import make_points
 from retrieve_rerank.connectors.qdrant.refusals import MAX_REFUSED, partial, write_what_can_be
 from retrieve_rerank.connectors.records import Record, record
+from retrieve_rerank.connectors.tensor_encoder import TensorEncoder
 from retrieve_rerank.errors import SchemaError
 from retrieve_rerank.text.template import Template
 from retrieve_rerank.types import Document
@@ -52,6 +54,7 @@ class Writer:
         self._collection = collection
         self._server = collection.server
         self._begun = collection.state
+        self._tensor_encoder = TensorEncoder()
         self._turn = threading.RLock()  # `on_progress` may write too
 
     def index(
@@ -64,7 +67,7 @@ class Writer:
             self._begun = self._server.run(self._collection.refresh())
             _require_ours(self._begun, self._server.location)
             for batch in batches(self._fit(documents)):
-                self._server.run(self._collection.look_if_due())
+                self._refresh()  # tensors may be made with another model from here on
                 records = {each.id: each for each in map(record, batch)}  # the last one counts
                 new = self._changed(records)
                 self._learn_fields(new)
@@ -117,8 +120,11 @@ class Writer:
         self._server.ask("upsert", collection_name=collection, points=list(points))
 
     def _encoder(self) -> Encoder | None:
-        encoder = self._state.encoder
-        return encoder.load() if encoder.exists else None  # type: ignore[return-value]  # of an own index: `create` takes no other
+        state = self._state
+        if not state.encoder.exists:
+            return None
+        own = cast(Encoder, state.encoder.load())  # of an own index: `create` takes no other
+        return self._tensor_encoder.of_documents(own, state.record.tensors)
 
     def _fit(self, documents: Iterable[Document]) -> Iterable[Document]:
         """Tell language and average length from the first documents an index ever sees."""

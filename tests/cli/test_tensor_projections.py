@@ -6,12 +6,14 @@ import json
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("sentence_transformers", reason="needs the extra 'train'")
 
 from retrieve_rerank.models.checkpoints.version_record import read_record
 from retrieve_rerank.models.loading import load_encoder
+from retrieve_rerank.training.token_projection.saving import save_projected
 from tests.cli.conftest import Rr
 from tests.models.tiny import TEXTS, make_model
 
@@ -87,6 +89,39 @@ def test_a_projection_is_trained_measured_and_given_to_the_index(
 
     whole = rr("tensors", "refresh", "--index", "docs", "--model", str(encoder))
     assert "of 32 numbers a token" in whole.stdout
+    assert "The disk holds the index twice meanwhile" in whole.stderr
+
+
+def test_an_index_at_a_server_is_given_a_projection_and_writes_by_it(
+    rr: Rr, home: Path, judged: Path, encoder: Path
+) -> None:
+    url = f"qdrant+local://{home}/collections/docs"
+    assert rr("index", str(judged), "--index", url, "--encoder", str(encoder)).exit_code == 0
+    whole = load_encoder(str(encoder))
+    save_projected(whole, np.eye(32, 6, dtype=np.float32), home / "smaller")
+    refresh = ("tensors", "refresh", "--index", url, "--model", str(home / "smaller"))
+
+    said = json.loads(rr(*refresh, "--dry-run", "--json").stdout)
+    assert (said["documents"], said["settings"]["dimension"]) == (20, 6)
+    assert said["bytes"] < 20 * 5 * 6 * 2
+    dry = rr(*refresh, "--dry-run", "--rate", "0.5")
+    assert "tensors of 6 float16 numbers a token, pooled by 2, and about 40 s\n" in dry.stdout
+    assert "32 float16 numbers" in rr("tensors", "status", "--index", url).stdout
+
+    done = rr(*refresh)
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.startswith("20 documents have tensors of 6 numbers a token, made by ")
+    assert "20 of them were made now; the old ones are deleted" in done.stdout
+    more = home / "more.jsonl"
+    more.write_text(json.dumps({"_id": "new", "text": " ".join(WORDS[:3])}) + "\n")
+    assert rr("index", str(more), "--index", url).exit_code == 0
+    status = json.loads(rr("tensors", "status", "--index", url, "--json").stdout)
+    assert (status["settings"]["dimension"], status["present"]) == (6, 21)
+    again = json.loads(rr(*refresh, "--json").stdout)
+    assert (again["documents"], again["added"], again["replaced"]) == (21, 0, 0)
+    found = json.loads(rr("search", " ".join(WORDS[:3]), "--index", url, "--json").stdout)
+    assert [stage["name"] for stage in found["stages"]] == ["first-stage", "max-sim"]
+    assert found["hits"][0]["id"] == "new"
 
 
 def test_what_cannot_be_projected_or_refreshed_is_said(
@@ -112,6 +147,13 @@ def test_what_cannot_be_projected_or_refreshed_is_said(
 
     url = f"qdrant+local://{home}/collections/docs"
     assert rr("index", str(judged), "--index", url, "--encoder", "none").exit_code == 0
-    server = rr("tensors", "refresh", "--index", url, "--model", str(encoder))
-    assert server.exit_code == 1
-    assert f"rr tensors drop, then rr tensors add --model {encoder}" in server.stderr
+    for where, said in {
+        url: f"has no token tensors to make anew; rr tensors add --model {encoder} makes the first",
+        "memory://": f"rr tensors drop, then rr tensors add --model {encoder}",
+    }.items():
+        refused = rr("tensors", "refresh", "--index", where, "--model", str(encoder))
+        assert refused.exit_code == 1
+        assert said in refused.stderr
+    rated = rr("tensors", "refresh", "--index", "docs", "--model", str(encoder), "--rate", "5")
+    assert rated.exit_code == 1
+    assert "--rate is for an index at a server" in rated.stderr

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
+from typing import NamedTuple
 
 import pytest
+from qdrant_client import QdrantClient, models
 
 from retrieve_rerank import Document
 from retrieve_rerank.base import Encoding, TensorReplacing, TensorSettings
 from retrieve_rerank.connectors.elasticsearch import ElasticsearchConnector
+from retrieve_rerank.connectors.qdrant import QdrantConnector
+from retrieve_rerank.connectors.qdrant.layout import HAYSTACK_NAMESPACE
 from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.indexing.tensor_filling import TensorReport
 from retrieve_rerank.indexing.tensor_refresh import refresh_cost, refresh_tensors
 from retrieve_rerank.indexing.token_tensors import add_tensors, tensor_settings, tensor_status
 from retrieve_rerank.testing import HashingEncoder
+from tests.connectors.qdrant.collections import DENSE, vector
+from tests.connectors.qdrant.stub import Stub, serving
 from tests.servers import NEWEST, OLDEST, delete_indexes, elasticsearch, fresh_index
 
 ENCODER = HashingEncoder()
@@ -27,29 +34,109 @@ OLD, NEW = (tensor_settings(ENCODER, dtype="float16", pooling_factor=n) for n in
 Connect = Callable[[], TensorReplacing]
 
 
+class Index(NamedTuple):
+    """An index of 48 documents, and how its owner changes it."""
+
+    connect: Connect
+    put: Callable[[Sequence[Document]], object]
+    delete: Callable[[Sequence[str]], object]
+
+
+DOCUMENTS = [Document(id_, text) for id_, text in TEXTS.items()]
+
+
+def ours(connect: Connect) -> Index:
+    def put(documents: Sequence[Document]) -> None:
+        with connect() as owner:
+            owner.index(documents)
+
+    def delete(ids: Sequence[str]) -> None:
+        with connect() as owner:
+            owner.delete(ids)
+
+    put(DOCUMENTS)
+    return Index(connect, put, delete)
+
+
 @contextmanager
-def at_elasticsearch(version: str) -> Iterator[Connect]:
+def at_elasticsearch(version: str) -> Iterator[Index]:
     server = elasticsearch(version)
     url = server.address(fresh_index(server))
-    with ElasticsearchConnector.create(url, encoder=ENCODER) as made:
-        made.index(Document(id_, text) for id_, text in TEXTS.items())
-    yield lambda: ElasticsearchConnector.connect(url, encoder=ENCODER)
+    ElasticsearchConnector.create(url, encoder=ENCODER).close()
+    yield ours(lambda: ElasticsearchConnector.connect(url, encoder=ENCODER))
     delete_indexes()
 
 
-PLACES = {
+@contextmanager
+def in_collection() -> Iterator[Index]:
+    """Tensors that are another named vector of the points."""
+    with serving(Stub()) as stub:
+        QdrantConnector.create(stub.url, encoder=ENCODER, tensors=None).close()
+        yield ours(lambda: QdrantConnector.connect(stub.url, encoder=ENCODER))
+
+
+@contextmanager
+def in_companion(version: str) -> Iterator[Index]:
+    """Tensors beside a collection that others made, whose only vector has no name."""
+    with serving(Stub()) as stub:
+        stub.version = version
+        stub.client.create_collection("docs", DENSE)
+
+        def put(documents: Sequence[Document]) -> None:
+            with stub.lock:
+                stub.client.upsert(
+                    "docs",
+                    [
+                        models.PointStruct(
+                            id=point(each.id),
+                            vector=vector(each.text),
+                            payload={"id": each.id, "content": each.text, "meta": {}},
+                        )
+                        for each in documents
+                    ],
+                )
+
+        def delete(ids: Sequence[str]) -> None:
+            with stub.lock:
+                stub.client.delete("docs", models.PointIdsList(points=list(map(point, ids))))
+
+        put(DOCUMENTS)
+        yield Index(lambda: QdrantConnector.connect(stub.url, encoder=ENCODER), put, delete)
+
+
+def point(id_: str) -> str:
+    """Tell a point's id as Haystack's store does."""
+    return uuid.uuid5(HAYSTACK_NAMESPACE, id_).hex
+
+
+@contextmanager
+def in_local_mode() -> Iterator[Index]:
+    client = QdrantClient(":memory:")
+    url = "qdrant+local:///docs"
+    made = QdrantConnector.create(url, encoder=ENCODER, tensors=None, client=client)
+    yield ours(lambda: QdrantConnector.connect(url, encoder=ENCODER, client=client))
+    made.close()
+
+
+SERVERS: dict[str, Callable[[], AbstractContextManager[Index]]] = {
     "elasticsearch 9": lambda: at_elasticsearch(NEWEST),
     "elasticsearch 8": lambda: at_elasticsearch(OLDEST),
+    "in a collection": in_collection,
+    "in a companion": lambda: in_companion("1.20.0"),
+}
+PLACES = {
+    **SERVERS,
+    "in a companion, before metadata": lambda: in_companion("1.15.5"),
+    "qdrant's local mode": in_local_mode,
 }
 
 
 @pytest.fixture(params=PLACES)
-def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
-    """Open an index of 48 documents, which have old tensors."""
-    with PLACES[request.param]() as opening:
-        with opening() as store:
+def index(request: pytest.FixtureRequest) -> Iterator[Index]:
+    with PLACES[request.param]() as made:
+        with made.connect() as store:
             add_tensors(store, ENCODER, OLD)
-        yield opening
+        yield made
 
 
 class Stopping(HashingEncoder):
@@ -87,16 +174,17 @@ def scores(store: TensorReplacing) -> dict[str, float]:
     return {id_: round(score, 3) for id_, score in store.max_sim(QUERY, list(TEXTS)).items()}
 
 
-def test_searches_meanwhile_find_all_of_the_old_or_all_of_the_new(connect: Connect) -> None:
+@pytest.mark.parametrize("index", SERVERS, indirect=True)
+def test_searches_meanwhile_find_all_of_the_old_or_all_of_the_new(index: Index) -> None:
     seen: list[list[dict[str, float]]] = [[] for _ in range(3)]
     done = threading.Event()
 
     def search(into: list[dict[str, float]]) -> None:
-        with connect() as reader:
+        with index.connect() as reader:
             while not done.is_set():
                 into.append(scores(reader))
 
-    with connect() as store:
+    with index.connect() as store:
         old = scores(store)
         readers = [threading.Thread(target=search, args=(into,)) for into in seen]
         for reader in readers:
@@ -133,15 +221,14 @@ def wait_for(happened: Callable[[], object]) -> None:
     raise AssertionError("it did not come about in 30 s")
 
 
-def test_stopped_it_goes_on_and_what_changed_meanwhile_is_caught_up_with(connect: Connect) -> None:
+def test_stopped_it_goes_on_and_what_changed_meanwhile_is_caught_up_with(index: Index) -> None:
     def change() -> None:
-        with connect() as other:
-            other.index([Document("d3", "quite another text"), Document("new", "a new wing")])
-            other.delete(["d5"])
+        index.put([Document("d3", "quite another text"), Document("new", "a new wing")])
+        index.delete(["d5"])
 
-    with connect() as store, pytest.raises(KeyboardInterrupt):
+    with index.connect() as store, pytest.raises(KeyboardInterrupt):
         refresh(store, Stopping(after=40))
-    with connect() as store:
+    with index.connect() as store:
         assert store.tensor_settings() == OLD
         assert store.drafted() == NEW
         before = tensor_status(store)
@@ -157,9 +244,9 @@ def test_stopped_it_goes_on_and_what_changed_meanwhile_is_caught_up_with(connect
         assert refresh(store) == TensorReport(documents=48), "nothing is left to do"
 
 
-def test_what_was_begun_is_given_up_for_another_or_for_those_that_serve(connect: Connect) -> None:
+def test_what_was_begun_is_given_up_for_another_or_for_those_that_serve(index: Index) -> None:
     third = tensor_settings(ENCODER, dtype="float16", pooling_factor=3)
-    with connect() as store:
+    with index.connect() as store:
         with pytest.raises(KeyboardInterrupt):
             refresh(store, Stopping(after=40))
         with pytest.raises(KeyboardInterrupt):
@@ -179,8 +266,8 @@ def test_what_was_begun_is_given_up_for_another_or_for_those_that_serve(connect:
             refresh(store)
 
 
-def test_the_cost_is_told_from_a_sample(connect: Connect) -> None:
-    with connect() as store:
+def test_the_cost_is_told_from_a_sample(index: Index) -> None:
+    with index.connect() as store:
         cost = refresh_cost(store, ENCODER, NEW, documents_per_s=2)
         words = sum(-(-len(text.split()) // 2) for text in TEXTS.values())
         assert cost.documents == 48

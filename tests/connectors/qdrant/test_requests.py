@@ -64,7 +64,9 @@ def test_rankings_come_in_pages_that_the_server_allows() -> None:
 
 
 def test_max_sim_is_asked_of_points_by_a_prefetch() -> None:
-    request = requests.max_sim_request(TOKENS, [3, 5], params=None, with_payload=["text"])
+    request = requests.max_sim_request(
+        TOKENS, [3, 5], vector="_rr_tokens", params=None, with_payload=["text"]
+    )
     assert sent(request) == {
         "prefetch": [{"filter": {"must": [{"has_id": [3, 5]}]}, "limit": 2}],
         **{"query": [[1.0, 0.0], [0.0, 1.0]], "using": "_rr_tokens", "limit": 2},
