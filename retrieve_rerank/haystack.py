@@ -53,14 +53,16 @@ class RetrieveRerankRetriever:
         top_k: int | None = None,
         filters: Mapping[str, Any] | None = None,
         deadline_s: float | None = None,
+        user: str | None = None,
         on_error: Literal["degrade", "raise"] = "degrade",
         **settings: Any,
     ) -> None:
         """Name an index as for `retrieve_rerank.connect`, whose settings can be given, too.
 
         It is opened by `warm_up`, or by the first run. Secrets are given as a `Secret`; only those
-        of environment variables can be written by `to_dict`. `filters` are Haystack's or ours. A
-        Retriever is used as it is, and closed by its owner.
+        of environment variables can be written by `to_dict`. `filters` are Haystack's or ours.
+        `user` is what is known of who asks, for models that were trained to read it. A Retriever
+        is used as it is, and closed by its owner.
         """
         if unknown := settings.keys() - get_type_hints(IndexKeywords).keys():
             raise InputError(f"RetrieveRerankRetriever: unknown setting {min(unknown)}")
@@ -70,6 +72,7 @@ class RetrieveRerankRetriever:
         self.top_k = top_k
         self.filters = filters
         self.deadline_s = deadline_s
+        self.user = user
         self.on_error = on_error
         self.settings = _with_secrets(settings)
         self._retriever = index if isinstance(index, Retriever) else None
@@ -84,6 +87,7 @@ class RetrieveRerankRetriever:
             top_k=self.top_k,
             filters=self.filters,
             deadline_s=self.deadline_s,
+            user=self.user,
             on_error=self.on_error,
             **self.settings,
         )
@@ -117,12 +121,13 @@ class RetrieveRerankRetriever:
         filters: dict[str, Any] | None = None,
         top_k: int | None = None,
         deadline_s: float | None = None,
+        user: str | None = None,
     ) -> dict[str, Any]:
         """Return documents, best first, whether a stage failed, and what each stage did.
 
         What is None is as the component was told.
         """
-        wanted = self._wanted(filters, top_k, deadline_s)
+        wanted = self._wanted(filters, top_k, deadline_s, user)
         return _found(self._opened().search(query, **wanted))
 
     @component.output_types(documents=list[Document], degraded=bool, report=dict[str, Any])
@@ -132,9 +137,10 @@ class RetrieveRerankRetriever:
         filters: dict[str, Any] | None = None,
         top_k: int | None = None,
         deadline_s: float | None = None,
+        user: str | None = None,
     ) -> dict[str, Any]:
         """Async twin of `run`."""
-        wanted = self._wanted(filters, top_k, deadline_s)
+        wanted = self._wanted(filters, top_k, deadline_s, user)
         return _found(await (await asyncio.to_thread(self._opened)).asearch(query, **wanted))
 
     def _opened(self) -> Retriever:
@@ -145,13 +151,18 @@ class RetrieveRerankRetriever:
             return self._retriever
 
     def _wanted(
-        self, filters: Mapping[str, Any] | None, top_k: int | None, deadline_s: float | None
+        self,
+        filters: Mapping[str, Any] | None,
+        top_k: int | None,
+        deadline_s: float | None,
+        user: str | None,
     ) -> dict[str, Any]:
         given = first(filters, self.filters)
         return {
             "top_k": first(top_k, self.top_k),
             "filter": None if given is None else from_haystack(given),
             "deadline_s": first(deadline_s, self.deadline_s),
+            "user": first(user, self.user),
             "on_error": self.on_error,
         }
 

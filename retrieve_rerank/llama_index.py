@@ -66,6 +66,8 @@ class SearchQuery(QueryBundle):
     filter: Filter | MetadataFilters | None = None
     deadline_s: float | None = None
     """Seconds, for the retriever and for each postprocessor."""
+    user: str | None = None
+    """What is known of who asks, for models of the retriever that were trained to read it."""
     top_n: int | None = None
     """Nodes that a postprocessor leaves."""
 
@@ -97,6 +99,7 @@ class RetrieveRerankRetriever(BaseRetriever):
         top_k: int | None = None,
         filter: Filter | MetadataFilters | None = None,
         deadline_s: float | None = None,
+        user: str | None = None,
         on_error: Literal["degrade", "raise"] = "degrade",
         callback_manager: CallbackManager | None = None,
     ) -> None:
@@ -111,6 +114,7 @@ class RetrieveRerankRetriever(BaseRetriever):
         self.top_k = top_k
         self.filter = filter
         self.deadline_s = deadline_s
+        self.user = user
         self.on_error = on_error
 
     @classmethod
@@ -155,6 +159,7 @@ class RetrieveRerankRetriever(BaseRetriever):
             "top_k": first(asked.top_k, self.top_k),
             "filter": from_llama_index(given) if isinstance(given, MetadataFilters) else given,
             "deadline_s": first(asked.deadline_s, self.deadline_s),
+            "user": first(asked.user, self.user),
             "on_error": self.on_error,
         }
 

@@ -37,6 +37,15 @@ class Slow(OverlapScorer):
         return super().score(query, texts)
 
 
+class Personal(OverlapScorer):
+    """Reads who asks as a part of the query."""
+
+    name = "personal"
+
+    def for_user(self, query: str, user: str) -> str:
+        return f"{query} {user}"
+
+
 def museum(*stages: Scorer) -> Retriever:
     """Search the museum's documents in memory."""
     return Retriever(MemoryConnector(DOCUMENTS), *(stages or (OverlapScorer(),)))

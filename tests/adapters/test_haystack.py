@@ -23,7 +23,7 @@ from retrieve_rerank.connectors.embedded import EmbeddedConnector
 from retrieve_rerank.errors import InputError, NotPicklableError, RetrieveRerankError
 from retrieve_rerank.haystack import RetrieveRerankRanker, RetrieveRerankRetriever
 from retrieve_rerank.testing import OverlapScorer
-from tests.adapters.museum import DOCUMENTS, QUERY, Broken, Slow, museum
+from tests.adapters.museum import DOCUMENTS, QUERY, Broken, Personal, Slow, museum
 
 GIVEN = [
     Document(id=each.id, content=each.text, meta={**each.metadata}, score=score)
@@ -85,6 +85,15 @@ def test_a_call_can_ask_for_its_own() -> None:
     for answer in (late, ranked):
         assert answer["degraded"] is True
         assert "deadline of 0.2 s" in answer["report"]["stages"][-1]["error"]
+
+
+async def test_who_asks_is_told_to_models_that_read_it() -> None:
+    retriever = RetrieveRerankRetriever(museum(Personal()), user="by tram, which stops in front")
+    assert ids(retriever.run("museum"))[0] == "tram"
+    assert ids(retriever.run("museum", user="tickets cost euros"))[0] == "price"
+    assert ids(await retriever.run_async("museum", user="closed on mondays"))[0] == "hours"
+    named = RetrieveRerankRetriever("museum", user="likes lunch")
+    assert RetrieveRerankRetriever.from_dict(named.to_dict()).user == "likes lunch"
 
 
 def one(field: str, operator: str, value: Any) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from retrieve_rerank.llama_index import (
     SearchQuery,
 )
 from retrieve_rerank.testing import OverlapScorer
-from tests.adapters.museum import DOCUMENTS, QUERY, Broken, Slow, museum
+from tests.adapters.museum import DOCUMENTS, QUERY, Broken, Personal, Slow, museum
 
 NODES = [
     NodeWithScore(
@@ -105,6 +105,16 @@ def test_a_call_can_ask_for_its_own(events: list[dict[str, Any]]) -> None:
     kept = reranking.postprocess_nodes(NODES, SearchQuery(QUERY, top_n=3))
     assert ids(kept) == ["hours", "price", "tram"]
     assert "deadline of 0.2 s" in kept[0].metadata[DEGRADED][0]
+
+
+async def test_who_asks_is_told_to_models_that_read_it() -> None:
+    retriever = RetrieveRerankRetriever(museum(Personal()), user="by tram, which stops in front")
+    assert ids(retriever.retrieve("museum"))[0] == "tram"
+    asked = SearchQuery("museum", user="tickets cost euros")
+    assert ids(retriever.retrieve(asked))[0] == "price"
+    assert ids(await retriever.aretrieve(SearchQuery("museum", user="closed on mondays")))[0] == (
+        "hours"
+    )
 
 
 def where(*filters: Any, condition: str = "and") -> MetadataFilters:
