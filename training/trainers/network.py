@@ -23,6 +23,7 @@ from retrieve_rerank.training.trainers.base import Base
 from retrieve_rerank.training.trainers.layers import choose_trainable
 from retrieve_rerank.training.trainers.objective import Objective, targets
 from retrieve_rerank.training.trainers.settings import TrainerSettings
+from retrieve_rerank.training.trainers.sharding import asked_sharding
 
 _CPU_BUDGET = 4096  # tokens: some 1.5 GB of what the backward pass needs, at MiniLM's size
 _GPU_BUDGET = 32_768
@@ -66,7 +67,8 @@ class Network(ABC, Generic[S]):
     def __init__(self, base: Base, settings: TrainerSettings) -> None:
         self.base = base
         self.device = torch.device(_device(settings.device))
-        self.network = base.network.to(self.device)
+        # What divides weights places each process's part itself; whole, they may have no room.
+        self.network = base.network if asked_sharding() else base.network.to(self.device)
         self.trained = choose_trainable(self.network, settings)
         """The network, or what LoRA makes of it."""
         if settings.gradient_checkpointing:

@@ -23,6 +23,19 @@ def passes(lengths: Sequence[Sequence[int]], *, budget: int, padded: bool) -> li
     return found
 
 
+def cut(planned: list[list[int]], count: int) -> list[list[int]]:
+    """Cut passes in two, those of most groups first, until there are `count` or no more to cut."""
+    found = list(planned)
+    while len(found) < count:
+        longest = max(range(len(found)), key=lambda number: len(found[number]))
+        groups = found[longest]
+        if len(groups) == 1:
+            break
+        half = len(groups) // 2
+        found[longest : longest + 1] = [groups[:half], groups[half:]]
+    return found
+
+
 def _tokens(groups: Sequence[Sequence[int]], *, padded: bool) -> int:
     pairs = [length for group in groups for length in group]
     return len(pairs) * max(pairs) if padded else sum(pairs)

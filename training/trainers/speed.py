@@ -8,11 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from retrieve_rerank.training.groups import Group, has_users
+from retrieve_rerank.training.launching import alone
+from retrieve_rerank.training.trainers.arguments import quiet
 from retrieve_rerank.training.trainers.drawing import Steps
 from retrieve_rerank.training.trainers.objective import choose_groups, choose_objective
 from retrieve_rerank.training.trainers.opening import open_network
+from retrieve_rerank.training.trainers.processes import join
 from retrieve_rerank.training.trainers.settings import TrainerSettings
-from retrieve_rerank.training.trainers.trainer import GroupTrainer, quiet
+from retrieve_rerank.training.trainers.trainer import GroupTrainer
 
 _PAIRS = 16  # of a pass: few, so that the first passes end soon on a slow machine
 _MOST_PASSES = 1000
@@ -30,6 +33,7 @@ def measure_speed(
     Passes are forward and backward, for `seconds` and after one that warms up. Raises as `train`
     does for groups and bases.
     """
+    alone("measure_speed")
     objective = choose_objective(
         settings.loss, groups, temperature=settings.temperature, reranker=settings.reranker
     )
@@ -49,14 +53,15 @@ def measure_speed(
             objective,
             draws,
             settings=settings,
+            processes=join(settings.device),
             folder=Path(folder),
             evaluator=None,
             callbacks=[],
         )
-        trainer.training_step(network.trained, draws[0])
+        trainer.training_step(trainer.model, draws[0])
         pairs, started = trainer.pairs_seen, time.perf_counter()
         for number in range(1, _MOST_PASSES):
-            trainer.training_step(network.trained, draws[number])
+            trainer.training_step(trainer.model, draws[number])
             spent = time.perf_counter() - started
             if spent >= seconds:
                 break

@@ -13,6 +13,7 @@ from retrieve_rerank.base import Scorer
 from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.models.checkpoints.version_record import write_json
 from retrieve_rerank.training.groups import Group
+from retrieve_rerank.training.launching import alone
 from retrieve_rerank.training.trainers.result import Progress
 from retrieve_rerank.training.trainers.settings import TrainerSettings
 from retrieve_rerank.training.trainers.training import train
@@ -49,6 +50,7 @@ def sweep(
     that is, `work` tells. Runs are kept in `output`, their models are not: what broke off goes on.
     Raises as `train` does.
     """
+    alone("a sweep")
     if len(set(learning_rates)) < 2:
         raise ConfigError(f"a sweep needs two learning rates at least; got {learning_rates}")
     rounds: list[Mapping[float, float]] = []

@@ -1,38 +1,39 @@
-"""The Hugging Face Trainer, taught groups: a step is so many groups, in as many forward passes as
-memory asks for.
+"""The Hugging Face Trainer, taught groups: a step is so many groups, shared by all processes, in as
+many forward passes as memory asks for.
 """
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 import shutil
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PrinterCallback, Trainer, TrainingArguments
-from transformers.utils import logging as its_logging
+from torch.utils.data import DataLoader
+from transformers import PrinterCallback, Trainer, set_seed
 
 from retrieve_rerank.base import Scorer
 from retrieve_rerank.errors import InputError, OutOfMemoryError
 from retrieve_rerank.models.causal.pretrained import said, silent
 from retrieve_rerank.models.runtimes.torch import out_of_memory
 from retrieve_rerank.training.groups import Group
+from retrieve_rerank.training.trainers.arguments import MEASURE, arguments
 from retrieve_rerank.training.trainers.drawing import Steps
 from retrieve_rerank.training.trainers.guards import Guards, Seen
 from retrieve_rerank.training.trainers.layers import parameter_groups
 from retrieve_rerank.training.trainers.network import Network, Outcome, TokenSequence
 from retrieve_rerank.training.trainers.objective import Objective
-from retrieve_rerank.training.trainers.passes import passes
+from retrieve_rerank.training.trainers.passes import cut, passes
+from retrieve_rerank.training.trainers.processes import Processes, lost
 from retrieve_rerank.training.trainers.settings import TrainerSettings
-
-MEASURE = "eval_measure"
+from retrieve_rerank.training.trainers.sharding import divides_weights, sharding
+from retrieve_rerank.training.trainers.wrapping import Door
 
 
 class GroupTrainer(Trainer):
@@ -45,6 +46,7 @@ class GroupTrainer(Trainer):
         steps: Steps,
         *,
         settings: TrainerSettings,
+        processes: Processes,
         folder: Path,
         evaluator: Callable[[Scorer], float] | None,
         callbacks: Sequence[Any],
@@ -52,52 +54,80 @@ class GroupTrainer(Trainer):
         self._network = network
         self._objective = objective
         self._settings = settings
+        self._steps = steps
+        self._processes = processes
         self._folder = folder
         self._staging: Path | None = None
         self._evaluator = evaluator
         self._guards = Guards(steps=len(steps), learning_rate=settings.learning_rate)
         self.pairs_seen = 0
+        """By all processes."""
         self.last_loss = math.nan
+        on_cpu = network.device.type == "cpu"
         super().__init__(
-            model=network.trained,
-            args=_arguments(settings, steps=len(steps), folder=folder, evaluates=bool(evaluator)),
+            model=Door(network.trained),
+            args=arguments(
+                settings,
+                steps=len(steps),
+                folder=folder,
+                evaluates=bool(evaluator),
+                on_cpu=on_cpu,
+            ),
             train_dataset=steps,
             eval_dataset=[],
             data_collator=lambda items: items[0],
             callbacks=list(callbacks),
         )
         self.remove_callback(PrinterCallback)
+        self.sharding = sharding(self.accelerator.state)
+        """What divides weights or optimizer among the processes; None where nothing is."""
+        set_seed(settings.seed + processes.rank)  # of dropout, which is to differ
+
+    def get_train_dataloader(self) -> Any:
+        """Give each process all groups of each step, of which `training_step` takes its share."""
+        return DataLoader(self._steps, batch_size=1, collate_fn=self.data_collator)
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
-        """Add up a step's gradient over its forward passes, and return its loss."""
+        """Add up a step's gradient over its forward passes, and return its loss.
+
+        Losses are divided by what all processes have together, and gradients averaged over them:
+        hence each loss counts as often as there are processes.
+        """
         model.train()
         groups: list[Group] = inputs
-        network, objective = self._network, self._objective
-        read = [network.read(group) for group in groups]
+        network, objective, processes = self._network, self._objective, self._processes
         labels, teacher = network.targets(groups, objective)
+        own = groups[processes.rank :: processes.count]
+        read = [network.read(group) for group in own]
         tokens = network.token_counts([sequence for sequences in read for sequence in sequences])
-        counts = objective.counts(labels, teacher, tokens)
-        spreads: list[float] = []
-        loss = 0.0
-        for places in self._passes(read):
-            outcome = self._forward([read[place] for place in places])
-            targets = network.targets([groups[place] for place in places], objective)
-            part = objective.loss(
-                outcome.scores, outcome.tokens, *targets, counts=counts, lower=outcome.lower
-            )
-            part.backward()  # type: ignore[no-untyped-call]
-            loss += part.item()
-            if objective.mixture:
-                spreads += _spreads(outcome.scores.detach(), targets[0])
-        self.pairs_seen += sum(map(len, read))
+        planned = self._passes(read)
+        # As many passes everywhere, since in each of them the processes wait for one another.
+        of_passes, *of_tokens = zip(*processes.gather(len(planned), *tokens.values()), strict=True)
+        total = {name: int(sum(each)) for name, each in zip(tokens, of_tokens, strict=True)}
+        counts = objective.counts(labels, teacher, total)
+        most = int(max(of_passes))
+        planned = cut(planned, most)
+        loss, spreads = 0.0, []
+        for number in range(most):
+            places, real = planned[min(number, len(planned) - 1)], number < len(planned)
+            score = partial(self._score, [own[at] for at in places], [read[at] for at in places])
+            with self._synchronised(model, last=number == most - 1):
+                part, its_spreads = model(partial(score, counts))
+                self.accelerator.backward(part * (processes.count if real else 0))
+            if real:
+                loss += part.item()
+                spreads += its_spreads
+        told = processes.gather(loss, sum(spreads), len(spreads), sum(map(len, read)))
+        loss, spread, spread_count, pairs = (sum(each) for each in zip(*told, strict=True))
+        self.pairs_seen += int(pairs)
         equal = objective.loss_if_equal(
             labels,
             teacher,
             log_vocabulary=network.log_vocabulary,
             lower_heads=network.lower_heads,
         )
-        spread = sum(spreads) / len(spreads) if spreads else None
-        self._guards.see(self.state.global_step + 1, Seen(loss, equal, spread))
+        seen = Seen(loss, equal, spread / spread_count if spread_count else None)
+        self._guards.see(self.state.global_step + 1, seen)
         self.last_loss = loss
         return torch.tensor(loss, device=network.device)
 
@@ -114,8 +144,14 @@ class GroupTrainer(Trainer):
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Ask the evaluator what the network is worth now."""
         assert self._evaluator is not None  # the Trainer asks only where there is one
-        self._network.network.eval()  # until the next step
-        metrics = {MEASURE: float(self._evaluator(self._network.scorer()))}
+        evaluator, network = self._evaluator, self._network
+        self.model_wrapped.eval()  # until the next step
+        value = math.nan
+        if divides_weights(self.sharding):  # of which each process has a part that the others need
+            value = self.model_wrapped(lambda: float(evaluator(network.scorer())))
+        elif self._processes.first:
+            value = float(evaluator(network.scorer()))
+        metrics = {MEASURE: self._processes.gather(value)[0][0]}
         self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics
@@ -137,6 +173,31 @@ class GroupTrainer(Trainer):
         lengths = [[len(sequence.ids) for sequence in group] for group in groups]
         return passes(lengths, budget=self._network.token_budget, padded=self._network.padded)
 
+    @contextmanager
+    def _synchronised(self, model: Any, *, last: bool) -> Iterator[None]:
+        """Exchange gradients after the last pass of a step; sharded ones after each, as nobody has
+        room for all of them."""
+        self.accelerator.gradient_state._set_sync_gradients(last)
+        apart = not last and not divides_weights(self.sharding) and self._processes.count > 1
+        with self.accelerator.no_sync(model) if apart else nullcontext():
+            yield
+
+    def _score(
+        self,
+        groups: Sequence[Group],
+        read: Sequence[Sequence[TokenSequence]],
+        counts: Mapping[str, Any],
+    ) -> tuple[Tensor, list[float]]:
+        """Return what some groups add to the loss, and how far apart each one's scores are."""
+        objective = self._objective
+        outcome = self._forward(read)
+        labels, teacher = self._network.targets(groups, objective)
+        loss = objective.loss(
+            outcome.scores, outcome.tokens, labels, teacher, counts=counts, lower=outcome.lower
+        )
+        spreads = _spreads(outcome.scores.detach(), labels) if objective.mixture else []
+        return loss.to(self._network.device), spreads
+
     def _forward(self, groups: Sequence[Sequence[TokenSequence]]) -> Outcome:
         try:
             return self._network.forward(groups)
@@ -151,7 +212,8 @@ class GroupTrainer(Trainer):
 
     def _clip_grad_norm(self, model: Any) -> Any:
         norm = super()._clip_grad_norm(model)  # type: ignore[no-untyped-call]
-        self._guards.see_gradient(self.state.global_step + 1, float(norm))
+        if norm is not None:  # DeepSpeed tells it from the second step on
+            self._guards.see_gradient(self.state.global_step + 1, float(norm))
         return norm
 
     def _get_output_dir(self, trial: Any) -> str:
@@ -159,30 +221,51 @@ class GroupTrainer(Trainer):
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Save beside, then rename: whatever breaks off leaves the last good checkpoint."""
+        first, wait = self._processes.first, self._processes.wait
         self._staging = self._folder / STAGING
-        shutil.rmtree(self._staging, ignore_errors=True)
+        if first:
+            shutil.rmtree(self._staging, ignore_errors=True)
+        wait()
         name = f"checkpoint-{self.state.global_step}"
         try:
             super()._save_checkpoint(model, trial)
-            os.replace(self._staging / name, self._folder / name)
+            wait()
+            if first:
+                os.replace(self._staging / name, self._folder / name)
         except Exception as exc:  # safetensors, torch and Python each raise errors of their own
+            if lost(exc):
+                raise
             free = shutil.disk_usage(self._folder).free >> 20  # torch's does not say what is wrong
             raise InputError(
                 f"cannot write {self._folder / name}: {said(exc)} ({free:,} MiB are free there);"
                 " checkpoints before it are kept, and the same call goes on from the last one"
             ) from exc
         finally:
-            shutil.rmtree(self._staging, ignore_errors=True)
+            if first:
+                shutil.rmtree(self._staging, ignore_errors=True)
             self._staging = None
         kept = {self.state.global_step, self.state.best_global_step}
         for step, old in checkpoints(self._folder):
-            if step not in kept:
+            if first and step not in kept:
                 shutil.rmtree(old)
+        wait()
 
-    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        """Save the weights; not the arguments, which would be a pickle."""
-        with silent():
-            self._network.trained.save_pretrained(output_dir)
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Save the whole weights, gathered where they are sharded; not the arguments, which would
+        be a pickle."""
+        weights = None
+        if self.sharding:
+            gathered = self.accelerator.get_state_dict(self.model_wrapped)  # all must ask
+            weights = {name.removeprefix("trained."): each for name, each in gathered.items()}
+        if self.args.should_save:
+            with silent():
+                self._network.trained.save_pretrained(output_dir, state_dict=weights)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        if self.is_fsdp_enabled:  # from its own files, each process its part
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+        else:
+            self._network.load(Path(resume_from_checkpoint))
 
 
 def _spreads(scores: Tensor, labels: Tensor) -> list[float]:
@@ -199,47 +282,3 @@ def checkpoints(folder: Path) -> list[tuple[int, Path]]:
     """Return whole checkpoints with their steps, in their order."""
     found = ((path.name.rpartition("-")[2], path) for path in folder.glob("checkpoint-*"))
     return sorted((int(step), path) for step, path in found if step.isdecimal())
-
-
-def _arguments(
-    settings: TrainerSettings, *, steps: int, folder: Path, evaluates: bool
-) -> TrainingArguments:
-    warmup = round(settings.warmup * steps)
-    stable = round(settings.stable * steps)
-    return TrainingArguments(
-        output_dir=str(folder),
-        max_steps=steps,
-        per_device_train_batch_size=1,  # one step, which is a whole batch of groups
-        train_sampling_strategy="sequential",  # `Steps` has shuffled them
-        lr_scheduler_type="warmup_stable_decay",
-        warmup_steps=warmup,
-        lr_scheduler_kwargs={"num_decay_steps": steps - warmup - stable},
-        max_grad_norm=settings.max_gradient,
-        eval_strategy="steps" if evaluates else "no",
-        eval_steps=settings.evaluate_every,
-        save_strategy="steps",
-        save_steps=settings.evaluate_every,
-        metric_for_best_model=MEASURE if evaluates else None,
-        greater_is_better=True if evaluates else None,
-        logging_steps=math.ceil(steps / 100),
-        report_to=list(settings.report_to) or "none",
-        use_cpu=settings.device == "cpu",
-        seed=settings.seed,
-        dataloader_pin_memory=False,
-        remove_unused_columns=False,
-        disable_tqdm=True,
-        log_level="critical",
-    )
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep other libraries' warnings to themselves: progress is told by `on_progress` alone."""
-    level = its_logging.get_verbosity()
-    its_logging.set_verbosity(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        its_logging.set_verbosity(level)

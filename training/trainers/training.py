@@ -6,8 +6,9 @@ import hashlib
 import json
 import math
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +18,25 @@ from retrieve_rerank.base import Scorer
 from retrieve_rerank.errors import ConfigError, InputError
 from retrieve_rerank.models.checkpoints.version_record import write_json
 from retrieve_rerank.training.groups import Group, has_users
+from retrieve_rerank.training.trainers.arguments import quiet
 from retrieve_rerank.training.trainers.drawing import Steps
 from retrieve_rerank.training.trainers.guards import Stopped
 from retrieve_rerank.training.trainers.network import Network
 from retrieve_rerank.training.trainers.objective import choose_groups, choose_objective
 from retrieve_rerank.training.trainers.opening import open_network, without_unreadable
+from retrieve_rerank.training.trainers.processes import Processes, join, watched
 from retrieve_rerank.training.trainers.result import Progress, Trained
 from retrieve_rerank.training.trainers.saving import save_model
 from retrieve_rerank.training.trainers.settings import TrainerSettings
-from retrieve_rerank.training.trainers.trainer import GroupTrainer, checkpoints, quiet
+from retrieve_rerank.training.trainers.sharding import asked_sharding, divides_weights
+from retrieve_rerank.training.trainers.trainer import GroupTrainer, checkpoints
 from retrieve_rerank.training.trainers.watching import Watcher, curve, measured, out_of_patience
 
 _RUN, _RESULT, _MODEL, _CHECKPOINTS = "run.json", "trained.json", "model", "checkpoints"
+_SEEN_WITHIN_S = 60  # NFS clients believe for so long what they saw in a folder
 
 
+@watched()
 def train(
     groups: Sequence[Group],
     *,
@@ -52,12 +58,15 @@ def train(
     its value before the first step where None. `callbacks` are the Hugging Face Trainer's.
 
     What broke off goes on where the last checkpoint was, by the same call; what has ended is
-    returned as it is. Raises ConfigError where `output` holds a run of other data or settings,
-    InputError where there is nothing to learn from, ModelError for a base that cannot be trained,
-    OutOfMemoryError, and InputError too where a checkpoint cannot be written:
-    the last good one is kept.
+    returned as it is. Several processes, started by torchrun or accelerate launch, make the same
+    call, and share the groups of each step; the first writes, evaluates and hears of progress, in
+    a folder that all of them see. Raises ConfigError where `output` holds a run of other data
+    or settings, InputError where there is nothing to learn from, ModelError for a base that cannot
+    be trained, OutOfMemoryError, ProcessLostError where another process has ended, and InputError
+    too where a checkpoint cannot be written: the last good one is kept.
     """
     output = Path(output)
+    processes = join(settings.device)
     objective = choose_objective(
         settings.loss, groups, temperature=settings.temperature, reranker=settings.reranker
     )
@@ -66,13 +75,21 @@ def train(
     _check_same(output / _RUN, run)
     if (output / _RESULT).is_file():
         return Trained.load(output / _RESULT)
-    network = open_network(base, settings, objective, users=has_users(usable.groups))
+    run["sharding"] = asked_sharding()
+    _check_same(output / _RUN, run)
+    _check_batch(settings.batch_size, processes)
+    users = has_users(usable.groups)
+    network = open_network(base, settings, objective, users=users)
     usable = without_unreadable(usable, network)
     steps = settings.max_steps or math.ceil(
         settings.epochs * len(usable.groups) / settings.batch_size
     )
-    _write_down(output / _RUN, run)
-    watcher = Watcher(settings, floor=floor, on_progress=on_progress)
+    if processes.first:
+        _write_down(output / _RUN, run)
+    processes.wait()
+    _check_shared(output / _RUN, processes)
+    _check_same(output / _RUN, run)  # as other machines may have other data
+    watcher = Watcher(settings, floor=floor, on_progress=on_progress if processes.first else None)
     draws = Steps(
         usable.groups,
         steps=steps,
@@ -88,17 +105,13 @@ def train(
             objective,
             draws,
             settings=settings,
+            processes=processes,
             folder=output / _CHECKPOINTS,
             evaluator=evaluator,
             callbacks=[watcher, *callbacks],
         )
-    failure = _run(trainer, network, output / _CHECKPOINTS, settings)
-    if failure and not checkpoints(output / _CHECKPOINTS):
-        network = open_network(  # whose numbers are good
-            base, settings, objective, users=has_users(usable.groups)
-        )
+    failure = _run(trainer, output / _CHECKPOINTS, settings, processes)
     history = trainer.state.log_history
-    save_model(network, output / _MODEL)
     trained = Trained(
         model=output / _MODEL,
         steps=trainer.state.global_step,
@@ -106,38 +119,54 @@ def train(
         pairs_per_s=watcher.pairs_per_s,
         loss=str(objective),
         reranker=network.reranker,
-        description=network.description,
+        description=_description(network, trainer, processes),
         stopped=failure or out_of_patience(measured(history), settings.patience),
         failed=failure is not None,
         warnings=[watcher.warning] if watcher.warning else [],
         left_out=dict(usable.left_out),
     )
-    trained.save(output / _RESULT)
-    shutil.rmtree(output / _CHECKPOINTS)
+    if processes.first:
+        saved = dict(checkpoints(output / _CHECKPOINTS))
+        if divides_weights(trainer.sharding) or (failure and not saved):
+            # Whose weights are whole, and whose numbers are good.
+            fresh = replace(settings, device="cpu")
+            network = open_network(base, fresh, objective, users=users)
+        _take_best(network, trainer, saved, failed=failure is not None)
+        save_model(network, output / _MODEL)
+        trained.save(output / _RESULT)
+        shutil.rmtree(output / _CHECKPOINTS)
+    processes.wait()
     return trained
 
 
 def _run(
-    trainer: GroupTrainer, network: Network[Any], folder: Path, settings: TrainerSettings
+    trainer: GroupTrainer, folder: Path, settings: TrainerSettings, processes: Processes
 ) -> str | None:
-    """Train from the last checkpoint, then take the best one's weights; why a guard stopped it."""
-    last = next((path for _, path in reversed(checkpoints(folder))), None)
-    failure = None
+    """Train from the last checkpoint, the first process's; say why a guard stopped it."""
+    steps = [step for step, _ in checkpoints(folder)]
+    step = int(processes.gather(max(steps, default=-1))[0][0])
+    last = folder / f"checkpoint-{step}" if step >= 0 else None
     if last and _had_ended(last, settings):
         trainer.state = TrainerState.load_from_json(str(last / "trainer_state.json"))
-    else:
-        with quiet():
-            try:
-                trainer.train(resume_from_checkpoint=str(last) if last else None)
-            except Stopped as exc:
-                failure = str(exc)
-    saved = dict(checkpoints(folder))
+        return None
+    with quiet():
+        try:
+            trainer.train(resume_from_checkpoint=str(last) if last else None)
+        except Stopped as exc:
+            return str(exc)
+    return None
+
+
+def _take_best(
+    network: Network[Any], trainer: GroupTrainer, saved: Mapping[int, Path], *, failed: bool
+) -> None:
+    """Give the network the weights of the best checkpoint, or of the last one where it has none of
+    its own or none that are good."""
     best = trainer.state.best_global_step if trainer.evaluates else None
-    if best in saved:
+    if best is not None and best in saved:
         network.load(saved[best])
-    elif failure and saved:
+    elif saved and (failed or divides_weights(trainer.sharding)):
         network.load(saved[max(saved)])
-    return failure
 
 
 def _had_ended(checkpoint: Path, settings: TrainerSettings) -> bool:
@@ -172,6 +201,32 @@ def _check_same(file: Path, run: Mapping[str, Any]) -> None:
             f"{file.parent} holds another run, with {'; '.join(differing)}: give the same data and"
             " settings for it to go on, or another output folder"
         )
+
+
+def _check_batch(groups: int, processes: Processes) -> None:
+    if groups < processes.count:
+        raise ConfigError(
+            f"batch_size is {groups} groups a step, of which each of {processes.count} processes"
+            f" takes one at least: set it to {processes.count} or more, or start fewer"
+        )
+
+
+def _check_shared(file: Path, processes: Processes) -> None:
+    """Raise ConfigError where a process does not see what the first one wrote."""
+    for _ in range(_SEEN_WITHIN_S):
+        if file.is_file():
+            return
+        time.sleep(1)
+    raise ConfigError(
+        f"process {processes.rank} of {processes.count} does not see {file}, which the first one"
+        " wrote: output must be a folder that all machines share"
+    )
+
+
+def _description(network: Network[Any], trainer: GroupTrainer, processes: Processes) -> str:
+    if processes.count == 1:
+        return network.description
+    return f"{network.description}, {processes.count} processes, {trainer.sharding or 'DDP'}"
 
 
 def _write_down(file: Path, run: Mapping[str, Any]) -> None:

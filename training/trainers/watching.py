@@ -9,10 +9,11 @@ from typing import Any
 
 from transformers import TrainerCallback
 
+from retrieve_rerank.training.trainers.arguments import MEASURE
 from retrieve_rerank.training.trainers.guards import warn_if_below
 from retrieve_rerank.training.trainers.result import CurvePoint, Progress
 from retrieve_rerank.training.trainers.settings import TrainerSettings
-from retrieve_rerank.training.trainers.trainer import MEASURE, GroupTrainer
+from retrieve_rerank.training.trainers.trainer import GroupTrainer
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +84,8 @@ class Watcher(TrainerCallback):
             spent=state.global_step / state.max_steps,
         )
         if warning and not self.warning:
-            logger.warning(warning)
+            if state.is_world_process_zero:
+                logger.warning(warning)
             self.warning = warning
 
 

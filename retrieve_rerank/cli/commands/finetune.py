@@ -40,6 +40,7 @@ from retrieve_rerank.settings.promoted import (
 )
 from retrieve_rerank.settings.sources import StageSettings, load_settings
 from retrieve_rerank.training.curriculum import Curriculum
+from retrieve_rerank.training.launching import alone
 
 
 @click.command()
@@ -209,6 +210,7 @@ def command(
         raise click.UsageError("--segment needs --data, whose queries have the field, alone")
     if (queries == "llm") != (query_model is not None) or (query_model and (data or groups)):
         raise click.UsageError("--queries llm and --query-model go together, without --data")
+    alone("rr finetune")
     training = load_training()
     settings = load_settings(index=index, candidates=candidates, **fields)
     where = locate(settings)

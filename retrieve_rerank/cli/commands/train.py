@@ -10,9 +10,11 @@ from retrieve_rerank.cli.options import json_option
 from retrieve_rerank.cli.views.progress import show_progress
 from retrieve_rerank.cli.views.results import write_json
 from retrieve_rerank.cli.views.terminal import say
+from retrieve_rerank.training.launching import fewer_than_asked, launched
 from retrieve_rerank.training.rag_retrieval import is_rag_retrieval, rag_retrieval_recipe
 from retrieve_rerank.training.recipe import own_recipe, read_yaml
 from retrieve_rerank.training.trainers import Progress, Trained, group_ndcg, train
+from retrieve_rerank.training.trainers.processes import idle_gpus, leave
 
 
 @click.command()
@@ -30,19 +32,25 @@ def command(config: Path, as_json: bool) -> None:
 
     RAG-Retrieval's training_bert.yaml and training_llm.yaml are read as they are.
 
+    Started by torchrun or accelerate launch, several processes train together.
+
     What was broken off goes on by the same command.
     """
+    rank, _ = launched()
+    shown = rank == 0  # the others do the same
+    if alone := fewer_than_asked():
+        say(f"Warning: {alone}")
     chosen = read_yaml(config)
     read = rag_retrieval_recipe if is_rag_retrieval(chosen) else own_recipe
     recipe = read(chosen, config)
-    for note in recipe.notes:
+    for note in [*recipe.notes, *filter(None, [idle_gpus()])] if shown else []:
         say(f"Note: {note}")
     evaluator = group_ndcg(recipe.dev) if recipe.dev else None
     latest: list[Progress] = []
     with show_progress(
         lambda pairs: latest[-1].step / latest[-1].steps if latest else None,
         doing="training",
-        quiet=as_json,
+        quiet=as_json or not shown,
         things="groups",
     ) as advance:
 
@@ -58,9 +66,10 @@ def command(config: Path, as_json: bool) -> None:
             evaluator=evaluator,
             on_progress=hear,
         )
-    if as_json:
+    leave()
+    if shown and as_json:
         write_json(trained.as_dict())
-    else:
+    elif shown:
         _say(trained)
     if trained.failed:
         raise click.exceptions.Exit(1)

@@ -24,10 +24,19 @@ class VocabularyHead:
         if layer is None:
             raise ModelError(f"{type(network).__name__} has no output layer over its vocabulary")
         config = network.config.get_text_config()
-        self._weight: torch.Tensor = layer.weight  # (vocabulary, hidden)
-        self._bias: torch.Tensor | None = getattr(layer, "bias", None)
+        self._layer = layer
         self._scale = _scale(config)
         self._cap: float | None = getattr(config, "final_logit_softcapping", None)
+
+    # Looked up anew each time: where weights are sharded the whole ones are others at every pass.
+    @property
+    def _weight(self) -> torch.Tensor:
+        weight: torch.Tensor = self._layer.weight  # (vocabulary, hidden)
+        return weight
+
+    @property
+    def _bias(self) -> torch.Tensor | None:
+        return getattr(self._layer, "bias", None)
 
     def logits(self, states: torch.Tensor, ids: Sequence[int]) -> torch.Tensor:
         """Return the logits of these tokens; (n, hidden) to (n, tokens)."""
