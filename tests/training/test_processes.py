@@ -145,11 +145,11 @@ def test_two_processes_train_as_one_whatever_they_divide(
     assert "the same command goes on from the last checkpoint" in logs
 
     for base, names in {"bert": ["killed", "fsdp"], "qwen3": ["decoder", "fsdp-decoder"]}.items():
-        alone = run({**made[names[0]], "output": str(tmp_path / f"{base}-alone")})
+        one = run({**made[names[0]], "output": str(tmp_path / f"{base}-one")})
         for name in names:
             several = Trained.load(tmp_path / name / "trained.json")
             assert several.description.endswith("FSDP" if "fsdp" in name else "DDP")
-            assert_alike(several, alone)
+            assert_alike(several, one)
 
 
 def test_what_cannot_be_shared_is_refused(
