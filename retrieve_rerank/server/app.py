@@ -95,6 +95,7 @@ class Server:
 
     async def _search(self, request: Request, visit: Visit) -> Response:
         asked = checked(SearchRequest, await self._body(request))
+        visit.texts = [asked.query, asked.user or ""]
         served = self.served.index(asked.index)
         deadline = deadline_of(request, asked_s=asked.deadline_s, most_s=self.settings.deadline_s)
         visit.facts["index"] = served.name
@@ -108,7 +109,8 @@ class Server:
         for stage in result.stages:
             if stage.error is not None:
                 facts = {"request_id": visit.request_id, "index": served.name}
-                logger.warning("%s: %s", stage.name, stage.error, extra={"facts": facts})
+                told = visit.without_texts(stage.error)
+                logger.warning("%s: %s", stage.name, told, extra={"facts": facts})
         return answer(found)
 
     async def _rerank(self, request: Request, visit: Visit) -> Response:
@@ -118,6 +120,7 @@ class Server:
             content = await self._body(request)
             shape = shape_of(shapes, content)
             asked = checked(shape.request, content)
+            visit.texts = [asked.query, *asked.contents]
             named = request.query_params.get("model") or asked.model
             served = self.served.model(None if named in UNNAMED else named)
             count = len(asked.texts)
@@ -183,10 +186,7 @@ class Server:
             self.served.close()
 
     async def _warm_up_and_watch(self) -> None:
-        try:
-            await asyncio.to_thread(self.served.warm_up)
-        except Exception:  # such as a server of an index that is away: requests will say so
-            logger.exception("the warm-up failed; serving all the same")
+        await asyncio.to_thread(self.served.warm_up)
         self.ready = not self.app.draining
         while True:
             await asyncio.sleep(WATCH_S)

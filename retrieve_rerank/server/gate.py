@@ -6,6 +6,7 @@ import logging
 import re
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from retrieve_rerank.network.addresses import HIDDEN
 from retrieve_rerank.server.bodies import answer
 from retrieve_rerank.server.keys import ANYBODY, Key, Keys
 from retrieve_rerank.server.metrics import Metrics
@@ -43,6 +45,15 @@ class Visit:
     """Counts and names; never a text of a query or a document."""
     route: str = _UNROUTED
     status: int = 0
+    texts: Sequence[str] = ()
+    """What no log may repeat, though a service's or a backend's message does."""
+
+    def without_texts(self, words: object) -> str:
+        """Hide the request's texts in what is logged."""
+        told = str(words)
+        for text in self.texts:
+            told = told.replace(text, HIDDEN) if text else told
+        return told
 
 
 class Gate:

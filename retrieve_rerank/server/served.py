@@ -117,11 +117,17 @@ class Served:
         return _named(self.indexes, name, "index")
 
     def warm_up(self) -> None:
-        """Use each model and index once, so that the first request is not the slowest."""
-        for model in self.models.values():
-            model.reranker.rerank(WARM_UP, rank([(Document("0", WARM_UP), 0.0)]))
-        for index in self.indexes.values():
-            index.retriever.search(WARM_UP)
+        """Use each model and index once, so that the first request is not the slowest.
+
+        What fails, as where a server is away, is logged: requests will say so.
+        """
+        all_of_it: list[ServedModel | ServedIndex] = [*self.models.values(), *self.indexes.values()]
+        for served in all_of_it:
+            try:
+                _use(served)
+            except Exception as exc:
+                told = "the warm-up of %s failed: %s"
+                logger.error(told, served.name, exc, exc_info=_unexpected(exc))
 
     def refresh(self) -> list[str]:
         """Take over what was promoted or rolled back; return the names of what has changed.
@@ -180,7 +186,7 @@ class Served:
         if _version(_models(self._settings)[model.name]) == model.version:
             return None
         model = self._load(model.name)
-        model.reranker.rerank(WARM_UP, rank([(Document("0", WARM_UP), 0.0)]))
+        _use(model)
         return model
 
     def _settings_of(self, name: str) -> Settings:
@@ -258,6 +264,13 @@ def _indexes(settings: Settings) -> list[str]:
         if settings.index is not None:  # the default comes first
             chosen = [settings.index, *(name for name in chosen if name != settings.index)]
     return chosen
+
+
+def _use(served: ServedModel | ServedIndex) -> None:
+    if isinstance(served, ServedIndex):
+        served.retriever.search(WARM_UP)
+    else:
+        served.reranker.rerank(WARM_UP, rank([(Document("0", WARM_UP), 0.0)]))
 
 
 def _version(model: StageSettings) -> str:

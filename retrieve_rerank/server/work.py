@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
+from traceback import format_exception
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -49,12 +50,11 @@ def refusal_of(request: Request, error: Exception) -> Refusal:
     if refusal.status == 504 and visit.hurried:
         return Refusal(408, "no answer within the deadline that the request sets")
     if refusal.status >= 500 and not isinstance(error, Refusal):
-        logger.error(
-            "request failed: %s",
-            error,
-            exc_info=None if isinstance(error, RetrieveRerankError) else error,
-            extra={"facts": {"request_id": visit.request_id, "route": visit.route}},
-        )
+        facts = {"request_id": visit.request_id, "route": visit.route}
+        if not isinstance(error, RetrieveRerankError):
+            facts["error"] = visit.without_texts("".join(format_exception(error)))
+        told = visit.without_texts(error)
+        logger.error("request failed: %s", told, extra={"facts": facts})
     return refusal
 
 

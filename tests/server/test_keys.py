@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,13 @@ import pytest
 from fastapi.routing import APIRoute
 
 from retrieve_rerank.errors import ConfigError
+from retrieve_rerank.server import app
 from retrieve_rerank.server.gate import OPEN
 from retrieve_rerank.server.keys import Keys
+from retrieve_rerank.settings.build import create_index
+from retrieve_rerank.types import Document
 from tests.server.conftest import DOCUMENTS, Running, SettingsOf, running
+from tests.server.tiny_scorer import make_scorer
 
 ADMIN, OF_A, OF_B = "admin-key-0123456789", "a-key-0123456789abc", "b-key-0123456789abc"
 FILE = f"""
@@ -118,6 +123,44 @@ def test_keys_rotate_when_their_file_changes(
     file.write_text("[broken")
     keys.refresh()
     assert keys.find("Bearer admin-key-new-one-0123").name == "admin"
+
+
+def test_several_indexes_and_models_and_a_key_that_rotates_while_they_are_served(
+    tmp_path: Path,
+    settings_in: SettingsOf,
+    model_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(app, "WATCH_S", 0.1)
+    file = tmp_path / "keys.toml"
+    file.write_text(FILE)
+    models = {"first": str(model_folder), "second": str(make_scorer(tmp_path / "made", seed=5))}
+    settings = settings_in(tmp_path / "data", keys=str(file), models=models)
+    notes = [Document("n", "A wing of the museum, for nobody in particular.")]
+    with create_index(settings.model_copy(update={"index": "notes"}), encoder=None) as made:
+        made.index(notes)
+    with running(settings) as it:
+        found = it.post("/search", {"query": "wing", "index": "notes"}, **bearer(ADMIN))
+        assert [hit["id"] for hit in found.json()["hits"]] == ["n"]
+        # An index that knows nothing of tenants has no documents for one.
+        for wanted in (None, {"not": {"tenant": "b"}}):
+            asked = {"query": "wing", "index": "notes", "filter": wanted}
+            found = it.post("/search", asked, **bearer(OF_A))
+            assert notes[0].text not in found.text and found.status_code < 500
+        body = {"query": "wing flutter", "documents": ["bread is baked"], "raw_scores": True}
+        scores = [
+            it.post("/rerank", {**body, **named}, **bearer(OF_B)).json()["results"]
+            for named in ({}, {"model": "first"}, {"model": "second"})
+        ]
+        assert scores[0] == scores[1] != scores[2]
+        file.write_text(FILE.replace(OF_B, "b-key-that-is-new-0123"))
+        for _ in range(600):
+            if it.client.get("/v1/models", headers=bearer(OF_B)).status_code == 401:
+                break
+            time.sleep(0.05)
+        assert it.client.get("/v1/models", headers=bearer(OF_B)).status_code == 401
+        assert it.client.get("/v1/models", headers=bearer("b-key-that-is-new-0123")).is_success
+        assert it.client.get("/v1/models", headers=bearer(ADMIN)).is_success
 
 
 @pytest.mark.parametrize(

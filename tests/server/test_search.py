@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from pathlib import Path
@@ -9,7 +10,10 @@ from typing import Any
 
 import pytest
 
+from retrieve_rerank.models.catalog.rerank_apis import RERANK_APIS
 from retrieve_rerank.server.running import JsonLines
+from retrieve_rerank.settings.stages import StageSettings
+from tests.models.embedding_server import Reply, serve
 from tests.server.conftest import Running, SettingsOf, running
 
 
@@ -91,17 +95,43 @@ def test_logs_and_metrics_tell_of_stages_and_never_of_texts(
     with (tmp_path / "log").open("w") as stream, caplog.at_level(logging.INFO, logger.name):
         handler = JsonLines(stream)
         logger.addHandler(handler)
-        server.post("/search", {"query": "flutter of secretword"})
+        proxied = {"X-Forwarded-For": "203.0.113.9, 127.0.0.1"}
+        server.post("/search", {"query": "flutter of secretword"}, **proxied)
         server.post("/rerank", {"query": "secretword", "documents": ["secretword"]})
         logger.removeHandler(handler)
     written = (tmp_path / "log").read_text()
     assert '"route":"/search","status":200' in written and '"first-stage":' in written
     assert '"model":"tiny","documents":1' in written
+    assert '"client":"203.0.113.9"' in written and '"client":"127.0.0.1"' in written
     metrics = server.client.get("/metrics").text
     assert 'rr_requests_total{route="/search",status="200"}' in metrics
     assert 'rr_stage_seconds_count{index="docs",stage="first-stage"}' in metrics
     assert 'rr_batch_tokens_count{served="tiny"}' in metrics
     assert "secretword" not in written + metrics + caplog.text
+
+
+def test_a_log_does_not_repeat_what_a_service_repeats_of_a_text(
+    tmp_path: Path,
+    settings_in: SettingsOf,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def echo(path: str, body: Any) -> Reply:
+        told = f"cannot read {body['query']} and {body['documents'][0]}"
+        return 400, {}, json.dumps({"message": told}).encode()
+
+    with serve(echo) as service:
+        monkeypatch.setenv(RERANK_APIS["cohere"].key_variable, "a-key")
+        monkeypatch.setenv("CO_API_URL", service.url)
+        settings = settings_in(tmp_path, models={"away": "cohere:rerank-v3.5"})
+        stage = StageSettings.model_validate({"reranker": "remote", "model": "cohere:rerank-v3.5"})
+        with running(settings.model_copy(update={"stages": [stage]})) as it:
+            body = {"query": "flutter secretquery", "documents": ["secretword"]}
+            assert it.post("/rerank", body).status_code == 502
+            assert it.post("/search", {"query": "flutter secretquery"}).json()["degraded"]
+    told = [record.getMessage() for record in caplog.records]
+    assert sum("answered 400: cannot read ***" in each for each in told) == 2
+    assert "secret" not in "".join(told)
 
 
 def test_cors_is_off_and_openapi_tells_of_every_endpoint(server: Running) -> None:
