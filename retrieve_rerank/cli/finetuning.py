@@ -15,9 +15,12 @@ import click
 
 from retrieve_rerank.cli.spending import ANSWERS
 from retrieve_rerank.cli.views.terminal import say
-from retrieve_rerank.errors import MissingExtraError
+from retrieve_rerank.errors import ConfigError, MissingExtraError
 from retrieve_rerank.models.answer_store import AnswerStore
 from retrieve_rerank.models.causal.language_models import load_language_model
+from retrieve_rerank.models.checkpoints.folder_files import read_json
+from retrieve_rerank.models.checkpoints.version_record import PROVENANCE_FILE
+from retrieve_rerank.models.checkpoints.versions import ModelVersions, name_part
 from retrieve_rerank.models.metered_model import MeteredModel
 from retrieve_rerank.models.metering import Meter
 from retrieve_rerank.settings.build import build_retriever, locate, open_index
@@ -45,6 +48,45 @@ def query_options(command: Command) -> Command:
     ):
         command = option(command)
     return command
+
+
+def held_out_options(command: Command) -> Command:
+    """Add the options that say how many queries choose what is kept, and how many prove it."""
+    for name, count, what in (
+        (
+            "--test-queries",
+            300,
+            "How many held-out queries at most to measure that on, told by a hash.",
+        ),
+        ("--dev-queries", 100, "How many queries at most to choose by what is kept."),
+    ):
+        command = click.option(
+            name, type=click.IntRange(min=2), default=count, show_default=True, help=what
+        )(command)
+    return command
+
+
+def model_name(given: str | None, settings: Settings, *, kind: str) -> str:
+    """Name the model that is trained for an index: as is said, or after the index.
+
+    Raises ConfigError where that is the name of a model of another index: the addresses of two may
+    end alike.
+    """
+    if given is not None:
+        return given
+    where = locate(settings)
+    name = f"{name_part(short_name(settings.index or where.url))}-{kind}"
+    versions = ModelVersions(settings.data_dir, name)
+    for number in versions.numbers[-1:]:
+        provenance = read_json(versions.path(number) / PROVENANCE_FILE, absent={})
+        trained_for = provenance.get("index")
+        if trained_for not in (None, index_address(where)):
+            raise ConfigError(
+                f"the model {name} was trained for the index {trained_for}, not for "
+                f"{index_address(where)}: give this one another name with --name, or that name "
+                "itself where both are the same"
+            )
+    return name
 
 
 def read_judged(

@@ -244,6 +244,7 @@ def test_stopped_it_goes_on_and_what_changed_meanwhile_is_caught_up_with(index: 
         assert refresh(store) == TensorReport(documents=48), "nothing is left to do"
 
 
+@pytest.mark.parametrize("index", ["elasticsearch 9", "in a collection"], indirect=True)
 def test_what_was_begun_is_given_up_for_another_or_for_those_that_serve(index: Index) -> None:
     third = tensor_settings(ENCODER, dtype="float16", pooling_factor=3)
     with index.connect() as store:
@@ -266,6 +267,7 @@ def test_what_was_begun_is_given_up_for_another_or_for_those_that_serve(index: I
             refresh(store)
 
 
+@pytest.mark.parametrize("index", ["in a collection"], indirect=True)
 def test_the_cost_is_told_from_a_sample(index: Index) -> None:
     with index.connect() as store:
         cost = refresh_cost(store, ENCODER, NEW, documents_per_s=2)

@@ -12,11 +12,12 @@ from typing import Any, get_args
 import click
 
 from retrieve_rerank.cli.finetuning import (
+    held_out_options,
     load_training,
+    model_name,
     query_options,
     read_judged,
     read_protected,
-    short_name,
     train_by_segment,
 )
 from retrieve_rerank.cli.judgments import exclude_self_option, say_judges
@@ -29,7 +30,7 @@ from retrieve_rerank.cli.options import (
 )
 from retrieve_rerank.cli.views.results import write_json
 from retrieve_rerank.cli.views.terminal import say
-from retrieve_rerank.models.checkpoints.versions import ModelVersions, name_part, promotion_for
+from retrieve_rerank.models.checkpoints.versions import ModelVersions, promotion_for
 from retrieve_rerank.models.loading import DEFAULT_ENCODER
 from retrieve_rerank.settings.build import build_retriever, locate
 from retrieve_rerank.settings.promoted import (
@@ -124,20 +125,7 @@ from retrieve_rerank.training.launching import alone
     show_default=True,
     help="How many hits the model may rerank at most.",
 )
-@click.option(
-    "--test-queries",
-    type=click.IntRange(min=2),
-    default=300,
-    show_default=True,
-    help="How many held-out queries to prove it on at most, told by a hash.",
-)
-@click.option(
-    "--dev-queries",
-    type=click.IntRange(min=2),
-    default=100,
-    show_default=True,
-    help="How many queries at most to choose the best checkpoint, depth and weight on.",
-)
+@held_out_options
 @click.option(
     "--min-gain",
     type=NumberRange(min=0),
@@ -240,7 +228,7 @@ def command(
         accept_generated=accept_generated,
         exclude_self=exclude_self,
     )
-    name = name or f"{name_part(short_name(settings.index or where.url))}-reranker"
+    name = model_name(name, settings, kind="reranker")
     view = import_module("retrieve_rerank.cli.views.finetune")
 
     def watching(name: str) -> Any:
