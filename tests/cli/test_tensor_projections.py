@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("sentence_transformers", reason="needs the extra 'train'")
 
 from retrieve_rerank.models.checkpoints.version_record import read_record
-from retrieve_rerank.models.loading import load_encoder
+from retrieve_rerank.models.loading import load_encoder, load_pair_model
 from retrieve_rerank.training.token_projection.saving import save_projected
 from tests.cli.conftest import Rr
 from tests.models.tiny import TEXTS, make_model
@@ -90,6 +90,22 @@ def test_a_projection_is_trained_measured_and_given_to_the_index(
     whole = rr("tensors", "refresh", "--index", "docs", "--model", str(encoder))
     assert "of 32 numbers a token" in whole.stdout
     assert "The disk holds the index twice meanwhile" in whole.stderr
+
+
+def test_a_cross_encoder_teaches(rr: Rr, home: Path, judged: Path) -> None:
+    teacher = make_model(home / "teacher", "bert", labels=1)
+    train = ("tensors", "train", "--index", "docs", "--data", str(judged), "--dimensions", "6")
+    few = ("--train-queries", "3", "--dev-queries", "2", "--test-queries", "2")
+    taught = rr(*train, *few, "--teacher", str(teacher), "--json")
+    assert taught.exit_code == 0, taught.stderr
+    model = Path(json.loads(taught.stdout)["folder"])
+    made = json.loads((model / "provenance.json").read_text())["settings"]
+    assert made["teacher"].startswith(load_pair_model(str(teacher)).fingerprint)
+    encoder = rr(*train, "--teacher", "all-MiniLM-L6-v2")
+    assert encoder.exit_code == 1
+    wrong = rr(*train, "--teacher", str(teacher), "--loss", "contrast")
+    assert wrong.exit_code == 2
+    assert "--teacher is for --loss distil" in wrong.stderr
 
 
 def test_an_index_at_a_server_is_given_a_projection_and_writes_by_it(

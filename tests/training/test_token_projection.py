@@ -79,8 +79,16 @@ def test_losses_have_the_values_that_a_hand_computes() -> None:
     first, both = torch.tensor([[1.0], [0.0]]), torch.eye(2)
     relevant = torch.tensor([True, False])
 
-    def loss(weight: torch.Tensor, kind: str) -> float:
-        found = projection_loss(weight, query, documents, relevant, pooling_factor=2, loss=kind)  # type: ignore[arg-type]
+    def loss(weight: torch.Tensor, kind: str, taught: torch.Tensor | None = None) -> float:
+        found = projection_loss(
+            weight,
+            query,
+            documents,
+            relevant,
+            pooling_factor=2,
+            loss=kind,  # type: ignore[arg-type]
+            taught=taught,
+        )
         return float(found)
 
     assert full_scores(query, documents).tolist() == pytest.approx([1, 0.6])
@@ -89,12 +97,18 @@ def test_losses_have_the_values_that_a_hand_computes() -> None:
     entropy = -p * math.log(p) - (1 - p) * math.log(1 - p)
     assert loss(first, "distil") == pytest.approx(math.log(2) - entropy, abs=1e-5)
     assert loss(both, "distil") == pytest.approx(0, abs=1e-5)
+    taught = torch.tensor([3.0, 1.0])  # of a cross-encoder, two logits apart
+    p = 1 / (1 + math.exp(-2))
+    entropy = -p * math.log(p) - (1 - p) * math.log(1 - p)
+    assert loss(first, "distil", taught) == pytest.approx(math.log(2) - entropy, abs=1e-5)
     assert loss(first, "contrast") == pytest.approx(math.log(2), abs=1e-5)
     assert loss(both, "contrast") == pytest.approx(math.log(1 + math.exp(-gap)), abs=1e-5)
 
 
-@pytest.mark.parametrize("loss", ["distil", "contrast"])
-def test_training_gets_nearer_to_what_it_is_taught(loss: str) -> None:
+@pytest.mark.parametrize(
+    ("loss", "teacher"), [("distil", False), ("distil", True), ("contrast", False)]
+)
+def test_training_gets_nearer_to_what_it_is_taught(loss: str, teacher: bool) -> None:
     # All relevance is in the last two dimensions, which hold the least of the tokens' lengths.
     draw = np.random.default_rng(0)
 
@@ -107,7 +121,12 @@ def test_training_gets_nearer_to_what_it_is_taught(loss: str) -> None:
     queries = {f"q{i}": tokens(kind, 3) for i, kind in enumerate(kinds)}
     documents = {f"d{i}": tokens(kind, 7) for i, kind in enumerate(kinds)}
     asked = [
-        Asked(f"q{i}", list(documents), [kind == each for each in kinds])
+        Asked(
+            f"q{i}",
+            list(documents),
+            [kind == each for each in kinds],
+            [4.0 * (kind == each) for each in kinds] if teacher else None,
+        )
         for i, kind in enumerate(kinds)
     ]
 
@@ -121,6 +140,7 @@ def test_training_gets_nearer_to_what_it_is_taught(loss: str) -> None:
                     torch.tensor(each.relevant),
                     pooling_factor=2,
                     loss=loss,  # type: ignore[arg-type]
+                    taught=None if each.taught is None else torch.tensor(each.taught),
                 )
             )
             for each in asked

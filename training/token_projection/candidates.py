@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from retrieve_rerank.base import Connector
+from retrieve_rerank.errors import ConfigError
+from retrieve_rerank.rerankers.cross_encoder import CrossEncoder
 from retrieve_rerank.text.template import Template
+from retrieve_rerank.training.labelling import Teacher
 from retrieve_rerank.training.token_projection.learning import Asked
 from retrieve_rerank.types import Document, Hit, Qrels
 
@@ -59,6 +63,25 @@ def to_learn_from(
         texts = [template.render(found[n].document) for n in sorted(chosen)]
         asked.append(Asked(queries[query], texts, [relevant[n] for n in sorted(chosen)]))
     return asked
+
+
+def taught_by(
+    teacher: Teacher, asked: Sequence[Asked], *, on_progress: Callable[[int], None]
+) -> list[Asked]:
+    """Give each query's candidates a teacher's logits; what it has scored before is kept on disk.
+
+    Raises ConfigError for one that is no cross-encoder.
+    """
+    if not isinstance(teacher.reranker, CrossEncoder):
+        raise ConfigError(
+            f"{teacher.name} cannot teach a projection: expected a cross-encoder, whose logits "
+            "tell how far texts are apart"
+        )
+    taught = []
+    for each in asked:
+        taught.append(replace(each, taught=teacher.scores(each.query, each.texts)))
+        on_progress(1)
+    return taught
 
 
 def is_relevant(document: Document, grades: Mapping[str, int]) -> bool:

@@ -34,6 +34,8 @@ class Asked:
     texts: Sequence[str]
     relevant: Sequence[bool]
     """Whether each text is judged relevant."""
+    taught: Sequence[float] | None = None
+    """A teacher's logit for each text; None for the scores of all dimensions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,7 @@ def learn(
                     torch.tensor(each.relevant),
                     pooling_factor=pooling_factor,
                     loss=settings.loss,
+                    taught=None if each.taught is None else torch.tensor(each.taught),
                 )
                 (loss / len(batch)).backward()  # type: ignore[no-untyped-call]
                 losses.append(loss.item())
@@ -157,19 +160,22 @@ def projection_loss(
     *,
     pooling_factor: int,
     loss: ProjectionLoss,
+    taught: Tensor | None = None,
 ) -> Tensor:
     """Compute the loss of a query, (m, dim), and documents, (n_i, dim); `weight` is (dim, kept).
 
     `distil` rewards the order and the distances of the full vectors' scores t:
-    KL(softmax t/T ‖ softmax s/T), T being TEMPERATURE. `contrast` rewards the relevant above the
-    others: `lce` of s/T.
+    KL(softmax t/T ‖ softmax s/T), T being TEMPERATURE; or, with `taught`, of a teacher's logits,
+    which are taken as they are, as in ColBERTv2 (https://arxiv.org/abs/2112.01488). `contrast`
+    rewards the relevant above the others: `lce` of s/T.
     """
     scores = pooled_scores(weight, query, documents, pooling_factor=pooling_factor) / TEMPERATURE
     if loss == "contrast":
         return lce(scores[None], relevant[None].float()).mean()
-    with torch.no_grad():
-        teacher = full_scores(query, documents) / TEMPERATURE
-    wanted, found = F.log_softmax(teacher, 0), F.log_softmax(scores, 0)
+    if taught is None:
+        with torch.no_grad():
+            taught = full_scores(query, documents) / TEMPERATURE
+    wanted, found = F.log_softmax(taught, 0), F.log_softmax(scores, 0)
     return (wanted.exp() * (wanted - found)).sum()
 
 

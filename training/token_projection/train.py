@@ -22,10 +22,12 @@ from retrieve_rerank.models.encoders.encoder import TextEncoder
 from retrieve_rerank.training.finetuning.data import SplitJudgments
 from retrieve_rerank.training.finetuning.result import Watch
 from retrieve_rerank.training.finetuning.run_folder import RunFolder
+from retrieve_rerank.training.labelling import Teacher
 from retrieve_rerank.training.provenance import Provenance, index_fingerprint
 from retrieve_rerank.training.queries.cut_search import CutConnector
 from retrieve_rerank.training.token_projection.candidates import (
     search_all,
+    taught_by,
     texts_of,
     to_learn_from,
 )
@@ -68,6 +70,8 @@ class ProjectionSettings:
     pooling_factor: int = 2
     dtype: TensorDtype = "int8"
     margin: float = MARGIN
+    teacher: str | None = None
+    """Fingerprint of the cross-encoder that teaches; None for the scores of all dimensions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,7 @@ def train_projection(
     data_dir: Path,
     index: str,
     settings: ProjectionSettings = ProjectionSettings(),
+    teacher: Teacher | None = None,
     watch: Watch = Watch(),  # noqa: B008 - does nothing
 ) -> TrainedProjection:
     """Train a projection of the tokens of `encoder`, and keep it as a version of the model `name`.
@@ -131,7 +136,7 @@ def train_projection(
             return TrainedProjection(**{**done, "folder": Path(done["folder"])})
         if judged.cuts.of:
             connector = CutConnector(connector, judged.queries, judged.cuts)
-        run = _Run(connector, judged, encoder, folder, settings, watch)
+        run = _Run(connector, judged, encoder, folder, settings, teacher, watch)
         with closing(run):
             learnt = run.learn()
             verdict = run.prove(learnt)
@@ -174,12 +179,14 @@ class _Run:
         encoder: TextEncoder,
         folder: RunFolder,
         settings: ProjectionSettings,
+        teacher: Teacher | None,
         watch: Watch,
     ) -> None:
         self._connector = connector
         self._judged = judged
         self._folder = folder
         self._settings = settings
+        self._teacher = teacher
         self._watch = watch
         tokens = folder.runs / f"tokens-{encoder.fingerprint}"  # of all runs with this encoder
         dimension = encoder.token_dimension
@@ -205,6 +212,9 @@ class _Run:
         settings = self._settings.learning
         hits = self._searched(self._judged.train, "training")
         asked = to_learn_from(hits, self._judged.queries, self._judged.train, seed=settings.seed)
+        if self._teacher is not None:
+            with self._watch.progress("asking the teacher", len(asked), "queries") as advance:
+                asked = taught_by(self._teacher, asked, on_progress=advance)
         texts = list(dict.fromkeys(text for each in asked for text in each.texts))
         self._encode(self._judged.train, texts)
         dev = self._judged.dev

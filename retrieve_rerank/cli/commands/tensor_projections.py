@@ -8,15 +8,22 @@ from typing import Any
 
 import click
 
-from retrieve_rerank.cli.finetuning import load_training, read_judged, short_name
+from retrieve_rerank.cli.finetuning import (
+    held_out_options,
+    load_training,
+    model_name,
+    read_judged,
+)
 from retrieve_rerank.cli.judgments import say_judges
 from retrieve_rerank.cli.new_tensors import made
 from retrieve_rerank.cli.options import NumberRange, field_options, index_option, json_option
+from retrieve_rerank.cli.spending import ANSWERS
 from retrieve_rerank.cli.views.results import write_json
-from retrieve_rerank.models.checkpoints.versions import name_part
+from retrieve_rerank.connecting import reranker_for
+from retrieve_rerank.models.answer_store import AnswerStore
 from retrieve_rerank.settings.build import locate, open_index
 from retrieve_rerank.settings.promoted import index_address
-from retrieve_rerank.settings.sources import load_settings
+from retrieve_rerank.settings.sources import Settings, load_settings
 
 
 @click.command()
@@ -41,6 +48,12 @@ from retrieve_rerank.settings.sources import load_settings
     show_default=True,
     help="Learn the scores of all dimensions, or to score what is judged relevant above the rest.",
 )
+@click.option(
+    "--teacher",
+    metavar="MODEL",
+    help="Cross-encoder whose scores --loss distil learns: an alias, a hub id or a folder.  "
+    "[default: the scores of all dimensions]",
+)
 @click.option("--name", help="Name of the model.  [default: the index's, with -tokens]")
 @click.option(
     "--train-queries",
@@ -49,20 +62,7 @@ from retrieve_rerank.settings.sources import load_settings
     show_default=True,
     help="How many queries to learn from at most, told by a hash.",
 )
-@click.option(
-    "--dev-queries",
-    type=click.IntRange(min=2),
-    default=100,
-    show_default=True,
-    help="How many queries at most to choose the best round on.",
-)
-@click.option(
-    "--test-queries",
-    type=click.IntRange(min=2),
-    default=300,
-    show_default=True,
-    help="How many held-out queries at most to measure the loss on.",
-)
+@held_out_options
 @click.option(
     "--margin",
     type=NumberRange(min=0, min_open=True),
@@ -78,6 +78,7 @@ def train(
     data: Path | None,
     dimensions: int,
     loss: Any,
+    teacher: str | None,
     name: str | None,
     train_queries: int,
     dev_queries: int,
@@ -92,13 +93,16 @@ def train(
     The index stays as it is; rr tensors refresh gives it the smaller tensors. What the first stage
     searches by stays the same. Stopped at any moment, the same command goes on.
     """
+    if teacher is not None and loss != "distil":
+        raise click.UsageError("--teacher is for --loss distil; judgments teach contrast")
     load_training("rr tensors train")  # which says what to install
     training = import_module("retrieve_rerank.training.token_projection")
     view = import_module("retrieve_rerank.cli.views.token_projection")
     settings = load_settings(index=index, **fields)
     where = locate(settings)
-    name = name or f"{name_part(short_name(settings.index or where.url))}-tokens"
+    name = model_name(name, settings, kind="tokens")
     watch = view.Terminal(quiet=as_json)
+    taught = None if teacher is None else _load_teacher(teacher, settings)
     try:
         runs = settings.data_dir / "finetune" / name
         judged = read_judged(data, None, settings, runs, watch, query_model=None, dry_run=False)
@@ -121,7 +125,9 @@ def train(
                     pooling_factor=pooling_factor,
                     dtype=dtype,
                     margin=margin,
+                    teacher=None if taught is None else taught.reranker.fingerprint,
                 ),
+                teacher=taught,
                 watch=watch,
             )
     except KeyboardInterrupt:
@@ -131,3 +137,9 @@ def train(
         write_json(trained.to_dict())
     else:
         view.print_trained(trained, index=settings.index or where.url, generated=judged.generated)
+
+
+def _load_teacher(model: str, settings: Settings) -> Any:
+    labelling = import_module("retrieve_rerank.training.labelling")
+    store = AnswerStore(settings.data_dir / ANSWERS)
+    return labelling.Teacher(reranker_for(model, "cross-encoder", {}), store)
