@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -71,7 +72,7 @@ def main() -> None:
         print(f"\n## {part}\n", flush=True)
         try:
             PARTS[part](setting)
-        except MeasurementError as exc:
+        except (MeasurementError, subprocess.CalledProcessError) as exc:
             failed.append(part)
             print(f"\nnot measured to the end: {exc}", flush=True)
     sys.exit(bool(failed))

@@ -44,12 +44,12 @@ def promote(setting: Setting) -> None:
     with serving(contender, asked.bodies[0], threads=setting.threads) as server:
         rate = saturate(asked, server.url, setting.seconds / 2, note="promoting")[0] / 2
         plan = asked.plan(server.url, max(30.0, 3 * setting.seconds), rate=rate)
-        sending = start(plan)
-        for command in (["promote", "ranker@2"], ["rollback", "ranker"]):
-            time.sleep(plan.seconds / 3)
-            typed = [rr(), "models", *command]
-            subprocess.run(typed, check=True, cwd=contender.folder, stdout=sys.stderr)
-        load = finish(sending, plan)
+        with start(plan) as sending:
+            for command in (["promote", "ranker", "2"], ["rollback", "ranker"]):
+                time.sleep(plan.seconds / 3)
+                typed = [rr(), "models", *command]
+                subprocess.run(typed, check=True, cwd=contender.folder, stdout=sys.stderr)
+            load = finish(sending, plan)
     by = [sum(each.model == number for each in load.answers) for number in (0, 1)]
     lost = load.count(NO_ANSWER) + load.count(NO_CONNECTION)
     other = len(load.answers) - load.count(200) - lost
@@ -67,10 +67,10 @@ def stop(setting: Setting) -> None:
     with serving(contender, asked.bodies[0], threads=setting.threads) as server:
         rate = saturate(asked, server.url, setting.seconds / 2, note="stopping")[0] / 2
         plan = asked.plan(server.url, setting.seconds, rate=rate)
-        sending = start(plan)
-        time.sleep(plan.seconds / 2)
-        server.process.send_signal(signal.SIGTERM)
-        load = finish(sending, plan)
+        with start(plan) as sending:
+            time.sleep(plan.seconds / 2)
+            server.process.send_signal(signal.SIGTERM)
+            load = finish(sending, plan)
         code = server.process.wait(60)
     lost, away = load.count(NO_ANSWER), load.count(NO_CONNECTION)
     other = len(load.answers) - load.count(200) - lost - away

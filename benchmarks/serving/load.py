@@ -14,7 +14,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -110,16 +111,21 @@ class Load:
         return self
 
 
-def start(plan: Plan) -> subprocess.Popen[str]:
-    """Begin a load; `finish` waits for its end."""
+@contextmanager
+def start(plan: Plan) -> Iterator[subprocess.Popen[str]]:
+    """Begin a load; `finish` waits for its end, and leaving gives it up."""
     command = [sys.executable, "-m", "benchmarks.serving.load"]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     if process.stdin is None:
         raise MeasurementError("no input of the load's process")
-    with process.stdin as stream:
-        json.dump(asdict(plan), stream)
-    process.stdin = None  # as `communicate` would close it again
-    return process
+    try:
+        with process.stdin as stream:
+            json.dump(asdict(plan), stream)
+        process.stdin = None  # as `communicate` would close it again
+        yield process
+    finally:
+        process.kill()  # nothing, where it has ended
+        process.wait()
 
 
 def finish(process: subprocess.Popen[str], plan: Plan) -> Load:
@@ -133,7 +139,8 @@ def finish(process: subprocess.Popen[str], plan: Plan) -> Load:
 
 def run(plan: Plan) -> Load:
     """Send a load and wait for its end."""
-    return finish(start(plan), plan)
+    with start(plan) as process:
+        return finish(process, plan)
 
 
 def single_ms(plan: Plan) -> float:

@@ -29,11 +29,11 @@ def measure(setting: Setting) -> None:
         plan = asked.plan(server.url, setting.overload_s, rate=2 * best)
         plan = replace(plan, after_s=min(AFTER_S, setting.overload_s))
         memory: list[float] = []
-        sending = start(plan)
-        while sending.poll() is None and len(memory) <= plan.seconds:
-            memory.append(server.rss_mb)
-            time.sleep(1.0)
-        load = finish(sending, plan).check()
+        with start(plan) as sending:
+            while sending.poll() is None and len(memory) <= plan.seconds:
+                memory.append(server.rss_mb)
+                time.sleep(1.0)
+            load = finish(sending, plan).check()
         memory.append(server.rss_mb)
     during = replace(load, answers=[each for each in load.answers if each.due_s < plan.seconds])
     after = [
