@@ -18,9 +18,6 @@ MOST_REQUESTS = 256
 PATIENCE_S = 10.0
 """How long the wait may be longer than it should: a burst is worked off, an overload stays."""
 
-SHORT = 0.1
-"""Share of the wait that there may be, below which nobody could tell of any."""
-
 BATCH = 20
 """Documents of a hundred tokens that one batch holds, see `TOKEN_BUDGET`."""
 
@@ -35,8 +32,10 @@ class _Line:
     """Of each request."""
     document_s: float = 0.0
     """What a document takes in the batches there have been; 0 where it does not run in any."""
-    short_at: float = field(default_factory=time.monotonic)
-    """When there was last next to no wait."""
+    calm_at: float = 0.0
+    """When a request last came for which the wait was no longer than it should be."""
+    strict_until: float = 0.0
+    """Until when longer waits are refused."""
 
     def wait_s(self, documents: int) -> float:
         """Estimate how long others will have the model before so many documents are scored.
@@ -50,10 +49,11 @@ class _Line:
 class Admission:
     """Count the documents of all requests under way; for one event loop.
 
-    A wait of `wait_s`, or of what the request itself takes if that is more, is too long once there
-    has been no short one for `PATIENCE_S`; one for which the request has no time is too long at
-    once. So the queue that a passing burst leaves is worked off, and one that stands in an
-    overload stays short (as in CoDel, Nichols and Jacobson, ACM Queue 2012).
+    A wait should be `wait_s` at most, or what the request itself takes if that is more. Longer ones
+    are refused once all have been longer for `PATIENCE_S`, until none has been for as long; one for
+    which the request has no time is refused at once. So the queue that a passing burst leaves is
+    worked off, and one that stands in an overload stays short (after CoDel, Nichols and Jacobson,
+    ACM Queue 2012).
     """
 
     def __init__(self, *, documents: int, wait_s: float, requests: int = MOST_REQUESTS) -> None:
@@ -80,11 +80,13 @@ class Admission:
         """
         line = self._lines[served]
         wait_s, now = line.wait_s(documents), time.monotonic()
-        if wait_s <= SHORT * self._most_wait_s:
-            line.short_at = now
         most_s = math.inf if left_s is None else left_s
-        if now - line.short_at > PATIENCE_S:
-            most_s = min(most_s, max(self._most_wait_s, documents * line.document_s))
+        should_s = max(self._most_wait_s, documents * line.document_s)
+        if wait_s <= should_s:
+            line.calm_at = now
+        elif now < line.strict_until or now - line.calm_at > PATIENCE_S:
+            line.strict_until = now + PATIENCE_S
+            most_s = min(most_s, should_s)
         full = self.documents + documents > self._most_documents
         if self.requests and (full or self.requests >= self._most_requests or wait_s > most_s):
             raise Refusal(429, "too many requests are under way", retry_after_s=wait_s)

@@ -85,7 +85,7 @@ class ServerSettings(BaseModel):
         "answered with 429.",
     )
     queue_s: float = Field(
-        default=1.0,
+        default=0.5,
         gt=0,
         le=LONGEST_REQUEST_S,
         description="Seconds that a request may wait for a cross-encoder that has been overloaded "

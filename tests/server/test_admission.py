@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import ExitStack
 
 import pytest
@@ -32,10 +31,21 @@ def let_in(made: Admission, documents: int, *, most: int = 100, left_s: float = 
     return most
 
 
-def stand(made: Admission, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the time pass in which a queue may be longer than it should."""
-    monkeypatch.setattr(admission, "PATIENCE_S", 0.01)
-    time.sleep(0.02)
+class Clock:
+    """Stands still until it is moved on."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(admission, "time", made)
+    return made
 
 
 def test_a_burst_is_let_in_as_far_as_its_time_reaches() -> None:
@@ -45,38 +55,43 @@ def test_a_burst_is_let_in_as_far_as_its_time_reaches() -> None:
     assert made.documents == made.requests == 0
 
 
-def test_a_queue_that_stands_is_kept_short(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_queue_that_stands_is_kept_short(clock: Clock) -> None:
     made = taking(0.1)
-    with made.admit("m", 5, left_s=30), made.admit("m", 5, left_s=30):
-        stand(made, monkeypatch)
-        assert let_in(made, 1) == 1  # which waits for a second
-        assert let_in(made, 15) == 1  # or for as long as it takes itself
-    assert let_in(made, 5) > 2, "nobody waited in between: a burst again"
+    with ExitStack() as under_way:
+        for _ in range(3):
+            under_way.enter_context(made.admit("m", 5, left_s=30))
+        clock.now += 11
+        assert let_in(made, 1) == 0  # it would wait for one and a half seconds
+        assert let_in(made, 15) == 1  # as long as it takes itself
+    assert let_in(made, 5) == 3, "a moment without a queue does not end an overload"
+    clock.now += 11
+    assert let_in(made, 5) > 10, "nobody was refused in between: a burst again"
 
 
-def test_a_slow_model_has_room_for_two(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_model_has_room_for_two(clock: Clock) -> None:
     made = taking(1.0)
     with made.admit("m", 20, left_s=60):
-        stand(made, monkeypatch)
+        with made.admit("m", 20, left_s=60):
+            clock.now += 11
+            assert let_in(made, 20, left_s=60) == 0
         assert let_in(made, 20, left_s=60) == 1
 
 
 def test_a_large_request_keeps_small_ones_waiting_for_a_batch_alone(
-    monkeypatch: pytest.MonkeyPatch,
+    clock: Clock,
 ) -> None:
     made = taking(0.01)
     with made.admit("m", 1000, left_s=30):
-        stand(made, monkeypatch)
+        clock.now += 11
         assert let_in(made, 1) > 50
-        assert let_in(made, 1000) == 1
 
 
 def test_what_runs_in_no_batches_is_bounded_by_documents_alone(
-    monkeypatch: pytest.MonkeyPatch,
+    clock: Clock,
 ) -> None:
     made = taking(10.0)
     with made.admit("other", 7000, left_s=None):
-        stand(made, monkeypatch)
+        clock.now += 11
         for documents, refused in ((1000, False), (1001, True)):
             try:
                 with made.admit("other", documents, left_s=None):
