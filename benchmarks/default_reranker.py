@@ -1,93 +1,124 @@
-"""Make the reranker that comes with the package, from collections whose licences allow it.
+"""Make a reranker that may come with the package, from collections whose licences allow it.
 
-    python -m benchmarks.default_reranker ../shared/data .cache/quality .cache/reranker
+    python -m benchmarks.default_reranker mine ../shared/data .cache/quality .cache/reranker
+    python -m benchmarks.default_reranker train .cache/reranker
 
-Indexes each collection into the second folder, or completes its index, mines hard negatives from
-it, and trains a cross-encoder on all of them together, from the weights of all-MiniLM-L6-v2 in the
-third folder. Then adds the fast form. Stopped at any moment, the same command goes on. The options
-are for trying other recipes; as they stand they make what is shipped.
+The first command indexes each collection into the second folder, or completes its index, and mines
+hard negatives from it into the third. The second needs nothing but these groups, so that it can run
+on another machine with a GPU: it trains a cross-encoder on all of them together, from the weights
+of all-MiniLM-L6-v2, and adds its fast form. Each goes on where it was stopped. The options are for
+trying other recipes. `python -m benchmarks.zero_shot` tells what has come of it.
 """
 
 from __future__ import annotations
 
 import argparse
+import random
 import sys
 from pathlib import Path
 
-from benchmarks.judged import Choice, choose
 from benchmarks.quality import build
 from retrieve_rerank import Retriever
 from retrieve_rerank.connectors.embedded import EmbeddedConnector
 from retrieve_rerank.evaluation.files import read_qrels, read_queries
 from retrieve_rerank.training.finishing import finish
+from retrieve_rerank.training.groups import Group
 from retrieve_rerank.training.mining import DEFAULT_RULES, Mining, Rules, mine_to_file
 from retrieve_rerank.training.opening import read_groups
 from retrieve_rerank.training.trainers import Progress, TrainerSettings, train
 
-SOURCES = {"nqg-squad-sents": 6000, "squad11dev": 3000, "policyqa": 1500, "stackfaq": 400}
-"""Collection -> how many of its training queries to take, drawn at random."""
+SOURCES = ("nqg-squad-sents", "squad11dev", "medquad", "policyqa", "stackfaq")
+"""English collections with training queries that may be shipped."""
+
+NEGATIVES = 15
 
 
 def main() -> None:
-    """Index, mine, train, export."""
+    """Mine, or train."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=Path, help="a folder of BEIR folders")
-    parser.add_argument("indexes", type=Path, help="a folder to keep the indexes in")
-    parser.add_argument("out", type=Path, help="a folder to mine and train in")
-    parser.add_argument(
-        "--source", action="append", metavar="NAME:QUERIES", help="in place of the default ones"
-    )
-    parser.add_argument("--base", default="all-MiniLM-L6-v2")
-    parser.add_argument("--margin", action="store_true", help="keep the default margin in mining")
-    parser.add_argument("--loss", default="lce")
-    parser.add_argument("--learning-rate", type=float, default=1e-4)
-    parser.add_argument("--group-size", type=int, default=8)
-    parser.add_argument("--max-tokens", type=int, default=192)
+    commands = parser.add_subparsers(required=True, metavar="mine|train")
+    mining = commands.add_parser("mine")
+    mining.add_argument("data", type=Path, help="a folder of BEIR folders")
+    mining.add_argument("indexes", type=Path, help="a folder to keep the indexes in")
+    mining.add_argument("out", type=Path, help="a folder for the groups")
+    mining.add_argument("--only", nargs="+", choices=SOURCES, default=[*SOURCES])
+    mining.add_argument("--margin", action="store_true", help="keep the default margin")
+    mining.set_defaults(run=mine)
+    training = commands.add_parser("train")
+    training.add_argument("out", type=Path, help="the folder of the groups")
+    training.add_argument("--name", default="default", help="of the folder in it to train in")
+    training.add_argument("--queries", type=int, help="at most so many of each collection")
+    training.add_argument("--base", default="all-MiniLM-L6-v2")
+    training.add_argument("--loss", default="lce")
+    training.add_argument("--learning-rate", type=float, default=1e-4)
+    training.add_argument("--batch-size", type=int, default=16)
+    training.add_argument("--group-size", type=int, default=8)
+    training.add_argument("--max-tokens", type=int, default=192)
+    training.add_argument("--epochs", type=float, default=1)
+    training.set_defaults(run=learn)
     arguments = parser.parse_args()
-    sources = dict(SOURCES)
-    if arguments.source:
-        pairs = (source.rpartition(":") for source in arguments.source)
-        sources = {name: int(queries) for name, _, queries in pairs}
-    rules = DEFAULT_RULES if arguments.margin else Rules()
-    files = [
-        mined(arguments.data / name, arguments.indexes / name, arguments.out, queries, rules)
-        for name, queries in sources.items()
-    ]
-    groups = [group for file in files for group in read_groups(file)]
+    arguments.run(arguments)
+
+
+def mine(arguments: argparse.Namespace) -> None:
+    """Mine negatives for all training queries of each collection."""
+    for name in arguments.only:
+        data = arguments.data / name
+        with EmbeddedConnector.connect(str(build(data, arguments.indexes / name))) as connector:
+            report = mine_to_file(
+                Mining(
+                    retriever=Retriever(connector),
+                    queries=read_queries(data / "queries.jsonl.gz"),
+                    qrels=read_qrels(data / "qrels" / "train.tsv.gz"),
+                    negatives=NEGATIVES,
+                    rules=DEFAULT_RULES if arguments.margin else Rules(),
+                ),
+                arguments.out / f"{name}.jsonl.gz",
+                on_progress=Counted(name),
+            )
+        print(f"{name}: {report.groups} groups, {report.negatives} negatives", flush=True)
+
+
+def learn(arguments: argparse.Namespace) -> None:
+    """Train on the groups that were mined, and add the fast form."""
+    draw = random.Random(0)
+    groups: list[Group] = []
+    for file in sorted(arguments.out.glob("*.jsonl.gz")):
+        its = list(read_groups(file))
+        draw.shuffle(its)
+        groups += its[: arguments.queries]
     trained = train(
         groups,
         base=arguments.base,
-        output=arguments.out,
+        output=arguments.out / arguments.name,
         settings=TrainerSettings(
             loss=arguments.loss,
             learning_rate=arguments.learning_rate,
+            batch_size=arguments.batch_size,
             group_size=arguments.group_size,
             max_tokens=arguments.max_tokens,
+            epochs=arguments.epochs,
         ),
         on_progress=tell,
     )
     print(f"{trained.steps} steps at {trained.pairs_per_s:.1f} pairs a second: {trained.model}")
+    draw.shuffle(groups)
     finished = finish(trained.model, groups=groups, calibration=None)
     print(finished.export, *finished.notes, sep="\n")
 
 
-def mined(data: Path, index: Path, out: Path, queries: int, rules: Rules) -> Path:
-    """Mine negatives for so many of a collection's training queries; return the file of groups."""
-    qrels = read_qrels(data / "qrels" / "train.tsv.gz")
-    some = {query: qrels[query] for query in choose(qrels, Choice("train", sampled=queries))}
-    file = out / f"{data.name}.jsonl.gz"
-    with EmbeddedConnector.connect(str(build(data, index))) as connector:
-        report = mine_to_file(
-            Mining(
-                retriever=Retriever(connector),
-                queries=read_queries(data / "queries.jsonl.gz"),
-                qrels=some,
-                rules=rules,
-            ),
-            file,
-        )
-    print(f"{data.name}: {report.groups} groups, {report.negatives} negatives", flush=True)
-    return file
+class Counted:
+    """Says now and then for how many queries of a collection was mined."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.done = 0
+
+    def __call__(self, count: int) -> None:
+        """Count so many more."""
+        before, self.done = self.done, self.done + count
+        if self.done // 500 > before // 500:
+            print(f"{self.name}: {self.done:,} queries", file=sys.stderr, flush=True)
 
 
 def tell(progress: Progress) -> None:
