@@ -149,6 +149,7 @@ def test_versions_are_listed_promoted_and_rolled_back(trained: ModelVersions) ->
     )
     assert trained.promoted is None
     assert rr("rollback", "docs-reranker").exit_code == 1
+    assert json.loads(rr("promote", "docs-reranker@1", "--json").stdout)["version"] == 1
 
 
 def test_what_is_not_there_is_an_error_that_lists_what_is(trained: ModelVersions) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import asdict
 from importlib import import_module
@@ -23,6 +24,8 @@ from retrieve_rerank.models.checkpoints.versions import (
 from retrieve_rerank.models.loading import find_checkpoint
 from retrieve_rerank.settings.sources import load_settings
 
+_VERSION = re.compile(r"(?P<name>[^@]+)@(?P<number>\d+)", re.ASCII)
+
 
 @click.command()
 @click.argument("name")
@@ -31,9 +34,11 @@ from retrieve_rerank.settings.sources import load_settings
 def promote(name: str, version: int | None, as_json: bool) -> None:
     """Have searches use a version of a model trained here; the newest, where none is given.
 
-    From the next search on, the index that it was measured on is searched with it, in place of the
-    stages that it was measured against.
+    NAME 2 and NAME@2 are its second version. From the next search on, the index that it was
+    measured on is searched with it, in place of the stages that it was measured against.
     """
+    if version is None and (address := _VERSION.fullmatch(name)):
+        name, version = address["name"], int(address["number"])
     versions = find_versions(name)
     chosen = max(versions.numbers, default=1) if version is None else version
     if chosen in versions.numbers:
