@@ -116,7 +116,7 @@ class GroupTrainer(Trainer):
                 self.accelerator.backward(part * (processes.count if real else 0))
             if real:
                 loss += part.item()
-                spreads += its_spreads
+                spreads += its_spreads.tolist()
         told = processes.gather(loss, sum(spreads), len(spreads), sum(map(len, read)))
         loss, spread, spread_count, pairs = (sum(each) for each in zip(*told, strict=True))
         self.pairs_seen += int(pairs)
@@ -148,7 +148,8 @@ class GroupTrainer(Trainer):
         self.model_wrapped.eval()  # until the next step
         value = math.nan
         if divides_weights(self.sharding):  # of which each process has a part that the others need
-            value = self.model_wrapped(lambda: float(evaluator(network.scorer())))
+            look = partial(_look, evaluator, network)
+            value = float(self.model_wrapped(look))
         elif self._processes.first:
             value = float(evaluator(network.scorer()))
         metrics = {MEASURE: self._processes.gather(value)[0][0]}
@@ -187,7 +188,7 @@ class GroupTrainer(Trainer):
         groups: Sequence[Group],
         read: Sequence[Sequence[TokenSequence]],
         counts: Mapping[str, Any],
-    ) -> tuple[Tensor, list[float]]:
+    ) -> tuple[Tensor, Tensor]:
         """Return what some groups add to the loss, and how far apart each one's scores are."""
         objective = self._objective
         outcome = self._forward(read)
@@ -196,7 +197,7 @@ class GroupTrainer(Trainer):
             outcome.scores, outcome.tokens, labels, teacher, counts=counts, lower=outcome.lower
         )
         spreads = _spreads(outcome.scores.detach(), labels) if objective.mixture else []
-        return loss.to(self._network.device), spreads
+        return loss.to(self._network.device), torch.tensor(spreads)
 
     def _forward(self, groups: Sequence[Sequence[TokenSequence]]) -> Outcome:
         try:
@@ -255,7 +256,8 @@ class GroupTrainer(Trainer):
         be a pickle."""
         weights = None
         if self.sharding:
-            gathered = self.accelerator.get_state_dict(self.model_wrapped)  # all must ask
+            # All must ask; ZeRO-3 gives it to the first alone.
+            gathered = self.accelerator.get_state_dict(self.model_wrapped) or {}
             weights = {name.removeprefix("trained."): each for name, each in gathered.items()}
         if self.args.should_save:
             with silent():
@@ -266,6 +268,10 @@ class GroupTrainer(Trainer):
             super()._load_from_checkpoint(resume_from_checkpoint, model)
         else:
             self._network.load(Path(resume_from_checkpoint))
+
+
+def _look(evaluator: Callable[[Scorer], float], network: Network[Any]) -> Tensor:
+    return torch.tensor(evaluator(network.scorer()), dtype=torch.float64)
 
 
 def _spreads(scores: Tensor, labels: Tensor) -> list[float]:

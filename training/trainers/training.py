@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback, TrainerState
+from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 from retrieve_rerank.base import Scorer
 from retrieve_rerank.errors import ConfigError, InputError
@@ -28,7 +29,7 @@ from retrieve_rerank.training.trainers.processes import Processes, join, watched
 from retrieve_rerank.training.trainers.result import Progress, Trained
 from retrieve_rerank.training.trainers.saving import save_model
 from retrieve_rerank.training.trainers.settings import TrainerSettings
-from retrieve_rerank.training.trainers.sharding import asked_sharding, divides_weights
+from retrieve_rerank.training.trainers.sharding import asked_sharding
 from retrieve_rerank.training.trainers.trainer import GroupTrainer, checkpoints
 from retrieve_rerank.training.trainers.watching import Watcher, curve, measured, out_of_patience
 
@@ -127,8 +128,10 @@ def train(
     )
     if processes.first:
         saved = dict(checkpoints(output / _CHECKPOINTS))
-        if divides_weights(trainer.sharding) or (failure and not saved):
-            # Whose weights are whole, and whose numbers are good.
+        if trainer.sharding or (failure and not saved):
+            # Whose weights are whole and its own, and whose numbers are good.
+            # Otherwise ZeRO-3 would divide this one too.
+            unset_hf_deepspeed_config()  # type: ignore[no-untyped-call]
             fresh = replace(settings, device="cpu")
             network = open_network(base, fresh, objective, users=users)
         _take_best(network, trainer, saved, failed=failure is not None)
@@ -165,7 +168,7 @@ def _take_best(
     best = trainer.state.best_global_step if trainer.evaluates else None
     if best is not None and best in saved:
         network.load(saved[best])
-    elif saved and (failed or divides_weights(trainer.sharding)):
+    elif saved and (failed or trainer.sharding):
         network.load(saved[max(saved)])
 
 
