@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
+import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,8 @@ from typing import Any
 import pytest
 
 from retrieve_rerank.models.catalog.rerank_apis import RERANK_APIS
-from retrieve_rerank.server.running import JsonLines
+from retrieve_rerank.server.running import JsonLines, bind
+from retrieve_rerank.settings.serving import ServerSettings
 from retrieve_rerank.settings.stages import StageSettings
 from tests.models.embedding_server import Reply, serve
 from tests.server.conftest import Running, SettingsOf, running
@@ -132,6 +135,25 @@ def test_a_log_does_not_repeat_what_a_service_repeats_of_a_text(
     told = [record.getMessage() for record in caplog.records]
     assert sum("answered 400: cannot read ***" in each for each in told) == 2
     assert "secret" not in "".join(told)
+
+
+def test_an_answer_does_not_wait_for_the_acknowledgement_of_its_header() -> None:
+    async def nodelay() -> int:
+        told = asyncio.get_running_loop().create_future()
+
+        async def accept(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            its = writer.get_extra_info("socket")
+            told.set_result(its.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        listening = bind(ServerSettings(port=0))
+        async with await asyncio.start_server(accept, sock=listening):
+            _, writer = await asyncio.open_connection(*listening.getsockname()[:2])
+            option: int = await told
+            writer.close()
+            return option
+
+    assert asyncio.run(nodelay())
 
 
 def test_cors_is_off_and_openapi_tells_of_every_endpoint(server: Running) -> None:
