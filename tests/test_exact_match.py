@@ -40,8 +40,8 @@ class Beginning(Scorer):
 
 def test_interpolation_does_not_bury_a_hit_that_only_words_find(tmp_path: Path) -> None:
     draw = random.Random(4)
-    documents = [Document(f"m{n}", " ".join(draw.choices(WORDS, k=60))) for n in range(130)]
-    documents.append(Document("near", " ".join([*draw.choices(WORDS, k=60), "X77Q12"])))
+    documents = [Document(f"m{n}", " ".join(draw.choices(WORDS, k=36))) for n in range(130)]
+    documents.append(Document("near", " ".join([*draw.choices(WORDS, k=36), "X77Q12"])))
     documents.append(Document("deep", " ".join([*draw.choices(WORDS, k=400), "Q9-ZZ4"])))
     encoder = load_encoder()
     with EmbeddedConnector.create(tmp_path / "index", encoder=encoder) as connector:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -113,33 +110,3 @@ def test_loading_it_imports_no_heavy_package() -> None:
 
     heavy = {"torch", "transformers", "sentence_transformers", "huggingface_hub", "nncf", "onnx"}
     assert not heavy & set(run.stdout.split())
-
-
-@pytest.mark.slow
-@pytest.mark.shared_data
-def test_retrieval_is_as_good_as_with_the_original(encoder: TextEncoder, shared_data: Path) -> None:
-    """nDCG@10 on policyqa, first 600 test queries; the fp32 original has .3299."""
-    folder = shared_data / "policyqa"
-    documents = _lines(folder / "corpus.jsonl.gz")
-    texts = {record["_id"]: record["text"] for record in _lines(folder / "queries.jsonl.gz")}
-    relevant: dict[str, dict[str, int]] = {}
-    with gzip.open(folder / "qrels" / "test.tsv.gz", "rt", encoding="utf-8") as file:
-        for row in csv.DictReader(file, delimiter="\t"):
-            relevant.setdefault(row["query-id"], {})[row["corpus-id"]] = int(row["score"])
-    queries = [query for query, grades in relevant.items() if any(grades.values())][:600]
-
-    vectors = encoder.embed_documents([f"{d['title']} {d['text']}".strip() for d in documents])
-    scores = encoder.embed_queries([texts[query] for query in queries]) @ vectors.T
-    discounts = 1 / np.log2(np.arange(2, 12))
-    gains = []
-    for query, of_query in zip(queries, scores, strict=True):
-        best = [documents[i]["_id"] for i in np.argsort(-of_query, kind="stable")[:10]]
-        found = [relevant[query].get(id_, 0) for id_ in best]
-        ideal = sorted(relevant[query].values(), reverse=True)[:10]
-        gains.append(found @ discounts / (ideal @ discounts[: len(ideal)]))
-    assert np.mean(gains) == pytest.approx(0.3299, abs=0.005)
-
-
-def _lines(file: Path) -> list[dict[str, str]]:
-    with gzip.open(file, "rt", encoding="utf-8") as opened:
-        return [json.loads(line) for line in opened]

@@ -10,7 +10,7 @@ import pytest
 from retrieve_rerank.base import Connector, Range
 from retrieve_rerank.connectors.elasticsearch.connector import ElasticsearchConnector
 from retrieve_rerank.connectors.qdrant import QdrantConnector
-from tests.servers import VERSIONS, elasticsearch, fresh_index
+from tests.servers import NEWEST, elasticsearch, fresh_index
 from tests.stores.documents import DOCUMENTS, ENCODER, QUERY, SPARSE_ENCODER
 from tests.stores.environment import run
 
@@ -54,10 +54,10 @@ IN_QDRANT = {
 }
 
 
-@pytest.fixture(scope="module", params=VERSIONS)
-def in_elasticsearch(request: pytest.FixtureRequest) -> dict[str, str]:
-    """Store -> address of the index that it wrote, on each server."""
-    server = elasticsearch(request.param)
+@pytest.fixture(scope="module")
+def in_elasticsearch() -> dict[str, str]:
+    """Store -> address of the index that it wrote."""
+    server = elasticsearch(NEWEST)
     names = {store: fresh_index(server) for store in IN_ELASTICSEARCH}
     run("tests.stores.write", server.url, *map("=".join, names.items()))
     return {store: server.address(name) for store, name in names.items()}
