@@ -124,7 +124,12 @@ class Counted:
 def tell(progress: Progress) -> None:
     """Say now and then how far training is."""
     if progress.step % 10 == 0:
-        print(progress, file=sys.stderr, flush=True)
+        print(
+            f"{progress.step} of {progress.steps} steps, loss {progress.loss:.3f},"
+            f" {progress.pairs_per_s:.1f} pairs/s, {progress.seconds_left / 60:.0f} min left",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import NamedTuple
 
-from benchmarks.judged import Choice, choose
+from benchmarks.judged import CHOOSING, Choice, choose
 from benchmarks.machine import describe, gemm_peak
 from benchmarks.quality import build
 from retrieve_rerank import Retriever
@@ -40,17 +40,9 @@ from retrieve_rerank.training.tuning import (
     tune,
 )
 
-DEV: Mapping[str, Choice] = {
-    "scifact": Choice("train", sampled=100),
-    "wikiqa": Choice("train", sampled=100),
-    # Its live_* questions are the test questions of liveqa-med.
-    "mediqa2019": Choice("train", sampled=100, leave_out="live_"),
-    "squadshifts-reddit": Choice("dev", sampled=100),
-    "msmarco-train100": Choice("train"),
-    "cacm": Choice("test"),  # it has no other split, and is not among the test collections
-    "policyqa": Choice("train", sampled=100),
-    "stackfaq": Choice("train", sampled=100),
-}
+QUERIES = 100
+"""Dev queries of a collection, at most: a model takes a second for each and more."""
+DEV = {name: choice._replace(sampled=QUERIES) for name, choice in CHOOSING.items()}
 TEST: Mapping[str, Choice] = {
     "scifact": Choice("test"),
     "cranfield": Choice("test"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,8 @@ from retrieve_rerank.types import Document, Hit
 from tests.models.tiny_language_models import DOCUMENTS, QUERY, make_language_model
 from tests.models.tiny_layerwise import make_layerwise
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 QUICK = TrainerSettings(
     learning_rate=2e-3,
     max_steps=4,
@@ -39,15 +40,6 @@ GROUPS = [
     Group(QUERY, tuple(GroupText(text, float(n == 0)) for n, text in enumerate(DOCUMENTS))),
     Group("mat", tuple(GroupText(text, float("mat" in text)) for text in DOCUMENTS[:4])),
 ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Compute in one thread: networks as tiny as these wait for each other in several."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

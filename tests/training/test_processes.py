@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ from tests.models.tiny_language_models import make_language_model
 from tests.training.test_trainer import groups, no_dropout
 from tests.training.together import FSDP, run, uneven
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 ROOT = Path(__file__).parents[2]
 SETTINGS: dict[str, Any] = {
     "loss": {"ranknet": 1, "bce": 0.5},  # means over pairs and over texts, not over groups
@@ -47,15 +49,6 @@ LIKELIHOOD = {
     "token_budget": 300,
 }
 LAUNCHERS = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Compute in one thread: networks as tiny as these wait for each other in several."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -36,6 +36,8 @@ from retrieve_rerank.training.trainers.sweep import work
 from tests.full_disk import full_from
 from tests.models.tiny import make_model
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 WORDS = ("wing", "flutter", "measured", "cat", "sat", "mat", "reads", "query", "passage", "tunnel")
 QUICK = TrainerSettings(
     learning_rate=3e-3, max_steps=12, batch_size=4, group_size=4, evaluate_every=6, device="cpu"
@@ -56,15 +58,6 @@ def groups(count: int, *, seed: int = 1) -> list[Group]:
         negatives = [GroupText(text(without=word), 0.0) for _ in range(3)]
         made.append(Group(word, (GroupText(f"{word} {text(without=word)}", 1.0), *negatives)))
     return made
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Compute in one thread: networks as tiny as these wait for each other in several."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

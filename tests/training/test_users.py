@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from retrieve_rerank import Document, Retriever
 from retrieve_rerank.connectors.memory import MemoryConnector
@@ -57,11 +56,9 @@ def groups(count: int, *, seed: int) -> list[Group]:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def trained(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Trained:
     folder = tmp_path_factory.mktemp("users")
-    yield train(
+    return train(
         groups(300, seed=1),
         base=str(make_model(folder / "base", "bert")),
         output=folder / "run",
@@ -77,7 +74,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
         ),
         evaluator=group_ndcg(groups(20, seed=2)),
     )
-    torch.set_num_threads(threads)
 
 
 def unseen_users(count: int) -> Iterator[tuple[str, str, str, str]]:

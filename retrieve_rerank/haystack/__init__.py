@@ -6,26 +6,24 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import asdict, replace
-from datetime import date
+from dataclasses import replace
 from os import PathLike, fspath
 from threading import Lock
 from typing import Any, Literal, Self, get_type_hints
 
-from retrieve_rerank.errors import InputError, MissingExtraError, NotPicklableError
+from retrieve_rerank.errors import InputError, MissingExtraError
 
 try:
-    from haystack import Document, component, default_from_dict, default_to_dict
-    from haystack.utils import Secret
+    from haystack import Document, component, default_from_dict
 except ModuleNotFoundError as exc:
     raise MissingExtraError("retrieve_rerank.haystack", "haystack") from exc
 
 from retrieve_rerank import types
 from retrieve_rerank.adapting import as_hits, cascade_of, first, log, provenance, report_of
-from retrieve_rerank.base import Range, Reranker
+from retrieve_rerank.base import Reranker
 from retrieve_rerank.connecting import open_retriever
 from retrieve_rerank.foreign_filters import from_haystack
-from retrieve_rerank.network.addresses import without_credentials
+from retrieve_rerank.haystack.files import resolved, with_secrets, written
 from retrieve_rerank.pipeline.cascade import Cascade
 from retrieve_rerank.pipeline.retriever import Retriever
 from retrieve_rerank.pipeline.stage import Stage
@@ -34,7 +32,6 @@ from retrieve_rerank.types import Hit, SearchResult
 
 logger = logging.getLogger(__name__)
 
-_SECRET = {"password", "api_key", "bearer_token", "cloud_id", "key"}
 _WARM_UP = "what is this about"
 
 
@@ -74,14 +71,14 @@ class RetrieveRerankRetriever:
         self.deadline_s = deadline_s
         self.user = user
         self.on_error = on_error
-        self.settings = _with_secrets(settings)
+        self.settings = with_secrets(settings)
         self._retriever = index if isinstance(index, Retriever) else None
         self._opening = Lock()
 
     def to_dict(self) -> dict[str, Any]:
         """Write it for a pipeline's file; raise InputError for a secret that it would hold."""
         index = fspath(self.index) if isinstance(self.index, PathLike) else self.index
-        return _written(
+        return written(
             self,
             index=index,
             top_k=self.top_k,
@@ -146,7 +143,7 @@ class RetrieveRerankRetriever:
     def _opened(self) -> Retriever:
         with self._opening:
             if self._retriever is None:
-                settings = {name: _resolved(value) for name, value in self.settings.items()}
+                settings = {name: resolved(value) for name, value in self.settings.items()}
                 self._retriever = open_retriever(self.index, settings, caller=type(self).__name__)
             return self._retriever
 
@@ -195,13 +192,13 @@ class RetrieveRerankRanker:
         self.top_k = top_k
         self.deadline_s = deadline_s
         self.on_error = on_error
-        self.options = _with_secrets(options)
+        self.options = with_secrets(options)
         self._cascade: Cascade | None = None
         self._loading = Lock()
 
     def to_dict(self) -> dict[str, Any]:
         """Write it for a pipeline's file; raise InputError for a secret that it would hold."""
-        return _written(
+        return written(
             self,
             model=self.model,
             reranker=self.reranker,
@@ -270,54 +267,9 @@ class RetrieveRerankRanker:
     def _loaded(self) -> Cascade:
         with self._loading:
             if self._cascade is None:
-                options = {name: _resolved(value) for name, value in self.options.items()}
+                options = {name: resolved(value) for name, value in self.options.items()}
                 self._cascade = cascade_of(self.reranker, self.model, options)
             return self._cascade
-
-
-def _with_secrets(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Wrap secrets that are given as texts, so that nothing shows or writes them."""
-    return {
-        name: Secret.from_token(value) if name in _SECRET and isinstance(value, str) else value
-        for name, value in given.items()
-    }
-
-
-def _resolved(value: Any) -> Any:
-    return value.resolve_value() if isinstance(value, Secret) else value
-
-
-def _written(it: Any, **given: Any) -> dict[str, Any]:
-    plain = {
-        name: value.to_dict() if isinstance(value, Secret) else _plain(name, value)
-        for name, value in given.items()
-    }
-    data: dict[str, Any] = default_to_dict(it, **plain)
-    return data
-
-
-def _plain(name: str, value: Any) -> Any:
-    """Return what a file can hold; raise InputError for secrets, NotPicklableError for objects."""
-    if isinstance(value, str):
-        if name in _SECRET or without_credentials(value) != value:
-            raise InputError(
-                f"{name} holds a secret, which no file may; give it by Secret.from_env_var, as a "
-                "setting of its own, or leave it to the environment"
-            )
-        return value
-    if isinstance(value, Range):
-        value = {bound: limit for bound, limit in asdict(value).items() if limit is not None}
-    if isinstance(value, Mapping):
-        return {each: _plain(each, inner) for each, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(name, inner) for inner in value]
-    if isinstance(value, date):
-        return value.isoformat()
-    if isinstance(value, PathLike):
-        return fspath(value)
-    if value is None or isinstance(value, int | float):
-        return value
-    raise NotPicklableError(value)
 
 
 def _found(result: SearchResult) -> dict[str, Any]:
