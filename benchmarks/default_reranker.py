@@ -104,7 +104,12 @@ def learn(arguments: argparse.Namespace) -> None:
     print(f"{trained.steps} steps at {trained.pairs_per_s:.1f} pairs a second: {trained.model}")
     draw.shuffle(groups)
     finished = finish(trained.model, groups=groups, calibration=None)
-    print(finished.export, *finished.notes, sep="\n")
+    if (made := finished.export) is not None:
+        print(
+            f"fast form: {made.recipe or made.precision}, {made.megabytes:.0f} MB, top-10 overlap"
+            f" {made.fidelity.top_10_overlap:.3f}, Kendall's tau {made.fidelity.kendall_tau:.3f}"
+        )
+    print(*finished.notes, sep="\n", end="")
 
 
 class Counted:

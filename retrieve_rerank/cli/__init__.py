@@ -121,11 +121,14 @@ def main() -> None:
     """
 
 
+KEPT_SHAPES = "64"
+"""For how many shapes oneDNN, below torch, keeps what it made: by default the last 1,024, of which
+packed batches hardly meet one again (python -m benchmarks.shapes_memory)."""
+
+
 def run() -> None:
     """Run the command line; end at once, even where work that was given up goes on."""
-    # oneDNN, below torch, keeps what it made for each of the last 1,024 shapes. Packed batches have
-    # a new one each time: after 600 of them a process had 646 MB with it and 519 MB without.
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", KEPT_SHAPES)
     try:
         main()
     except SystemExit as exc:
