@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from retrieve_rerank.base import (
@@ -21,6 +22,8 @@ from retrieve_rerank.connectors.elasticsearch.tensors import Seen, Sidecar
 from retrieve_rerank.connectors.hybrid import DENSE, checked_query
 from retrieve_rerank.connectors.moving import TIMES, unsteady
 from retrieve_rerank.connectors.tensor_encoder import TensorEncoder
+
+_PAUSE_S = 0.5
 
 
 class _Encoded(NamedTuple):
@@ -76,6 +79,8 @@ class MaxSimSearcher:
                     ms=(time.perf_counter() - began) * 1000,
                 )
             encoded = yield from self._encode(query)
+            if seen.same_as(encoded.seen):  # the server drops the old before it tells of the new
+                yield partial(time.sleep, _PAUSE_S)
         raise unsteady(self._sidecar().name)
 
     def _encode(self, query: str) -> Steps[_Encoded]:

@@ -22,6 +22,7 @@ from retrieve_rerank.concurrency.retrying import LONG_PATIENCE_S
 from retrieve_rerank.connectors import tensors
 from retrieve_rerank.connectors.elasticsearch import rank_vectors
 from retrieve_rerank.connectors.elasticsearch.client import Cluster, Request, Steps
+from retrieve_rerank.connectors.elasticsearch.errors import PointInTimeLostError
 from retrieve_rerank.connectors.elasticsearch.identity import found
 from retrieve_rerank.connectors.elasticsearch.reader import walk
 from retrieve_rerank.connectors.elasticsearch.requests import quoted, search
@@ -193,7 +194,7 @@ class Sidecar:
             if len(same) < len(docs) and (yield from self._changed(seen)):
                 return None
             scores: dict[str, float] = yield partial(score_tensors, same, query, seen.settings)
-        except IndexNotFoundError:  # another process dropped them, or made them anew
+        except (IndexNotFoundError, PointInTimeLostError):  # they were dropped, or made anew
             self._seen = None
             return None
         except ConnectorError as exc:
