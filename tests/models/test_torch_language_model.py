@@ -198,10 +198,22 @@ def test_what_prompts_share_is_read_once(qwen: TorchLanguageModel) -> None:
     with Watched(qwen, largest=1000) as watched:
         qwen.next_token_logits(PROMPTS, WORDS)
     (rows, prefix), (batch, longest) = watched.shapes
-    assert (rows, batch) == (1, len(PROMPTS))
+    assert (rows, batch) == (1, len(set(PROMPTS))), "and equal ones once"
     assert prefix >= shared > 40
     whole = max(len(p.ids) for p in qwen.tokenizer.encode(PROMPTS, max_tokens=512))
     assert longest == whole - prefix
+
+
+def test_answers_that_differ_in_their_last_token_are_read_once(qwen: TorchLanguageModel) -> None:
+    prompts, answers = [p for p in PROMPTS[:2] for _ in range(3)], ["a 1", "a 0", "是"] * 2
+    apart = [
+        qwen.log_likelihoods([p], [a]).values[0] for p, a in zip(prompts, answers, strict=True)
+    ]
+    with Watched(qwen, largest=1000) as watched:
+        found = qwen.log_likelihoods(prompts, answers).values
+    for ours, expected in zip(found, apart, strict=True):
+        np.testing.assert_allclose(ours, expected, atol=1e-5)
+    assert sum(rows for rows, _ in watched.shapes[1:]) == 4, "1 and 0 together, for each prompt"
 
 
 def test_memory_that_runs_out_halves_the_batch_and_computes_nothing_twice(
@@ -212,7 +224,7 @@ def test_memory_that_runs_out_halves_the_batch_and_computes_nothing_twice(
         found = qwen.next_token_logits(PROMPTS, WORDS).values
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert 1 <= watched.failed <= 2, "smaller batches are kept to"
-    assert sum(rows for rows, _ in watched.shapes[1:]) == len(PROMPTS)
+    assert sum(rows for rows, _ in watched.shapes[1:]) == len(set(PROMPTS))
 
 
 def test_the_first_batch_is_never_computed_twice(qwen: TorchLanguageModel) -> None:

@@ -40,13 +40,20 @@ class CausalNetwork:
         """Return the states that predict each token of each continuation; (tokens, hidden).
 
         The first is that of the prompt's last token. The tokens that all prompts begin with go
-        through the network once; their keys and values are copied for each batch.
+        through the network once; their keys and values are copied for each batch. So do
+        continuations of one prompt that differ in their last token only, "Passage A" and
+        "Passage B": that token is predicted, and not read.
         """
-        counts = [len(continuation) for continuation in continuations]
-        sequences = [
-            [*prompt, *continuation[:-1]]
+        wanted = [
+            ((*prompt, *continuation[:-1]), len(continuation))
             for prompt, continuation in zip(prompts, continuations, strict=True)
         ]
+        places = {question: place for place, question in enumerate(dict.fromkeys(wanted))}
+        found = self._states([list(ids) for ids, _ in places], [count for _, count in places])
+        return [found[places[question]] for question in wanted]
+
+    def _states(self, sequences: Sequence[list[int]], counts: Sequence[int]) -> list[torch.Tensor]:
+        """Return the states of so many last tokens of each sequence."""
         shared = _shared(sequences, counts)
         found: list[torch.Tensor] = [torch.empty(0)] * len(sequences)
         with torch.inference_mode():

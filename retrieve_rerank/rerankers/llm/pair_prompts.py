@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 
 from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.models.checkpoints.network_files import unread_gguf
+from retrieve_rerank.models.checkpoints.resolving import local_folder
 from retrieve_rerank.models.language_model import Part, Piece, Prompt, Role
 from retrieve_rerank.network.addresses import redacted
 from retrieve_rerank.rerankers.llm.prompt_files import find_prompt, published, recorded
@@ -107,7 +108,7 @@ def load_prompt(
     """
     if prompt is None:
         prompt = recorded(model).get("prompt") or published(known, model)
-    if prompt is None and model.endswith(".gguf"):
+    if prompt is None and _only_gguf(model):
         raise unread_gguf(model)
     if prompt is None:
         raise ConfigError(
@@ -117,6 +118,14 @@ def load_prompt(
     if isinstance(prompt, PairPrompt):
         return prompt
     return find_prompt(prompt, known, kind, _check)
+
+
+def _only_gguf(model: str) -> bool:
+    """Whether this is a GGUF file, or a folder without other weights."""
+    folder = local_folder(model)
+    if folder is None:
+        return model.endswith(".gguf")
+    return any(folder.glob("*.gguf")) and not any(folder.glob("*.safetensors"))
 
 
 def _check(prompt: PairPrompt, where: str) -> None:

@@ -71,6 +71,21 @@ def test_a_missing_prompt_is_an_error_that_lists_the_known_ones() -> None:
         load("qwen4")
 
 
+@pytest.mark.parametrize("config", [None, "{}"])
+def test_a_folder_of_gguf_alone_needs_more_than_a_prompt(
+    tmp_path: Path, config: str | None
+) -> None:
+    (tmp_path / "tiny.Q4_1.gguf").write_bytes(b"GGUF")
+    if config is not None:
+        (tmp_path / "config.json").write_text(config, encoding="utf-8")
+    for model in (str(tmp_path), str(tmp_path / "tiny.Q4_1.gguf")):
+        with pytest.raises(ModelError, match="is GGUF, .* or make it a folder of safetensors"):
+            load(None, model)
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(ConfigError, match="no prompt is known"):
+        load(None, str(tmp_path))
+
+
 def test_prompts_are_read_from_toml_and_json(tmp_path: Path) -> None:
     (tmp_path / "own.json").write_text(json.dumps(OWN), encoding="utf-8")
     (tmp_path / "own.toml").write_text(
