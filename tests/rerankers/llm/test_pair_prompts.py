@@ -79,7 +79,7 @@ def test_a_folder_of_gguf_alone_needs_more_than_a_prompt(
     if config is not None:
         (tmp_path / "config.json").write_text(config, encoding="utf-8")
     for model in (str(tmp_path), str(tmp_path / "tiny.Q4_1.gguf")):
-        with pytest.raises(ModelError, match="is GGUF, .* or make it a folder of safetensors"):
+        with pytest.raises(ModelError, match=r"is GGUF, .* or make it a folder of safetensors"):
             load(None, model)
     (tmp_path / "model.safetensors").write_bytes(b"")
     with pytest.raises(ConfigError, match="no prompt is known"):
