@@ -55,16 +55,18 @@ def finish(
     calibration: FoundCandidates | None,
     depth: int | None = None,
     precisions: Sequence[str] = PRECISIONS,
+    tokens: bool = False,
 ) -> Finished:
     """Add the fast form and the calibration to a trained model's folder.
 
     `groups` are of the model's own field: the fast form is fitted and checked on some of them. Of
     `precisions` it takes the first that is faithful. `calibration` are the candidates of queries
-    that serve for nothing else; `depth` of each are scored. Done again, it does both anew.
+    that serve for nothing else; `depth` of each are scored. `tokens` is for an encoder that makes
+    tensors: it is checked by MaxSim. Done again, it does both anew.
     """
     notes: list[str] = []
     try:
-        made = _add_fast_form(model, groups, precisions)
+        made = _add_fast_form(model, groups, precisions, tokens=tokens)
     except OSError as exc:
         raise InputError(
             f"cannot write the fast form of {model}: {exc.strerror or exc}; what was trained is"
@@ -82,7 +84,9 @@ def finish(
     return Finished(made, fitted, notes)
 
 
-def _add_fast_form(model: Path, groups: Iterable[Group], precisions: Sequence[str]) -> Export:
+def _add_fast_form(
+    model: Path, groups: Iterable[Group], precisions: Sequence[str], *, tokens: bool
+) -> Export:
     """Export what is trained, and move the network into its folder."""
     try:
         exporting = import_module("retrieve_rerank.models.export.exporting")
@@ -98,7 +102,7 @@ def _add_fast_form(model: Path, groups: Iterable[Group], precisions: Sequence[st
             out = Path(temporary) / precision
             try:
                 written: Export = exporting.export(
-                    str(model), out, precision=precision, calibrate=samples
+                    str(model), out, precision=precision, calibrate=samples, tokens=tokens
                 )
             except FidelityError:
                 if precision == precisions[-1]:

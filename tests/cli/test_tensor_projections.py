@@ -92,6 +92,44 @@ def test_a_projection_is_trained_measured_and_given_to_the_index(
     assert "The disk holds the index twice meanwhile" in whole.stderr
 
 
+def test_an_encoder_is_trained_and_proved_with_fewer_dimensions_and_a_teacher(
+    rr: Rr, home: Path, judged: Path, encoder: Path
+) -> None:
+    teacher = make_model(home / "teacher", "bert", labels=1)
+    whole = ("tensors", "train", "--index", "docs", "--data", str(judged), "--trainable", "encoder")
+    train = (*whole, "--dimensions", "6", "--teacher", str(teacher))
+    trained = rr(*train)
+    assert trained.exit_code == 0, trained.stderr
+    for name, dimensions in (("max-sim today", 32), ("trained", 6)):
+        [line] = [line for line in trained.stdout.splitlines() if line.startswith(f"{name} ")]
+        assert line.split()[-3] == str(dimensions)
+        assert line.split()[-1] == f"{60 * dimensions:,}"
+    assert "first stage " in trained.stdout
+    assert "4 queries do not tell it from the tensors that serve" in trained.stdout
+    assert "rr tensors refresh --index docs --model docs-tokens@1" in trained.stdout
+    assert "dev nDCG@10" in trained.stderr
+
+    again = json.loads(rr(*train, "--json").stdout)  # done before: nothing is trained again
+    assert (again["version"], again["training"]["loss"]) == (1, "1 · kl + 1 · lce")
+    folder = Path(again["folder"])
+    assert read_record(folder).verdict == again["verdict"]["sentence"]
+    settings = json.loads((folder / "provenance.json").read_text())["settings"]
+    assert (settings["base"], settings["dimensions"]) == (str(encoder), 6)
+    assert (folder / "openvino").is_dir()
+    assert load_encoder(str(folder), device="cpu").token_dimension == 6
+
+    for wrong, said in (
+        ((*whole, "--loss", "distil"), "--loss is for --trainable projection"),
+        ((*whole[:-2], "--minutes", "3"), "--minutes is for --trainable encoder"),
+    ):
+        refused = rr(*wrong)
+        assert refused.exit_code == 2
+        assert said in refused.stderr
+    short = rr(*whole, "--minutes", "0.1")
+    assert short.exit_code == 1
+    assert "0.1 minutes do not suffice" in short.stderr
+
+
 def test_a_cross_encoder_teaches(rr: Rr, home: Path, judged: Path) -> None:
     teacher = make_model(home / "teacher", "bert", labels=1)
     train = ("tensors", "train", "--index", "docs", "--data", str(judged), "--dimensions", "6")

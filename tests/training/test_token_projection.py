@@ -23,7 +23,6 @@ from retrieve_rerank.models.encoders.pooling import unit_rows
 from retrieve_rerank.models.encoders.token_pooling import pool_tokens
 from retrieve_rerank.models.loading import load_encoder
 from retrieve_rerank.training.token_projection.learning import (
-    TEMPERATURE,
     Asked,
     LearningSettings,
     full_scores,
@@ -32,6 +31,7 @@ from retrieve_rerank.training.token_projection.learning import (
     principal_axes,
     projection_loss,
 )
+from retrieve_rerank.training.token_projection.max_sim import TEMPERATURE
 from retrieve_rerank.training.token_projection.proof import Measured, Verdict, judge
 from retrieve_rerank.training.token_projection.saving import save_projected
 from retrieve_rerank.training.token_projection.token_cache import TokenCache

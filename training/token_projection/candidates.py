@@ -70,18 +70,23 @@ def taught_by(
 ) -> list[Asked]:
     """Give each query's candidates a teacher's logits; what it has scored before is kept on disk.
 
-    Raises ConfigError for one that is no cross-encoder.
+    Raises as `check_teacher` does.
     """
-    if not isinstance(teacher.reranker, CrossEncoder):
-        raise ConfigError(
-            f"{teacher.name} cannot teach a projection: expected a cross-encoder, whose logits "
-            "tell how far texts are apart"
-        )
+    check_teacher(teacher)
     taught = []
     for each in asked:
         taught.append(replace(each, taught=teacher.scores(each.query, each.texts)))
         on_progress(1)
     return taught
+
+
+def check_teacher(teacher: Teacher) -> None:
+    """Raise ConfigError for one that is no cross-encoder."""
+    if not isinstance(teacher.reranker, CrossEncoder):
+        raise ConfigError(
+            f"{teacher.name} cannot teach what MaxSim compares: expected a cross-encoder, whose "
+            "logits tell how far texts are apart"
+        )
 
 
 def is_relevant(document: Document, grades: Mapping[str, int]) -> bool:

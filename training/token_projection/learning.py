@@ -19,11 +19,9 @@ from torch.nn import functional as F
 from retrieve_rerank.base import Vectors
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.training.losses.contrastive import lce
+from retrieve_rerank.training.token_projection.max_sim import TEMPERATURE, max_sim, pool_tokens
 
 ProjectionLoss: TypeAlias = Literal["distil", "contrast"]
-
-TEMPERATURE = 0.02
-"""Of MaxSim's scores within a query, which are cosines and lie close together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +179,8 @@ def projection_loss(
 
 def full_scores(query: Tensor, documents: Sequence[Tensor]) -> Tensor:
     """Compute MaxSim with all tokens in all dimensions, (documents,)."""
-    return _max_sim(query, torch.cat(list(documents)), [len(rows) for rows in documents])
+    lengths = [len(rows) for rows in documents]
+    return max_sim(query, [len(query)], torch.cat(list(documents)), lengths)[0]
 
 
 def pooled_scores(
@@ -189,22 +188,8 @@ def pooled_scores(
 ) -> Tensor:
     """Compute MaxSim as an index does that stores projected and pooled tokens, (documents,)."""
     tokens = F.normalize(torch.cat(list(documents)) @ weight, dim=1)
-    kept = [-(-len(rows) // pooling_factor) for rows in documents]
-    into = torch.cat([torch.arange(len(rows)) // pooling_factor for rows in documents])
-    into += torch.repeat_interleave(
-        torch.tensor([0, *np.cumsum(kept)[:-1]]), torch.tensor([len(rows) for rows in documents])
-    )
-    sums = torch.zeros(sum(kept), tokens.shape[1]).index_add(0, into, tokens)
-    return _max_sim(F.normalize(query @ weight, dim=1), F.normalize(sums, dim=1), kept)
-
-
-def _max_sim(query: Tensor, tokens: Tensor, lengths: Sequence[int]) -> Tensor:
-    """Mean over query tokens of the best product with each document's tokens."""
-    of = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
-    products = query @ tokens.T  # (m, all tokens)
-    best = torch.full((len(query), len(lengths)), -torch.inf)
-    best = best.scatter_reduce(1, of.expand_as(products), products, "amax")
-    return best.mean(0)
+    stored = pool_tokens(tokens, [len(rows) for rows in documents], factor=pooling_factor)
+    return max_sim(F.normalize(query @ weight, dim=1), [len(query)], *stored)[0]
 
 
 def _teaches(asked: Asked, loss: ProjectionLoss) -> bool:

@@ -8,7 +8,7 @@ non-inferiority, in which no difference found is no proof of none.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from statistics import fmean
 from typing import Any
 
@@ -64,8 +64,11 @@ class StoredMaxSim(Scorer):
 
     def stored(self, text: str) -> bytes:
         """Return what an index would store of a text."""
-        tokens = self._projected(self._documents(text))
-        return pack(pool_tokens(tokens, self._pooling_factor), self._dtype)
+        return self.packed(self._documents(text))
+
+    def packed(self, tokens: Vectors) -> bytes:
+        """Return what an index would store of a text with these tokens."""
+        return pack(pool_tokens(self._projected(tokens), self._pooling_factor), self._dtype)
 
     def _projected(self, tokens: Vectors) -> Vectors:
         return tokens if self._projection is None else unit_rows(tokens @ self._projection)
@@ -83,6 +86,8 @@ class Measured:
     """Mean over the queries' candidates."""
     passage_bytes: int
     """Of a passage of PASSAGE_TOKENS tokens."""
+    first_stage: Mapping[str, float] = field(default_factory=dict)
+    """Query -> the first stage's nDCG@10."""
 
     @property
     def mean(self) -> float:
@@ -143,7 +148,7 @@ def measure(
     Raises as `evaluate` does.
     """
     retriever = Retriever(connector, max_sim, candidates=candidates)
-    [*_, last] = evaluate(
+    [first, last] = evaluate(
         retriever, queries, qrels, measures=[PRIMARY], on_progress=on_progress
     ).stages
     if last.errors:
@@ -153,7 +158,7 @@ def measure(
         )
     stored = fmean(len(max_sim.stored(text)) for text in texts) if texts else 0.0
     passage = -(-PASSAGE_TOKENS // pooling_factor) * dimensions
-    return Measured(name, dimensions, last.scores[PRIMARY], stored, passage)
+    return Measured(name, dimensions, last.scores[PRIMARY], stored, passage, first.scores[PRIMARY])
 
 
 def judge(full: Measured, axes: Measured, trained: Measured, *, margin: float = MARGIN) -> Verdict:

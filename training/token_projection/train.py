@@ -8,29 +8,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from retrieve_rerank.base import Connector, TensorDtype, Vectors
+from retrieve_rerank.base import Connector, TensorDtype
 from retrieve_rerank.errors import ModelError
-from retrieve_rerank.models.checkpoints.version_record import Record, now, write_record
-from retrieve_rerank.models.checkpoints.versions import ModelVersions
 from retrieve_rerank.models.encoders.encoder import TextEncoder
 from retrieve_rerank.training.finetuning.data import SplitJudgments
 from retrieve_rerank.training.finetuning.result import Watch
 from retrieve_rerank.training.finetuning.run_folder import RunFolder
 from retrieve_rerank.training.labelling import Teacher
-from retrieve_rerank.training.provenance import Provenance, index_fingerprint
+from retrieve_rerank.training.provenance import index_fingerprint
 from retrieve_rerank.training.queries.cut_search import CutConnector
 from retrieve_rerank.training.token_projection.candidates import (
-    search_all,
     taught_by,
     texts_of,
     to_learn_from,
 )
+from retrieve_rerank.training.token_projection.keeping import keep
 from retrieve_rerank.training.token_projection.learning import (
     Epoch,
     LearningSettings,
@@ -43,15 +40,11 @@ from retrieve_rerank.training.token_projection.proof import (
     FULL,
     MARGIN,
     TRAINED,
-    Measured,
-    StoredMaxSim,
     Verdict,
     judge,
-    measure,
 )
+from retrieve_rerank.training.token_projection.ranking import TensorRanking
 from retrieve_rerank.training.token_projection.saving import check_base, save_projected
-from retrieve_rerank.training.token_projection.token_cache import TokenCache
-from retrieve_rerank.types import Hit, Qrels
 
 SAMPLE_TEXTS = 1000
 """Documents that principal axes are computed from."""
@@ -136,34 +129,42 @@ def train_projection(
             return TrainedProjection(**{**done, "folder": Path(done["folder"])})
         if judged.cuts.of:
             connector = CutConnector(connector, judged.queries, judged.cuts)
-        run = _Run(connector, judged, encoder, folder, settings, teacher, watch)
-        with closing(run):
+        ranking = TensorRanking(
+            connector,
+            judged,
+            encoder,
+            folder.runs,
+            candidates=settings.candidates,
+            pooling_factor=settings.pooling_factor,
+            dtype=settings.dtype,
+            watch=watch,
+        )
+        with closing(ranking):
+            run = _Run(ranking, judged, folder, settings, teacher, watch)
             learnt = run.learn()
             verdict = run.prove(learnt)
         model = folder.path / "model"
         save_projected(encoder, learnt.projection, model)
-        against = verdict.against_full
-        write_record(
-            model, Record(now(), verdict.sentence, against.gain, against.low, against.high)
-        )
-        Provenance(
+        version, path = keep(
+            model,
+            verdict.sentence,
+            verdict.against_full,
             base=encoder.name,
             index=index,
             index_fingerprint=fingerprint,
-            data=judged.digests(),
-            queries=judged.sizes(),
+            judged=judged,
             settings=asdict(settings),
-        ).write(model)
-        versions = ModelVersions(data_dir, name)
-        version = versions.add(model)
+            name=name,
+            data_dir=data_dir,
+        )
         trained = TrainedProjection(
             name=name,
             version=version,
-            folder=versions.path(version),
+            folder=path,
             accepted=verdict.accepted,
             verdict=verdict.to_dict(),
             epochs=learnt.epochs,
-            cache_bytes=run.cache_bytes,
+            cache_bytes=ranking.cache_bytes,
         )
         folder.write("result", trained.to_dict())
     return trained
@@ -174,34 +175,19 @@ class _Run:
 
     def __init__(
         self,
-        connector: Connector,
+        ranking: TensorRanking,
         judged: SplitJudgments,
-        encoder: TextEncoder,
         folder: RunFolder,
         settings: ProjectionSettings,
         teacher: Teacher | None,
         watch: Watch,
     ) -> None:
-        self._connector = connector
+        self._ranking = ranking
         self._judged = judged
         self._folder = folder
         self._settings = settings
         self._teacher = teacher
         self._watch = watch
-        tokens = folder.runs / f"tokens-{encoder.fingerprint}"  # of all runs with this encoder
-        dimension = encoder.token_dimension
-        self._queries = TokenCache(tokens / "queries", encoder.encode_queries, dimension)
-        self._documents = TokenCache(tokens / "documents", encoder.encode_documents, dimension)
-
-    @property
-    def cache_bytes(self) -> int:
-        """What the kept token vectors take on the disk."""
-        return self._queries.bytes + self._documents.bytes
-
-    def close(self) -> None:
-        """Close the files."""
-        self._queries.close()
-        self._documents.close()
 
     def learn(self) -> Learnt:
         """Learn, or read what was learnt."""
@@ -210,26 +196,27 @@ class _Run:
             kept = np.load(file, allow_pickle=False)
             return Learnt(kept["axes"], kept["projection"], [Epoch(*e) for e in kept["epochs"]])
         settings = self._settings.learning
-        hits = self._searched(self._judged.train, "training")
+        hits = self._ranking.search(self._judged.train, "training")
         asked = to_learn_from(hits, self._judged.queries, self._judged.train, seed=settings.seed)
         if self._teacher is not None:
             with self._watch.progress("asking the teacher", len(asked), "queries") as advance:
                 asked = taught_by(self._teacher, asked, on_progress=advance)
         texts = list(dict.fromkeys(text for each in asked for text in each.texts))
-        self._encode(self._judged.train, texts)
+        self._ranking.encode(self._judged.train, texts)
         dev = self._judged.dev
-        self._encode(dev, texts_of(self._searched(dev, "dev")))
-        sample = np.concatenate([self._documents.tokens(text) for text in texts[:SAMPLE_TEXTS]])
+        self._ranking.encode(dev, texts_of(self._ranking.search(dev, "dev")))
+        tokens = self._ranking.documents.tokens
+        sample = np.concatenate([tokens(text) for text in texts[:SAMPLE_TEXTS]])
         axes = principal_axes(sample, settings.dimensions)
         doing = f"training on {len(asked):,} queries"
         with self._watch.progress(doing, settings.epochs * len(asked), "queries") as advance:
             learnt = learn(
                 axes,
                 asked,
-                self._queries.tokens,
-                self._documents.tokens,
+                self._ranking.queries.tokens,
+                tokens,
                 pooling_factor=self._settings.pooling_factor,
-                measure=lambda projection: self._measure("dev", projection, dev, ()).mean,
+                measure=lambda projection: self._ranking.measure("dev", projection, dev, ()).mean,
                 settings=settings,
                 on_progress=advance,
                 on_epoch=self._watch.tell,
@@ -245,56 +232,12 @@ class _Run:
     def prove(self, learnt: Learnt) -> Verdict:
         """Measure the held-out queries with all dimensions, with principal axes and as trained."""
         test = self._judged.test
-        texts = texts_of(self._searched(test, "held-out"))
-        self._encode(test, texts)
+        texts = texts_of(self._ranking.search(test, "held-out"))
+        self._ranking.encode(test, texts)
         systems = {FULL: None, AXES: learnt.axes, TRAINED: learnt.projection}
         with self._watch.progress("measuring", len(systems) * len(test), "searches") as advance:
             measured = [
-                self._measure(name, projection, test, texts, on_progress=advance)
+                self._ranking.measure(name, projection, test, texts, on_progress=advance)
                 for name, projection in systems.items()
             ]
         return judge(*measured, margin=self._settings.margin)
-
-    def _measure(
-        self,
-        name: str,
-        projection: Vectors | None,
-        qrels: Qrels,
-        texts: Sequence[str],
-        **hears: Any,
-    ) -> Measured:
-        stored = partial(
-            StoredMaxSim,
-            self._queries.tokens,
-            self._documents.tokens,
-            pooling_factor=self._settings.pooling_factor,
-            dtype=self._settings.dtype,
-        )
-        return measure(
-            name,
-            self._connector,
-            stored(projection=projection),
-            self._judged.queries,
-            qrels,
-            dimensions=self._queries.dimension if projection is None else projection.shape[1],
-            texts=texts,
-            pooling_factor=self._settings.pooling_factor,
-            candidates=self._settings.candidates,
-            **hears,
-        )
-
-    def _searched(self, qrels: Qrels, which: str) -> dict[str, Sequence[Hit]]:
-        with self._watch.progress(f"searching, {which}", len(qrels), "queries") as advance:
-            return search_all(
-                self._connector,
-                self._judged.queries,
-                qrels,
-                top_k=self._settings.candidates,
-                on_progress=advance,
-            )
-
-    def _encode(self, qrels: Qrels, texts: Sequence[str]) -> None:
-        queries = [self._judged.queries[query] for query in qrels if query in self._judged.queries]
-        self._queries.add(queries)
-        with self._watch.progress("encoding tokens", len(texts), "documents") as advance:
-            self._documents.add(texts, on_progress=advance)

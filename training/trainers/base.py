@@ -1,4 +1,4 @@
-"""What training starts from: a cross-encoder, or an encoder that is given a head."""
+"""What training starts from: a cross-encoder, or an encoder, which may be given a head."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForSequenceClassification
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
 from retrieve_rerank.errors import ModelError
 from retrieve_rerank.models.causal.pretrained import load_pretrained, silent
 from retrieve_rerank.models.checkpoints.folder import ModelFolder, read_folder
 from retrieve_rerank.models.checkpoints.folder_files import list_files
 from retrieve_rerank.models.checkpoints.network_files import choose_network
-from retrieve_rerank.models.checkpoints.resolving import resolve
+from retrieve_rerank.models.checkpoints.resolving import prompts_of, resolve
 from retrieve_rerank.models.export.dequantization import dequantised_weights
 from retrieve_rerank.text.query_template import DEFAULT, QueryTemplate
 from retrieve_rerank.text.template import Template
@@ -70,13 +70,25 @@ def load_base(name: str, settings: TrainerSettings, *, users: bool = False) -> B
     if settings.template:
         folder = replace(folder, template=Template(settings.template))
     torch.manual_seed(settings.seed)  # of a new head
-    network, new_head = _load(name, folder, settings)
+    network, new_head = _load(name, folder, settings, AutoModelForSequenceClassification)
     return Base(name, folder, network, new_head)
+
+
+def load_encoder_base(name: str, settings: TrainerSettings) -> Base:
+    """Load an encoder as it is, for its tokens; raise as `load_base` does."""
+    folder = read_encoder(name)
+    if folder.labels is not None:
+        raise ModelError(f"{name} scores pairs of texts; expected an encoder")
+    network, _ = _load(name, folder, settings, AutoModel)
+    if hasattr(network, "pooler"):
+        network.pooler = None  # which reads the first token alone, and nothing here reads it
+    return Base(name, folder, network, new_head=False)
 
 
 def read_encoder(name: str) -> ModelFolder:
     """Return what an encoder's or a cross-encoder's folder records; raise ModelError for others."""
-    folder = read_folder(resolve(name, on_gpu=True))  # which asks the hub for safetensors
+    path = resolve(name, on_gpu=True)  # which asks the hub for safetensors
+    folder = read_folder(path, prompts=prompts_of(name))
     kind = str(folder.config.get("model_type"))
     if kind not in KINDS:
         raise ModelError(
@@ -86,20 +98,22 @@ def read_encoder(name: str) -> ModelFolder:
     return folder
 
 
-def _load(name: str, folder: ModelFolder, settings: TrainerSettings) -> tuple[Any, bool]:
+def _load(name: str, folder: ModelFolder, settings: TrainerSettings, kind: Any) -> tuple[Any, bool]:
+    """Load the network, and say whether its head is new."""
     where = folder.transformer.relative_to(folder.path).as_posix()
     files = choose_network(
         list_files(folder.path), on_gpu=True, transformer="" if where == "." else where
     )
-    dropout = {_DROPOUT[str(folder.config["model_type"])]: settings.attention_dropout}
+    options = {_DROPOUT[str(folder.config["model_type"])]: settings.attention_dropout}
+    if kind is not AutoModel:
+        options["num_labels"] = 1
     if files is None:
-        return _dequantised(name, folder, dropout), folder.labels is None
+        return _dequantised(name, folder, kind, options), folder.labels is None
     network, found = load_pretrained(
-        AutoModelForSequenceClassification,
+        kind,
         folder.transformer,
         dtype=torch.float32,
-        num_labels=1,
-        **dropout,
+        **options,
     )
     lacking = [key for key in found["missing_keys"] if not _of_head(key)]
     if lacking:
@@ -110,7 +124,7 @@ def _load(name: str, folder: ModelFolder, settings: TrainerSettings) -> tuple[An
     return network, bool(found["missing_keys"])
 
 
-def _dequantised(name: str, folder: ModelFolder, dropout: dict[str, float]) -> Any:
+def _dequantised(name: str, folder: ModelFolder, kind: Any, options: dict[str, Any]) -> Any:
     """Make the network of a model that was exported, as the bundled ones were."""
     if folder.config["model_type"] != "bert":
         source = folder.export.get("source")
@@ -118,17 +132,18 @@ def _dequantised(name: str, folder: ModelFolder, dropout: dict[str, float]) -> A
             f"{name} holds no safetensors, which training starts from; name"
             f" {source or 'the checkpoint that it was made from'}"
         )
-    config = AutoConfig.from_pretrained(str(folder.transformer), num_labels=1, **dropout)
+    config = AutoConfig.from_pretrained(str(folder.transformer), **options)
     with silent():
-        network = AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]
+        network = kind.from_config(config)
     weights = dequantised_weights(
         folder.path / "openvino" / "openvino_model.xml",
         layers=config.num_hidden_layers,
         pairs=folder.labels is not None,
     )
+    within = "" if kind is AutoModel else "bert."
     network.load_state_dict(
         {
-            key if key.startswith("classifier.") else f"bert.{key}": torch.from_numpy(value)
+            key if key.startswith("classifier.") else within + key: torch.from_numpy(value)
             for key, value in weights.items()
         },
         strict=False,  # a head that an encoder does not have

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from retrieve_rerank.errors import ConfigError, InputError
 from retrieve_rerank.models.checkpoints.folder import read_folder
@@ -15,6 +16,9 @@ from retrieve_rerank.training.trainers.network import Network
 from retrieve_rerank.training.trainers.objective import Objective, Usable
 from retrieve_rerank.training.trainers.pair_network import PairNetwork
 from retrieve_rerank.training.trainers.settings import TrainerSettings
+
+Opens: TypeAlias = Callable[..., Network[Any]]
+"""What makes a network of a base, as `open_network` does, which it takes the arguments of."""
 
 
 def open_network(

@@ -12,7 +12,7 @@ from retrieve_rerank.training.launching import alone
 from retrieve_rerank.training.trainers.arguments import quiet
 from retrieve_rerank.training.trainers.drawing import Steps
 from retrieve_rerank.training.trainers.objective import choose_groups, choose_objective
-from retrieve_rerank.training.trainers.opening import open_network
+from retrieve_rerank.training.trainers.opening import Opens, open_network
 from retrieve_rerank.training.trainers.processes import join
 from retrieve_rerank.training.trainers.settings import TrainerSettings
 from retrieve_rerank.training.trainers.trainer import GroupTrainer
@@ -27,8 +27,11 @@ def measure_speed(
     base: str,
     settings: TrainerSettings = TrainerSettings(),  # noqa: B008 - a frozen value
     seconds: float = 5.0,
+    opens: Opens = open_network,
 ) -> float:
     """Return pairs trained a second, from passes over some of the groups; nothing is kept.
+
+    `opens` is as for `train`.
 
     Passes are forward and backward, for `seconds` and after one that warms up. Raises as `train`
     does for groups and bases.
@@ -38,7 +41,7 @@ def measure_speed(
         settings.loss, groups, temperature=settings.temperature, reranker=settings.reranker
     )
     usable = choose_groups(groups, objective).groups
-    network = open_network(base, settings, objective, users=has_users(usable))
+    network = opens(base, settings, objective, users=has_users(usable))
     draws = Steps(
         usable,
         steps=_MOST_PASSES,

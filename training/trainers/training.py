@@ -24,7 +24,7 @@ from retrieve_rerank.training.trainers.drawing import Steps
 from retrieve_rerank.training.trainers.guards import Stopped
 from retrieve_rerank.training.trainers.network import Network
 from retrieve_rerank.training.trainers.objective import choose_groups, choose_objective
-from retrieve_rerank.training.trainers.opening import open_network, without_unreadable
+from retrieve_rerank.training.trainers.opening import Opens, open_network, without_unreadable
 from retrieve_rerank.training.trainers.processes import Processes, join, watched
 from retrieve_rerank.training.trainers.result import Progress, Trained
 from retrieve_rerank.training.trainers.saving import save_model
@@ -48,6 +48,7 @@ def train(
     floor: float | None = None,
     callbacks: Sequence[TrainerCallback] = (),
     on_progress: Callable[[Progress], None] | None = None,
+    opens: Opens = open_network,
 ) -> Trained:
     """Train a reranker from groups; the model is in `output`/model.
 
@@ -56,7 +57,8 @@ def train(
     the network as a `Scorer` before the first step and every `settings.evaluate_every` steps, and
     returns the dev measure, higher is better: the best checkpoint becomes the model, the last one
     where there is no evaluator. `floor` is what the measure has to get beyond, the first stage's;
-    its value before the first step where None. `callbacks` are the Hugging Face Trainer's.
+    its value before the first step where None. `callbacks` are the Hugging Face Trainer's. `opens`
+    makes the network that is trained, of another kind than `open_network` knows.
 
     What broke off goes on where the last checkpoint was, by the same call; what has ended is
     returned as it is. Several processes, started by torchrun or accelerate launch, make the same
@@ -80,7 +82,7 @@ def train(
     _check_same(output / _RUN, run)
     _check_batch(settings.batch_size, processes)
     users = has_users(usable.groups)
-    network = open_network(base, settings, objective, users=users)
+    network = opens(base, settings, objective, users=users)
     usable = without_unreadable(usable, network)
     steps = settings.max_steps or math.ceil(
         settings.epochs * len(usable.groups) / settings.batch_size
@@ -133,7 +135,7 @@ def train(
             # Otherwise ZeRO-3 would divide this one too.
             unset_hf_deepspeed_config()  # type: ignore[no-untyped-call]
             fresh = replace(settings, device="cpu")
-            network = open_network(base, fresh, objective, users=users)
+            network = opens(base, fresh, objective, users=users)
         _take_best(network, trainer, saved, failed=failure is not None)
         save_model(network, output / _MODEL)
         trained.save(output / _RESULT)

@@ -1,7 +1,11 @@
-"""The part of `rr tensors` that makes token tensors smaller: a trained projection."""
+"""The part of `rr tensors` that trains what makes them: a projection, or the whole encoder."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -25,6 +29,9 @@ from retrieve_rerank.settings.build import locate, open_index
 from retrieve_rerank.settings.promoted import index_address
 from retrieve_rerank.settings.sources import Settings, load_settings
 
+_LEARNING = ("dimensions", "loss", "learning_rate")
+_OWN = (*_LEARNING, "base", "minutes", "train_queries", "margin")
+
 
 @click.command()
 @index_option
@@ -35,40 +42,59 @@ from retrieve_rerank.settings.sources import Settings, load_settings
     "drawn by hash.  [default: queries are made from the index's own documents]",
 )
 @click.option(
+    "--trainable",
+    type=click.Choice(["projection", "encoder"]),
+    default="projection",
+    show_default=True,
+    help="Make the tensors smaller by a projection of the tokens, or better by training the whole "
+    "encoder.",
+)
+@click.option(
     "--dimensions",
     type=click.IntRange(min=1),
-    default=128,
-    show_default=True,
-    help="Numbers that are kept of each token.",
+    help="Numbers that are kept of each token.  [default: 128 by a projection; all by an encoder]",
 )
 @click.option(
     "--loss",
     type=click.Choice(["distil", "contrast"]),
-    default="distil",
-    show_default=True,
-    help="Learn the scores of all dimensions, or to score what is judged relevant above the rest.",
+    help="For a projection: learn the scores of all dimensions, or to score what is judged "
+    "relevant above the rest. An encoder learns the latter.  [default: distil]",
 )
 @click.option(
     "--teacher",
     metavar="MODEL",
-    help="Cross-encoder whose scores --loss distil learns: an alias, a hub id or a folder.  "
-    "[default: the scores of all dimensions]",
+    help="Cross-encoder whose scores --loss distil learns, or an encoder beside the judgments: an "
+    "alias, a hub id or a folder.",
+)
+@click.option(
+    "--base",
+    help="Encoder to start from, for --trainable encoder: an alias, a hub id or a folder.  "
+    "[default: the one that makes the index's tensors]",
+)
+@click.option(
+    "--minutes",
+    type=NumberRange(min=0, min_open=True),
+    help="What all of --trainable encoder may take; it becomes a number of steps, which is kept.  "
+    "[default: one round of the training queries]",
+)
+@click.option(
+    "--learning-rate",
+    type=NumberRange(min=0, min_open=True),
+    help="Learning rate.  [default: 2e-4 of a projection, 3e-5 of an encoder]",
 )
 @click.option("--name", help="Name of the model.  [default: the index's, with -tokens]")
 @click.option(
     "--train-queries",
     type=click.IntRange(min=1),
-    default=300,
-    show_default=True,
-    help="How many queries to learn from at most, told by a hash.",
+    help="How many queries to learn from at most, told by a hash.  [default: 300 for a projection, "
+    "all for an encoder]",
 )
 @held_out_options
 @click.option(
     "--margin",
     type=NumberRange(min=0, min_open=True),
-    default=0.005,
-    show_default=True,
-    help="Loss of nDCG@10 that must be ruled out, at the lower end of its 95 % interval.",
+    help="For a projection: loss of nDCG@10 that must be ruled out, at the lower end of its 95 % "
+    "interval.  [default: 0.005]",
 )
 @click.option("--seed", type=int, default=13, show_default=True, help="What chance draws by.")
 @field_options
@@ -76,29 +102,26 @@ from retrieve_rerank.settings.sources import Settings, load_settings
 def train(
     index: str | None,
     data: Path | None,
-    dimensions: int,
-    loss: Any,
+    trainable: str,
     teacher: str | None,
     name: str | None,
-    train_queries: int,
     dev_queries: int,
     test_queries: int,
-    margin: float,
     seed: int,
     as_json: bool,
-    **fields: str | None,
+    **given: Any,
 ) -> None:
-    """Train a projection of the tokens' vectors, and measure what it loses and saves.
+    """Train what makes the tensors, a projection or the encoder, and prove it on held-out queries.
 
-    The index stays as it is; rr tensors refresh gives it the smaller tensors. What the first stage
+    The index stays as it is; rr tensors refresh gives it the new tensors. What the first stage
     searches by stays the same. Stopped at any moment, the same command goes on.
     """
-    if teacher is not None and loss != "distil":
-        raise click.UsageError("--teacher is for --loss distil; judgments teach contrast")
+    began = time.perf_counter()
+    own = {name: given.pop(name) for name in _OWN}
+    _check(trainable, own, taught=teacher is not None)
     load_training("rr tensors train")  # which says what to install
-    training = import_module("retrieve_rerank.training.token_projection")
-    view = import_module("retrieve_rerank.cli.views.token_projection")
-    settings = load_settings(index=index, **fields)
+    view = import_module(f"retrieve_rerank.cli.views.token_{trainable}")
+    settings = load_settings(index=index, **given)
     where = locate(settings)
     name = model_name(name, settings, kind="tokens")
     watch = view.Terminal(quiet=as_json)
@@ -108,25 +131,27 @@ def train(
         judged = read_judged(data, None, settings, runs, watch, query_model=None, dry_run=False)
         say_judges(judged.judges)
         with open_index(settings) as connector:
-            encoder, dtype, pooling_factor = made(connector)
-            trained = training.train_projection(
+            tensors = made(connector)
+            common = {
+                "dev_queries": dev_queries,
+                "test_queries": test_queries,
+                "candidates": settings.candidates,
+                "pooling_factor": tensors.pooling_factor,
+                "dtype": tensors.dtype,
+                "teacher": None if taught is None else taught.reranker.fingerprint,
+            }
+            if trainable == "encoder":
+                run = _encoder_run(common, own, base=tensors.encoder.name, seed=seed)
+                run = partial(run, spent_s=time.perf_counter() - began)
+            else:
+                run = _projection_run(common, own, seed=seed)
+            trained = run(
                 connector,
                 judged,
-                encoder,
+                tensors.encoder,
                 name=name,
                 data_dir=settings.data_dir,
                 index=index_address(where),
-                settings=training.ProjectionSettings(
-                    learning=training.LearningSettings(dimensions=dimensions, loss=loss, seed=seed),
-                    train_queries=train_queries,
-                    dev_queries=dev_queries,
-                    test_queries=test_queries,
-                    candidates=settings.candidates,
-                    pooling_factor=pooling_factor,
-                    dtype=dtype,
-                    margin=margin,
-                    teacher=None if taught is None else taught.reranker.fingerprint,
-                ),
                 teacher=taught,
                 watch=watch,
             )
@@ -137,6 +162,42 @@ def train(
         write_json(trained.to_dict())
     else:
         view.print_trained(trained, index=settings.index or where.url, generated=judged.generated)
+
+
+def _check(trainable: str, own: Mapping[str, Any], *, taught: bool) -> None:
+    """Raise UsageError for an option of the other kind of training."""
+    other = ("loss", "margin") if trainable == "encoder" else ("base", "minutes")
+    for option in other:
+        if own[option] is not None:
+            kind = "projection" if trainable == "encoder" else "encoder"
+            raise click.UsageError(f"--{option} is for --trainable {kind}")
+    if taught and own["loss"] == "contrast":
+        raise click.UsageError("--teacher is for --loss distil; judgments teach contrast")
+
+
+def _projection_run(common: Mapping[str, Any], own: Mapping[str, Any], *, seed: int) -> Any:
+    training = import_module("retrieve_rerank.training.token_projection")
+    learning = training.LearningSettings(seed=seed, **_given(own, *_LEARNING))
+    settings = training.ProjectionSettings(
+        learning=learning, **common, **_given(own, "train_queries", "margin")
+    )
+    return partial(training.train_projection, settings=settings)
+
+
+def _encoder_run(common: Mapping[str, Any], own: Mapping[str, Any], *, base: str, seed: int) -> Any:
+    training = import_module("retrieve_rerank.training.token_encoder")
+    settings = training.EncoderSettings(
+        base=own["base"] or base,
+        **common,
+        **_given(own, "dimensions", "minutes", "train_queries"),
+    )
+    trainer = replace(settings.trainer, seed=seed, **_given(own, "learning_rate"))
+    return partial(training.train_encoder, settings=replace(settings, trainer=trainer))
+
+
+def _given(own: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """Return what was said; the settings have the defaults of the rest."""
+    return {name: own[name] for name in names if own[name] is not None}
 
 
 def _load_teacher(model: str, settings: Settings) -> Any:

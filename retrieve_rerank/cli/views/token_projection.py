@@ -6,6 +6,7 @@ from rich.table import Table
 
 from retrieve_rerank.cli.views.terminal import say, wide_console, write
 from retrieve_rerank.cli.views.watching import TerminalWatch
+from retrieve_rerank.training.token_encoder import TrainedEncoder
 from retrieve_rerank.training.token_projection import Epoch, TrainedProjection
 
 _MEBI = 1 << 20
@@ -42,21 +43,40 @@ def print_trained(trained: TrainedProjection, *, index: str, generated: bool) ->
         f"Against the principal axes: {axes['gain']:+.4f}, {axes['low']:+.4f} to "
         f"{axes['high']:+.4f}.".replace("-", "−")
     )
+    say_what_to_do(
+        trained,
+        index=index,
+        generated=generated,
+        neither="Judge more queries, or give it to the index all the same",
+        worse="Try more --dimensions. It can be given to the index all the same",
+    )
+    say_kept_tokens(trained.cache_bytes)
+
+
+def say_what_to_do(
+    trained: TrainedProjection | TrainedEncoder,
+    *,
+    index: str,
+    generated: bool,
+    neither: str,
+    worse: str,
+) -> None:
+    """Print what it is kept as and how the index gets it, with advice where it is not accepted."""
     if generated:
         write(
-            "The queries were made from the documents: people's queries may lose more or less. "
-            "Judge some, and give them as --data."
+            "The queries were made from the documents: people's queries may gain or lose more or "
+            "less. Judge some, and give them as --data."
         )
+    advice = {True: "Give it to the index", None: neither, False: worse}[trained.accepted]
     write(
-        f"It is kept as {trained.address}. "
-        + {
-            True: "Give it to the index:",
-            None: "Judge more queries, or give it to the index all the same:",
-            False: "Try more --dimensions. It can be given to the index all the same:",
-        }[trained.accepted]
-        + f"\n  rr tensors refresh --index {index} --model {trained.address}"
+        f"It is kept as {trained.address}. {advice}:"
+        f"\n  rr tensors refresh --index {index} --model {trained.address}"
     )
+
+
+def say_kept_tokens(cache_bytes: int) -> None:
+    """Tell of the token vectors that are kept on the disk."""
     say(
-        f"Note: token vectors are kept for the next training, {trained.cache_bytes / _MEBI:,.0f} "
+        f"Note: token vectors are kept for the next training, {cache_bytes / _MEBI:,.0f} "
         "MiB, in finetune/ of the data directory; they may be deleted"
     )

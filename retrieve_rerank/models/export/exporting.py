@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 import openvino as ov
 
 from retrieve_rerank.base import Vectors
@@ -28,6 +27,7 @@ from retrieve_rerank.models.checkpoints.folder import (
 from retrieve_rerank.models.checkpoints.folder_schema import read_settings
 from retrieve_rerank.models.checkpoints.resolving import prompts_of
 from retrieve_rerank.models.encoders.encoder import TextEncoder
+from retrieve_rerank.models.encoders.max_sim import max_sim
 from retrieve_rerank.models.encoders.pooling import unit_rows
 from retrieve_rerank.models.export.conversion import convert
 from retrieve_rerank.models.export.fidelity import MIN_OVERLAP, MIN_TAU, Fidelity, compare
@@ -102,13 +102,15 @@ def export(
     precision: str = "int8",
     calibrate: Path | None = None,
     force: bool = False,
+    tokens: bool = False,
 ) -> Export:
     """Write the fast form of a model into the new folder `out`, and measure its fidelity.
 
     `calibrate` is a file as `read_samples` takes it; every other query serves to check. Of the
     int8 recipes the fastest is taken whose ten best are the original's to TARGET_OVERLAP. Raises
     FidelityError, leaving nothing behind, where overlap or tau fall below MIN_OVERLAP or MIN_TAU,
-    unless `force`.
+    unless `force`. An encoder is compared by the cosines of its vectors; where it is its `tokens`
+    that are of use, by MaxSim, as late interaction is.
     """
     if precision not in PRECISIONS:
         raise InputError(f"unknown precision {precision!r}; known: {', '.join(PRECISIONS)}")
@@ -128,14 +130,14 @@ def export(
         folder = Path(temporary) / out.name
         _copy_settings(checkpoint, folder)
         _record(folder, precision=precision)
-        expected = _scores(original, held_out)
+        expected = _scores(original, held_out, tokens=tokens)
         for recipe in RECIPES if precision == "int8" else (None,):
             network = _network(checkpoint)
             if recipe is not None:
                 sequences = _sequences(original, calibration)
                 network = quantise(network, sequences, pad_id=original.pad_id, recipe=recipe)
             _save(network, folder, precision=precision)
-            fidelity, checked = _check(folder, held_out, expected)
+            fidelity, checked = _check(folder, held_out, expected, tokens=tokens)
             logger.info("%s, %s: %s", precision, recipe, fidelity)
             if fidelity.top_10_overlap >= TARGET_OVERLAP:
                 break
@@ -167,7 +169,7 @@ def _load(checkpoint: Checkpoint) -> TextEncoder | PairModel:
 
 
 def _check(
-    folder: Path, samples: Sequence[Sample], expected: Sequence[Vectors]
+    folder: Path, samples: Sequence[Sample], expected: Sequence[Vectors], *, tokens: bool
 ) -> tuple[Fidelity, str]:
     """Compare with the original's scores; say also what the exported model was computed in."""
     checkpoint = find_checkpoint(str(folder), device="cpu")
@@ -179,7 +181,7 @@ def _check(
         threads=None,
         emulate_int8=checkpoint.precision == "int8",
     )
-    return compare(expected, _scores(model, samples)), model.backend.description
+    return compare(expected, _scores(model, samples, tokens=tokens)), model.backend.description
 
 
 def _network(checkpoint: Checkpoint) -> ov.Model:
@@ -198,23 +200,22 @@ def _save(network: ov.Model, folder: Path, *, precision: str) -> None:
         raise OSError(f"OpenVINO cannot write its file ({free:,} MiB are free there)") from exc
 
 
-def _scores(model: TextEncoder | PairModel, samples: Sequence[Sample]) -> list[Vectors]:
+def _scores(
+    model: TextEncoder | PairModel, samples: Sequence[Sample], *, tokens: bool
+) -> list[Vectors]:
     """Score what each query is compared with, one array (documents,) a query.
 
     A pair model scores the query's own documents: logits. An encoder searches the documents of
-    all queries together: cosines, or MaxSim for late interaction.
+    all queries together: cosines, or MaxSim for late interaction and for `tokens`.
     """
     if isinstance(model, PairModel):
         pairs = [[(query, d) for d in found[:_CHECKED_DOCUMENTS]] for query, found in samples]
         return [model.score(of_query).scores for of_query in pairs]
     documents = list(dict.fromkeys(d for sample in samples for d in sample.documents))
     queries = [sample.query for sample in samples]
-    if model.folder.late_interaction:
-        tokens = model.embed_document_tokens(documents)
-        return [
-            np.array([(query @ document.T).max(axis=1).mean() for document in tokens])
-            for query in model.embed_query_tokens(queries)
-        ]
+    if model.folder.late_interaction or tokens:
+        embedded = model.embed_document_tokens(documents)
+        return [max_sim(query, embedded) for query in model.embed_query_tokens(queries)]
     vectors = unit_rows(model.embed_documents(documents))
     return [vectors @ query for query in unit_rows(model.embed_queries(queries))]
 

@@ -1,7 +1,7 @@
-"""Cross-encoders without padding: the pairs of a batch follow each other in one row of tokens.
+"""Networks without padding: the texts or pairs of a batch follow each other in one row of tokens.
 
-Each token attends to its own pair alone, and after the last layer's attention only the first
-token of each pair goes on, the one that the score is made of. For networks of BERT's kind.
+Each token attends to its own text alone. Of a cross-encoder only the first token of each pair goes
+on after the last layer's attention, the one that the score is made of. For networks of BERT's kind.
 Needs the extra `torch`.
 """
 
@@ -26,10 +26,11 @@ _ATTENTION = "retrieve_rerank_packed"
 
 
 def pack(network: Any) -> PackedNetwork | None:
-    """Make a classifier work without padding; None, and it stays as it was, where that fails.
+    """Make a classifier or an encoder work without padding; None, and it stays as it was, where
+    that fails.
 
-    Networks of another kind are left alone, and so are those that give other scores packed than
-    padded, because they attend in a way of their own.
+    Networks of another kind are left alone, and so are those that give other scores or states
+    packed than padded, because they attend in a way of their own.
     """
     if network.config.model_type not in FAMILIES:
         return None
@@ -39,33 +40,43 @@ def pack(network: Any) -> PackedNetwork | None:
     probe = TokenBatch(ids, mask, np.zeros_like(ids))
     before = network.config._attn_implementation
     with torch.inference_mode():
-        expected = network(
+        output = network(
             input_ids=torch.from_numpy(ids).to(network.device),
             attention_mask=torch.from_numpy(mask).to(network.device),
-        ).logits
+        )
         packed = PackedNetwork(network)
+        if packed.scores:
+            expected, run = output.logits, packed.logits
+        else:
+            expected = output.last_hidden_state[torch.from_numpy(mask).to(network.device).bool()]
+            run = packed.states
         try:
-            difference = float((packed.logits(probe) - expected).abs().max())
+            difference = float((run(probe) - expected).abs().max())
         except RuntimeError as exc:
             difference = float("inf")
             logger.warning("not packing %s on %s: %s", network.name_or_path, network.device, exc)
     rounding = 1e-4 if network.dtype == torch.float32 else 3e-2
     if difference <= rounding * max(1.0, float(expected.abs().max())):
         return packed
-    packed.hook.remove()
+    if packed.hook is not None:
+        packed.hook.remove()
     network.set_attn_implementation(before)
     return None
 
 
 class PackedNetwork:
-    """A classifier of one of FAMILIES; many threads may call it at once."""
+    """A classifier or encoder of one of FAMILIES; many threads may call it at once."""
 
     def __init__(self, network: Any) -> None:
         """Takes the network over: it cannot be called with padded batches afterwards."""
         AttentionInterface.register(_ATTENTION, attend)
         network.set_attn_implementation(_ATTENTION)
-        last = network.base_model.encoder.layer[-1].attention.output
-        self.hook = last.register_forward_pre_hook(self._keep_first_tokens)
+        self.scores = network.base_model is not network
+        """Whether it has a head, as a classifier does."""
+        self.hook: Any = None
+        if self.scores:
+            last = network.base_model.encoder.layer[-1].attention.output
+            self.hook = last.register_forward_pre_hook(self._keep_first_tokens)
         self._network = network
         self._call = threading.local()  # where each pair begins, for the hook
         self._has_types = network.config.type_vocab_size > 1
@@ -74,7 +85,16 @@ class PackedNetwork:
         self._pad_id = None if network.config.model_type == "bert" else network.config.pad_token_id
 
     def logits(self, batch: TokenBatch) -> torch.Tensor:
-        """Return (n, labels)."""
+        """Return a classifier's (n, labels)."""
+        logits: torch.Tensor = self._run(batch).logits
+        return logits
+
+    def states(self, batch: TokenBatch) -> torch.Tensor:
+        """Return an encoder's states of all tokens, text after text, (tokens, dim)."""
+        states: torch.Tensor = self._run(batch).last_hidden_state[0]
+        return states
+
+    def _run(self, batch: TokenBatch) -> Any:
         device = self._network.device
         mask = torch.from_numpy(batch.attention_mask)
         ids = torch.from_numpy(batch.input_ids)
@@ -87,14 +107,12 @@ class PackedNetwork:
         self._call.firsts = ends - lengths.to(device)
         real = mask.bool()
         types = torch.from_numpy(batch.token_type_ids)[real][None].to(device)
-        output = self._network(
+        return self._network(
             input_ids=ids[real][None].to(device),
             position_ids=positions[real][None].to(device),
             token_type_ids=types if self._has_types else None,
             lengths=lengths.tolist(),
         )
-        logits: torch.Tensor = output.logits
-        return logits
 
     def _keep_first_tokens(
         self, module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]
