@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -35,7 +36,7 @@ from retrieve_rerank.connectors.embedded.folder import (
     second_folder,
 )
 from retrieve_rerank.connectors.embedded.manifest import Manifest
-from retrieve_rerank.connectors.embedded.searcher import Searcher, retrieve, scroll
+from retrieve_rerank.connectors.embedded.searcher import Searcher, dense_vectors, retrieve, scroll
 from retrieve_rerank.connectors.embedded.settings import EmbeddedSettings
 from retrieve_rerank.connectors.embedded.shard import create_shard, require_space
 from retrieve_rerank.connectors.embedded.shared import SharedShard, count, open_whole
@@ -173,10 +174,10 @@ class EmbeddedConnector(
     ) -> IndexReport:
         """Make the token tensors of the index at `url` anew, by another encoder.
 
-        Its vectors must be those of the index's own, which stay: a projection of its tokens, or
-        itself again. All is made beside what there is, which a kill at any moment leaves as it was.
-        Raises IndexMismatchError for another encoder, ConfigError for an index without vectors,
-        and what `connect` does.
+        The vectors that the first stage searches by are copied. Where the other gives vectors that
+        are not the same, documents and queries are read by both from then on. All is made beside
+        what there is, which a kill at any moment leaves as it was. Raises ConfigError for an index
+        without vectors, and what `connect` does.
         """
         current = open_folder(folder_of(url), lock_timeout_s=lock_timeout_s)
         with closed_on_error(current):
@@ -186,7 +187,8 @@ class EmbeddedConnector(
             closing_old = stack.enter_context(ExitStack())
             closing_old.callback(old.close)
             new = stack.enter_context(cls._fill(replacement(current, manifest), encoder))
-            report = new.index(scroll(lambda: nullcontext(old)), on_progress=on_progress)
+            documents = scroll(lambda: nullcontext(old))
+            report = new._writer.index(documents, on_progress, partial(dense_vectors, old))
             closing_old.close()  # before its files are removed
             new.optimize()
             new.activate()

@@ -24,9 +24,9 @@ from retrieve_rerank.errors import (
     IndexNotFoundError,
 )
 
-FORMAT = 3
+FORMAT = 4
 """Goes up when older releases could not read what is written. 1 has no inventory, 2 no
-`token_encoder`; an index that has none is written as 2."""
+`token_encoder`, 3 no `vectors_apart`; an index that has neither is written as 2."""
 
 MANIFEST = "manifest.json"
 DRAFT = "manifest.draft.json"
@@ -46,8 +46,7 @@ class Manifest:
     encoder: EncoderFacts | None
     """None for an index without vectors, searched by BM25 alone."""
     token_encoder: EncoderFacts | None = None
-    """What makes the token tensors, and the same vectors beside, where that is another; its
-    dimension is a token's."""
+    """What makes the token tensors where that is another; its dimension is a token's."""
     bm25: Bm25 | None = None
     """None until the first documents have come, which tell language and average length."""
     fields: Fields = field(default_factory=dict)
@@ -59,12 +58,14 @@ class Manifest:
     """The shard's files when it was last closed; None where that has not been recorded yet."""
     writing: bool = True
     """Whether writing has begun since then, so that the files may differ from the inventory."""
+    vectors_apart: bool = False
+    """Whether the vectors take a pass of `encoder` of their own, as `token_encoder` gives others.
+    """
 
     def with_token_encoder(self, encoder: Encoder, *, location: str) -> Self:
         """Describe the index as it becomes when `encoder` makes its token tensors.
 
-        Raises ConfigError for an index without vectors, and IndexMismatchError for an encoder that
-        does not give the index's own vectors.
+        Raises ConfigError for an index without vectors.
         """
         own = self.encoder
         if own is None:
@@ -72,18 +73,14 @@ class Manifest:
                 f"the index at {location} was made without an encoder, for BM25 alone: it has no"
                 " token tensors"
             )
-        vectors = getattr(encoder, "vectors_of", encoder.fingerprint)
-        if vectors != own.fingerprint:
-            raise IndexMismatchError(
-                f"the index at {location} was made with {own.name} (fingerprint {own.fingerprint});"
-                f" {encoder.name} gives the vectors of a model with fingerprint {vectors}. Expected"
-                f" {own.name} or a projection of its tokens: rr tensors train makes one"
-            )
+        if encoder.fingerprint == own.fingerprint:
+            own_tokens = replace(self, token_encoder=None, vectors_apart=False)
+            return replace(own_tokens, inventory=None, writing=True)
         [probe] = encoder.encode_documents(["a"])
-        tokens = replace(EncoderFacts.of(encoder), dimension=probe.tokens.shape[1])
         return replace(
             self,
-            token_encoder=None if encoder.fingerprint == own.fingerprint else tokens,
+            token_encoder=replace(EncoderFacts.of(encoder), dimension=probe.tokens.shape[1]),
+            vectors_apart=getattr(encoder, "vectors_of", encoder.fingerprint) != own.fingerprint,
             inventory=None,
             writing=True,
         )
@@ -92,7 +89,7 @@ class Manifest:
         """Write so that a crash leaves either the old or the new one."""
         new = file.with_name(f"{file.name}.new")
         with new.open("w", encoding="utf-8") as opened:
-            written_as = FORMAT if self.token_encoder else 2
+            written_as = FORMAT if self.vectors_apart else 3 if self.token_encoder else 2
             content = {"format": written_as, **asdict(self)}
             json.dump(content, opened, ensure_ascii=False, indent=1)
             opened.flush()
@@ -121,6 +118,7 @@ class Manifest:
                 replaced,
                 _inventory(content.get("inventory")),
                 content.get("writing", True),
+                content.get("vectors_apart", False),
             )
         except (FileNotFoundError, NotADirectoryError) as exc:
             raise IndexNotFoundError(

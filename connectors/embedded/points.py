@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import qdrant_edge as edge
 
-from retrieve_rerank.base import Encoder, Encoding
+from retrieve_rerank.base import Encoder, Encoding, Vectors
 from retrieve_rerank.connectors.embedded.requests import point
 from retrieve_rerank.connectors.embedded.settings import EmbeddedSettings
 from retrieve_rerank.connectors.encoder_output import check_vectors
@@ -38,11 +38,14 @@ def make_points(
     settings: EmbeddedSettings,
     bm25: Bm25,
     encoder: Encoder | None,
+    dimension: int,
     token_dimension: int,
+    vectors: Mapping[str, Vectors] | None = None,
 ) -> PointBatch:
     """Make the points of a batch.
 
-    Raises IndexMismatchError for vectors of another length than the encoder's, and ModelError
+    `vectors`, by document id, are taken in place of those that the encoder gives. Raises
+    IndexMismatchError for vectors of another length than the encoder's, and ModelError
     for such as hold no numbers: the engine would store them, and never find them.
     """
     template = Template(settings.template)
@@ -50,21 +53,26 @@ def make_points(
     encodings: Sequence[Encoding | None] = [None] * len(records)
     if encoder is not None and records:
         encodings = encoder.encode_documents(texts)
+    if vectors is not None:
+        encodings = [
+            encoding and encoding._replace(vector=vectors[record.id])
+            for record, encoding in zip(records, encodings, strict=True)
+        ]
     points: list[SizedPoint] = []
     for record, text, encoding in zip(records, texts, encodings, strict=True):
         terms = bm25.document(text)
         size = 4 * len(record.text) + 8 * len(terms)
         dense = tokens = None
         if encoder is not None and encoding is not None:
-            for array, dimension in (
-                (encoding.vector, encoder.dimension),
+            for array, length in (
+                (encoding.vector, dimension),
                 (encoding.tokens, token_dimension),
             ):
                 check_vectors(
                     array,
                     of=f"document {record.id!r}",
                     encoder=encoder.name,
-                    dimension=dimension,
+                    dimension=length,
                 )
             dense, tokens = encoding.vector, pool_tokens(encoding.tokens, settings.pooling_factor)
             size += 2 * (dense.nbytes + tokens.nbytes)

@@ -51,6 +51,12 @@ def point(
     return edge.Point(point_id(record.id), vectors, payload)
 
 
+def dense_vector(point: edge.Record) -> Vectors:
+    """Read the vector of a document back, (dim,), from a point that has one."""
+    vectors: Any = point.vector
+    return np.array(vectors[DENSE], dtype=np.float32)
+
+
 def document(payload: Mapping[str, Any]) -> Document:
     """Read a document back from its point; raise IndexCorruptError for what is none."""
     try:

@@ -101,7 +101,7 @@ class Searcher:
     def max_sim(self, query: str, ids: Sequence[str]) -> dict[str, float]:
         """Score these documents; those without token tensors are absent."""
         query = checked_query(query)
-        encoder = self._encoder.get()
+        encoder = self._encoder.of_tokens()
         if encoder is None or not ids:
             return {}
         encoding = query_encoding(encoder, query, dimension=self._encoder.token_dimension)
@@ -168,3 +168,10 @@ def retrieve(shard: edge.EdgeShard, points: Sequence[str]) -> Mapping[str, Docum
     """Fetch the documents of points; unknown points are absent."""
     records = shard.retrieve(list(points), requests.DOCUMENT_ONLY, False)
     return {str(each.id): requests.document(each.payload or {}) for each in records}
+
+
+def dense_vectors(shard: edge.EdgeShard, ids: Sequence[str]) -> dict[str, Vectors]:
+    """Fetch the vectors that documents, which must be there, are searched by."""
+    of = {point_id(id_): id_ for id_ in ids}
+    records = shard.retrieve(list(of), False, [DENSE])
+    return {of[str(each.id)]: requests.dense_vector(each) for each in records}

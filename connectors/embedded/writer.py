@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
 
 import qdrant_edge as edge
 
-from retrieve_rerank.base import IndexReport
+from retrieve_rerank.base import IndexReport, Vectors
 from retrieve_rerank.base.cutting import cut
 from retrieve_rerank.connectors.batches import batches, sample
 from retrieve_rerank.connectors.embedded.encoding import IndexEncoder
@@ -45,9 +45,15 @@ class Writer:
         self._turn = threading.RLock()  # `on_progress` may write too
 
     def index(
-        self, documents: Iterable[Document], on_progress: Callable[[int], None] | None
+        self,
+        documents: Iterable[Document],
+        on_progress: Callable[[int], None] | None,
+        vectors: Callable[[Sequence[str]], Mapping[str, Vectors]] | None = None,
     ) -> IndexReport:
-        """Add the documents; flush now and then, and whatever ends it."""
+        """Add the documents; flush now and then, and whatever ends it.
+
+        `vectors` gives those that the first stage searches by, where they are there already.
+        """
         indexed = unchanged = truncated = 0
         with self._turn:
             flushed = time.monotonic()
@@ -56,7 +62,7 @@ class Writer:
                     records = {each.id: each for each in map(record, batch)}  # the last one counts
                     new = self._changed(records)
                     self._learn_fields(new)
-                    truncated += self._write(new)
+                    truncated += self._write(new, vectors)
                     indexed += len(new)
                     unchanged += len(records) - len(new)
                     if time.monotonic() - flushed > _FLUSH_EVERY_S:
@@ -115,7 +121,11 @@ class Writer:
         if any(changed):
             self._folder.save(replace(self._folder.manifest, fields=fields))
 
-    def _write(self, records: Sequence[Record]) -> int:
+    def _write(
+        self,
+        records: Sequence[Record],
+        vectors: Callable[[Sequence[str]], Mapping[str, Vectors]] | None,
+    ) -> int:
         bm25 = self._folder.manifest.bm25
         if not records or bm25 is None:
             return 0
@@ -124,8 +134,10 @@ class Writer:
             records,
             settings=self._folder.manifest.settings,
             bm25=bm25,
-            encoder=self._encoder.get(),
+            encoder=self._encoder.of_tokens() if vectors else self._encoder.get(),
+            dimension=self._encoder.dimension,
             token_dimension=self._encoder.token_dimension,
+            vectors=vectors([each.id for each in records]) if vectors else None,
         )
         steps = cut(made.points, lambda each: each.size, size=_STEP_BYTES, count=_STEP_POINTS)
         for step in steps:

@@ -66,11 +66,10 @@ class TensorRefreshing(ABC):
         *,
         on_progress: Callable[[int], None] | None = None,
     ) -> IndexReport:
-        """Make those of the index at `url` by another encoder that gives the index's vectors too.
+        """Make those of the index at `url` by another encoder; its vectors stay what they are.
 
         The old ones are there until the new are complete. `on_progress` hears how many documents
-        are done since it was last called. Raises IndexMismatchError for an encoder of other
-        vectors, ConfigError for an index without vectors.
+        are done since it was last called. Raises ConfigError for an index without vectors.
         """
 
 

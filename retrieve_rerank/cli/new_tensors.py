@@ -16,6 +16,7 @@ from retrieve_rerank.base import (
     TensorStore,
 )
 from retrieve_rerank.cli.new_index import MULTILINGUAL, is_foreign
+from retrieve_rerank.connectors.two_encoders import TwoEncoders
 from retrieve_rerank.errors import ConfigError, ModelError
 from retrieve_rerank.indexing.token_tensors import POOLING_FACTOR, tensor_settings
 from retrieve_rerank.models.catalog.embedding_apis import APIS
@@ -96,7 +97,9 @@ def embedded_pooling(schema: IndexSchema) -> int:
 
 
 def _whole(encoder: Embedder) -> TextEncoder:
-    """Return the encoder, or the one that it was made from by a projection of its tokens."""
+    """Return what makes the tokens, or the encoder that it was made from by projecting these."""
+    if isinstance(encoder, TwoEncoders):
+        encoder = encoder.tokens
     if not isinstance(encoder, TextEncoder):
         raise ConfigError(f"{encoder.name} gives no vectors of tokens")
     of = encoder.folder.vectors_of

@@ -260,7 +260,7 @@ def test_minutes_become_steps_after_what_measuring_takes() -> None:
     speed = Speed(
         searches_per_s=50,
         texts_per_s=40,
-        dev_texts=dict.fromkeys((100, 50, 30, 20), 1000),
+        dev_texts={100: 4000, 50: 2000, 30: 1200, 20: 800},
         test_texts=1200,
     )
     plan = make_plan(sizes, settings, speed, spent_s=30)

@@ -202,7 +202,8 @@ def open_max_sim(
     folder = base.folder
     if folder.late_interaction or folder.token_projections or folder.tensor_projections:
         raise ConfigError(
-            f"{name} has layers of its own for tokens after the network; expected a plain encoder"
+            f"{name} has layers of its own for tokens after the network, which would not be"
+            " trained; expected a plain encoder: name one with --base"
         )
     return MaxSimNetwork(
         base,

@@ -21,7 +21,14 @@ from retrieve_rerank.training.finetuning.plan import (
 from retrieve_rerank.training.token_encoder.settings import EncoderSettings
 
 _FIXED_S = 90.0  # loading, making the fast form
-_DEPTHS = (100, 50, 30, 20)  # of dev queries; what is measured where there is less time
+DEPTHS = (100, 50, 30, 20)
+"""Hits of a dev query that may be reranked at a look."""
+
+_LOOKS = ((5, 100), (5, 50), (4, 50), (4, 30), (3, 30), (3, 20), (2, 20))
+"""Looks at the dev queries, and the depth: what there is where there is less time."""
+
+_LOOKING = 0.2
+"""Share of the time that looking may take, where it is limited."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,23 +79,23 @@ def make_plan(
 ) -> Plan:
     """Settle on the number of steps; raise ConfigError where `minutes` do not suffice.
 
-    `spent_s` seconds of them are gone. Dev queries are ranked less deep where looking at them and
-    proving would take more than half of what is left.
+    `spent_s` seconds of them are gone. Dev queries are looked at less often, and less deep, where
+    that would take more than a fifth of what is left.
     """
     train = splits["train"]
     trainer = settings.trainer
     left = math.inf if settings.minutes is None else settings.minutes * 60 - spent_s
     read_per_s = FORWARD * speed.texts_per_s
-    for depth in _DEPTHS:
-        dev_depth = min(depth, settings.candidates)
-        measuring = {
-            "looking at dev queries": (settings.looks + 1) * speed.dev_texts[depth] / read_per_s,
-            "proving": 2 * speed.test_texts / read_per_s,
-            "the rest": _FIXED_S,
-        }
-        fixed_s = sum(measuring.values())
-        if fixed_s <= left / 2:
+    for looks, depth in _LOOKS:
+        looking_s = (looks + 1) * speed.dev_texts[depth] / read_per_s
+        if looking_s <= _LOOKING * left:
             break
+    measuring = {
+        "looking at dev queries": looking_s,
+        "proving": 2 * speed.test_texts / read_per_s,
+        "the rest": _FIXED_S,
+    }
+    fixed_s = sum(measuring.values())
     group_s = (trainer.group_size + 1) / speed.texts_per_s
     search_s = 1 / speed.searches_per_s
     groups = train if settings.minutes is None else MOST_ROUNDS * train
@@ -116,8 +123,8 @@ def make_plan(
         batch_size=batch_size,
         mined_queries=mined,
         rounds=steps * batch_size / mined,
-        evaluate_every=max(1, math.ceil(steps / settings.looks)),
-        dev_depth=dev_depth,
+        evaluate_every=max(1, math.ceil(steps / looks)),
+        dev_depth=min(depth, settings.candidates),
         queries_per_s=1 / group_s,
         seconds={
             "so far": spent_s,

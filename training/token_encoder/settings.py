@@ -28,8 +28,6 @@ class EncoderSettings:
     train_queries: int | None = None
     dev_queries: int = 100
     test_queries: int = 300
-    looks: int = 5
-    """How often the dev queries are ranked during training."""
     candidates: int = 100
     """Hits that MaxSim reranks."""
     pooling_factor: int = 2

@@ -34,7 +34,7 @@ from retrieve_rerank.training.opening import read_groups
 from retrieve_rerank.training.provenance import index_fingerprint
 from retrieve_rerank.training.queries.cut_search import CutConnector
 from retrieve_rerank.training.token_encoder.network import open_max_sim
-from retrieve_rerank.training.token_encoder.plan import Plan, Speed, make_plan
+from retrieve_rerank.training.token_encoder.plan import DEPTHS, Plan, Speed, make_plan
 from retrieve_rerank.training.token_encoder.proof import TODAY, TRAINED, GainVerdict, judge_gain
 from retrieve_rerank.training.token_encoder.settings import EncoderSettings
 from retrieve_rerank.training.token_projection.candidates import check_teacher, texts_of
@@ -248,9 +248,9 @@ class _Run:
             )
         dev_texts = {
             depth: len(texts_of({query: hits[:depth] for query, hits in dev_hits.items()}))
-            for depth in (100, 50, 30, 20)
+            for depth in DEPTHS
         }
-        each = dev_texts[100] / max(1, len(dev_hits))
+        each = dev_texts[DEPTHS[0]] / max(1, len(dev_hits))
         speed = Speed(
             searches_per_s=searches_per_s,
             texts_per_s=texts_per_s,

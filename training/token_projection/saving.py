@@ -39,6 +39,11 @@ def check_base(encoder: TextEncoder) -> None:
             f"{encoder.name} is a late-interaction model, whose tokens were trained to have "
             f"{encoder.token_dimension} dimensions; expected an encoder"
         )
+    if encoder.folder.tensor_projections and not encoder.folder.vectors_of:
+        raise ConfigError(
+            f"{encoder.name} was trained with a projection of its tokens; expected an encoder "
+            "without one"
+        )
     if encoder.folder.vectors_of:
         raise ConfigError(
             f"{encoder.name} has a projection of its tokens already; expected the encoder that it "

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from retrieve_rerank import Document
+from retrieve_rerank.base import Vectors
 from retrieve_rerank.connectors.embedded import EmbeddedConnector
-from retrieve_rerank.errors import ConfigError, IndexLockedError, IndexMismatchError
+from retrieve_rerank.connectors.embedded.searcher import dense_vectors
+from retrieve_rerank.connectors.two_encoders import TwoEncoders
+from retrieve_rerank.errors import ConfigError, IndexLockedError
 from retrieve_rerank.models.encoders.max_sim import max_sim
 from retrieve_rerank.models.encoders.token_pooling import pool_tokens
 from retrieve_rerank.testing import HashingEncoder
@@ -74,18 +79,82 @@ def test_tensors_are_made_anew_and_the_first_stage_stays_as_it_is(folder: Path) 
         assert score == pytest.approx(expected(ENCODER, DOCUMENTS[7]), abs=5e-3)
 
 
-def test_an_encoder_of_other_vectors_is_refused_and_the_index_stays(folder: Path) -> None:
-    other = HashingEncoder(384, max_tokens=9)
-    strangers = ProjectingEncoder()
-    strangers.vectors_of = "of another model"
-    for encoder in (other, strangers):
-        with pytest.raises(IndexMismatchError, match="or a projection of its tokens: rr tensors"):
-            EmbeddedConnector.refresh_tensors(str(folder), encoder)
-    assert {entry.name for entry in folder.iterdir()} == {"lock", "manifest.json", "shard"}
+class Reading(HashingEncoder):
+    """Tells what it has read for a vector."""
+
+    def __init__(self) -> None:
+        super().__init__(384, max_tokens=8)
+        self.read: list[str] = []
+
+    def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        self.read += texts
+        return super().embed_queries(texts)
+
+    def embed_documents(self, texts: Sequence[str]) -> Vectors:
+        self.read += texts
+        return super().embed_documents(texts)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [HashingEncoder(24, max_tokens=9), HashingEncoder(384, max_tokens=20)],
+    ids=["shorter", "longer texts"],
+)
+def test_tensors_of_an_encoder_of_other_vectors_leave_the_first_stage_its_own(
+    folder: Path, other: HashingEncoder
+) -> None:
+    own = Reading()
+    with EmbeddedConnector.connect(str(folder), encoder=own) as connector:
+        before = ranking(connector)
+    vectors = stored(folder)
+    assert EmbeddedConnector.refresh_tensors(str(folder), other).indexed == 40
+    assert stored(folder) == vectors  # to the bit
+    manifest = folder / "manifest.json"
+    assert json.loads(manifest.read_text())["format"] == 4  # which no older release reads
+
+    own.read.clear()
+    with EmbeddedConnector.connect(str(folder), encoder=TwoEncoders(own, other)) as connector:
+        assert connector.schema().details["tensors"]["dimension"] == other.dimension
+        assert connector.schema().dimension == 384
+        assert dict(ranking(connector)) == pytest.approx(dict(before))
+        own.read.clear()
+        assert connector.max_sim(QUERY, ["d7"])["d7"] == pytest.approx(
+            expected(other, DOCUMENTS[7]), abs=5e-3
+        )
+        assert own.read == []
+        report = connector.index([Document("new", "wing seven, of tin"), DOCUMENTS[3]])
+        assert (report.indexed, report.unchanged) == (1, 1)
+        assert set(own.read) == {"wing seven, of tin"}
+        found = connector.search_max_sim("wing seven", top_k=41)
+        assert found.hits[0].document.id == "new"
+        [new] = connector.get(["new"])
+        assert connector.max_sim(QUERY, ["new"])["new"] == pytest.approx(
+            expected(other, new), abs=5e-3
+        )
+        assert connector.embedder().fingerprint == own.fingerprint
+
+    EmbeddedConnector.refresh_tensors(str(folder), ENCODER)
+    assert json.loads(manifest.read_text())["format"] == 2
     with EmbeddedConnector.connect(str(folder), encoder=ENCODER) as connector:
-        assert connector.max_sim(QUERY, ["d7"])
-        with pytest.raises(IndexLockedError):
-            EmbeddedConnector.refresh_tensors(str(folder), ProjectingEncoder(), lock_timeout_s=0)
+        assert connector.max_sim(QUERY, ["d7"])["d7"] == pytest.approx(
+            expected(ENCODER, DOCUMENTS[7]), abs=5e-3
+        )
+
+
+def stored(folder: Path) -> dict[str, list[float]]:
+    """The first stage's vectors."""
+    with EmbeddedConnector.connect(str(folder)) as connector, connector._shard.use() as shard:
+        found = dense_vectors(shard, [each.id for each in DOCUMENTS])
+    return {id_: vector.tolist() for id_, vector in found.items()}
+
+
+def test_an_index_without_vectors_or_open_elsewhere_is_refused(folder: Path) -> None:
+    with (
+        EmbeddedConnector.connect(str(folder), encoder=ENCODER),
+        pytest.raises(IndexLockedError),
+    ):
+        EmbeddedConnector.refresh_tensors(str(folder), ProjectingEncoder(), lock_timeout_s=0)
+    assert {entry.name for entry in folder.iterdir()} == {"lock", "manifest.json", "shard"}
 
     lexical = folder.parent / "lexical"
     EmbeddedConnector.create(lexical, encoder=None).close()
