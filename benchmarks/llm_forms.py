@@ -38,8 +38,8 @@ CHAT_LIKELIHOOD = LikelihoodPrompt(
 )
 RANKINGGPT_BLANK = LikelihoodPrompt(messages=[(None, "Document: {document} Query: ")])
 
-PAIRS = 5
-"""Hits of which all pairs are asked about, in both orders: 20 questions."""
+PAIRS = 4
+"""Hits of which all pairs are asked about, in both orders: 12 questions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ FORMS: Sequence[Form] = (
     Form("yes-no, chat, log-odds", lambda model: YesNo(model, prompt=CHAT_YES_NO)),
     Form("yes-no, chat, softmax", lambda model: YesNo(model, prompt=CHAT_SOFTMAX)),
     Form("likelihood, rankinggpt, mean", lambda model: QueryLikelihood(model, prompt="rankinggpt")),
-    Form("likelihood, chat, mean", lambda model: QueryLikelihood(model, prompt=CHAT_LIKELIHOOD)),
+    Form("listwise, first", lambda model: Listwise(model, prompt="first")),
     Form(
         f"pairwise, prp-chat, all pairs of {PAIRS} (sym-sum)",
         lambda model: Pairwise(model, method="sym-sum"),
@@ -71,23 +71,23 @@ FORMS: Sequence[Form] = (
         depth=PAIRS,
     ),
     Form(
-        "setwise, setwise-chat, heap, best 3",
-        lambda model: Setwise(model, top_k=3),
+        "setwise, setwise-chat, heap, the best",
+        lambda model: Setwise(model, top_k=1),
         compared=3,
     ),
-    Form("listwise, first", lambda model: Listwise(model, prompt="first")),
     Form("listwise, rank-zephyr, written", lambda model: Listwise(model)),
+    Form("likelihood, chat, mean", lambda model: QueryLikelihood(model, prompt=CHAT_LIKELIHOOD)),
     Form("yes-no, monot5", lambda model: YesNo(model, prompt="monot5")),
     Form("yes-no, monot5, blank before", lambda model: YesNo(model, prompt=MONOT5_BLANK)),
+    Form("listwise, rank-gpt, written", lambda model: Listwise(model, prompt="rank-gpt")),
     Form("likelihood, upr, sum", lambda model: QueryLikelihood(model, prompt="upr")),
     Form(
         "likelihood, rankinggpt, blank before",
         lambda model: QueryLikelihood(model, prompt=RANKINGGPT_BLANK),
     ),
-    Form("listwise, rank-gpt, written", lambda model: Listwise(model, prompt="rank-gpt")),
     Form(
-        "setwise, setwise-chat, heap, best 3, written",
-        lambda model: Setwise(model, top_k=3, scoring="generation"),
+        "setwise, setwise-chat, heap, the best, written",
+        lambda model: Setwise(model, top_k=1, scoring="generation"),
     ),
     Form(
         f"pairwise, prp-chat, heap, {PAIRS} hits, written",

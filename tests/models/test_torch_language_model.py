@@ -128,6 +128,19 @@ def test_answers_are_greedy_whatever_the_checkpoint_recommends(pair: Pair) -> No
     assert pair.ours.generate(PROMPTS, max_new_tokens=6).values == expected
 
 
+def test_an_answer_ends_where_network_or_tokenizer_say(tmp_path: Path) -> None:
+    folder = make_language_model(tmp_path, "qwen3")
+    tokenizer = AutoTokenizer.from_pretrained(str(folder))
+    network: Any = AutoModelForCausalLM.from_pretrained(str(folder))
+    before = torch.tensor([tokenizer(text_of(DOCUMENTS[0]))["input_ids"]])
+    ids = network.generate(before, max_new_tokens=6, do_sample=False)[0, before.shape[1] :].tolist()
+    place = next(n for n, token in enumerate(ids) if n and token not in ids[:n])
+    tokenizer.eos_token = tokenizer.convert_ids_to_tokens(ids[place])
+    tokenizer.save_pretrained(folder)
+    model = load_language_model(str(folder), device="cpu")
+    assert model.generate(PROMPTS[:1], max_new_tokens=6).values == [tokenizer.decode(ids[:place])]
+
+
 def test_scores_do_not_depend_on_order_batch_or_company(pair: Pair) -> None:
     together = pair.ours.next_token_logits(PROMPTS, WORDS).values
     backwards = pair.ours.next_token_logits(PROMPTS[::-1], WORDS).values

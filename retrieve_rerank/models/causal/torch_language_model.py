@@ -218,10 +218,14 @@ def _attached(prompts: Sequence[Prompt]) -> bool:
 
 
 def _stops(network: Any, tokenizer: PromptTokenizer) -> set[int]:
-    """Make generation greedy, whatever the checkpoint recommends; return what ends an answer."""
+    """Make generation greedy, whatever the checkpoint recommends; return what ends an answer.
+
+    The tokenizer's end counts too: of a base model that was made a chat model it alone may say
+    how turns end.
+    """
     recommended = network.generation_config
     end = recommended.eos_token_id
-    ends = {end} if isinstance(end, int) else set(end or ())
+    ends = {*tokenizer.end, *([end] if isinstance(end, int) else end or ())}
     network.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]  # its own
         bos_token_id=recommended.bos_token_id,
         eos_token_id=sorted(ends) or None,
