@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from retrieve_rerank.base import Embedder, Encoder, Encoding, TensorSettings
 from retrieve_rerank.connectors.encoder_output import query_encoding
+from retrieve_rerank.connectors.two_encoders import TwoEncoders
 from retrieve_rerank.errors import IndexMismatchError, ModelError
 
 if TYPE_CHECKING:  # it brings the runtimes
@@ -49,10 +50,11 @@ class TensorEncoder:
         return same or embedder.fingerprint == self._load(settings).vectors_of
 
     def of_documents(self, embedder: Encoder, settings: TensorSettings | None) -> Encoder:
-        """Return what encodes documents for both stages: what projects the embedder's tokens.
+        """Return what encodes documents for both stages.
 
-        It is `embedder` where the tensors are its own, of a model that gives other vectors, or of
-        one that cannot be loaded here, which is logged: then documents go without.
+        It is `embedder` where the tensors are its own, what projects its tokens, or both models
+        where the other gives other vectors. Where that cannot be loaded here, which is logged, it
+        is `embedder` too: then documents go without tensors.
         """
         if settings is None or embedder.fingerprint == settings.fingerprint:
             return embedder
@@ -61,7 +63,9 @@ class TensorEncoder:
         except (ModelError, IndexMismatchError) as exc:
             logger.warning("documents are written without token tensors: %s", exc)
             return embedder
-        return encoder if encoder.vectors_of == embedder.fingerprint else embedder
+        if encoder.vectors_of == embedder.fingerprint:
+            return encoder
+        return TwoEncoders(embedder, encoder)
 
     def _load(self, settings: TensorSettings) -> TextEncoder:
         with self._loading:

@@ -16,6 +16,7 @@ from retrieve_rerank.connectors.qdrant.record import IndexRecord
 from retrieve_rerank.connectors.qdrant.requests import sparse_vector
 from retrieve_rerank.connectors.records import Record
 from retrieve_rerank.connectors.tensors import content_hash
+from retrieve_rerank.connectors.two_encoders import TwoEncoders
 from retrieve_rerank.models.encoders.token_pooling import pool_tokens
 from retrieve_rerank.text.template import Template
 
@@ -53,7 +54,8 @@ def make_points(
     texts = [template.render(record.document) for record in records]
     encodings: Sequence[Encoding | None] = [None] * len(records)
     settings = made_with.tensors
-    if settings and encoder and settings.fingerprint != encoder.fingerprint:
+    of_tokens = encoder.tokens if isinstance(encoder, TwoEncoders) else encoder
+    if settings and of_tokens and settings.fingerprint != of_tokens.fingerprint:
         settings = None
     if encoder is not None and records:
         encodings = encoder.encode_documents(texts)

@@ -187,7 +187,14 @@ def test_an_index_at_a_server_is_given_a_projection_and_writes_by_it(
     assert (status["settings"]["dimension"], status["present"]) == (6, 21)
     again = json.loads(rr(*refresh, "--json").stdout)
     assert (again["documents"], again["added"], again["replaced"]) == (21, 0, 0)
-    found = json.loads(rr("search", " ".join(WORDS[:3]), "--index", url, "--json").stdout)
+
+    other = make_model(home / "other", "roberta")  # whose vectors are not those of the index
+    assert rr(*refresh[:-1], str(other)).exit_code == 0
+    more.write_text(json.dumps({"_id": "new", "text": " ".join(WORDS[1:4])}) + "\n")
+    assert rr("index", str(more), "--index", url).exit_code == 0
+    status = json.loads(rr("tensors", "status", "--index", url, "--json").stdout)
+    assert (status["settings"]["dimension"], status["present"], status["stale"]) == (32, 21, 0)
+    found = json.loads(rr("search", " ".join(WORDS[1:4]), "--index", url, "--json").stdout)
     assert [stage["name"] for stage in found["stages"]] == ["first-stage", "max-sim"]
     assert found["hits"][0]["id"] == "new"
 
