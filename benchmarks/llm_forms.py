@@ -121,7 +121,7 @@ def order_bias(
             for start in range(0, len(chosen), compared)
         ]
     return (
-        f"the document named first is chosen {fmean(firsts):.0%} of the time, and"
+        f"the document that stands first is chosen {fmean(firsts):.0%} of the time, and"
         f" {1 - fmean(agreements):.0%} of the sets of {compared} get contradictory answers when"
         " turned round"
     )
