@@ -6,8 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import ModelCardData
+
+from retrieve_rerank.evaluation.files import write_text
+from retrieve_rerank.models.checkpoints.folder import read_folder
 from retrieve_rerank.models.checkpoints.version_record import Record, now, write_record
 from retrieve_rerank.models.checkpoints.versions import ModelVersions
+from retrieve_rerank.training.card import CARD_FILE
 from retrieve_rerank.training.finetuning.data import SplitJudgments
 from retrieve_rerank.training.provenance import Provenance
 from retrieve_rerank.training.token_projection.proof import Difference
@@ -28,8 +33,22 @@ def keep(
 ) -> tuple[int, Path]:
     """Make a folder the next version of the model `name`; return its number and where it is.
 
-    `sentence` is the verdict in words.
+    `sentence` is the verdict in words. The card names the licence that the base's card named.
     """
+    licence = read_folder(model).licence
+    front = ModelCardData(
+        license=licence or "unknown",
+        library_name="sentence-transformers",
+        tags=["retrieve-rerank", "max-sim"],
+        base_model=base,
+        model_name=name,
+    )
+    write_text(
+        model / CARD_FILE,
+        f"---\n{front.to_yaml()}\n---\n\n# {name}\n\nAn encoder whose tokens max-sim compares,"
+        f" trained from `{base}` for the index `{index}`: {sentence}. Licence:"
+        f" {licence or f'unknown, see `{base}`'}.\n",
+    )
     write_record(model, Record(now(), sentence, gain.gain, gain.low, gain.high))
     Provenance(
         base=base,
