@@ -92,7 +92,7 @@ class Table:
         some = [told[query] for query in test]
         alone = self._evaluation(test, told, Stage(reranker, depth, 1.0))
         blended = ""
-        if can_tune(reranker) and all(query in told for query in self._dev):
+        if can_tune(reranker) and self._dev and all(query in told for query in self._dev):
             values = {
                 weight: self._evaluation(self._dev, told, Stage(reranker, depth, weight)).means
                 for weight in WEIGHTS
