@@ -9,6 +9,7 @@ from pathlib import Path
 from retrieve_rerank import Document, Retriever, Scorer, Stage
 from retrieve_rerank.connectors.embedded import EmbeddedConnector
 from retrieve_rerank.models.loading import load_encoder
+from retrieve_rerank.rerankers.database import DatabaseMaxSim
 from retrieve_rerank.rerankers.max_sim import MaxSim
 
 WORDS = [
@@ -46,7 +47,7 @@ def test_interpolation_does_not_bury_a_hit_that_only_words_find(tmp_path: Path) 
     encoder = load_encoder()
     with EmbeddedConnector.create(tmp_path / "index", encoder=encoder) as connector:
         connector.index(documents)
-        stages = [Stage(MaxSim(encoder)), Stage(MaxSim(encoder), weight=0.3)]
+        stages = [Stage(DatabaseMaxSim(connector), weight=weight) for weight in (None, 0.3)]
         stages += [Stage(Beginning(), weight=weight) for weight in (0.5, 0.3)]
         for stage in stages:
             retriever = Retriever(connector, stage)
