@@ -28,6 +28,7 @@ POWER = 0.8
 """Chance of showing the least detectable gain, if there is one of that size."""
 
 _TIE = 1e-9  # differences below it come from rounding
+_TENSORS = "train what max-sim compares (rr tensors train --trainable encoder)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +176,7 @@ def _too_little(
             f"{between}: that is not {wanted}",
             "look at the queries that lost: labels that are wrong, negatives that are relevant "
             "(a veto finds them), a template or length that cuts off the answer; or start from a "
-            "stronger base",
+            f"stronger base; or {_TENSORS}",
         )
     else:
         yield (
@@ -217,7 +218,8 @@ def _too_slow(latency: Latency | None, most: float | None) -> Iterator[tuple[str
     if most is not None and latency is not None and latency.p95 > most:
         yield (
             f"95 of 100 searches take up to {latency.p95:.0f} ms, more than the {most:g} allowed",
-            "lower the depth, shorten what the model reads, or start from a smaller base",
+            "lower the depth, shorten what the model reads, or start from a smaller base; or "
+            f"{_TENSORS}, which costs a search milliseconds",
         )
 
 
