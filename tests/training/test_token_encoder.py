@@ -6,6 +6,7 @@ import math
 import random
 from collections.abc import Sequence
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ pytest.importorskip("sentence_transformers", reason="needs the extra 'train'")
 import torch
 from sentence_transformers import SentenceTransformer
 
+from retrieve_rerank.base import Scorer
 from retrieve_rerank.connectors.tensors import pack
 from retrieve_rerank.connectors.tensors import score as stored_scores
 from retrieve_rerank.errors import ConfigError
@@ -29,7 +31,7 @@ from retrieve_rerank.training.token_encoder.proof import judge_gain
 from retrieve_rerank.training.token_encoder.settings import EncoderSettings
 from retrieve_rerank.training.token_projection.max_sim import TEMPERATURE
 from retrieve_rerank.training.token_projection.proof import Measured
-from retrieve_rerank.training.trainers import Progress, Trained, group_ndcg, train
+from retrieve_rerank.training.trainers import Trained, group_ndcg, train
 from retrieve_rerank.training.trainers.objective import Objective, choose_objective
 from retrieve_rerank.training.trainers.saving import save_model
 from retrieve_rerank.training.trainers.settings import TrainerSettings
@@ -202,18 +204,20 @@ def test_training_beats_its_start_and_broken_off_goes_on_to_the_same_weights(
         bf16=False,
     )
 
-    def trained(name: str, *, until: int = 99) -> Trained:
-        def stop(told: Progress) -> None:
-            if told.step == until:
+    def trained(name: str, *, last_look: int = 99) -> Trained:
+        ndcg, looks = group_ndcg(held_out), count(1)
+
+        def look(scorer: Scorer) -> float:
+            if next(looks) == last_look:
                 raise BrokenOffError
+            return ndcg(scorer)
 
         return train(
             groups,
             base=str(bert),
             output=tmp_path / name,
             settings=settings,
-            evaluator=group_ndcg(held_out),
-            on_progress=stop,
+            evaluator=look,
             opens=partial(
                 open_max_sim,
                 relevant={},
@@ -228,7 +232,8 @@ def test_training_beats_its_start_and_broken_off_goes_on_to_the_same_weights(
     looks = [point.measure for point in whole.curve if point.measure is not None]
     assert max(looks[1:]) > looks[0] + 0.1
     with pytest.raises(BrokenOffError):
-        trained("again", until=27)
+        trained("again", last_look=4)  # those before were at steps 1, 10 and 20
+    assert list((tmp_path / "again").rglob("checkpoint-20"))
     again = trained("again")
     assert again.curve == whole.curve
     for file in ("model.safetensors", "2_Dense/model.safetensors"):

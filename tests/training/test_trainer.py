@@ -31,6 +31,7 @@ from retrieve_rerank.training.trainers import (
     train,
 )
 from retrieve_rerank.training.trainers.base import load_base
+from retrieve_rerank.training.trainers.guards import Guards, Seen, Stopped
 from retrieve_rerank.training.trainers.pair_network import PairNetwork
 from retrieve_rerank.training.trainers.sweep import work
 from tests.full_disk import full_from
@@ -212,6 +213,15 @@ def test_the_same_call_returns_what_was_trained_and_another_is_refused(
         )
     with pytest.raises(ConfigError, match="groups 8, now 9"):
         train(groups(9), base=encoder, output=tmp_path / "run", settings=settings)
+
+
+def test_a_loss_that_falls_from_far_above_equal_scores_is_learning() -> None:
+    guards = Guards(steps=70, learning_rate=1e-4)
+    for step in range(1, 41):  # 7.9 to 4
+        guards.see(step, Seen(loss=8 - step / 10, if_equal=3.466, spread=2.0))
+    with pytest.raises(Stopped, match=r"nothing is learnt: the loss is 4\.\d+ after \d+ of 70"):
+        for step in range(41, 71):  # and no further
+            guards.see(step, Seen(loss=4.0, if_equal=3.466, spread=2.0))
 
 
 def test_guards_stop_a_training_that_goes_wrong(encoder: str, tmp_path: Path) -> None:

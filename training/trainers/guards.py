@@ -61,7 +61,8 @@ class Guards:
         self._seen.append(seen)
         if len(self._seen) < (self._seen.maxlen or 0):
             return
-        loss = _mean([each.loss for each in self._seen])
+        losses = [each.loss for each in self._seen]
+        loss = _mean(losses)
         if_equal = _mean([each.if_equal for each in self._seen])
         spreads = [each.spread for each in self._seen if each.spread is not None]
         if loss > DIVERGED * max(if_equal, self._first):
@@ -74,7 +75,11 @@ class Guards:
                 f"the scores collapsed: texts of one query are {_mean(spreads):.1g} apart at step"
                 f" {step}: {self._advice}, or start from another base"
             )
-        if step > self._steps / 2 and loss >= STUCK * if_equal:
+        # Where scores are far apart from the start, the loss may fall from well above that of equal
+        # ones, and all is well.
+        half = len(losses) // 2
+        falling = _mean(losses[half:]) < STUCK * _mean(losses[:half])
+        if step > self._steps / 2 and loss >= STUCK * if_equal and not falling:
             raise Stopped(
                 f"nothing is learnt: the loss is {loss:.3f} after {step} of {self._steps} steps,"
                 f" {if_equal:.3f} if all scores of a query were equal: take another learning_rate"
