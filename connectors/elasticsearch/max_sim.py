@@ -23,7 +23,8 @@ from retrieve_rerank.connectors.hybrid import DENSE, checked_query
 from retrieve_rerank.connectors.moving import TIMES, unsteady
 from retrieve_rerank.connectors.tensor_encoder import TensorEncoder
 
-_PAUSE_S = 0.5
+_PAUSE_S = 0.2
+"""Between looks at tensors that are being replaced, of which the server lacks both for a moment."""
 
 
 class _Encoded(NamedTuple):

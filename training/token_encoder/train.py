@@ -38,7 +38,7 @@ from retrieve_rerank.training.token_encoder.plan import DEPTHS, Plan, Speed, mak
 from retrieve_rerank.training.token_encoder.proof import TODAY, TRAINED, GainVerdict, judge_gain
 from retrieve_rerank.training.token_encoder.settings import EncoderSettings
 from retrieve_rerank.training.token_projection.candidates import check_teacher, texts_of
-from retrieve_rerank.training.token_projection.keeping import keep
+from retrieve_rerank.training.token_projection.keeping import KeptModel, keep
 from retrieve_rerank.training.token_projection.learning import principal_axes
 from retrieve_rerank.training.token_projection.proof import Measured
 from retrieve_rerank.training.token_projection.ranking import TensorRanking
@@ -50,31 +50,14 @@ from retrieve_rerank.training.tuning import PRIMARY, find_candidates
 from retrieve_rerank.types import Hit, Qrels
 
 
-@dataclass(frozen=True, slots=True)
-class TrainedEncoder:
-    """An encoder trained for MaxSim, kept as a version of a model."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainedEncoder(KeptModel):
+    """An encoder trained for MaxSim; its verdict is that of `GainVerdict.to_dict`."""
 
-    name: str
-    version: int
-    folder: Path
-    accepted: bool | None
-    verdict: Mapping[str, Any]
-    """See `GainVerdict.to_dict`."""
     training: Mapping[str, Any]
     """See `Trained.as_dict`: the curve, and the speed in texts a second."""
     notes: Sequence[str]
     """What to mind, a sentence each."""
-    cache_bytes: int
-    """What the kept token vectors take on the disk."""
-
-    @property
-    def address(self) -> str:
-        """What names it wherever a model is asked for."""
-        return f"{self.name}@{self.version}"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as plain JSON values."""
-        return {**asdict(self), "folder": str(self.folder)}
 
 
 def train_encoder(
@@ -115,7 +98,7 @@ def train_encoder(
     with folder.locked():
         done = folder.read("result")
         if done is not None and Path(done["folder"]).is_dir():
-            return TrainedEncoder(**{**done, "folder": Path(done["folder"])})
+            return TrainedEncoder.from_dict(done)
         if judged.cuts.of:
             connector = CutConnector(connector, judged.queries, judged.cuts)
         run = _Run(connector, judged, encoder, folder, settings, teacher, watch)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from huggingface_hub import ModelCardData
 
@@ -16,6 +17,35 @@ from retrieve_rerank.training.card import CARD_FILE
 from retrieve_rerank.training.finetuning.data import SplitJudgments
 from retrieve_rerank.training.provenance import Provenance
 from retrieve_rerank.training.token_projection.proof import Difference
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptModel:
+    """A model that makes tensors, kept as a version, and whether it is better."""
+
+    name: str
+    version: int
+    folder: Path
+    accepted: bool | None
+    """None where the held-out queries do not tell."""
+    verdict: Mapping[str, Any]
+    """What was measured, and the verdict in words."""
+    cache_bytes: int
+    """What the kept token vectors take on the disk."""
+
+    @property
+    def address(self) -> str:
+        """What names it wherever a model is asked for."""
+        return f"{self.name}@{self.version}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain JSON values."""
+        return {**asdict(self), "folder": str(self.folder)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Read what `to_dict` wrote."""
+        return cls(**{**values, "folder": Path(values["folder"])})
 
 
 def keep(

@@ -5,11 +5,10 @@ What was computed is kept in the run's folder; the same call goes on from there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -27,7 +26,7 @@ from retrieve_rerank.training.token_projection.candidates import (
     texts_of,
     to_learn_from,
 )
-from retrieve_rerank.training.token_projection.keeping import keep
+from retrieve_rerank.training.token_projection.keeping import KeptModel, keep
 from retrieve_rerank.training.token_projection.learning import (
     Epoch,
     LearningSettings,
@@ -67,29 +66,12 @@ class ProjectionSettings:
     """Fingerprint of the cross-encoder that teaches; None for the scores of all dimensions."""
 
 
-@dataclass(frozen=True, slots=True)
-class TrainedProjection:
-    """An encoder whose tokens are projected, kept as a version of a model."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainedProjection(KeptModel):
+    """An encoder whose tokens are projected; its verdict is that of `Verdict.to_dict`."""
 
-    name: str
-    version: int
-    folder: Path
-    accepted: bool | None
-    verdict: Mapping[str, Any]
-    """See `Verdict.to_dict`."""
     epochs: Sequence[Sequence[float]]
     """Number, loss and dev nDCG@10 of each round, the principal axes' first."""
-    cache_bytes: int
-    """What the kept token vectors take on the disk."""
-
-    @property
-    def address(self) -> str:
-        """What names it wherever a model is asked for."""
-        return f"{self.name}@{self.version}"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as plain JSON values."""
-        return {**asdict(self), "folder": str(self.folder)}
 
 
 def train_projection(
@@ -126,7 +108,7 @@ def train_projection(
     with folder.locked():
         done = folder.read("result")
         if done is not None and Path(done["folder"]).is_dir():
-            return TrainedProjection(**{**done, "folder": Path(done["folder"])})
+            return TrainedProjection.from_dict(done)
         if judged.cuts.of:
             connector = CutConnector(connector, judged.queries, judged.cuts)
         ranking = TensorRanking(

@@ -6,8 +6,8 @@ from rich.table import Table
 
 from retrieve_rerank.cli.views.terminal import say, wide_console, write
 from retrieve_rerank.cli.views.watching import TerminalWatch
-from retrieve_rerank.training.token_encoder import TrainedEncoder
 from retrieve_rerank.training.token_projection import Epoch, TrainedProjection
+from retrieve_rerank.training.token_projection.keeping import KeptModel
 
 _MEBI = 1 << 20
 
@@ -54,7 +54,7 @@ def print_trained(trained: TrainedProjection, *, index: str, generated: bool) ->
 
 
 def say_what_to_do(
-    trained: TrainedProjection | TrainedEncoder,
+    trained: KeptModel,
     *,
     index: str,
     generated: bool,
