@@ -5,9 +5,10 @@
 
 The first command indexes each collection into the second folder, or completes its index, and mines
 hard negatives from it into the third. The second needs nothing but these groups, so that it can run
-on another machine with a GPU: it trains a cross-encoder on all of them together, from the weights
-of all-MiniLM-L6-v2, and adds its fast form. Each goes on where it was stopped. The options are for
-trying other recipes. `python -m benchmarks.zero_shot` tells what has come of it.
+on another machine with a GPU: it trains a cross-encoder, or an encoder for MaxSim, on all of them
+together, from the weights of all-MiniLM-L6-v2, and adds its fast form. Each goes on where it was
+stopped. The options are for trying other recipes. `python -m benchmarks.zero_shot` tells what has
+come of it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from __future__ import annotations
 import argparse
 import random
 import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from benchmarks.quality import build
@@ -25,7 +28,10 @@ from retrieve_rerank.training.finishing import finish
 from retrieve_rerank.training.groups import Group
 from retrieve_rerank.training.mining import DEFAULT_RULES, Mining, Rules, mine_to_file
 from retrieve_rerank.training.opening import read_groups
+from retrieve_rerank.training.token_encoder.network import open_max_sim, relevant_texts
+from retrieve_rerank.training.token_encoder.settings import EncoderSettings
 from retrieve_rerank.training.trainers import Progress, TrainerSettings, train
+from retrieve_rerank.training.trainers.opening import Opens, open_network
 
 SOURCES = ("nqg-squad-sents", "squad11dev", "medquad", "policyqa", "stackfaq")
 """English collections with training queries that may be shipped."""
@@ -47,6 +53,7 @@ def main() -> None:
     training = commands.add_parser("train")
     training.add_argument("out", type=Path, help="the folder of the groups")
     training.add_argument("--name", default="default", help="of the folder in it to train in")
+    training.add_argument("--form", choices=["cross-encoder", "max-sim"], default="cross-encoder")
     training.add_argument("--queries", type=int, help="at most so many of each collection")
     training.add_argument("--base", default="all-MiniLM-L6-v2")
     training.add_argument("--loss", default="lce")
@@ -55,6 +62,7 @@ def main() -> None:
     training.add_argument("--group-size", type=int, default=8)
     training.add_argument("--max-tokens", type=int, default=192)
     training.add_argument("--epochs", type=float, default=1)
+    training.add_argument("--token-budget", type=int)
     training.set_defaults(run=learn)
     arguments = parser.parse_args()
     arguments.run(arguments)
@@ -87,6 +95,7 @@ def learn(arguments: argparse.Namespace) -> None:
         its = list(read_groups(file))
         draw.shuffle(its)
         groups += its[: arguments.queries]
+    max_sim = arguments.form == "max-sim"
     trained = train(
         groups,
         base=arguments.base,
@@ -98,18 +107,32 @@ def learn(arguments: argparse.Namespace) -> None:
             group_size=arguments.group_size,
             max_tokens=arguments.max_tokens,
             epochs=arguments.epochs,
+            token_budget=arguments.token_budget,
         ),
         on_progress=tell,
+        opens=opens_max_sim(groups) if max_sim else open_network,
     )
     print(f"{trained.steps} steps at {trained.pairs_per_s:.1f} pairs a second: {trained.model}")
     draw.shuffle(groups)
-    finished = finish(trained.model, groups=groups, calibration=None)
+    finished = finish(trained.model, groups=groups, calibration=None, tokens=max_sim)
     if (made := finished.export) is not None:
         print(
             f"fast form: {made.recipe or made.precision}, {made.megabytes:.0f} MB, top-10 overlap"
             f" {made.fidelity.top_10_overlap:.3f}, Kendall's tau {made.fidelity.kendall_tau:.3f}"
         )
     print(*finished.notes, sep="\n", end="")
+
+
+def opens_max_sim(groups: Sequence[Group]) -> Opens:
+    """Return what opens an encoder to be trained for tensors as an index keeps them by default."""
+    defaults = EncoderSettings(base="")
+    return partial(
+        open_max_sim,
+        relevant=relevant_texts(groups),
+        pooling_factor=defaults.pooling_factor,
+        dtype=defaults.dtype,
+        projection=None,
+    )
 
 
 class Counted:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
+
 SHINGLE = 5
 """Characters; words would not do for Chinese."""
 
@@ -12,19 +14,41 @@ THRESHOLD = 0.9
 usual value (Manning et al., Introduction to Information Retrieval, §19.6)."""
 
 _SPACES = re.compile(r"\s+")
+_FACTORS = (
+    0x9E3779B97F4A7C15,
+    0xBF58476D1CE4E5B9,
+    0x94D049BB133111EB,
+    0xD6E8FEB86659FD93,
+    0xA0761D6478BD642F,
+)
+"""Odd numbers whose bits look random, one for each place: a shingle's hash is its characters' code
+points times these, 64 bits of it, so that two different shingles practically never share one."""
+_SKETCH_BITS = 12  # of a hash, that tell which of 4,096 bits it sets in the sketch
 
 
 class Shingles:
     """A text's character 5-grams, in lower case and with single spaces."""
 
     def __init__(self, text: str) -> None:
-        text = _SPACES.sub(" ", text.casefold()).strip()
-        self._set = {text[i : i + SHINGLE] for i in range(max(1, len(text) - SHINGLE + 1))}
+        text = _SPACES.sub(" ", text.casefold()).strip().ljust(SHINGLE, "\0")
+        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+        count = len(codes) - SHINGLE + 1
+        hashes = np.zeros(count, dtype=np.uint64)
+        for place, factor in enumerate(_FACTORS):
+            hashes += codes[place : place + count] * np.uint64(factor)
+        self._hashes = np.unique(hashes)
+        sketch = np.zeros(1 << _SKETCH_BITS, dtype=bool)
+        sketch[self._hashes >> np.uint64(64 - _SKETCH_BITS)] = True
+        self._sketch = int.from_bytes(np.packbits(sketch).tobytes(), "big")
+        self._size = len(self._hashes)
 
     def near(self, other: Shingles) -> bool:
         """Tell whether at least nine tenths of the shingles of either are in both."""
-        small, large = sorted((self._set, other._set), key=len)
-        if len(small) < THRESHOLD * len(large):
-            return False  # however many they share
-        shared = len(small & large)
-        return shared >= THRESHOLD * (len(small) + len(large) - shared)
+        both = self._size + other._size
+        # With d shingles in one of the two alone, (both − d) / 2 of (both + d) / 2 are shared. A
+        # bit that one sketch alone has stands for at least one such shingle: most texts end here.
+        apart = (1 - THRESHOLD) / (1 + THRESHOLD) * both
+        if (self._sketch ^ other._sketch).bit_count() > apart:
+            return False
+        shared = len(np.intersect1d(self._hashes, other._hashes, assume_unique=True))
+        return shared >= THRESHOLD * (both - shared)

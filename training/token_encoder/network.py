@@ -7,7 +7,8 @@ pass, but for those that may be relevant to it.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ from retrieve_rerank.training.trainers.objective import Objective, targets
 from retrieve_rerank.training.trainers.settings import TrainerSettings
 
 _PROJECTION = "token_projection"  # the name of its weights in a checkpoint
+_SHINGLES = 8192  # texts whose shingles are kept: some 10 kB each
 
 
 class MaxSimNetwork(Network[Tokens]):
@@ -55,8 +57,8 @@ class MaxSimNetwork(Network[Tokens]):
         dtype: TensorDtype,
         projection: Vectors | None,
     ) -> None:
-        """`relevant` has the texts judged relevant of each query's text; `projection`, (dim, kept),
-        is where training starts from."""
+        """`relevant` is that of `relevant_texts`; `projection`, (dim, kept), is where training
+        starts from."""
         if projection is not None:
             width, kept = projection.shape
             linear = Linear(width, kept, bias=False)
@@ -66,6 +68,7 @@ class MaxSimNetwork(Network[Tokens]):
         self.pooling_factor = pooling_factor
         self._dtype: TensorDtype = dtype
         self._relevant = relevant
+        self._shingles = lru_cache(maxsize=_SHINGLES)(Shingles)
         self.packed = pack(self.network.eval()) if self.device.type == "cpu" else None
         self._names = input_names(self.network)
         tokenizer = load_tokenizer(base.folder)
@@ -114,17 +117,16 @@ class MaxSimNetwork(Network[Tokens]):
         """
         own, taught = targets(groups, objective)
         texts = [each.text for group in groups for each in group.texts]
-        shingles = {text: Shingles(text) for text in texts}
         labels = torch.zeros(len(groups), len(texts))
         teacher = None if taught is None else torch.full_like(labels, torch.nan)
         start = 0
         for row, group in enumerate(groups):
             relevant = {*self._relevant.get(group.query, ())}
             relevant |= {each.text for each in group.positives}
-            near = [Shingles(text) for text in relevant]
+            near = [self._shingles(text) for text in relevant]
             mine = {each.text for each in group.texts}
             for place, text in enumerate(texts):
-                if text in mine or any(shingles[text].near(each) for each in near):
+                if text in mine or any(self._shingles(text).near(each) for each in near):
                     labels[row, place] = torch.nan
             end = start + len(group.texts)
             labels[row, start:end] = own[row, : len(group.texts)]
@@ -213,6 +215,14 @@ def open_max_sim(
         dtype=dtype,
         projection=projection,
     )
+
+
+def relevant_texts(groups: Iterable[Group]) -> Mapping[str, Sequence[str]]:
+    """Return the texts judged relevant of each query, in whichever of its groups they are."""
+    relevant: dict[str, list[str]] = {}
+    for group in groups:
+        relevant.setdefault(group.query, []).extend(each.text for each in group.positives)
+    return relevant
 
 
 class MaxSimInTraining(StoredMaxSim):

@@ -33,7 +33,7 @@ from retrieve_rerank.training.mining import Mining, mine_to_file
 from retrieve_rerank.training.opening import read_groups
 from retrieve_rerank.training.provenance import index_fingerprint
 from retrieve_rerank.training.queries.cut_search import CutConnector
-from retrieve_rerank.training.token_encoder.network import open_max_sim
+from retrieve_rerank.training.token_encoder.network import open_max_sim, relevant_texts
 from retrieve_rerank.training.token_encoder.plan import DEPTHS, Plan, Speed, make_plan
 from retrieve_rerank.training.token_encoder.proof import TODAY, TRAINED, GainVerdict, judge_gain
 from retrieve_rerank.training.token_encoder.settings import EncoderSettings
@@ -275,13 +275,9 @@ class _Run:
         return principal_axes(np.concatenate(tokens), self._settings.dimensions)
 
     def _opens(self, groups: Sequence[Group], axes: Vectors | None) -> Opens:
-        relevant: dict[str, list[str]] = {}
-        for group in groups:
-            texts = relevant.setdefault(group.query, [])
-            texts += (each.text for each in group.positives)
         return partial(
             open_max_sim,
-            relevant=relevant,
+            relevant=relevant_texts(groups),
             pooling_factor=self._settings.pooling_factor,
             dtype=self._settings.dtype,
             projection=axes,

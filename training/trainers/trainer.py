@@ -136,11 +136,6 @@ class GroupTrainer(Trainer):
         """Whether there is a dev measure."""
         return self._evaluator is not None
 
-    @property
-    def first_step(self) -> int:
-        """The step from which this call went on."""
-        return int(self._initial_global_step)
-
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Ask the evaluator what the network is worth now."""
         assert self._evaluator is not None  # the Trainer asks only where there is one

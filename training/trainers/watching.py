@@ -34,6 +34,7 @@ class Watcher(TrainerCallback):
         self._floor = floor
         self._on_progress = on_progress
         self._seconds = 0.0
+        self._taken = 0  # steps in this call
         self._started = 0.0
         self.stopped: str | None = None
         self.warning: str | None = None
@@ -55,11 +56,11 @@ class Watcher(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Tell of the step, and look at the dev measure after the last one."""
         self._seconds += time.perf_counter() - self._started
+        self._taken += 1
         if state.global_step == state.max_steps and self.trainer.evaluates:
             control.should_evaluate = True
         if self._on_progress is not None:
             measures = [each for _, each in measured(state.log_history)]
-            taken = state.global_step - self.trainer.first_step
             self._on_progress(
                 Progress(
                     step=state.global_step,
@@ -67,7 +68,9 @@ class Watcher(TrainerCallback):
                     loss=self.trainer.last_loss,
                     measure=measures[-1] if measures else None,
                     pairs_per_s=self.pairs_per_s,
-                    seconds_left=self._seconds / taken * (state.max_steps - state.global_step),
+                    seconds_left=self._seconds
+                    / self._taken
+                    * (state.max_steps - state.global_step),
                 )
             )
 
