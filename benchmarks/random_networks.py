@@ -58,7 +58,8 @@ def make_encoder(folder: Path, shape: Shape, *, dropout: float = 0.1) -> Path:
         special_tokens=[("<s>", first), ("</s>", last)],
     )
     marks = {"cls_token": "<s>", "sep_token": "</s>"}
-    _save_tokenizer(tokenizer, folder, model_max_length=512, **marks)
+    reads = ["input_ids", "token_type_ids", "attention_mask"]
+    _save_tokenizer(tokenizer, folder, model_max_length=512, model_input_names=reads, **marks)
     configuration: Any = BertConfig  # its types leave out what all configurations take
     config = configuration(
         vocab_size=shape.vocabulary,

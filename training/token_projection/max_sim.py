@@ -43,9 +43,13 @@ def max_sim(
     The mean over a query's tokens of the largest product with any of the document's.
     """
     products = queries @ documents.T  # (all query tokens, all document tokens)
-    of = _numbers(document_lengths, products.device)
-    best = products.new_full((len(queries), len(document_lengths)), -torch.inf)
-    best = best.scatter_reduce(1, of.expand_as(products), products, "amax")
+    lengths = torch.tensor(document_lengths, device=products.device)[:, None]
+    places = torch.arange(max(document_lengths), device=products.device)
+    # Each document's columns, (documents, longest); shorter ones repeat their last.
+    columns = lengths.cumsum(0) - lengths + places.minimum(lengths - 1)
+    with torch.no_grad():
+        at = products[:, columns].argmax(dim=2)
+    best = products.gather(1, columns.gather(1, at.T).T)
     sums = best.new_zeros(len(query_lengths), best.shape[1])
     sums = sums.index_add(0, _numbers(query_lengths, products.device), best)
     return sums / torch.tensor(query_lengths, device=sums.device)[:, None]
