@@ -19,7 +19,7 @@ PATIENCE_S = 10.0
 """How long the wait may be longer than it should: a burst is worked off, an overload stays."""
 
 BATCH = 20
-"""Documents of a hundred tokens that one batch holds, see `TOKEN_BUDGET`."""
+"""Documents of a hundred tokens that one batch holds, see `CPU_TOKEN_BUDGET`."""
 
 _LEARNING_RATE = 0.2
 

@@ -19,7 +19,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from retrieve_rerank.base import Vectors
 from retrieve_rerank.errors import ModelError, OutOfMemoryError, ScoreError
 from retrieve_rerank.models.loading import load_pair_model
-from retrieve_rerank.models.runtimes.batching import TokenBatch, Tokens
+from retrieve_rerank.models.runtimes.batching import CPU_TOKEN_BUDGET, TokenBatch, Tokens
 from retrieve_rerank.models.runtimes.engine import run_all
 from retrieve_rerank.models.runtimes.torch import TorchBackend
 from retrieve_rerank.rerankers.cross_encoder import CrossEncoder
@@ -30,6 +30,7 @@ class Small:
     """A backend with memory for so many tokens; says of each sequence how long it is."""
 
     description = "small"
+    token_budget = CPU_TOKEN_BUDGET
 
     def __init__(self, tokens: int) -> None:
         self.tokens = tokens

@@ -17,7 +17,7 @@ from transformers import AutoModelForSequenceClassification
 from retrieve_rerank.base import Vectors
 from retrieve_rerank.models.loading import load_pair_model
 from retrieve_rerank.models.runtimes.batching import TokenBatch, Tokens, pad
-from retrieve_rerank.models.runtimes.packed import FAMILIES, attend, attend_at_once, pack
+from retrieve_rerank.models.runtimes.packed import FAMILIES, pack
 from tests.models.tiny import make_model
 
 LENGTHS = (1, 7, 3, 12, 12)
@@ -69,15 +69,6 @@ def test_the_last_layer_goes_on_with_first_tokens_only(tmp_path: Path) -> None:
     with torch.inference_mode():
         packed.logits(batch(0))
     assert shapes == [(1, sum(LENGTHS), 32), (1, sum(LENGTHS), 32), (len(LENGTHS), 1, 32)]
-
-
-@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")  # the CPU's way alone
-def test_attention_at_once_is_attention_one_by_one() -> None:
-    module = torch.nn.Identity()
-    with torch.inference_mode():
-        q, k, v = torch.randn(3, 1, 4, sum(LENGTHS), 8, generator=torch.Generator().manual_seed(0))
-        one_by_one, _ = attend(module, q, k, v, None, lengths=LENGTHS, scaling=0.3)
-        assert torch.allclose(attend_at_once(q, k, v, LENGTHS, 0.3), one_by_one, atol=1e-6)
 
 
 def test_a_network_that_attends_otherwise_stays_padded(tmp_path: Path) -> None:

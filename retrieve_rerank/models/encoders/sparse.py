@@ -17,7 +17,7 @@ from retrieve_rerank.models.checkpoints.folder_schema import TOKENIZER, read_set
 from retrieve_rerank.models.checkpoints.safetensors_files import read_safetensors
 from retrieve_rerank.models.checkpoints.sparse_layout import Splade
 from retrieve_rerank.models.loading import find_checkpoint, load_backend, load_tokenizer
-from retrieve_rerank.models.runtimes.batching import TOKEN_BUDGET, Tokens
+from retrieve_rerank.models.runtimes.batching import Tokens
 from retrieve_rerank.models.runtimes.engine import Backend, run_all
 from retrieve_rerank.models.tokenizers.texts import TextTokenizer
 
@@ -82,7 +82,7 @@ class SparseTextEncoder:
     def _encode(self, texts: Sequence[str]) -> list[dict[int, float]]:
         sequences: list[Tokens] = self._tokenizer.encode(texts)
         weights: dict[int, dict[int, float]] = {}
-        budget = min(TOKEN_BUDGET, _NUMBERS // self._weighing.width)
+        budget = min(self._backend.token_budget, _NUMBERS // self._weighing.width)
         for index, output in run_all(
             self._backend, sequences, pad_id=self._tokenizer.pad_id, budget=budget
         ):

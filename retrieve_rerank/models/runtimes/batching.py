@@ -10,8 +10,10 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-TOKEN_BUDGET = 2048
+CPU_TOKEN_BUDGET = 2048
 """Tokens in a batch, padding included: enough to fill the cores, little enough for the caches."""
+GPU_TOKEN_BUDGET = 16_384
+"""Tokens in a batch on a GPU, which is idle while it is sent small ones."""
 
 
 class Tokens(NamedTuple):
@@ -42,7 +44,7 @@ class TokenBatch(NamedTuple):
         )
 
 
-def batches(lengths: Sequence[int], *, budget: int = TOKEN_BUDGET) -> Iterator[list[int]]:
+def batches(lengths: Sequence[int], *, budget: int) -> Iterator[list[int]]:
     """Group indices of sequences of like length, longest first.
 
     Padded to its longest member a group has at most `budget` tokens; a sequence longer than

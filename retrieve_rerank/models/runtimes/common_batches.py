@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from retrieve_rerank.base import Vectors
 from retrieve_rerank.concurrency.deadline import Deadline
 from retrieve_rerank.errors import DeadlineExceededError
-from retrieve_rerank.models.runtimes.batching import TOKEN_BUDGET, Tokens
+from retrieve_rerank.models.runtimes.batching import Tokens
 from retrieve_rerank.models.runtimes.engine import Backend, run_all
 
 THREAD = "retrieve-rerank batches"
@@ -78,13 +78,14 @@ class CommonBatches:
         backend: Backend,
         *,
         pad_id: int,
-        budget: int = TOKEN_BUDGET,
+        budget: int | None = None,
         on_batch: Callable[[BatchReport], None] = lambda report: None,
     ) -> None:
-        """`budget` is of tokens, without padding; `on_batch` is called in the batches' thread."""
+        """`budget` is of tokens, without padding, and the backend's where None; `on_batch` is
+        called in the batches' thread."""
         self._backend = backend
         self._pad_id = pad_id
-        self._budget = budget
+        self._budget = backend.token_budget if budget is None else budget
         self._on_batch = on_batch
         self._waiting: deque[_Job] = deque()
         self._changed = threading.Condition()

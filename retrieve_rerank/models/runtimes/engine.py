@@ -7,7 +7,7 @@ from typing import Protocol
 
 from retrieve_rerank.base import Vectors
 from retrieve_rerank.errors import OutOfMemoryError
-from retrieve_rerank.models.runtimes.batching import TOKEN_BUDGET, TokenBatch, Tokens, batches, pad
+from retrieve_rerank.models.runtimes.batching import TokenBatch, Tokens, batches, pad
 
 
 class Backend(Protocol):
@@ -16,6 +16,10 @@ class Backend(Protocol):
     @property
     def description(self) -> str:
         """Library, device and precision, for people."""
+
+    @property
+    def token_budget(self) -> int:
+        """How many tokens, padding included, a batch is to have at most."""
 
     def run(self, batch: TokenBatch) -> Vectors:
         """Return an encoder's hidden states (n, tokens, dim), a pair model's logits (n, labels).
@@ -30,14 +34,15 @@ def run_all(
     sequences: Sequence[Tokens],
     *,
     pad_id: int,
-    budget: int = TOKEN_BUDGET,
+    budget: int | None = None,
 ) -> Iterator[tuple[int, Vectors]]:
     """Run all sequences in batches of like length; yield (index, its output), in any order.
 
-    A batch has at most `budget` tokens; where memory runs out it is halved, as are those after
-    it, and what has been computed is kept. The padded positions' outputs are cut off. Raises
-    OutOfMemoryError where even one sequence alone does not fit.
+    A batch has at most `budget` tokens, the backend's own where None; where memory runs out it is
+    halved, as are those after it, and what has been computed is kept. The padded positions' outputs
+    are cut off. Raises OutOfMemoryError where even one sequence alone does not fit.
     """
+    budget = backend.token_budget if budget is None else budget
     groups = batches([len(sequence.ids) for sequence in sequences], budget=budget)
     for indices in groups:
         output = None

@@ -14,7 +14,7 @@ import platformdirs
 
 from retrieve_rerank.base import Vectors
 from retrieve_rerank.errors import ModelError
-from retrieve_rerank.models.runtimes.batching import TokenBatch
+from retrieve_rerank.models.runtimes.batching import CPU_TOKEN_BUDGET, TokenBatch
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +49,8 @@ class OpenVINOBackend:
     faster than fp32 with the int8 weights. `emulate_int8` computes them exactly wherever it
     runs, slowly, to measure what they do to scores.
     """
+
+    token_budget = CPU_TOKEN_BUDGET
 
     def __init__(
         self, file: Path, *, precision: str, threads: int | None, emulate_int8: bool = False

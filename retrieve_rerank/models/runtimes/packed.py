@@ -1,8 +1,8 @@
 """Networks without padding: the texts or pairs of a batch follow each other in one row of tokens.
 
-Each token attends to its own text alone. Of a cross-encoder only the first token of each pair goes
-on after the last layer's attention, the one that the score is made of. For networks of BERT's kind.
-Needs the extra `torch`.
+For CPUs: a GPU is faster with padding. Each token attends to its own text alone. Of a cross-encoder
+only the first token of each pair goes on after the last layer's attention, the one that the score
+is made of. For networks of BERT's kind. Needs the extra `torch`.
 """
 
 from __future__ import annotations
@@ -41,20 +41,20 @@ def pack(network: Any) -> PackedNetwork | None:
     before = network.config._attn_implementation
     with torch.inference_mode():
         output = network(
-            input_ids=torch.from_numpy(ids).to(network.device),
-            attention_mask=torch.from_numpy(mask).to(network.device),
+            input_ids=torch.from_numpy(ids),
+            attention_mask=torch.from_numpy(mask),
         )
         packed = PackedNetwork(network)
         if packed.scores:
             expected, run = output.logits, packed.logits
         else:
-            expected = output.last_hidden_state[torch.from_numpy(mask).to(network.device).bool()]
+            expected = output.last_hidden_state[torch.from_numpy(mask).bool()]
             run = packed.states
         try:
             difference = float((run(probe) - expected).abs().max())
         except RuntimeError as exc:
             difference = float("inf")
-            logger.warning("not packing %s on %s: %s", network.name_or_path, network.device, exc)
+            logger.warning("not packing %s: %s", network.name_or_path, exc)
     rounding = 1e-4 if network.dtype == torch.float32 else 3e-2
     if difference <= rounding * max(1.0, float(expected.abs().max())):
         return packed
@@ -95,7 +95,6 @@ class PackedNetwork:
         return states
 
     def _run(self, batch: TokenBatch) -> Any:
-        device = self._network.device
         mask = torch.from_numpy(batch.attention_mask)
         ids = torch.from_numpy(batch.input_ids)
         counted = mask if self._pad_id is None else (ids != self._pad_id).long()
@@ -103,13 +102,12 @@ class PackedNetwork:
         if self._pad_id is not None:
             positions = (positions + 1) * counted + self._pad_id
         lengths = mask.sum(1)
-        ends = lengths.cumsum(0).to(device)
-        self._call.firsts = ends - lengths.to(device)
+        self._call.firsts = lengths.cumsum(0) - lengths
         real = mask.bool()
-        types = torch.from_numpy(batch.token_type_ids)[real][None].to(device)
+        types = torch.from_numpy(batch.token_type_ids)[real][None]
         return self._network(
-            input_ids=ids[real][None].to(device),
-            position_ids=positions[real][None].to(device),
+            input_ids=ids[real][None],
+            position_ids=positions[real][None],
             token_type_ids=types if self._has_types else None,
             lengths=lengths.tolist(),
         )
@@ -135,11 +133,9 @@ def attend(
 ) -> tuple[torch.Tensor, None]:
     """Attend within each stretch of `lengths`; (1, heads, tokens, dim) to (1, tokens, heads, dim).
 
-    On a GPU all stretches at once; on the CPU, where that would be slower, one by one: split and
-    put together whole, so that the gradient too is put together once, not for each stretch.
+    One by one, split and put together whole, so that the gradient too is put together once, not
+    for each stretch.
     """
-    if query.is_cuda:
-        return attend_at_once(query, key, value, lengths, scaling), None
     stretches = zip(
         *(torch.split(states, list(lengths), 2) for states in (query, key, value)), strict=True
     )
@@ -148,26 +144,3 @@ def attend(
         for q, k, v in stretches
     ]
     return torch.cat([attended.transpose(1, 2) for attended in found], dim=1), None
-
-
-def attend_at_once(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    lengths: Sequence[int],
-    scaling: float,
-) -> torch.Tensor:
-    """Attend as `attend` does, with one call for all stretches."""
-    ends = torch.tensor([0, *lengths], device=query.device).cumsum(0)
-    q, k, v = (
-        torch.nested.nested_tensor_from_jagged(
-            states[0].transpose(0, 1).contiguous(),
-            ends,
-            min_seqlen=min(lengths),
-            max_seqlen=max(lengths),
-        ).transpose(1, 2)
-        for states in (query, key, value)
-    )
-    found = functional.scaled_dot_product_attention(q, k, v, scale=scaling)
-    attended: torch.Tensor = found.transpose(1, 2).values()[None]
-    return attended
