@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 
 WORDS = sorted({word for text in TEXTS for word in text.split()})
 QUERIES = {"train": 6, "dev": 3, "test": 4}
+ENOUGH = {"train": 6, "dev": 3, "test": 31}
 
 
 @pytest.fixture
@@ -30,21 +32,27 @@ def encoder(home: Path) -> Path:
 
 @pytest.fixture
 def judged(rr: Rr, home: Path, encoder: Path) -> Path:
-    """An index `docs` of documents of three words, and a query of two of each of some of them."""
+    return make_judged(rr, home, encoder, documents=20, queries=QUERIES)
+
+
+def make_judged(
+    rr: Rr, home: Path, encoder: Path, *, documents: int, queries: Mapping[str, int]
+) -> Path:
+    """Index as `docs` documents of three words, and judge a query of two of some of them."""
     draw = random.Random(3)
     folder = home / "judged"
     (folder / "qrels").mkdir(parents=True)
-    texts = [draw.sample(WORDS, 3) for _ in range(20)]
+    texts = [draw.sample(WORDS, 3) for _ in range(documents)]
     corpus = [{"_id": f"d{n}", "text": " ".join(words)} for n, words in enumerate(texts)]
     (folder / "corpus.jsonl").write_text("".join(json.dumps(each) + "\n" for each in corpus))
-    queries, numbers = [], iter(range(20))
-    for split, count in QUERIES.items():
+    asked, numbers = [], iter(range(documents))
+    for split, count in queries.items():
         rows = ["query-id\tcorpus-id\tscore\n"]
         for n in [next(numbers) for _ in range(count)]:
-            queries.append({"_id": f"q{n}", "text": " ".join(texts[n][:2])})
+            asked.append({"_id": f"q{n}", "text": " ".join(texts[n][:2])})
             rows.append(f"q{n}\td{n}\t1\n")
         (folder / "qrels" / f"{split}.tsv").write_text("".join(rows))
-    (folder / "queries.jsonl").write_text("".join(json.dumps(each) + "\n" for each in queries))
+    (folder / "queries.jsonl").write_text("".join(json.dumps(each) + "\n" for each in asked))
     indexed = rr("index", str(folder), "--index", "docs", "--encoder", str(encoder))
     assert indexed.exit_code == 0, indexed.stderr
     return folder
@@ -54,7 +62,7 @@ def test_a_projection_is_trained_measured_and_given_to_the_index(
     rr: Rr, home: Path, judged: Path, encoder: Path
 ) -> None:
     train = ("tensors", "train", "--index", "docs", "--data", str(judged), "--dimensions", "6")
-    trained = rr(*train)
+    trained = rr(*train, "--refresh")  # which these few queries do not earn
     assert trained.exit_code == 0, trained.stderr
     for name, dimensions in (("all dimensions", 32), ("principal axes", 6), ("trained", 6)):
         [line] = [line for line in trained.stdout.splitlines() if f"  {name} " in line]
@@ -90,6 +98,19 @@ def test_a_projection_is_trained_measured_and_given_to_the_index(
     whole = rr("tensors", "refresh", "--index", "docs", "--model", str(encoder))
     assert "of 32 numbers a token" in whole.stdout
     assert "The disk holds the index twice meanwhile" in whole.stderr
+
+
+def test_tensors_are_given_to_the_index_at_once_where_they_are_proved(
+    rr: Rr, home: Path, encoder: Path
+) -> None:
+    judged = make_judged(rr, home, encoder, documents=40, queries=ENOUGH)
+    train = ("tensors", "train", "--index", "docs", "--data", str(judged), "--dimensions", "31")
+    proved = rr(*train, "--margin", "0.9", "--refresh")
+    assert proved.exit_code == 0, proved.stderr
+    assert "It is kept as docs-tokens@1, and given to the index." in proved.stdout
+    assert "40 documents have tensors of 31 numbers a token, made by docs-tokens@1" in proved.stdout
+    made = json.loads(rr("info", "--index", "docs", "--json").stdout)["index"]["details"]["tensors"]
+    assert (made["encoder"], made["dimension"]) == ("docs-tokens@1", 31)
 
 
 def test_an_encoder_is_trained_and_proved_with_fewer_dimensions_and_a_teacher(

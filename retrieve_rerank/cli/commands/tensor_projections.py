@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from retrieve_rerank.cli.commands.tensor_refresh import refresh_index
 from retrieve_rerank.cli.finetuning import (
     held_out_options,
     load_training,
@@ -97,6 +98,11 @@ _OWN = (*_LEARNING, "base", "minutes", "train_queries", "margin")
     "interval.  [default: 0.005]",
 )
 @click.option("--seed", type=int, default=13, show_default=True, help="What chance draws by.")
+@click.option(
+    "--refresh",
+    is_flag=True,
+    help="Give the index the new tensors at once, where they are proved on judged queries.",
+)
 @field_options
 @json_option
 def train(
@@ -108,13 +114,15 @@ def train(
     dev_queries: int,
     test_queries: int,
     seed: int,
+    refresh: bool,
     as_json: bool,
     **given: Any,
 ) -> None:
     """Train what makes the tensors, a projection or the encoder, and prove it on held-out queries.
 
-    The index stays as it is; rr tensors refresh gives it the new tensors. What the first stage
-    searches by stays the same. Stopped at any moment, the same command goes on.
+    The index stays as it is; rr tensors refresh gives it the new tensors, or --refresh where they
+    are proved. What the first stage searches by stays the same. Stopped at any moment, the same
+    command goes on.
     """
     began = time.perf_counter()
     own = {name: given.pop(name) for name in _OWN}
@@ -158,10 +166,18 @@ def train(
     except KeyboardInterrupt:
         click.echo("\nWhat is done is kept; the same command goes on from there.", err=True)
         raise
+    proved = trained.accepted and not judged.generated
     if as_json:
         write_json(trained.to_dict())
     else:
-        view.print_trained(trained, index=settings.index or where.url, generated=judged.generated)
+        view.print_trained(
+            trained,
+            index=settings.index or where.url,
+            generated=judged.generated,
+            refreshes=refresh and proved,
+        )
+    if refresh and proved:
+        refresh_index(settings, model=trained.address, as_json=as_json)
 
 
 def _check(trainable: str, own: Mapping[str, Any], *, taught: bool) -> None:

@@ -60,6 +60,18 @@ def refresh(
     same command goes on where it was; an embedded index is as it was, and begins anew.
     """
     settings = load_settings(index=index, **fields)
+    refresh_index(settings, model=model, rate=rate, dry_run=dry_run, as_json=as_json)
+
+
+def refresh_index(
+    settings: Settings,
+    *,
+    model: str,
+    rate: float | None = None,
+    dry_run: bool = False,
+    as_json: bool,
+) -> None:
+    """Give an index the tensors of a model, and print what it took; the index must be closed."""
     with open_index(settings) as connector:
         if isinstance(connector, TensorReplacing):
             _refresh_at_server(connector, model=model, rate=rate, dry_run=dry_run, as_json=as_json)

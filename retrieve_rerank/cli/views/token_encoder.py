@@ -38,7 +38,7 @@ class Terminal(TerminalWatch):
             say(f"step {told.step:,}: loss {told.loss:.3f}, dev nDCG@10 {told.measure:.4f}")
 
 
-def print_trained(trained: TrainedEncoder, *, index: str, generated: bool) -> None:
+def print_trained(trained: TrainedEncoder, *, index: str, generated: bool, refreshes: bool) -> None:
     """Print the table of the held-out queries, the verdict, and what to do with it."""
     today, after = trained.verdict["systems"]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -63,6 +63,7 @@ def print_trained(trained: TrainedEncoder, *, index: str, generated: bool) -> No
         trained,
         index=index,
         generated=generated,
+        refreshes=refreshes,
         neither="Judge more queries, give it more --minutes, or give it to the index all the same",
         worse="Try another --learning-rate. It can be given to the index all the same",
     )

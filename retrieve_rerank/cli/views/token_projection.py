@@ -22,7 +22,9 @@ class Terminal(TerminalWatch):
             say(f"{what}, dev nDCG@10 {told.measure:.4f}")
 
 
-def print_trained(trained: TrainedProjection, *, index: str, generated: bool) -> None:
+def print_trained(
+    trained: TrainedProjection, *, index: str, generated: bool, refreshes: bool
+) -> None:
     """Print the table of the held-out queries, the verdict, and what to do with it."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("dimensions of a token")
@@ -47,6 +49,7 @@ def print_trained(trained: TrainedProjection, *, index: str, generated: bool) ->
         trained,
         index=index,
         generated=generated,
+        refreshes=refreshes,
         neither="Judge more queries, or give it to the index all the same",
         worse="Try more --dimensions. It can be given to the index all the same",
     )
@@ -58,6 +61,7 @@ def say_what_to_do(
     *,
     index: str,
     generated: bool,
+    refreshes: bool,
     neither: str,
     worse: str,
 ) -> None:
@@ -67,6 +71,9 @@ def say_what_to_do(
             "The queries were made from the documents: people's queries may gain or lose more or "
             "less. Judge some, and give them as --data."
         )
+    if refreshes:
+        write(f"It is kept as {trained.address}, and given to the index.")
+        return
     advice = {True: "Give it to the index", None: neither, False: worse}[trained.accepted]
     write(
         f"It is kept as {trained.address}. {advice}:"
