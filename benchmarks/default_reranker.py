@@ -2,28 +2,36 @@
 
     python -m benchmarks.default_reranker mine ../shared/data .cache/quality .cache/reranker
     python -m benchmarks.default_reranker train .cache/reranker
+    python -m benchmarks.default_reranker halfway .cache/reranker --name NAME
 
 The first command indexes each collection into the second folder, or completes its index, and mines
 hard negatives from it into the third. The second needs nothing but these groups, so that it can run
 on another machine with a GPU: it trains a cross-encoder, or an encoder for MaxSim, on all of them
 together, from the weights of all-MiniLM-L6-v2, and adds its fast form. Each goes on where it was
-stopped. The options are for trying other recipes. `python -m benchmarks.zero_shot` tells what has
-come of it.
+stopped. The third averages such an encoder with what it was trained from. The options are for
+trying other recipes. `benchmarks.zero_shot` and `benchmarks.zero_shot_tensors` tell what has come
+of it.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
+import shutil
 import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from safetensors.torch import load_file, save_file
+
 from benchmarks.quality import build
 from retrieve_rerank import Retriever
 from retrieve_rerank.connectors.embedded import EmbeddedConnector
 from retrieve_rerank.evaluation.files import read_qrels, read_queries
+from retrieve_rerank.models.checkpoints.folder import SETTINGS_FILE
+from retrieve_rerank.models.checkpoints.folder_schema import OURS, read_settings
+from retrieve_rerank.models.checkpoints.version_record import write_json
 from retrieve_rerank.training.finishing import finish
 from retrieve_rerank.training.groups import Group
 from retrieve_rerank.training.mining import DEFAULT_RULES, Mining, Rules, mine_to_file
@@ -31,6 +39,7 @@ from retrieve_rerank.training.opening import read_groups
 from retrieve_rerank.training.token_encoder.network import open_max_sim, relevant_texts
 from retrieve_rerank.training.token_encoder.settings import EncoderSettings
 from retrieve_rerank.training.trainers import Progress, TrainerSettings, train
+from retrieve_rerank.training.trainers.base import load_encoder_base
 from retrieve_rerank.training.trainers.opening import Opens, open_network
 
 SOURCES = ("nqg-squad-sents", "squad11dev", "medquad", "policyqa", "stackfaq")
@@ -42,7 +51,7 @@ NEGATIVES = 15
 def main() -> None:
     """Mine, or train."""
     parser = argparse.ArgumentParser(description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="mine|train")
+    commands = parser.add_subparsers(required=True, metavar="mine|train|halfway")
     mining = commands.add_parser("mine")
     mining.add_argument("data", type=Path, help="a folder of BEIR folders")
     mining.add_argument("indexes", type=Path, help="a folder to keep the indexes in")
@@ -64,6 +73,11 @@ def main() -> None:
     training.add_argument("--epochs", type=float, default=1)
     training.add_argument("--token-budget", type=int)
     training.set_defaults(run=learn)
+    halfway = commands.add_parser("halfway")
+    halfway.add_argument("out", type=Path, help="the folder of the groups")
+    halfway.add_argument("--name", required=True, help="of the folder in it, of an encoder")
+    halfway.add_argument("--base", default="all-MiniLM-L6-v2")
+    halfway.set_defaults(run=go_halfway)
     arguments = parser.parse_args()
     arguments.run(arguments)
 
@@ -121,6 +135,23 @@ def learn(arguments: argparse.Namespace) -> None:
             f" {made.fidelity.top_10_overlap:.3f}, Kendall's tau {made.fidelity.kendall_tau:.3f}"
         )
     print(*finished.notes, sep="\n", end="")
+
+
+def go_halfway(arguments: argparse.Namespace) -> None:
+    """Save an encoder with the mean of the weights before training and after.
+
+    As in https://arxiv.org/abs/2109.01903.
+    """
+    trained, out = (arguments.out / arguments.name / folder for folder in ("model", "halfway"))
+    shutil.copytree(trained, out, ignore=shutil.ignore_patterns("openvino"))
+    before = load_encoder_base(arguments.base, TrainerSettings()).network.state_dict()
+    after = load_file(trained / "model.safetensors")
+    mean = {name: (weights + before[name]) / 2 for name, weights in after.items()}
+    save_file(mean, out / "model.safetensors", metadata={"format": "pt"})
+    settings = read_settings(out / SETTINGS_FILE, OURS)
+    settings.pop("export", None)  # of a fast form that was left behind
+    write_json(out / SETTINGS_FILE, settings)
+    print(out)
 
 
 def opens_max_sim(groups: Sequence[Group]) -> Opens:
