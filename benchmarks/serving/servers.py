@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -131,7 +131,8 @@ def serving(
         _until_answered(contender, running, body)
         yield running
     finally:
-        process.terminate()
+        with suppress(psutil.NoSuchProcess):  # which was stopped to see what it does then
+            process.terminate()
         try:
             process.wait(60)
         except psutil.TimeoutExpired:
