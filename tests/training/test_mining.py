@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from retrieve_rerank import Document, Retriever
@@ -210,6 +212,23 @@ def test_copies_are_told_by_their_shingles() -> None:
     assert not Shingles(text).near(Shingles(text[: len(text) // 2]))
     assert not Shingles("退款需要几天到账？").near(Shingles("退货需要几天完成？"))
     assert Shingles("").near(Shingles(" "))
+
+
+def test_near_copies_are_those_that_share_nine_tenths_of_their_shingles() -> None:
+    def shingles(text: str) -> set[str]:
+        return {text[n : n + 5] for n in range(max(1, len(text) - 4))}
+
+    draw = random.Random(0)
+    text = "".join(draw.choices("abcdefgh 退款几天", k=400))
+    text = " ".join(text.split())
+    told = set()
+    for _ in range(200):
+        other = text[: draw.randint(1, 400)] + "z" * draw.randint(0, 60)
+        ours, theirs = shingles(text), shingles(" ".join(other.split()))
+        expected = len(ours & theirs) >= 0.9 * len(ours | theirs)
+        assert Shingles(text).near(Shingles(other)) == expected
+        told.add(expected)
+    assert told == {True, False}
 
 
 @pytest.mark.parametrize(
