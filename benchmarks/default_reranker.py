@@ -49,7 +49,7 @@ NEGATIVES = 15
 
 
 def main() -> None:
-    """Mine, or train."""
+    """Mine, train, or average."""
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="mine|train|halfway")
     mining = commands.add_parser("mine")
@@ -143,7 +143,7 @@ def go_halfway(arguments: argparse.Namespace) -> None:
     As in https://arxiv.org/abs/2109.01903.
     """
     trained, out = (arguments.out / arguments.name / folder for folder in ("model", "halfway"))
-    shutil.copytree(trained, out, ignore=shutil.ignore_patterns("openvino"))
+    shutil.copytree(trained, out, ignore=shutil.ignore_patterns("openvino"), dirs_exist_ok=True)
     before = load_encoder_base(arguments.base, TrainerSettings()).network.state_dict()
     after = load_file(trained / "model.safetensors")
     mean = {name: (weights + before[name]) / 2 for name, weights in after.items()}

@@ -112,6 +112,11 @@ def test_tensors_are_given_to_the_index_at_once_where_they_are_proved(
     made = json.loads(rr("info", "--index", "docs", "--json").stdout)["index"]["details"]["tensors"]
     assert (made["encoder"], made["dimension"]) == ("docs-tokens@1", 31)
 
+    assert rr("tensors", "refresh", "--index", "docs", "--model", str(encoder)).exit_code == 0
+    again = rr(*train, "--margin", "0.9", "--refresh", "--json")  # trained before
+    told = json.loads(again.stdout)
+    assert (told["name"], told["version"], told["refreshed"]["dimension"]) == ("docs-tokens", 1, 31)
+
 
 def test_an_encoder_is_trained_and_proved_with_fewer_dimensions_and_a_teacher(
     rr: Rr, home: Path, judged: Path, encoder: Path

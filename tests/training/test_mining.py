@@ -211,6 +211,8 @@ def test_copies_are_told_by_their_shingles() -> None:
     assert Shingles(text).near(Shingles(text + "!"))
     assert not Shingles(text).near(Shingles(text[: len(text) // 2]))
     assert not Shingles("退款需要几天到账？").near(Shingles("退货需要几天完成？"))
+    assert Shingles("abcdefghijklmn").near(Shingles("abcdefghijklm"))  # nine of ten
+    assert not Shingles("abcdefghijklmn").near(Shingles("abcdefghijkl"))
     assert Shingles("").near(Shingles(" "))
 
 

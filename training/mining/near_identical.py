@@ -14,15 +14,9 @@ THRESHOLD = 0.9
 usual value (Manning et al., Introduction to Information Retrieval, §19.6)."""
 
 _SPACES = re.compile(r"\s+")
-_FACTORS = (
-    0x9E3779B97F4A7C15,
-    0xBF58476D1CE4E5B9,
-    0x94D049BB133111EB,
-    0xD6E8FEB86659FD93,
-    0xA0761D6478BD642F,
-)
-"""Odd numbers whose bits look random, one for each place: a shingle's hash is its characters' code
-points times these, 64 bits of it, so that two different shingles practically never share one."""
+_FACTORS = np.random.default_rng(0).integers(1 << 64, size=SHINGLE, dtype=np.uint64)
+"""One for each place: a shingle's hash is its characters' code points times these, 64 bits of it,
+so that two different shingles practically never share one."""
 _SKETCH_BITS = 12  # of a hash, that tell which of 4,096 bits it sets in the sketch
 
 
@@ -35,7 +29,7 @@ class Shingles:
         count = len(codes) - SHINGLE + 1
         hashes = np.zeros(count, dtype=np.uint64)
         for place, factor in enumerate(_FACTORS):
-            hashes += codes[place : place + count] * np.uint64(factor)
+            hashes += codes[place : place + count] * factor
         self._hashes = np.unique(hashes)
         sketch = np.zeros(1 << _SKETCH_BITS, dtype=bool)
         sketch[self._hashes >> np.uint64(64 - _SKETCH_BITS)] = True
@@ -45,10 +39,10 @@ class Shingles:
     def near(self, other: Shingles) -> bool:
         """Tell whether at least nine tenths of the shingles of either are in both."""
         both = self._size + other._size
-        # With d shingles in one of the two alone, (both − d) / 2 of (both + d) / 2 are shared. A
+        # With n shingles in one of the two alone, (both − n) / 2 of (both + n) / 2 are shared. A
         # bit that one sketch alone has stands for at least one such shingle: most texts end here.
-        apart = (1 - THRESHOLD) / (1 + THRESHOLD) * both
-        if (self._sketch ^ other._sketch).bit_count() > apart:
+        alone = (self._sketch ^ other._sketch).bit_count()
+        if both - alone < THRESHOLD * (both + alone):
             return False
         shared = len(np.intersect1d(self._hashes, other._hashes, assume_unique=True))
         return shared >= THRESHOLD * (both - shared)

@@ -167,17 +167,23 @@ def train(
         click.echo("\nWhat is done is kept; the same command goes on from there.", err=True)
         raise
     proved = trained.accepted and not judged.generated
-    if as_json:
-        write_json(trained.to_dict())
-    else:
+    refreshes = refresh and proved
+    if not as_json:
         view.print_trained(
             trained,
             index=settings.index or where.url,
             generated=judged.generated,
-            refreshes=refresh and proved,
+            refreshes=refreshes,
         )
-    if refresh and proved:
-        refresh_index(settings, model=trained.address, as_json=as_json)
+    elif not refreshes:
+        write_json(trained.to_dict())
+    if refreshes:
+        refresh_index(
+            settings,
+            model=trained.address,
+            as_json=as_json,
+            put=lambda done: write_json({**trained.to_dict(), "refreshed": done}),
+        )
 
 
 def _check(trainable: str, own: Mapping[str, Any], *, taught: bool) -> None:

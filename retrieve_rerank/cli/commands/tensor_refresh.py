@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict
+from typing import Any, TypeAlias
 
 import click
 
@@ -26,6 +28,9 @@ from retrieve_rerank.models.loading import load_encoder
 from retrieve_rerank.settings.build import open_index
 from retrieve_rerank.settings.build import refresh_tensors as refresh_embedded
 from retrieve_rerank.settings.sources import Settings, load_settings
+
+Put: TypeAlias = Callable[[dict[str, Any]], None]
+"""Takes what is to be written as JSON."""
 
 
 @click.command()
@@ -70,11 +75,17 @@ def refresh_index(
     rate: float | None = None,
     dry_run: bool = False,
     as_json: bool,
+    put: Put = write_json,
 ) -> None:
-    """Give an index the tensors of a model, and print what it took; the index must be closed."""
+    """Give an index the tensors of a model, and print what it took; the index must be closed.
+
+    With `as_json` what was done is given to `put`.
+    """
     with open_index(settings) as connector:
         if isinstance(connector, TensorReplacing):
-            _refresh_at_server(connector, model=model, rate=rate, dry_run=dry_run, as_json=as_json)
+            _refresh_at_server(
+                connector, model=model, rate=rate, dry_run=dry_run, as_json=as_json, put=put
+            )
             return
         schema = connector.schema()
         if not isinstance(connector, TensorRefreshing):
@@ -91,11 +102,19 @@ def refresh_index(
     if dry_run or not as_json:
         _show_cost(cost, new, schema, model, dry_run=dry_run, as_json=as_json)
     if not dry_run:
-        _refresh_embedded(settings, encoder, documents=cost.documents, model=model, as_json=as_json)
+        _refresh_embedded(
+            settings, encoder, documents=cost.documents, model=model, as_json=as_json, put=put
+        )
 
 
 def _refresh_at_server(
-    store: TensorReplacing, *, model: str, rate: float | None, dry_run: bool, as_json: bool
+    store: TensorReplacing,
+    *,
+    model: str,
+    rate: float | None,
+    dry_run: bool,
+    as_json: bool,
+    put: Put,
 ) -> None:
     started = time.monotonic()
     schema = store.schema()
@@ -125,7 +144,7 @@ def _refresh_at_server(
         raise
     seconds = time.monotonic() - started
     if as_json:
-        write_json(
+        put(
             {
                 "index": schema.location,
                 "model": model,
@@ -148,7 +167,13 @@ def _refresh_at_server(
 
 
 def _refresh_embedded(
-    settings: Settings, encoder: TextEncoder, *, documents: int, model: str, as_json: bool
+    settings: Settings,
+    encoder: TextEncoder,
+    *,
+    documents: int,
+    model: str,
+    as_json: bool,
+    put: Put,
 ) -> None:
     started = time.monotonic()
     with show_progress(share_of(documents), doing="making tensors", quiet=as_json) as advance:
@@ -156,7 +181,7 @@ def _refresh_embedded(
     with open_index(settings) as connector:
         schema = connector.schema()
     if as_json:
-        write_json(
+        put(
             {
                 "index": schema.location,
                 "model": model,

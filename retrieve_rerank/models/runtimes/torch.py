@@ -55,7 +55,7 @@ class TorchBackend:
         # Of decoders that score, transformers finds the last token by the padding, and refuses
         # batches of those that have none.
         self._one_by_one = head == "scores" and self._network.config.pad_token_id is None
-        # A GPU is faster with padding, as the same work for all: on an H100 three times as fast.
+        # A GPU is faster with padding: an H100 1.4 times in float32, and 3.5 times in bfloat16.
         may_pack = head == "scores" and device == "cpu"
         self._packed = pack(self._network) if may_pack else None
         self.token_budget = token_budget(device)
