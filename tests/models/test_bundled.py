@@ -75,7 +75,7 @@ class Counting:
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
         self.description = backend.description
-        self.token_budget = backend.token_budget
+        self.batching = backend.batching
         self.sequences = 0
 
     def run(self, batch: TokenBatch) -> np.ndarray:

@@ -52,7 +52,7 @@ class Held:
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
         self.description = backend.description
-        self.token_budget = backend.token_budget
+        self.batching = backend.batching
         self.queue: Sized = ()
         self.called = threading.Event()
         self.go = threading.Event()

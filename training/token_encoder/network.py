@@ -27,7 +27,7 @@ from retrieve_rerank.models.encoders.encoder import TextEncoder
 from retrieve_rerank.models.loading import load_tokenizer
 from retrieve_rerank.models.runtimes.batching import TokenBatch, Tokens, pad
 from retrieve_rerank.models.runtimes.packed import pack
-from retrieve_rerank.models.runtimes.torch import input_names, out_of_memory, token_budget
+from retrieve_rerank.models.runtimes.torch import batching_on, input_names, out_of_memory
 from retrieve_rerank.training.groups import Group
 from retrieve_rerank.training.mining.near_identical import Shingles
 from retrieve_rerank.training.token_projection.max_sim import TEMPERATURE, max_sim, pool_tokens
@@ -264,7 +264,7 @@ class _Backend:
     def __init__(self, network: MaxSimNetwork) -> None:
         self._network = network
         self.description = network.description
-        self.token_budget = token_budget(network.device.type)
+        self.batching = batching_on(network.device.type, packed=not network.padded)
 
     def run(self, batch: TokenBatch) -> Vectors:
         try:

@@ -18,7 +18,7 @@ from retrieve_rerank.models.loading import load_tokenizer
 from retrieve_rerank.models.pair_model import PairModel
 from retrieve_rerank.models.runtimes.batching import TokenBatch, Tokens, pad
 from retrieve_rerank.models.runtimes.packed import pack
-from retrieve_rerank.models.runtimes.torch import input_names, out_of_memory, token_budget
+from retrieve_rerank.models.runtimes.torch import batching_on, input_names, out_of_memory
 from retrieve_rerank.rerankers.cross_encoder import CrossEncoder
 from retrieve_rerank.training.groups import Group
 from retrieve_rerank.training.trainers.base import Base
@@ -114,7 +114,7 @@ class _Backend:
     def __init__(self, network: PairNetwork) -> None:
         self._network = network
         self.description = network.description
-        self.token_budget = token_budget(network.device.type)
+        self.batching = batching_on(network.device.type, packed=not network.padded)
 
     def run(self, batch: TokenBatch) -> Vectors:
         try:

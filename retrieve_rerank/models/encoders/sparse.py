@@ -82,7 +82,7 @@ class SparseTextEncoder:
     def _encode(self, texts: Sequence[str]) -> list[dict[int, float]]:
         sequences: list[Tokens] = self._tokenizer.encode(texts)
         weights: dict[int, dict[int, float]] = {}
-        budget = min(self._backend.token_budget, _NUMBERS // self._weighing.width)
+        budget = min(self._backend.batching.budget, _NUMBERS // self._weighing.width)
         for index, output in run_all(
             self._backend, sequences, pad_id=self._tokenizer.pad_id, budget=budget
         ):

@@ -2,7 +2,9 @@
 
 A server gets many small requests at once, none of which fills a batch by itself. Whatever waits
 when a batch has been computed makes the next one, so that nothing waits for company while there is
-nothing else to do. Callers take turns: a small request does not wait for all of a large one.
+nothing else to do. Others come with the first only as long as a batch gains from more: beyond that
+they would make each other wait for nothing. Callers take turns: a small request does not wait for
+all of a large one.
 """
 
 from __future__ import annotations
@@ -85,7 +87,8 @@ class CommonBatches:
         called in the batches' thread."""
         self._backend = backend
         self._pad_id = pad_id
-        self._budget = backend.token_budget if budget is None else budget
+        self._budget = backend.batching.budget if budget is None else budget
+        self._filled = min(self._budget, backend.batching.filled)
         self._on_batch = on_batch
         self._waiting: deque[_Job] = deque()
         self._changed = threading.Condition()
@@ -147,7 +150,8 @@ class CommonBatches:
                     return []
 
     def _take(self) -> list[_Part]:
-        """Take the next batch: of each job in its turn as much as there is room for.
+        """Take the next batch: of the first job as much as the budget has room for, and of others
+        in their turn as long as the batch gains from more.
 
         Jobs that there was no room for are the first the next time: a large one whose sequences
         leave too little of every batch would have them wait for its end.
@@ -170,6 +174,8 @@ class CommonBatches:
             if not indices:
                 passed_over.append(job)
                 continue
+            if not parts:
+                room -= self._budget - self._filled
             parts.append((job, indices))
             if job.left:
                 self._waiting.append(job)
@@ -187,10 +193,13 @@ class CommonBatches:
             ):
                 job, index = rows[row]
                 job.outputs[index] = output
+                if len(job.outputs) == len(job.sequences) and not job.future.done():
+                    job.future.set_result(job.outputs)
         except Exception as exc:  # handed to whoever waits
             if len(parts) > 1:  # one caller's text must not spoil the answers of the others
                 for part in parts:
-                    self._compute([part])
+                    if not part[0].future.done():
+                        self._compute([part])
                 return
             [(job, _)] = parts
             with self._changed:
@@ -198,9 +207,6 @@ class CommonBatches:
                     self._waiting.remove(job)
             job.future.set_exception(exc)
             return
-        for job, _ in parts:
-            if len(job.outputs) == len(job.sequences) and not job.future.done():
-                job.future.set_result(job.outputs)
 
 
 def _given_up(who: Caller) -> DeadlineExceededError:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from retrieve_rerank.base import Vectors
 from retrieve_rerank.errors import OutOfMemoryError
-from retrieve_rerank.models.runtimes.batching import TokenBatch, Tokens, batches, pad
+from retrieve_rerank.models.runtimes.batching import Batching, TokenBatch, Tokens, batches, pad
 
 
 class Backend(Protocol):
@@ -18,8 +18,8 @@ class Backend(Protocol):
         """Library, device and precision, for people."""
 
     @property
-    def token_budget(self) -> int:
-        """How many tokens, padding included, a batch is to have at most."""
+    def batching(self) -> Batching:
+        """How large its batches are to be."""
 
     def run(self, batch: TokenBatch) -> Vectors:
         """Return an encoder's hidden states (n, tokens, dim), a pair model's logits (n, labels).
@@ -36,14 +36,17 @@ def run_all(
     pad_id: int,
     budget: int | None = None,
 ) -> Iterator[tuple[int, Vectors]]:
-    """Run all sequences in batches of like length; yield (index, its output), in any order.
+    """Run all sequences in the `batches` that take the least time; yield (index, its output), in
+    any order.
 
     A batch has at most `budget` tokens, the backend's own where None; where memory runs out it is
     halved, as are those after it, and what has been computed is kept. The padded positions' outputs
     are cut off. Raises OutOfMemoryError where even one sequence alone does not fit.
     """
-    budget = backend.token_budget if budget is None else budget
-    groups = batches([len(sequence.ids) for sequence in sequences], budget=budget)
+    batching = backend.batching
+    if budget is not None:
+        batching = batching._replace(budget=budget)
+    groups = iter(batches([len(sequence.ids) for sequence in sequences], batching))
     for indices in groups:
         output = None
         try:
@@ -52,7 +55,7 @@ def run_all(
             if len(indices) == 1:
                 raise
         if output is None:  # only here, where no exception holds the failed batch any more
-            halved = len(indices) // 2 * len(sequences[indices[0]].ids)
+            halved = batching.tokens([len(sequences[i].ids) for i in indices]) // 2
             left = [*indices, *(i for group in groups for i in group)]
             rest = [sequences[i] for i in left]
             for place, result in run_all(backend, rest, pad_id=pad_id, budget=halved):

@@ -14,7 +14,7 @@ import platformdirs
 
 from retrieve_rerank.base import Vectors
 from retrieve_rerank.errors import ModelError
-from retrieve_rerank.models.runtimes.batching import CPU_TOKEN_BUDGET, TokenBatch
+from retrieve_rerank.models.runtimes.batching import OPENVINO, TokenBatch
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class OpenVINOBackend:
     runs, slowly, to measure what they do to scores.
     """
 
-    token_budget = CPU_TOKEN_BUDGET
+    batching = OPENVINO
 
     def __init__(
         self, file: Path, *, precision: str, threads: int | None, emulate_int8: bool = False

@@ -15,7 +15,13 @@ from transformers import AutoModel, AutoModelForMaskedLM, AutoModelForSequenceCl
 from retrieve_rerank.base import Vectors
 from retrieve_rerank.errors import ModelError, OutOfMemoryError
 from retrieve_rerank.models.causal.pretrained import load_pretrained, loading, said
-from retrieve_rerank.models.runtimes.batching import CPU_TOKEN_BUDGET, GPU_TOKEN_BUDGET, TokenBatch
+from retrieve_rerank.models.runtimes.batching import (
+    GPU,
+    PACKED,
+    TORCH_CPU,
+    Batching,
+    TokenBatch,
+)
 from retrieve_rerank.models.runtimes.packed import pack
 
 Head = Literal["none", "scores", "vocabulary"]
@@ -58,7 +64,7 @@ class TorchBackend:
         # A GPU is faster with padding: an H100 1.4 times in float32, and 3.5 times in bfloat16.
         may_pack = head == "scores" and device == "cpu"
         self._packed = pack(self._network) if may_pack else None
-        self.token_budget = token_budget(device)
+        self.batching = batching_on(device, packed=self._packed is not None)
         dtype = str(self._network.dtype).removeprefix("torch.")
         self.description = f"torch on {device}, {dtype}{', packed' if self._packed else ''}"
 
@@ -124,9 +130,11 @@ def out_of_memory(exc: Exception) -> bool:
     return isinstance(exc, torch.OutOfMemoryError) or "can't allocate memory" in str(exc)
 
 
-def token_budget(device: str) -> int:
-    """Return how many tokens a batch is to have there at most."""
-    return CPU_TOKEN_BUDGET if device == "cpu" else GPU_TOKEN_BUDGET
+def batching_on(device: str, *, packed: bool = False) -> Batching:
+    """Return how large batches are to be there."""
+    if device != "cpu":
+        return GPU
+    return PACKED if packed else TORCH_CPU
 
 
 def gpu() -> bool:
