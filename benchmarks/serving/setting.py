@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.serving.load import Load, Plan, run
+from benchmarks.serving.load import Load, Plan, run, single_ms
 from benchmarks.serving.requests import draw, expect
 
 
@@ -54,9 +54,9 @@ def ask_for(setting: Setting, size: int, *models: Path) -> Asked:
 def saturate(asked: Asked, url: str, seconds: float, *, note: str) -> tuple[float, list[Load]]:
     """Raise the rate until answers fall behind; return the most answers a second, and the loads.
 
-    The first rate is half of what 16 users get who wait for their answers.
+    The first rate is half of what one user gets who waits for each answer.
     """
-    rate = run(asked.plan(url, seconds / 2, users=16)).check().answered / 2
+    rate = 500 / single_ms(asked.plan(url, seconds / 2))
     loads: list[Load] = []
     while not loads or (loads[-1].refused < REFUSED and loads[-1].answered > KEPT_UP * rate):
         if loads:

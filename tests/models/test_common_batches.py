@@ -136,6 +136,28 @@ def test_a_large_request_is_cut_and_small_ones_come_between(model: PairModel) ->
     assert [report.callers for report in reports[:4]] == [1, 1, 2, 1]
 
 
+def test_requests_share_a_batch_only_as_long_as_it_gains_from_more(model: PairModel) -> None:
+    held, reports = common(model)
+    filled = held.batching.filled
+    longs = filled // len(model.tokenize([(QUERY, TEXTS[3])])[0].ids) + 1
+    runs = []
+    # The first occupies the thread, while the others come in this order.
+    for place, pairs in enumerate([[(QUERY, TEXTS[2])], *[[(QUERY, TEXTS[3])] * longs] * 2]):
+        runs.append(in_threads(model, [pairs]))
+        next(runs[-1])
+        assert held.called.wait(20)
+        wait_until(lambda place=place: len(held.queue) == place)
+    runs.append(in_threads(model, [[(QUERY, TEXTS[2])]]))
+    next(runs[-1])
+    wait_until(lambda: len(held.queue) == 3)
+    held.go.set()
+    shapes = [np.asarray(found).shape for run in runs for found in run]
+    assert shapes == [(1,), (longs,), (longs,), (1,)]
+    wait_until(lambda: len(reports) == 4)
+    assert [report.callers for report in reports] == [1, 1, 1, 1]
+    assert filled <= reports[1].tokens <= held.batching.budget
+
+
 def test_one_that_fails_does_not_spoil_the_others(model: PairModel) -> None:
     held, _ = common(model)
     long, short = [(QUERY, TEXTS[3])], [(QUERY, TEXTS[2])]
