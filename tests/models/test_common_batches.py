@@ -140,16 +140,17 @@ def test_requests_share_a_batch_only_as_long_as_it_gains_from_more(model: PairMo
     held, reports = common(model)
     filled = held.batching.filled
     longs = filled // len(model.tokenize([(QUERY, TEXTS[3])])[0].ids) + 1
+    short, long = [(QUERY, TEXTS[2])], [(QUERY, TEXTS[3])] * longs
+
+    def waiting(number: int) -> Callable[[], bool]:
+        return lambda: len(held.queue) == number
+
     runs = []
-    # The first occupies the thread, while the others come in this order.
-    for place, pairs in enumerate([[(QUERY, TEXTS[2])], *[[(QUERY, TEXTS[3])] * longs] * 2]):
+    for place, pairs in enumerate([short, long, long, short]):
         runs.append(in_threads(model, [pairs]))
         next(runs[-1])
-        assert held.called.wait(20)
-        wait_until(lambda place=place: len(held.queue) == place)
-    runs.append(in_threads(model, [[(QUERY, TEXTS[2])]]))
-    next(runs[-1])
-    wait_until(lambda: len(held.queue) == 3)
+        assert held.called.wait(20)  # by the first, for which the others wait, in this order
+        wait_until(waiting(place))
     held.go.set()
     shapes = [np.asarray(found).shape for run in runs for found in run]
     assert shapes == [(1,), (longs,), (longs,), (1,)]
