@@ -124,7 +124,8 @@ def _make_queries(settings: Settings, folder: Path, watch: Any, model: str | Non
     with open_index(settings) as connector:
         count = connector.count()
         if model is None:
-            with watch.progress("making queries", count, "documents") as advance:
+            tried = count + 2 * LIMIT  # as about half do not find back
+            with watch.progress("making queries", tried, "documents and queries") as advance:
                 made = queries.generate(connector, on_progress=advance)
         else:
             store = AnswerStore(settings.data_dir / ANSWERS)

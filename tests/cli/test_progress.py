@@ -22,6 +22,16 @@ def test_the_last_line_of_a_log_counts_all(
     assert last.startswith(f"1,069 {things} in ")
 
 
+def test_more_than_was_reckoned_with_is_not_more_than_all(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "LINE_EVERY_S", 0.0)
+    with show_progress(share_of(100), doing="making queries", quiet=False) as advance:
+        advance(264)
+    line = capsys.readouterr().err
+    assert line.endswith(", 100%, about 0 s left\n"), line
+
+
 def test_short_work_leaves_a_log_alone(capsys: pytest.CaptureFixture[str]) -> None:
     with show_progress(share_of(3), doing="indexing", quiet=False) as advance:
         advance(3)

@@ -8,7 +8,7 @@ import click
 
 from retrieve_rerank.cli.options import field_options, index_option, json_option
 from retrieve_rerank.cli.spending import SpendingChoice, spending_options
-from retrieve_rerank.cli.views.progress import show_progress
+from retrieve_rerank.cli.views.progress import share_of, show_progress
 from retrieve_rerank.cli.views.queries import print_yields
 from retrieve_rerank.cli.views.results import write_json
 from retrieve_rerank.cli.views.terminal import say, wide_console
@@ -104,7 +104,7 @@ def command(
             if dry_run:
                 return
         with show_progress(
-            lambda done: min(1.0, done / (total + 2 * limit)),  # about half do not find back
+            share_of(total + 2 * limit),  # about half do not find back
             doing="reading and searching",
             quiet=as_json,
             things="documents and queries",

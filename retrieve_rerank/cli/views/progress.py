@@ -55,8 +55,8 @@ Share = Callable[[int], float | None]
 
 
 def share_of(total: int) -> Share:
-    """Measure against a number that is known."""
-    return lambda done: done / total if total else None
+    """Measure against a number that is known, or about: what is beyond it is all of it."""
+    return lambda done: min(1.0, done / total) if total else None
 
 
 def duration(seconds: float) -> str:
