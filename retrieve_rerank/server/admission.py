@@ -19,7 +19,7 @@ PATIENCE_S = 10.0
 """How long the wait may be longer than it should: a burst is worked off, an overload stays."""
 
 BATCH = 20
-"""Documents of a hundred tokens that one batch holds, see `CPU_TOKEN_BUDGET`."""
+"""Documents of a hundred tokens in one turn on a CPU, see `Batching.budget`."""
 
 _LEARNING_RATE = 0.2
 
@@ -40,7 +40,7 @@ class _Line:
     def wait_s(self, documents: int) -> float:
         """Estimate how long others will have the model before so many documents are scored.
 
-        Requests take turns, batch by batch: a large one keeps a small one waiting for a batch.
+        Requests take turns, batch by batch: a large one keeps a small one waiting for its turn.
         """
         turn = max(documents, BATCH)
         return self.document_s * sum(min(each, turn) for each in self.documents)

@@ -27,13 +27,13 @@ class Batching(NamedTuple):
 
     @property
     def filled(self) -> int:
-        """Return from how many tokens on a batch gains little from more: a tenth at most."""
+        """Return the tokens beyond which a batch gains a tenth at most from more."""
         return min(self.budget, 9 * self.overhead)
 
 
-# Of CPUs: enough to fill the cores, little enough for the caches. The overheads are those of
-# MiniLM-L6 on two cores with AVX2: 2.5 ms with OpenVINO and 9 ms with torch, at 6,000 tokens a
-# second (`python -m benchmarks.batches`). More cores, or int8, compute more tokens meanwhile.
+# Of CPUs: enough to fill the cores, little enough for the caches. The overheads were measured with
+# MiniLM-L6 on two cores with AVX2: some 25 tokens with OpenVINO and 70 with torch, see
+# docs/benchmarks/speed.md. Where more cores, or int8, compute a token faster, they are more.
 OPENVINO = Batching(2048, 32)
 TORCH_CPU = Batching(2048, 64)
 PACKED = TORCH_CPU._replace(padded=False)
