@@ -68,13 +68,14 @@ def say_what_to_do(
     """Print what it is kept as and how the index gets it, with advice where it is not accepted."""
     if generated:
         write(
-            "The queries were made from the documents: people's queries may gain or lose more or "
-            "less. Judge some, and give them as --data."
+            "The queries were made from the documents, and what is better on them may be worse on "
+            "people's. Judge some of those, and give them as --data."
         )
     if refreshes:
         write(f"It is kept as {trained.address}, and given to the index.")
         return
-    advice = {True: "Give it to the index", None: neither, False: worse}[trained.accepted]
+    accepted = None if generated and trained.accepted else trained.accepted
+    advice = {True: "Give it to the index", None: neither, False: worse}[accepted]
     write(
         f"It is kept as {trained.address}. {advice}:"
         f"\n  rr tensors refresh --index {index} --model {trained.address}"
