@@ -19,7 +19,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from retrieve_rerank.base import Vectors
 from retrieve_rerank.errors import ModelError, OutOfMemoryError, ScoreError
 from retrieve_rerank.models.loading import load_pair_model
-from retrieve_rerank.models.runtimes.batching import TORCH_CPU, TokenBatch, Tokens
+from retrieve_rerank.models.runtimes.batching import PACKED, TORCH_CPU, Batching, TokenBatch, Tokens
 from retrieve_rerank.models.runtimes.engine import run_all
 from retrieve_rerank.models.runtimes.torch import TorchBackend
 from retrieve_rerank.rerankers.cross_encoder import CrossEncoder
@@ -30,10 +30,10 @@ class Small:
     """A backend with memory for so many tokens; says of each sequence how long it is."""
 
     description = "small"
-    batching = TORCH_CPU
 
-    def __init__(self, tokens: int) -> None:
+    def __init__(self, tokens: int, *, batching: Batching = TORCH_CPU) -> None:
         self.tokens = tokens
+        self.batching = batching
         self.seen: list[int] = []
         self.shapes: list[tuple[int, ...]] = []
 
@@ -58,8 +58,17 @@ def test_where_memory_runs_out_batches_halve_and_the_first_is_not_computed_twice
 
     assert [int(found[n][0]) for n in range(len(lengths))] == lengths
     assert sorted(backend.seen) == list(range(len(lengths))), "each sequence once"
-    assert backend.shapes[0] == (4, 10)
+    assert backend.shapes == [(4, 10), (1, 10), (2, 10), (2, 9), (3, 3)], "as few as have room"
     assert all(rows * tokens <= 20 for rows, tokens in backend.shapes[1:])
+
+
+def test_without_padding_batches_halve_too_whatever_the_lengths_in_them() -> None:
+    lengths = [20, 1, 1, 1, 1]  # half of their number times the longest is more than all of them
+    backend = Small(tokens=25, batching=PACKED)
+    found = dict(run_all(backend, sequences(lengths), pad_id=0, budget=40))
+
+    assert [int(found[n][0]) for n in range(len(lengths))] == lengths
+    assert sorted(backend.seen) == list(range(len(lengths)))
 
 
 def test_a_sequence_that_alone_does_not_fit_is_an_error() -> None:

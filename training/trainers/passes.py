@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from retrieve_rerank.models.runtimes.batching import Batching
+
 
 def passes(lengths: Sequence[Sequence[int]], *, budget: int, padded: bool) -> list[list[int]]:
     """Return numbers of groups that go together; `lengths` are tokens of each group's pairs.
@@ -11,13 +13,15 @@ def passes(lengths: Sequence[Sequence[int]], *, budget: int, padded: bool) -> li
     Padded, groups of like length go together, and the tokens that fill them up count. A group
     that alone is beyond the budget is alone.
     """
+    batching = Batching(budget, overhead=0, padded=padded)
     order = list(range(len(lengths)))
     if padded:
         order.sort(key=lambda group: -max(lengths[group]))
     found: list[list[int]] = []
     for group in order:
-        if found and _tokens([lengths[g] for g in (*found[-1], group)], padded=padded) <= budget:
-            found[-1].append(group)
+        joined = [*found[-1], group] if found else [group]
+        if found and batching.tokens([n for each in joined for n in lengths[each]]) <= budget:
+            found[-1] = joined
         else:
             found.append([group])
     return found
@@ -34,8 +38,3 @@ def cut(planned: list[list[int]], count: int) -> list[list[int]]:
         half = len(groups) // 2
         found[longest : longest + 1] = [groups[:half], groups[half:]]
     return found
-
-
-def _tokens(groups: Sequence[Sequence[int]], *, padded: bool) -> int:
-    pairs = [length for group in groups for length in group]
-    return len(pairs) * max(pairs) if padded else sum(pairs)
