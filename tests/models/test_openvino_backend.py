@@ -30,7 +30,7 @@ def test_scores_do_not_depend_on_the_batch(exported: Path) -> None:
 
     assert together == pytest.approx(alone, abs=1e-5)
     assert together == pytest.approx(backwards, abs=1e-5)
-    assert len(set(np.round(together, 4))) == 7
+    assert np.std(together) > 1e-3, "scores that hardly differ would pass all of the above"
 
 
 def test_vectors_do_not_depend_on_the_batch() -> None:
