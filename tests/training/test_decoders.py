@@ -289,6 +289,7 @@ def test_bad_input_is_refused_with_words(bases: dict[str, str], tmp_path: Path) 
     refuse("llm-scalar-head says no tokens to learn 'next-token' from", **head, loss="next-token")
     refuse("'lce' is no loss|lce is no loss", reranker="llm-pairwise", loss="lce")
     refuse("do not differ in their first token", reranker="llm-pairwise", prompt="prp")
+    refuse("remine is for scores of single texts", reranker="llm-pairwise", remine=True)
     refuse("trainable is 9 layers; the network has 2", trainable=9)
     same = {"messages": ["{query} {document}"], "yes": "yes", "no": "yes"}
     refuse("begin with the same token", prompt=same)

@@ -84,6 +84,7 @@ def test_torchrun_trains_as_one_process_does(bases: Mapping[str, str], tmp_path:
     write_groups(uneven(9), tmp_path / "train.jsonl", format="grouped")
     write_groups(groups(5, seed=2), tmp_path / "dev.jsonl", format="grouped")
     keys = {**SETTINGS, "base": bases["bert"], "data": "train.jsonl", "dev": "dev.jsonl"}
+    keys |= {"group_size": 3, "remine": True}  # each tells the other what it took
     for name in ("two", "one"):
         (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump({**keys, "output": name}))
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]

@@ -22,6 +22,7 @@ from retrieve_rerank.base import Scorer
 from retrieve_rerank.errors import ConfigError, InputError, ModelError
 from retrieve_rerank.models.loading import load_encoder, load_pair_model
 from retrieve_rerank.training.groups import Group, GroupText
+from retrieve_rerank.training.token_encoder.network import MaxSimNetwork, open_max_sim
 from retrieve_rerank.training.trainers import (
     Progress,
     Trained,
@@ -32,7 +33,10 @@ from retrieve_rerank.training.trainers import (
 )
 from retrieve_rerank.training.trainers.base import load_base
 from retrieve_rerank.training.trainers.guards import Guards, Seen, Stopped
+from retrieve_rerank.training.trainers.objective import choose_objective
 from retrieve_rerank.training.trainers.pair_network import PairNetwork
+from retrieve_rerank.training.trainers.processes import Processes
+from retrieve_rerank.training.trainers.remining import remine
 from retrieve_rerank.training.trainers.sweep import work
 from tests.full_disk import full_from
 from tests.models.tiny import make_model
@@ -163,7 +167,15 @@ from tests.training.test_trainer import LONG, first_share, groups, train
 train(groups(40), base=sys.argv[1], output=sys.argv[2], settings=LONG,
       evaluator=first_share(groups(5, seed=2)), on_progress=lambda at: print(at.step, flush=True))
 """
-LONG = replace(QUICK, learning_rate=3e-4, max_steps=24, evaluate_every=4, curriculum="wider")
+LONG = replace(
+    QUICK,
+    learning_rate=3e-4,
+    max_steps=24,
+    group_size=3,
+    evaluate_every=4,
+    curriculum="wider",
+    remine=True,
+)
 
 
 def test_what_was_killed_goes_on_to_the_same_weights(encoder: str, tmp_path: Path) -> None:
@@ -196,6 +208,38 @@ def test_what_was_killed_goes_on_to_the_same_weights(encoder: str, tmp_path: Pat
     ]
     for name, weight in weights.items():
         assert torch.equal(weight, expected[name]), (name, steps)
+
+
+def test_remining_takes_the_negatives_that_the_network_scores_highest(encoder: str) -> None:
+    alone = Processes(0, 1, torch.device("cpu"))
+    mined = []
+    for group in groups(9):
+        best, first, *others = group.texts
+        second = GroupText(f"{group.query} too", 2.0)
+        mined.append(replace(group, texts=(first, best, second, *others)))
+    for network in (PairNetwork(load_base(encoder, QUICK), QUICK), max_sim_of(encoder)):
+        scorer = network.scorer()
+        for contrastive, labels in ((True, [0, 0, 1]), (False, [0, 1, 2])):
+            taken = remine(mined, network, alone, size=3, contrastive=contrastive)
+            for group, its in zip(mined, taken, strict=True):
+                scores = scorer.score(group.query, [each.text for each in group.negatives])
+                hardest = [group.negatives[place] for place in np.argsort(scores)[::-1]]
+                assert min(np.diff(sorted(scores))) > 1e-5
+                assert sorted(each.label or 0 for each in its.texts) == labels
+                assert set(its.negatives) == set(hardest[: labels.count(0)])
+                assert [each for each in group.texts if each in its.texts] == [*its.texts]
+
+
+def max_sim_of(encoder: str) -> MaxSimNetwork:
+    return open_max_sim(
+        encoder,
+        QUICK,
+        choose_objective("lce", groups(2)),
+        relevant={},
+        pooling_factor=1,
+        dtype="float32",
+        projection=None,
+    )
 
 
 def test_the_same_call_returns_what_was_trained_and_another_is_refused(
@@ -326,6 +370,7 @@ def test_bad_settings_and_bases_are_refused(encoder: str, tmp_path: Path) -> Non
     refuse("bce needs labels between 0 and 1; got 0 … 2", InputError, loss="bce", data=[two])
     several = make_model(tmp_path / "several", "bert", labels=3)
     refuse("gives each pair 3 labels", ModelError, base=str(several))
+    refuse("leave one of them out; 'wider' goes with remine", remine=True, curriculum="harder")
     refuse("loss 'next-token' is for decoders", loss="next-token")
     refuse("reranker 'llm-yes-no' is for decoders", reranker="llm-yes-no")
     larger = make_model(tmp_path / "larger", "bert", labels=1)

@@ -123,7 +123,7 @@ def make_plan(
         query_s = 1 / speed.searches_per_s + _veto_s(settings, speed)
     trainer = settings.trainer
     cross_fit = settings.veto == CROSS_FIT  # two trainings of half the steps
-    group_s = trainer.group_size / speed.pairs_per_s
+    group_s = _pairs_each(settings) / speed.pairs_per_s
     for reach in _reaches(settings, speed.today):
         fixed = _fixed_s(splits, speed, reach, folds=folds) | _fitting_s(settings, speed)
         if sum(fixed.values()) <= left / 2:
@@ -208,6 +208,12 @@ def _sweep(spare_s: float, steps: int, *, step_s: float, look_s: float) -> tuple
     if fitting < FEWEST_STEPS:
         return 0, 0.0
     return fitting, fitting * times * step_s + looks * look_s
+
+
+def _pairs_each(settings: FinetuneSettings) -> float:
+    """Tell what a group's step takes, in trained pairs: to mine again is to score all of it."""
+    size = settings.trainer.group_size
+    return size + (1 + settings.negatives) / FORWARD if settings.trainer.remine else size
 
 
 def _veto_s(settings: FinetuneSettings, speed: Speed) -> float:

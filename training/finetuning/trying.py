@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.pipeline.retriever import Retriever
@@ -46,7 +47,9 @@ def try_out(
     queries = [mining.queries[query] for query in mining.qrels]
     return Speed(
         searches_per_s=searches_per_s,
-        pairs_per_s=measure_speed(groups, base=settings.base, settings=settings.trainer),
+        pairs_per_s=measure_speed(
+            groups, base=settings.base, settings=replace(settings.trainer, remine=False)
+        ),
         today=_try_today(today, queries) if today.stages else None,
     )
 

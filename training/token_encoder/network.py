@@ -107,6 +107,11 @@ class MaxSimNetwork(Network[Tokens]):
         stored = pool_tokens(tokens, lengths, factor=self.pooling_factor)
         return Outcome((max_sim(*queries, *stored) / TEMPERATURE).cpu())
 
+    def own_scores(self, scores: Tensor, counts: Sequence[int]) -> Sequence[Tensor]:
+        """Return of each query's scores those of its own group's texts."""
+        blocks = torch.split(scores, list(counts), dim=1)
+        return [block[row] for row, block in enumerate(blocks)]
+
     def targets(
         self, groups: Sequence[Group], objective: Objective
     ) -> tuple[Tensor, Tensor | None]:

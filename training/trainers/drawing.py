@@ -12,7 +12,7 @@ from dataclasses import replace
 from torch.utils.data import Dataset
 
 from retrieve_rerank.training.curriculum import Curriculum, for_epoch
-from retrieve_rerank.training.groups import Group
+from retrieve_rerank.training.groups import Group, GroupText
 
 
 class Steps(Dataset[list[Group]]):
@@ -20,7 +20,8 @@ class Steps(Dataset[list[Group]]):
 
     Groups of more than `group_size` texts are sampled anew each time: one positive at least, and
     for a loss that pits positives against negatives no other positive while there are negatives.
-    A curriculum says which of the negatives are there for that at a step.
+    A curriculum says which of the negatives are there for that at a step. `whole` ones are left for
+    `take` to sample.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class Steps(Dataset[list[Group]]):
         contrastive: bool,
         seed: int,
         curriculum: Curriculum | None = None,
+        whole: bool = False,
     ) -> None:
         self._groups = groups
         self._steps = steps
@@ -41,6 +43,7 @@ class Steps(Dataset[list[Group]]):
         self._contrastive = contrastive
         self._seed = seed
         self._curriculum = curriculum
+        self._whole = whole
         self._round = -1
         self._order: list[int] = []
 
@@ -76,10 +79,21 @@ class Steps(Dataset[list[Group]]):
     def _sample(self, group: Group, draw: random.Random) -> Group:
         texts = list(group.texts)
         draw.shuffle(texts)  # losses over lists take equal labels in the order that they come in
-        if len(texts) > self._group_size:
-            first = next((text for text in texts if (text.label or 0) > 0), texts[0])
-            rest = [text for text in texts if text is not first]
-            if self._contrastive:
-                rest.sort(key=lambda text: (text.label or 0) > 0)
-            texts = [first, *rest[: self._group_size - 1]]
-        return replace(group, texts=tuple(texts))
+        places = list(range(len(texts)))
+        if not self._whole:
+            places = take(texts, self._group_size, contrastive=self._contrastive)
+        return replace(group, texts=tuple(texts[place] for place in places))
+
+
+def take(texts: Sequence[GroupText], size: int, *, contrastive: bool) -> list[int]:
+    """Return the places of the first `size` of some texts: one positive at least, and where the
+    loss is `contrastive` no other one while there are negatives."""
+    places = list(range(len(texts)))
+    if len(texts) <= size:
+        return places
+    positive = [(text.label or 0) > 0 for text in texts]
+    first = next((place for place in places if positive[place]), 0)
+    rest = [place for place in places if place != first]
+    if contrastive:
+        rest.sort(key=lambda place: positive[place])
+    return [first, *rest[: size - 1]]

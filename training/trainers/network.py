@@ -64,6 +64,9 @@ class Network(ABC, Generic[S]):
     lower_heads: int = 0
     """How many heads there are on lower layers."""
 
+    texts_alone: ClassVar[bool] = True
+    """Whether a text has a score whatever the others of its group are."""
+
     def __init__(self, base: Base, settings: TrainerSettings) -> None:
         self.base = base
         self.device = torch.device(_device(settings.device))
@@ -108,6 +111,10 @@ class Network(ABC, Generic[S]):
     @abstractmethod
     def recorded(self) -> Mapping[str, Any]:
         """Return what its folder's retrieve_rerank.json is to say of how it reads."""
+
+    def own_scores(self, scores: Tensor, counts: Sequence[int]) -> Sequence[Tensor]:
+        """Return what `forward` scored the texts of each group for its own query, so many each."""
+        return [row[:count] for row, count in zip(scores, counts, strict=True)]
 
     def lacks(self, group: Group) -> str | None:
         """Say why it cannot read a group; None where it can."""

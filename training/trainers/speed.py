@@ -49,6 +49,7 @@ def measure_speed(
         group_size=settings.group_size,
         contrastive=objective.contrastive,
         seed=settings.seed,
+        whole=settings.remine,
     )
     with tempfile.TemporaryDirectory() as folder, quiet():
         trainer = GroupTrainer(

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, set_seed
 
 from retrieve_rerank.base import Scorer
-from retrieve_rerank.errors import InputError, OutOfMemoryError
+from retrieve_rerank.errors import ConfigError, InputError, OutOfMemoryError
 from retrieve_rerank.models.causal.pretrained import said, silent
 from retrieve_rerank.models.runtimes.torch import out_of_memory
 from retrieve_rerank.training.groups import Group
@@ -31,6 +31,7 @@ from retrieve_rerank.training.trainers.network import Network, Outcome, TokenSeq
 from retrieve_rerank.training.trainers.objective import Objective
 from retrieve_rerank.training.trainers.passes import cut, passes
 from retrieve_rerank.training.trainers.processes import Processes, lost
+from retrieve_rerank.training.trainers.remining import remine
 from retrieve_rerank.training.trainers.settings import TrainerSettings
 from retrieve_rerank.training.trainers.sharding import divides_weights, sharding
 from retrieve_rerank.training.trainers.wrapping import Door
@@ -81,6 +82,11 @@ class GroupTrainer(Trainer):
         self.remove_callback(PrinterCallback)
         self.sharding = sharding(self.accelerator.state)
         """What divides weights or optimizer among the processes; None where nothing is."""
+        if settings.remine and divides_weights(self.sharding):
+            raise ConfigError(
+                f"remine scores texts in each process by itself, and {self.sharding} leaves it a"
+                " part of the weights: leave one of them out"
+            )
         set_seed(settings.seed + processes.rank)  # of dropout, which is to differ
 
     def get_train_dataloader(self) -> Any:
@@ -93,9 +99,13 @@ class GroupTrainer(Trainer):
         Losses are divided by what all processes have together, and gradients averaged over them:
         hence each loss counts as often as there are processes.
         """
-        model.train()
-        groups: list[Group] = inputs
         network, objective, processes = self._network, self._objective, self._processes
+        groups: list[Group] = inputs
+        if self._settings.remine:
+            model.eval()
+            size, contrastive = self._settings.group_size, objective.contrastive
+            groups = remine(groups, network, processes, size=size, contrastive=contrastive)
+        model.train()
         labels, teacher = network.targets(groups, objective)
         own = groups[processes.rank :: processes.count]
         read = [network.read(group) for group in own]

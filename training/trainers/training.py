@@ -83,6 +83,8 @@ def train(
     _check_batch(settings.batch_size, processes)
     users = has_users(usable.groups)
     network = opens(base, settings, objective, users=users)
+    if settings.remine and not network.texts_alone:
+        raise ConfigError(f"remine is for scores of single texts; {network.reranker} compares them")
     usable = without_unreadable(usable, network)
     steps = settings.max_steps or math.ceil(
         settings.epochs * len(usable.groups) / settings.batch_size
@@ -101,6 +103,7 @@ def train(
         contrastive=objective.contrastive,
         seed=settings.seed,
         curriculum=settings.curriculum,
+        whole=settings.remine,
     )
     with quiet():
         trainer = watcher.trainer = GroupTrainer(

@@ -107,6 +107,12 @@ from retrieve_rerank.training.launching import alone
     help="Negatives of ever higher ranks, or of ever more, as training goes on.  [default: of all "
     "ranks]",
 )
+@click.option(
+    "--remine",
+    is_flag=True,
+    help="Take of each query's negatives those that the model in training scores highest, anew at "
+    "each step, in place of any.",
+)
 @click.option("--loss", help="Loss, such as lce, ranknet or lambda.  [default: by the labels]")
 @click.option(
     "--learning-rate",
@@ -169,6 +175,7 @@ def command(
     minutes: float | None,
     veto: str | None,
     curriculum: Curriculum | None,
+    remine: bool,
     loss: str | None,
     learning_rate: float | None,
     max_tokens: int | None,
@@ -209,6 +216,7 @@ def command(
                 key: value
                 for key, value in {
                     "curriculum": curriculum,
+                    "remine": remine or None,
                     "loss": loss,
                     "learning_rate": learning_rate,
                     "max_tokens": max_tokens,

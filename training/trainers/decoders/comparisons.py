@@ -38,6 +38,7 @@ ANSWER_TOKENS = 8
 class ComparisonNetwork(PromptNetwork):
     """A network that reads several texts in one prompt."""
 
+    texts_alone = False
     prompt: ComparisonPrompt
     comparer: ClassVar[type[Comparer]]
     plain: ClassVar[ComparisonPrompt]
