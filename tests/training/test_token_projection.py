@@ -208,6 +208,8 @@ def test_a_saved_projection_changes_the_tokens_alone_here_and_in_sentence_transf
     projected = load_encoder(str(tmp_path / "model"), device="cpu")
     assert (projected.dimension, projected.token_dimension) == (32, 12)
     assert projected.vectors_of == encoder.fingerprint != projected.fingerprint
+    modes = {file.stat().st_mode for file in (tmp_path / "model").rglob("*") if file.is_file()}
+    assert len(modes) == 1, "whoever may read one file may read all"
 
     was, now = encoder.encode_documents(TEXTS), projected.encode_documents(TEXTS)
     for before, after in zip(was, now, strict=True):

@@ -97,6 +97,8 @@ def test_training_leaves_a_model_that_others_score_alike(
     )
     assert capfd.readouterr() == ("", "")
     assert trained.model == tmp_path / "run" / "model"
+    modes = {file.stat().st_mode for file in trained.model.rglob("*") if file.is_file()}
+    assert len(modes) == 1, "whoever may read one file may read all"
     assert (trained.steps, trained.loss, trained.failed) == (12, "lce", False)
     assert [point.step for point in trained.curve if point.measure is not None] == [0, 6, 12]
     assert [(each.step, each.steps) for each in heard] == [(n, 12) for n in range(1, 13)]

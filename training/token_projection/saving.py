@@ -17,7 +17,7 @@ from safetensors.numpy import save_file
 from retrieve_rerank.base import Vectors
 from retrieve_rerank.errors import ConfigError, ModelError
 from retrieve_rerank.models.checkpoints.folder import SETTINGS_FILE, ModelFolder
-from retrieve_rerank.models.checkpoints.folder_files import read_json
+from retrieve_rerank.models.checkpoints.folder_files import open_weights, read_json
 from retrieve_rerank.models.checkpoints.resolving import portable_name
 from retrieve_rerank.models.checkpoints.version_record import PROVENANCE_FILE, RECORD_FILE
 from retrieve_rerank.models.encoders.encoder import TextEncoder
@@ -68,6 +68,7 @@ def save_projected(encoder: TextEncoder, projection: Vectors, folder: Path) -> N
             "fingerprint": encoder.fingerprint,
         }
         _write(folder / SETTINGS_FILE, ours)
+        open_weights(folder, like=SETTINGS_FILE)
     except OSError as exc:
         raise ModelError(f"cannot write {folder}: {exc.strerror or exc}") from exc
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.models.checkpoints.folder import SETTINGS_FILE
+from retrieve_rerank.models.checkpoints.folder_files import open_weights
 from retrieve_rerank.training.trainers.network import Network
 
 _TOKENIZER = (
@@ -43,6 +44,7 @@ def save_model(network: Network[Any], folder: Path) -> None:
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir(parents=True)
         _write(network, staging)
+        open_weights(staging, like=SETTINGS_FILE)
         shutil.rmtree(folder, ignore_errors=True)  # of a call that was killed right here
         os.replace(staging, folder)
     except OSError as exc:

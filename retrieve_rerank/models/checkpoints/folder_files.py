@@ -56,6 +56,16 @@ def list_files(folder: Path) -> list[str]:
     return sorted(found)
 
 
+def open_weights(folder: Path, *, like: str) -> None:
+    """Let whoever may read the file `like` of a model's folder read its weights; raise OSError.
+
+    safetensors writes files that their owner alone may read, and servers run as somebody else.
+    """
+    mode = (folder / like).stat().st_mode
+    for file in folder.rglob("*.safetensors"):
+        file.chmod(mode)
+
+
 def read_text(file: Path, *, most: int = MOST_SETTINGS) -> str | None:
     """Read a regular file of at most so many bytes; None where there is none, else ModelError."""
     try:
