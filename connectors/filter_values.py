@@ -102,7 +102,7 @@ def _value(value: Scalar | date, kind: str) -> Iterator[Wanted]:
     elif (number := _number(value)) is not None:
         if kind == "float":
             yield float(number)
-        elif number == int(number):
+        elif _is_whole(number):
             yield int(number)
 
 
@@ -147,5 +147,16 @@ def _number(value: Any) -> int | float | None:
             except ValueError:
                 continue
         return None
-    is_one = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return value if is_one else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if not _is_whole(value):
+        try:
+            value = float(value)
+        except OverflowError:
+            return None
+    return value if math.isfinite(value) else None
+
+
+def _is_whole(number: float) -> bool:
+    """Whether a number is a whole one that any index can hold: of 64 bits."""
+    return -(2.0**63) <= number < 2.0**63 and number == int(number)

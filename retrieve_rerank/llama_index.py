@@ -180,6 +180,7 @@ class RerankNodePostprocessor(BaseNodePostprocessor):
     on_error: Literal["degrade", "raise"] = "degrade"
     """Whether a reranker that fails leaves the order as it was, or raises."""
     _cascade: Cascade = PrivateAttr()
+    _named: dict[str, Any] | None = PrivateAttr()
 
     def __init__(
         self,
@@ -200,11 +201,27 @@ class RerankNodePostprocessor(BaseNodePostprocessor):
         given = {} if callback_manager is None else {"callback_manager": callback_manager}
         super().__init__(top_n=top_n, deadline_s=deadline_s, on_error=on_error, **given)
         self._cascade = cascade_of(reranker, model, options or {})
+        named = reranker is None or isinstance(reranker, str)
+        self._named = (
+            {"model": model, "reranker": reranker, "options": dict(options or {})}
+            if named
+            else None
+        )
 
     @classmethod
     def class_name(cls) -> str:
         """Return the component's name."""
         return "RerankNodePostprocessor"
+
+    def to_dict(self, **kwargs: Any) -> dict[str, Any]:
+        """Return what `from_dict` makes an equal one of; raise InputError for a reranker that is
+        there already, of which no name is known."""
+        if self._named is None:
+            raise InputError(
+                "a reranker that was given as an object cannot be written down; give its name, or"
+                " its model's"
+            )
+        return {**super().to_dict(**kwargs), **self._named}
 
     def __getstate__(self) -> Any:
         raise NotPicklableError(self)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from retrieve_rerank.concurrency.caller import Caller
 from retrieve_rerank.models.runtimes.common_batches import BatchReport
 from retrieve_rerank.server.refusals import Refusal
 
@@ -43,11 +45,11 @@ class _Line:
         Requests take turns, batch by batch: a large one keeps a small one waiting for its turn.
         """
         turn = max(documents, BATCH)
-        return self.document_s * sum(min(each, turn) for each in self.documents)
+        return self.document_s * sum(min(each, turn) for each in [*self.documents])
 
 
 class Admission:
-    """Count the documents of all requests under way; for one event loop.
+    """Count the documents of all requests under way; they come by one event loop.
 
     A wait should be `wait_s` at most, or what the request itself takes if that is more. Longer ones
     are refused once all have been longer for `PATIENCE_S`, until none has been for as long; one for
@@ -61,6 +63,7 @@ class Admission:
         self._most_requests = requests
         self._most_wait_s = wait_s
         self._lines: defaultdict[str, _Line] = defaultdict(_Line)
+        self._lock = threading.Lock()  # as they leave by any thread
         self.documents = 0
         self.requests = 0
 
@@ -72,14 +75,15 @@ class Admission:
         line.document_s += rate * (document_s - line.document_s)
 
     @contextmanager
-    def admit(self, served: str, documents: int, *, left_s: float | None) -> Iterator[None]:
+    def admit(self, served: str, documents: int, who: Caller) -> Iterator[None]:
         """Count a request while it is worked on; raise Refusal where there is no room for it.
 
-        One that is alone has room, however large it is. `left_s` is the time that it has; None
-        where it has no end.
+        One that is alone has room, however large it is. One that was given up counts for as long as
+        a thread works for it.
         """
         line = self._lines[served]
         wait_s, now = line.wait_s(documents), time.monotonic()
+        left_s = who.deadline.left_s
         most_s = math.inf if left_s is None else left_s
         should_s = max(self._most_wait_s, documents * line.document_s)
         if wait_s <= should_s:
@@ -90,12 +94,18 @@ class Admission:
         full = self.documents + documents > self._most_documents
         if self.requests and (full or self.requests >= self._most_requests or wait_s > most_s):
             raise Refusal(429, "too many requests are under way", retry_after_s=wait_s)
-        line.documents.append(documents)
-        self.documents += documents
-        self.requests += 1
+        with self._lock:
+            line.documents.append(documents)
+            self.documents += documents
+            self.requests += 1
+
+        def leave() -> None:
+            with self._lock:
+                line.documents.remove(documents)
+                self.documents -= documents
+                self.requests -= 1
+
         try:
             yield
         finally:
-            line.documents.remove(documents)
-            self.documents -= documents
-            self.requests -= 1
+            who.when_left(leave)

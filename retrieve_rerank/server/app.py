@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
-from retrieve_rerank.models.runtimes.common_batches import BatchReport, Caller
+from retrieve_rerank.concurrency.caller import Caller
+from retrieve_rerank.models.runtimes.common_batches import BatchReport
 from retrieve_rerank.server.admission import MOST_REQUESTS, Admission
-from retrieve_rerank.server.bodies import answer, checked, read_json
-from retrieve_rerank.server.gate import Gate, Visit, refused
+from retrieve_rerank.server.bodies import Bodies, answer, check_count, checked
+from retrieve_rerank.server.gate import Gate, refused
 from retrieve_rerank.server.keys import Keys
 from retrieve_rerank.server.metrics import Metrics
 from retrieve_rerank.server.openapi import describe, operation
@@ -25,7 +24,8 @@ from retrieve_rerank.server.search import SearchRequest, search
 from retrieve_rerank.server.served import Served
 from retrieve_rerank.server.shapes import PATHS, UNNAMED, shape_of
 from retrieve_rerank.server.tracing import stage_spans
-from retrieve_rerank.server.work import deadline_of, refusal_of, while_waited_for
+from retrieve_rerank.server.visit import Visit
+from retrieve_rerank.server.work import Workers, deadline_of, refusal_of, while_waited_for
 from retrieve_rerank.settings.sources import Settings
 
 WATCH_S = 1.0
@@ -44,6 +44,7 @@ class Server:
         self.settings = settings.server
         self.keys = Keys(settings.server)
         self.admission = Admission(documents=settings.server.queue, wait_s=settings.server.queue_s)
+        self.bodies = Bodies(most_bytes=settings.server.max_body_mb << 20)
         self.metrics = Metrics(self.admission)
         self.served = Served(settings, on_batch=self._on_batch)
         self.ready = False
@@ -63,7 +64,7 @@ class Server:
         self.admission.learn(served, report)
 
     def _add_routes(self) -> None:
-        describe(self.routes, root_path=self.settings.root_path)
+        describe(self.routes, root_path=self.settings.root_path, keys_needed=self.keys.needed)
         self._add("/search", self._search, method="POST")
         for path in PATHS:
             self._add(path, self._rerank, method="POST")
@@ -84,26 +85,34 @@ class Server:
                 return await work(request, visit)
             except Exception as exc:
                 return refused(request.scope, refusal_of(request, exc))
+            finally:
+                self.bodies.release(visit.body_bytes)
 
         self.routes.add_api_route(
-            path,
-            endpoint,
-            methods=[method],
-            response_model=None,
-            **operation(path),
+            path, endpoint, methods=[method], response_model=None, **operation(path)
         )
+        if method == "GET":  # as some probes ask
+            self.routes.add_api_route(
+                path, endpoint, methods=["HEAD"], response_model=None, include_in_schema=False
+            )
 
     async def _search(self, request: Request, visit: Visit) -> Response:
-        asked = checked(SearchRequest, await self._body(request))
+        asked = checked(SearchRequest, await self.bodies.read(request, visit))
         visit.texts = [asked.query, asked.user or ""]
         served = self.served.index(asked.index)
-        deadline = deadline_of(request, asked_s=asked.deadline_s, most_s=self.settings.deadline_s)
+        who = Caller(
+            deadline_of(request, asked_s=asked.deadline_s, most_s=self.settings.deadline_s)
+        )
         visit.facts["index"] = served.name
-        with self.admission.admit(served.name, served.scored, left_s=deadline.left_s):
-            work = search(served, asked, visit.key, deadline)
-            found, result = await while_waited_for(request, work, Caller(deadline))
+        with self.admission.admit(served.name, served.scored(asked.top_k), who):
+            work = search(served, asked, visit.key, who.deadline)
+            found, result = await while_waited_for(request, work, who)
         self.metrics.search(served.name, result)
-        stage_spans(served.name, result)
+        if any(stage.error is not None for stage in result.stages):
+            # What a service says of a request may repeat any text of it.
+            documents = [hit.document for hit in result]
+            visit.texts = [*visit.texts, *(part for d in documents for part in (d.text, d.title))]
+        stage_spans(served.name, result, told=visit.without_texts)
         visit.facts |= {"hits": len(result), "degraded": result.degraded}
         visit.facts["stages_ms"] = {each.name: round(each.ms, 3) for each in result.stages}
         for stage in result.stages:
@@ -117,19 +126,17 @@ class Server:
         shapes = PATHS[visit.route]
         shape = shapes[0]
         try:
-            content = await self._body(request)
+            content = await self.bodies.read(request, visit)
             shape = shape_of(shapes, content)
+            check_count(content, shape.texts, most=self.settings.max_documents)
             asked = checked(shape.request, content)
             visit.texts = [asked.query, *asked.contents]
             named = request.query_params.get("model") or asked.model
             served = self.served.model(None if named in UNNAMED else named)
             count = len(asked.texts)
-            if count > self.settings.max_documents:
-                most = self.settings.max_documents
-                raise Refusal(413, f"expected at most {most:,} documents; got {count:,}")
             who = Caller(deadline_of(request, most_s=self.settings.deadline_s))
             visit.facts |= {"model": served.name, "documents": count, "shape": shape.name}
-            with self.admission.admit(served.name, count, left_s=who.deadline.left_s):
+            with self.admission.admit(served.name, count, who):
                 work = rerank(served, asked, who, request_id=visit.request_id)
                 ranked, result = await while_waited_for(request, work, who)
         except Exception as exc:
@@ -171,12 +178,9 @@ class Server:
     async def _metrics(self, request: Request, visit: Visit) -> Response:
         return Response(self.metrics.exposition(), media_type="text/plain; version=0.0.4")
 
-    async def _body(self, request: Request) -> Any:
-        return await read_json(request, most_bytes=self.settings.max_body_mb << 20)
-
     @asynccontextmanager
     async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
-        threads = ThreadPoolExecutor(MOST_REQUESTS, thread_name_prefix="retrieve-rerank request")
+        threads = Workers(MOST_REQUESTS, thread_name_prefix="retrieve-rerank request")
         asyncio.get_running_loop().set_default_executor(threads)
         watching = asyncio.create_task(self._warm_up_and_watch())
         try:
@@ -204,4 +208,6 @@ class Server:
 async def _no_such_route(request: Request, exc: Exception) -> Response:
     status = exc.status_code if isinstance(exc, HTTPException) else 500
     refusal = Refusal(status, f"{request.method} is not served at this path")
-    return refused(request.scope, refusal)
+    response = refused(request.scope, refusal)
+    response.headers.update(getattr(exc, "headers", None) or {})  # Allow, of a 405
+    return response

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, TypeVar
 
 import orjson
@@ -13,17 +13,57 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 
 from retrieve_rerank.server.refusals import INVALID, Refusal
+from retrieve_rerank.server.visit import Visit
 
 BODY_S = 30.0
 """Seconds in which a body must have come."""
+
+AT_ONCE = 16
+"""How many bodies of the largest size the server holds at once, read or worked on."""
 
 _NAMED = 3  # mistakes in one message
 
 M = TypeVar("M", bound=BaseModel)
 
 
-async def read_json(request: Request, *, most_bytes: int) -> Any:
-    """Read a request's body; raise Refusal where it is too large, too slow or no JSON."""
+class Bodies:
+    """Read the bodies of requests, each bounded and all that are held together; for one event loop.
+
+    A body is held until `release`.
+    """
+
+    def __init__(self, *, most_bytes: int) -> None:
+        self._most = most_bytes
+        self.held = 0
+
+    async def read(self, request: Request, visit: Visit) -> Any:
+        """Read one; raise Refusal where it is too large, too slow or no JSON, or there is no room.
+
+        The visit counts what is held of it.
+        """
+
+        def hold(count: int) -> None:
+            visit.body_bytes += count
+            self.held += count
+            if self.held > AT_ONCE * self._most:
+                message = "too many large requests are under way"
+                raise Refusal(429, message, retry_after_s=1.0, close=True)
+
+        return await _read_json(request, hold, most_bytes=self._most)
+
+    def release(self, count: int) -> None:
+        """Hold so many bytes no more."""
+        self.held -= count
+
+
+def check_count(content: Any, field: str, *, most: int) -> None:
+    """Raise Refusal where a list is too long, before each of its items is looked at."""
+    items = content.get(field) if isinstance(content, Mapping) else None
+    if isinstance(items, list) and len(items) > most:
+        raise Refusal(413, f"expected at most {most:,} {field}; got {len(items):,}")
+
+
+async def _read_json(request: Request, hold: Callable[[int], None], *, most_bytes: int) -> Any:
     kind = request.headers.get("content-type", "application/json").partition(";")[0].strip()
     if kind.lower() != "application/json":
         raise Refusal(415, f"expected Content-Type application/json; got {kind[:60]!r}", close=True)
@@ -36,6 +76,7 @@ async def read_json(request: Request, *, most_bytes: int) -> Any:
     try:
         async with asyncio.timeout(BODY_S):
             async for part in request.stream():
+                hold(len(part))
                 body += part
                 if len(body) > most_bytes:
                     raise _too_large(most_bytes)
@@ -76,8 +117,8 @@ def answer(
     try:
         body = orjson.dumps(content, default=str, option=orjson.OPT_NON_STR_KEYS)
     except TypeError:  # a text that is no UTF-8, or a whole number beyond 64 bits
-        text = json.dumps(content, default=str, ensure_ascii=False)
-        body = text.encode("utf-8", "replace")
+        plain = json.loads(json.dumps(content, default=str), parse_constant=lambda _: None)
+        body = json.dumps(plain, ensure_ascii=False).encode("utf-8", "replace")
     return Response(body, status, dict(headers or {}), media_type="application/json")
 
 
@@ -87,10 +128,11 @@ def _too_large(most_bytes: int) -> Refusal:
 
 def _without_halves(body: bytearray) -> Any:
     try:
-        text = json.dumps(json.loads(body, parse_constant=_no_number), ensure_ascii=False)
+        read = json.loads(body, parse_constant=_no_number)
+        text = json.dumps(read, ensure_ascii=False, allow_nan=False)
+        return orjson.loads(text.encode("utf-8", "replace"))
     except (ValueError, RecursionError) as exc:
         raise Refusal(400, "the body is not JSON") from exc
-    return orjson.loads(text.encode("utf-8", "replace"))
 
 
 def _no_number(name: str) -> NoReturn:

@@ -6,20 +6,18 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from retrieve_rerank.network.addresses import HIDDEN
 from retrieve_rerank.server.bodies import answer
-from retrieve_rerank.server.keys import ANYBODY, Key, Keys
+from retrieve_rerank.server.keys import Keys, loopback
 from retrieve_rerank.server.metrics import Metrics
 from retrieve_rerank.server.refusals import Refusal
 from retrieve_rerank.server.shapes import errors_at
+from retrieve_rerank.server.visit import Visit
 
 OPEN = frozenset(("/health", "/ready", "/openapi.json", "/tei/health"))
 """Paths that need no key; whatever is added to the app needs one."""
@@ -28,32 +26,8 @@ REQUEST_ID = "X-Request-ID"
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
-_UNROUTED = "none"
 
 access = logging.getLogger("retrieve_rerank.server.access")
-
-
-@dataclass(slots=True)
-class Visit:
-    """One request: who asks, under which id, and what else is logged of it."""
-
-    request_id: str
-    key: Key = ANYBODY
-    hurried: bool = False
-    """Whether it sets a deadline of its own."""
-    facts: dict[str, Any] = field(default_factory=dict)
-    """Counts and names; never a text of a query or a document."""
-    route: str = _UNROUTED
-    status: int = 0
-    texts: Sequence[str] = ()
-    """What no log may repeat, though a service's or a backend's message does."""
-
-    def without_texts(self, words: object) -> str:
-        """Hide the request's texts in what is logged."""
-        told = str(words)
-        for text in self.texts:
-            told = told.replace(text, HIDDEN) if text else told
-        return told
 
 
 class Gate:
@@ -98,6 +72,8 @@ class Gate:
             if scope["path"].removeprefix(scope.get("root_path", "")) not in OPEN:
                 visit.key = self._keys.find(headers.get("authorization"))
                 visit.key.count()
+            if not self._keys.needed and not _from_here(headers.get("origin")):
+                raise Refusal(403, "without keys no page of another host is answered")
         except Refusal as refusal:
             return refused(scope, refusal)
         return self._app
@@ -119,6 +95,20 @@ class Gate:
         level = logging.DEBUG if visit.route in OPEN else logging.INFO
         told = (scope["method"], visit.route, visit.status)
         access.log(level, "%s %s %s", *told, extra={"facts": facts})
+
+
+def _from_here(origin: str | None) -> bool:
+    """Whether a request is no browser's, or of a page from this machine.
+
+    A page whose name its owner has pointed at this machine counts as of the same origin to its
+    browser, so that nothing else would keep it from reading what needs no key.
+    """
+    if origin is None:
+        return True
+    try:
+        return loopback(urlsplit(origin).hostname or "")
+    except ValueError:
+        return False
 
 
 def refused(scope: Scope, refusal: Refusal) -> Response:

@@ -115,7 +115,7 @@ class Keys:
         self._settings = settings
         self._read_at: object = None
         self._keys = self._read()
-        if not self._keys and not _loopback(settings.host):
+        if not self._keys and not loopback(settings.host):
             raise ConfigError(
                 f"host {settings.host} can be reached from other machines, so that keys are "
                 "needed: set keys to a file of them in [server], or RR_SERVER__KEY to one"
@@ -160,6 +160,13 @@ class Keys:
         if self._settings.keys is not None:
             self._read_at = _state(self._settings.keys)
             keys += _keys_in(self._settings.keys)
+        names: dict[bytes, str] = {}
+        for key in keys:
+            if (other := names.setdefault(key.digest, key.name)) != key.name:
+                raise ConfigError(
+                    f"{other} and {key.name} are the same key, so that nobody can tell whose filter"
+                    " and quota hold: give each a key of its own"
+                )
         return keys
 
 
@@ -209,7 +216,8 @@ def _state(file: Path) -> object:
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
-def _loopback(host: str) -> bool:
+def loopback(host: str) -> bool:
+    """Whether a host is this machine, and nobody else's."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from retrieve_rerank.base import Reranker, RerankResult
-from retrieve_rerank.models.runtimes.common_batches import Caller
+from retrieve_rerank.concurrency.caller import Caller
 from retrieve_rerank.rerankers.cached import Cached
 from retrieve_rerank.rerankers.cross_encoder import CrossEncoder
 from retrieve_rerank.rerankers.drop_in import sigmoid

@@ -65,12 +65,13 @@ async def search(
     """Search what the key may see; return what is answered, and the result it was made of."""
     if deadline.over:
         raise deadline.exceeded()
+    left_s = [each for each in (deadline.left_s, served.retriever.deadline_s) if each is not None]
     wanted = None if asked.filter is None else read_filter(asked.filter)
     result = await served.retriever.asearch(
         asked.query,
         top_k=asked.top_k,
         filter=key.seen(wanted),
-        deadline_s=deadline.left_s,
+        deadline_s=min(left_s, default=None),
         exclude=asked.exclude,
         user=asked.user,
     )

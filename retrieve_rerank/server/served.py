@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -74,11 +74,12 @@ class ServedIndex:
     name: str
     retriever: Retriever
     promotion: Promotion | None
+    versions: Sequence[str]
+    """Of each stage as `ServedModel.version`."""
 
-    @property
-    def scored(self) -> int:
+    def scored(self, top_k: int | None) -> int:
         """How many documents a search has models here score; at least 1."""
-        candidates = self.retriever.candidates
+        candidates = max(self.retriever.candidates, top_k or self.retriever.top_k)
         depths = [
             min(stage.depth or candidates, candidates)
             for stage in self.retriever.stages
@@ -208,7 +209,7 @@ class Served:
         retriever = retriever_on(connector, settings)
         for stage in retriever.stages:
             self._share(name, stage.reranker)
-        return ServedIndex(name, retriever, _promotion(settings))
+        return ServedIndex(name, retriever, _promotion(settings), _versions(settings))
 
     def _renewed_index(self, index: ServedIndex) -> ServedIndex | None:
         """Set what is promoted by now up on the index that is open; None where that serves.
@@ -216,7 +217,8 @@ class Served:
         Searches under way keep their stages.
         """
         settings = self._settings_of(index.name)
-        if _promotion(settings) == index.promotion and not _unavailable(index):
+        served = (_promotion(settings), _versions(settings)) == (index.promotion, index.versions)
+        if served and not _unavailable(index):
             return None
         made = self._on(index.retriever.connector, index.name, settings)
         if why := _unavailable(made):
@@ -277,6 +279,10 @@ def _version(model: StageSettings) -> str:
     name = model.options.get("model")
     folder = find_version(name) if isinstance(name, str) else None
     return "" if folder is None else str(folder)
+
+
+def _versions(settings: Settings) -> list[str]:
+    return [_version(stage) for stage in settings.stages or ()]
 
 
 def _promotion(settings: Settings) -> Promotion | None:

@@ -26,6 +26,9 @@ from retrieve_rerank.server.refusals import INVALID
 MOST_CHARACTERS = 1_000_000
 """Of one query or document; models read a few thousand of them."""
 
+MOST_FIELDS = 20
+"""Of an object that the model is to read."""
+
 Text = Annotated[StrictStr, Field(max_length=MOST_CHARACTERS)]
 Top = Annotated[StrictInt, Field(ge=1)]
 
@@ -51,7 +54,7 @@ class RerankRequest(BaseModel):
     """Whether the answer has the model's own scores, not between 0 and 1."""
     truncate: StrictBool | None = None
     """Where false, a text that the model cannot read whole is an error."""
-    rank_fields: list[StrictStr] = ["text"]
+    rank_fields: Annotated[list[StrictStr], Field(max_length=MOST_FIELDS)] = ["text"]
 
     @field_validator("query")
     @classmethod
@@ -72,10 +75,15 @@ class RerankRequest(BaseModel):
     def _have_texts(self) -> Self:
         for place, text in enumerate(self.texts):
             if isinstance(text, dict):
+                length = 0
                 for name in self.rank_fields:
                     value = text.get(name)
-                    if not isinstance(value, str) or len(value) > MOST_CHARACTERS:
+                    if not isinstance(value, str):
                         raise ValueError(f"document {place} has no text in its field {name:.40}")
+                    length += len(value)
+                if length > MOST_CHARACTERS:
+                    most = f"{MOST_CHARACTERS:,} characters"
+                    raise ValueError(f"document {place} has more than {most} in its rank_fields")
         return self
 
 

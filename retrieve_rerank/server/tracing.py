@@ -7,6 +7,7 @@ tracer provider is set up. No text of a query or a document is in any of ours.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from opentelemetry import trace
 
@@ -15,8 +16,11 @@ from retrieve_rerank.types import SearchResult
 _NS_PER_MS = 1_000_000
 
 
-def stage_spans(index: str, result: SearchResult) -> None:
-    """Make the spans of a search that has just ended; its stages ran one after the other."""
+def stage_spans(index: str, result: SearchResult, *, told: Callable[[object], str]) -> None:
+    """Make the spans of a search that has just ended; its stages ran one after the other.
+
+    `told` hides the request's texts in what a stage that failed says.
+    """
     if not trace.get_current_span().is_recording():
         return
     end = time.time_ns()
@@ -33,6 +37,6 @@ def stage_spans(index: str, result: SearchResult) -> None:
             },
         )
         if stage.error is not None:
-            span.set_status(trace.StatusCode.ERROR, stage.error)
+            span.set_status(trace.StatusCode.ERROR, told(stage.error))
         span.end(end_time=began + int(stage.ms * _NS_PER_MS))
         end = began

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future, ThreadPoolExecutor
 from traceback import format_exception
 from typing import Any, TypeVar
 
 from fastapi import Request
 
+from retrieve_rerank.concurrency.caller import Caller, caller
 from retrieve_rerank.concurrency.deadline import Deadline
 from retrieve_rerank.errors import RetrieveRerankError
-from retrieve_rerank.models.runtimes.common_batches import Caller, caller
 from retrieve_rerank.server.refusals import INVALID, Refusal, refusal_for
 
 T = TypeVar("T")
@@ -61,7 +62,7 @@ def refusal_of(request: Request, error: Exception) -> Refusal:
 async def while_waited_for(request: Request, work: Coroutine[Any, Any, T], who: Caller) -> T:
     """Do a request's work, and give it up when its client is gone; the body must have been read.
 
-    The work sees `who` as its caller.
+    The work sees `who` as its caller, so that threads of it that are left over soon end.
     """
     caller.set(who)
     doing = asyncio.create_task(work)
@@ -72,9 +73,23 @@ async def while_waited_for(request: Request, work: Coroutine[Any, Any, T], who: 
             raise Refusal(GONE, "the client is gone")
         return doing.result()
     finally:
-        who.gone = not doing.done()
+        who.gone = True
         doing.cancel()
         leaving.cancel()
+
+
+class Workers(ThreadPoolExecutor):
+    """Threads, each counted by the caller that it works for."""
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """Have a thread do it."""
+        who = caller.get()
+        if who is None:
+            return super().submit(fn, *args, **kwargs)
+        who.begun()
+        doing = super().submit(fn, *args, **kwargs)
+        doing.add_done_callback(lambda _: who.ended())
+        return doing
 
 
 async def _until_gone(request: Request) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from retrieve_rerank.base import Vectors
+from retrieve_rerank.concurrency.caller import Caller, caller
 from retrieve_rerank.concurrency.deadline import Deadline
 from retrieve_rerank.errors import DeadlineExceededError, ModelError
 from retrieve_rerank.models.loading import load_pair_model
@@ -19,9 +20,7 @@ from retrieve_rerank.models.pair_model import PairModel
 from retrieve_rerank.models.runtimes.batching import TokenBatch
 from retrieve_rerank.models.runtimes.common_batches import (
     BatchReport,
-    Caller,
     CommonBatches,
-    caller,
 )
 from retrieve_rerank.models.runtimes.engine import Backend
 from tests.server.tiny_scorer import make_scorer
@@ -190,6 +189,18 @@ def test_what_nobody_waits_for_is_not_computed(model: PairModel) -> None:
     assert isinstance(next(blocking), np.ndarray)
     assert sum(report.sequences for report in reports) <= 1
     assert hasty.tokens == 0
+
+
+def test_batches_of_one_caller_end_when_nobody_waits_any_more(folder: Path) -> None:
+    alone, who = load_pair_model(str(folder)), Caller(Deadline(30))
+    caller.set(who)
+    try:
+        assert len(alone.score([(QUERY, text) for text in TEXTS]).scores) == len(TEXTS)
+        who.gone = True
+        with pytest.raises(DeadlineExceededError, match="nobody waits"):
+            alone.score([(QUERY, text) for text in TEXTS])
+    finally:
+        caller.set(None)
 
 
 def test_a_caller_learns_how_many_tokens_were_read(model: PairModel) -> None:

@@ -29,6 +29,7 @@ BODIES: dict[str, bytes] = {
     "no UTF-8": b'{"query": "\xff\xfe", "documents": ["x"]}',
     "a deep half of a pair": b'{"query": "\\ud800", "a": ' + b"[" * DEEP + b"]" * DEEP + b"}",
     "half of a pair, and NaN": b'{"query": "\\ud800", "top_n": NaN}',
+    "half of a pair, and no number": b'{"query": "\\ud800", "documents": ["a"], "x": 1e999}',
 }
 
 WRONG: list[Any] = [
@@ -49,6 +50,23 @@ WRONG: list[Any] = [
         "documents": ["x"],
         "top_n": 0,
         "top_k": 0,
+    },
+    {"query": "x", "documents": [1] * 200_000, "texts": [1] * 200_000, "filter": {"year": 2**64}},
+    {"query": "x", "documents": [], "texts": [], "filter": {"year": "1" * 400}},
+    {"query": "x", "documents": [], "texts": [], "filter": {"year": {"gte": "1" * 400}}},
+    {
+        "query": "x",
+        "documents": [{"text": "x" * 10_000}],
+        "rank_fields": ["text"] * 300,
+        "texts": [],
+        "filter": {"year": 10**30},
+    },
+    {
+        "query": "x",
+        "documents": [{"text": "x" * 100_000}],
+        "rank_fields": ["text"] * 20,
+        "texts": [],
+        "filter": {"year": -(2**63) - 1},
     },
 ]
 
@@ -144,6 +162,15 @@ def test_what_is_no_http_is_refused_and_the_connection_closed(server: Running, n
 def test_paths_that_lead_elsewhere_lead_nowhere(server: Running, path: str) -> None:
     request = f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     assert exchange(server, request.encode()).startswith(b"HTTP/1.1 404")
+
+
+def test_pages_of_other_hosts_are_not_answered_where_nobody_needs_a_key(server: Running) -> None:
+    body = {"query": "flutter"}
+    for origin in ("http://evil.example", "https://evil.example:8000", "null", "http://[", ""):
+        refused = server.post("/search", body, Origin=origin, Host="evil.example")
+        assert refused.status_code == 403, origin
+    for origin in ("http://localhost:3000", "http://127.0.0.1", "http://[::1]:8000"):
+        assert server.post("/search", body, Origin=origin).status_code == 200
 
 
 def test_an_id_that_is_none_is_not_given_back(server: Running) -> None:

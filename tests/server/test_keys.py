@@ -93,7 +93,13 @@ def test_every_route_but_those_that_are_open_needs_a_key(locked: Running) -> Non
             ):
                 answer = locked.client.request(method, route.path, json={}, headers=headers)
                 assert (answer.status_code == 401) == (route.path not in OPEN), route.path
-    refused = locked.client.post("/search", json={})
+    described = locked.client.get("/openapi.json").json()
+    assert described["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
+    for path, operations in described["paths"].items():
+        for its in operations.values():
+            assert its["security"] == ([] if path in OPEN else [{"key": []}])
+    refused = locked.client.post("/search", json={}, headers={"Origin": "https://example.org"})
+    assert refused.status_code == 401
     assert refused.headers["www-authenticate"] == "Bearer"
     assert locked.client.get("/no/such/path").status_code == 401
 
@@ -172,6 +178,7 @@ def test_several_indexes_and_models_and_a_key_that_rotates_while_they_are_served
         (f'[a]\nkey = "{ADMIN}"\nfilters = {{}}', "a.filters: Extra inputs"),
         (f'a = "{ADMIN}"', "keys.toml: a"),
         ("", "holds no key"),
+        (f'{FILE}\n[second]\nkey = "{OF_A}"', "tenant-a and second are the same key"),
     ],
 )
 def test_wrong_keys_are_told_of_without_the_secret(

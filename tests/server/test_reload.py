@@ -13,6 +13,7 @@ from retrieve_rerank.models.checkpoints.versions import ModelVersions
 from retrieve_rerank.server import app
 from retrieve_rerank.settings.build import locate
 from retrieve_rerank.settings.promoted import index_address, stages_digest
+from retrieve_rerank.settings.stages import StageSettings
 from tests.server.conftest import Running, SettingsOf, running
 from tests.server.tiny_scorer import make_scorer
 
@@ -101,6 +102,25 @@ def test_a_promoted_model_swaps_in_and_out_without_a_failed_request(
                 thread.join(30)
         assert 'rr_reloads_total{served="docs"} 3.0' in metrics(it)
     assert not failures
+
+
+def test_a_stage_that_names_a_model_follows_what_is_promoted_of_it(
+    tmp_path: Path, settings_in: SettingsOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "WATCH_S", 0.1)
+    stage = StageSettings.model_validate({"reranker": "cross-encoder", "model": "ranker"})
+    settings = settings_in(tmp_path / "data", models={"ranker": "ranker"})
+    versions = ModelVersions(tmp_path / "data", "ranker")
+    for number in (1, 2):
+        folder = make_scorer(tmp_path / str(number), seed=number)
+        write_record(folder, Record(created=f"2024-01-0{number}"))
+        versions.add(folder)
+    versions.promote(1)
+    with running(settings.model_copy(update={"stages": [stage]})) as it:
+        first = answers(it)
+        assert first[2] == ["first-stage", "cross-encoder"]
+        versions.promote(2)
+        until_changed(it, first)
 
 
 def test_what_is_promoted_is_taken_over_when_its_folder_comes(

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from retrieve_rerank.concurrency.caller import Caller
+from retrieve_rerank.concurrency.deadline import Deadline
 from retrieve_rerank.models.catalog.rerank_apis import RERANK_APIS
 from retrieve_rerank.server.running import JsonLines, bind
 from retrieve_rerank.settings.serving import ServerSettings
@@ -83,12 +85,42 @@ def test_deadlines_are_kept(server: Running) -> None:
 
 def test_more_than_there_is_room_for_is_told_to_come_again(server: Running) -> None:
     body = {"query": "q", "documents": ["x"] * 20}
-    with server.server.admission.admit("tiny", 7990, left_s=None):
+    with server.server.admission.admit("tiny", 7990, Caller(Deadline())):
         refused = server.post("/v2/rerank", body)
         assert refused.status_code == 429
         assert int(refused.headers["retry-after"]) >= 1
         assert server.post("/v2/rerank", {**body, "documents": ["x"]}).status_code == 200
     assert server.post("/v2/rerank", body).status_code == 200
+
+
+def test_bodies_that_are_too_many_at_once_are_told_to_come_again(
+    server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = {"query": "q", "documents": ["x" * 1000]}
+    assert server.post("/rerank", body).status_code == 200
+    assert server.server.bodies.held == 0
+    monkeypatch.setattr(server.server.bodies, "held", 16 * (16 << 20) - 500)
+    refused = server.post("/rerank", body)
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
+    assert server.server.bodies.held == 16 * (16 << 20) - 500
+    assert server.post("/rerank", {**body, "documents": ["x"]}).status_code == 200
+
+
+def test_the_settings_deadline_holds_for_searches_too(
+    tmp_path: Path, settings_in: SettingsOf
+) -> None:
+    with running(settings_in(tmp_path).model_copy(update={"deadline_s": 1e-6})) as it:
+        found = it.post("/search", {"query": "flutter"})
+    assert found.status_code == 504 and "within the deadline" in found.text
+
+
+def test_probes_may_ask_for_the_head_alone_and_others_hear_what_is_allowed(
+    server: Running,
+) -> None:
+    head = server.client.head("/health")
+    assert (head.status_code, head.content) == (200, b"")
+    wrong = server.client.get("/search")
+    assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
 
 
 def test_logs_and_metrics_tell_of_stages_and_never_of_texts(
@@ -134,6 +166,7 @@ def test_a_log_does_not_repeat_what_a_service_repeats_of_a_text(
             assert it.post("/search", {"query": "flutter secretquery"}).json()["degraded"]
     told = [record.getMessage() for record in caplog.records]
     assert sum("answered 400: cannot read ***" in each for each in told) == 2
+    assert "Wing flutter" not in "".join(told), "a document that the service repeats"
     assert "secret" not in "".join(told)
 
 

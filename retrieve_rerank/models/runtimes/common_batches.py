@@ -14,36 +14,16 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from retrieve_rerank.base import Vectors
+from retrieve_rerank.concurrency.caller import Caller, caller
 from retrieve_rerank.concurrency.deadline import Deadline
-from retrieve_rerank.errors import DeadlineExceededError
 from retrieve_rerank.models.runtimes.batching import Tokens
 from retrieve_rerank.models.runtimes.engine import Backend, run_all
 
 THREAD = "retrieve-rerank batches"
 _IDLE_S = 10.0  # after which the thread ends, and a model that is not served any more is freed
-
-
-@dataclass(slots=True)
-class Caller:
-    """Who waits for scores: until when, and how many tokens that has taken."""
-
-    deadline: Deadline
-    tokens: int = 0
-    gone: bool = False
-    """Whether nobody waits any more."""
-
-    @property
-    def waits(self) -> bool:
-        """Whether there is anybody to answer."""
-        return not self.gone and not self.deadline.over
-
-
-caller: ContextVar[Caller | None] = ContextVar("caller", default=None)
-"""The one on whose behalf this thread or task works."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +142,7 @@ class CommonBatches:
         for _ in range(len(self._waiting)):
             job = self._waiting.popleft()
             if not job.caller.waits:
-                job.future.set_exception(_given_up(job.caller))
+                job.future.set_exception(job.caller.given_up())
                 continue
             indices: list[int] = []
             # A sequence longer than the whole budget is a batch of its own.
@@ -207,9 +187,3 @@ class CommonBatches:
                     self._waiting.remove(job)
             job.future.set_exception(exc)
             return
-
-
-def _given_up(who: Caller) -> DeadlineExceededError:
-    if who.gone:
-        return DeadlineExceededError("nobody waits for the scores any more")
-    return who.deadline.exceeded()

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from retrieve_rerank.base import Vectors
+from retrieve_rerank.concurrency.caller import check_waited_for
 from retrieve_rerank.errors import OutOfMemoryError
 from retrieve_rerank.models.runtimes.batching import Batching, TokenBatch, Tokens, batches, pad
 
@@ -41,13 +42,15 @@ def run_all(
 
     A batch has at most `budget` tokens, the backend's own where None; where memory runs out it is
     halved, as are those after it, and what has been computed is kept. The padded positions' outputs
-    are cut off. Raises OutOfMemoryError where even one sequence alone does not fit.
+    are cut off. Raises OutOfMemoryError where even one sequence alone does not fit, and
+    DeadlineExceededError as soon as nobody waits, see `check_waited_for`.
     """
     batching = backend.batching
     if budget is not None:
         batching = batching._replace(budget=budget)
     groups = iter(batches([len(sequence.ids) for sequence in sequences], batching))
     for indices in groups:
+        check_waited_for()
         output = None
         try:
             output = backend.run(pad([sequences[i] for i in indices], pad_id=pad_id))
