@@ -201,12 +201,10 @@ class RerankNodePostprocessor(BaseNodePostprocessor):
         given = {} if callback_manager is None else {"callback_manager": callback_manager}
         super().__init__(top_n=top_n, deadline_s=deadline_s, on_error=on_error, **given)
         self._cascade = cascade_of(reranker, model, options or {})
-        named = reranker is None or isinstance(reranker, str)
-        self._named = (
-            {"model": model, "reranker": reranker, "options": dict(options or {})}
-            if named
-            else None
-        )
+        self._named = None
+        if reranker is None or isinstance(reranker, str):
+            written = {name: value for name, value in (options or {}).items() if name != "key"}
+            self._named = {"model": model, "reranker": reranker, "options": written}
 
     @classmethod
     def class_name(cls) -> str:
@@ -214,8 +212,8 @@ class RerankNodePostprocessor(BaseNodePostprocessor):
         return "RerankNodePostprocessor"
 
     def to_dict(self, **kwargs: Any) -> dict[str, Any]:
-        """Return what `from_dict` makes an equal one of; raise InputError for a reranker that is
-        there already, of which no name is known."""
+        """Return what `from_dict` makes an equal one of, without the key of a service, which comes
+        from the environment then; raise InputError for a reranker that was given as an object."""
         if self._named is None:
             raise InputError(
                 "a reranker that was given as an object cannot be written down; give its name, or"

@@ -247,6 +247,17 @@ def test_an_index_is_opened_by_its_name(home: Path) -> None:
         assert ids(retriever.retrieve(QUERY)) == ["hours"]
 
 
+def test_what_is_written_down_is_the_same_reranker() -> None:
+    given = RerankNodePostprocessor("cohere:rerank-v3.5", options={"depth": 7}, top_n=2)
+    written = given.to_dict()
+    again = RerankNodePostprocessor.from_dict(written)
+    assert again.to_dict() == written
+    assert (written["model"], written["options"]) == ("cohere:rerank-v3.5", {"depth": 7})
+    assert again.postprocess_nodes(NODES, query_str=QUERY)  # degraded: there is no such service
+    with pytest.raises(InputError, match="given as an object cannot be written down"):
+        RerankNodePostprocessor(reranker=OverlapScorer()).to_dict()
+
+
 def test_secrets_are_not_shown() -> None:
     reranking = RerankNodePostprocessor("cohere:rerank-v3.5", options={"key": "s3cret"})
     assert "s3cret" not in f"{reranking!r} {reranking.to_json()} {vars(reranking)}"
