@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import torch
 
+from retrieve_rerank.concurrency.caller import check_waited_for
 from retrieve_rerank.errors import ModelError, OutOfMemoryError
 from retrieve_rerank.models.causal.pretrained import said
 from retrieve_rerank.models.runtimes.torch import out_of_memory
@@ -21,10 +22,12 @@ def run_fitting(
 
     A group, padded to its longest member, has at most `budget` tokens. Where memory runs out it
     is halved, as are those after it; what has been computed is kept. Raises OutOfMemoryError
-    where even one alone does not fit, and ModelError for whatever else torch fails at.
+    where even one alone does not fit, ModelError for whatever else torch fails at, and
+    DeadlineExceededError as soon as nobody waits, see `check_waited_for`.
     """
     waiting = sorted(range(len(lengths)), key=lambda i: -lengths[i])
     while waiting:
+        check_waited_for()
         longest = max(lengths[waiting[0]], 1)
         group = waiting[: max(budget // longest, 1)]
         try:
