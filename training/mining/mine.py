@@ -44,13 +44,13 @@ def mine(
 ) -> Iterator[Group]:
     """Search for each judged query and yield a group: its positives and at most so many negatives.
 
-    Labels are the judgments' grades, and 0 for what is mined. Scores that `rules` look at are the
-    `scorer`'s, else the cosines of a search that has a dense ranking. Of positives that the search
-    did not return only a `scorer` has scores: without one, margins are taken of the lowest positive
-    that was returned. The scores of the `veto`'s scorer, else of `scorer`, become teacher scores.
-    `exact` compares queries with all vectors, in place of the search that serves. `report` is
-    filled in on the way. Raises InputError where rules need scores that there are none of, and as
-    `JudgedDocuments` does.
+    Labels are the judgments' grades, and 0 for what is mined; against what was judged not relevant
+    neither margin nor veto speaks. Scores that `rules` look at are the `scorer`'s, else the cosines
+    of a search that has a dense ranking. Of positives that the search did not return only a
+    `scorer` has scores: without one, margins are taken of the lowest positive that was returned.
+    The scores of the `veto`'s scorer, else of `scorer`, become teacher scores. `exact` compares
+    queries with all vectors, in place of the search that serves. `report` is filled in on the way.
+    Raises InputError where rules need scores that there are none of, and as `JudgedDocuments` does.
     """
     mining = Mining(
         retriever=retriever,
@@ -168,10 +168,17 @@ class Mining:
         )
         grade = min(grades[id_] for id_ in found.positives)
         choosing = Choosing(
-            positives, grade, self.rules, compared, min(anchors, default=None), veto, vetoing
+            positives,
+            found.refused,
+            grade,
+            self.rules,
+            compared,
+            min(anchors, default=None),
+            veto,
+            vetoing,
         )
         chosen = choosing.choose((hits[place] for place in order), self.negatives, report.dropped)
-        count = sum(each.label == 0 for each in chosen)
+        count = sum(each.label <= 0 for each in chosen)
         if not count:
             report.without_negative.append(searched.query_id)
             return None
@@ -184,7 +191,7 @@ class Mining:
         teacher = vetoing(documents) if vetoing is not None else [None] * len(documents)
         ranks = {hit.document.id: hit.rank for hit in searched.hits}
         labels = [*(grades[id_] for id_ in found.positives), *(each.label for each in chosen)]
-        sources = [*["qrels"] * len(positives), *("veto" if e.label else "mined" for e in chosen)]
+        sources = [*["qrels"] * len(positives), *(each.source for each in chosen)]
         return Group(
             searched.query,
             tuple(
