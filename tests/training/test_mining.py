@@ -174,6 +174,16 @@ def test_a_field_that_is_missing_is_not_shared_with_one_that_reads_none() -> Non
     assert [text.id for text in group.negatives] == ["b"]
 
 
+def test_documents_that_have_a_title_alone_are_told_apart_by_it() -> None:
+    titles = {"a": "Wings lift", "copy": "Wings lift ", "b": "Birds lift their wings"}
+    documents = [Document(id_, "", {"title": title}) for id_, title in titles.items()]
+    report = Mined()
+    retriever = Retriever(MemoryConnector(documents))
+    [group] = mine(retriever, QUERIES, {"q1": {"a": 1}}, report=report)
+    assert [text.id for text in group.negatives] == ["b"]
+    assert report.dropped == {"relevant": 1, "near-identical": 1}
+
+
 def test_the_document_that_the_query_was_taken_from_is_left_out_where_asked_for() -> None:
     queries, qrels = {"flap": "do birds lift wings"}, {"flap": {"lift": 1}}
     retriever = Retriever(MemoryConnector(DOCUMENTS))

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Literal, NamedTuple, TypeAlias
 
 from retrieve_rerank.text.field_paths import value_at
+from retrieve_rerank.text.template import Template
 from retrieve_rerank.training.mining.near_identical import Shingles
 from retrieve_rerank.training.mining.rules import Reason, Rules
 from retrieve_rerank.training.mining.scores import QueryScores, ScoresOf
@@ -34,6 +35,8 @@ class Choosing(NamedTuple):
     """
 
     positives: Sequence[Document]
+    template: Template
+    """What a text of the group is of a document."""
     refused: Mapping[str, int]
     """Id of a hit -> its grade, where it was judged not relevant."""
     grade: float
@@ -49,7 +52,7 @@ class Choosing(NamedTuple):
 
     def choose(self, trial: Iterator[Hit], count: int, dropped: Counter[Reason]) -> list[Chosen]:
         """Try hits in their order until `count` are negatives; count the others by reason."""
-        too_like = _too_like(self.positives, self.rules.exclude_same)
+        too_like = _too_like(self.positives, self.template, self.rules.exclude_same)
         chosen: list[Chosen] = []
         lacking = count
         # No more at once than are lacking: a cross-encoder's time is spent on few in vain.
@@ -101,10 +104,10 @@ def _passing(
 
 
 def _too_like(
-    positives: Sequence[Document], fields: Sequence[str]
+    positives: Sequence[Document], template: Template, fields: Sequence[str]
 ) -> Callable[[Document], Reason | None]:
     """Return what tells a copy of a positive, or what shares a field with one."""
-    shingles = [Shingles(each.text) for each in positives]
+    shingles = [Shingles(template.render(each)) for each in positives]
 
     def values(document: Document) -> set[tuple[str, str]]:
         found = ((name, value_at(document.metadata, name)) for name in fields)
@@ -115,7 +118,7 @@ def _too_like(
     def too_like(document: Document) -> Reason | None:
         if same & values(document):
             return "same"
-        text = Shingles(document.text)
+        text = Shingles(template.render(document))
         return "near-identical" if any(text.near(each) for each in shingles) else None
 
     return too_like

@@ -174,8 +174,11 @@ class Mining:
             len(hits), self.negatives, how=self.sampling, seed=self.seed, query=searched.query_id
         )
         grade = min(grades[id_] for id_ in found.positives)
+        scorer = veto.scorer if veto is not None else self.scorer
+        template = scorer.template if scorer is not None else Template()
         choosing = Choosing(
             positives,
+            template,
             found.refused,
             grade,
             self.rules,
@@ -192,8 +195,6 @@ class Mining:
         report.groups += 1
         report.negatives += count
         report.kept_vetoed += len(chosen) - count
-        scorer = veto.scorer if veto is not None else self.scorer
-        template = scorer.template if scorer is not None else Template()
         documents = [*positives, *(each.hit.document for each in chosen)]
         teacher = vetoing(documents) if vetoing is not None else [None] * len(documents)
         ranks = {hit.document.id: hit.rank for hit in searched.hits}
