@@ -101,11 +101,11 @@ def find_doubtful(
 def _of(group: Group, trained: Scorer, other: Scorer | None) -> Iterator[DoubtfulPositive]:
     every = -(-len(group.negatives) // BESIDE)
     negatives = group.negatives[::every]  # of all ranks
-    ours = _held(group.positives, trained, group.query, negatives)
+    ours = _held(group.positives, trained, group, negatives)
     doubted = [(text, its) for text, its in zip(group.positives, ours, strict=True) if its.low]
     if not doubted:
         return
-    theirs = _held([text for text, _ in doubted], other, group.query, negatives)
+    theirs = _held([text for text, _ in doubted], other, group, negatives)
     for (text, its), too in zip(doubted, theirs, strict=True):
         if too.low:
             yield DoubtfulPositive(
@@ -135,14 +135,15 @@ class _Held(NamedTuple):
 def _held(
     positives: Sequence[GroupText],
     model: Scorer | None,
-    query: str,
+    group: Group,
     negatives: Sequence[GroupText],
 ) -> list[_Held]:
     texts = (*positives, *negatives)
     if model is None:
         scores = [each.teacher_score or 0.0 for each in texts]
     else:
-        scores = model.score(query, [each.text for each in texts])
+        asked = model.for_user(group.query, group.user)
+        scores = model.score(asked, [each.text for each in texts])
     beside = scores[len(positives) :]
     above = [
         sum((each > score) + 0.5 * (each == score) for each in beside) / len(beside)

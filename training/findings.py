@@ -69,6 +69,11 @@ TWO_LABELS = Problem(
     Severity.WARNING,
     "one query has the same text with several labels; keep one",
 )
+BOTH_WAYS = Problem(
+    "pair preferred both ways",
+    Severity.WARNING,
+    "fine where users differ, as losses over pairs weigh both; else keep the one that is right",
+)
 SAME_TEXT = Problem("same text twice in a group", Severity.WARNING, "keep one of them")
 SAME_GROUP = Problem(
     "same group twice", Severity.WARNING, "keep one, unless it is to count twice as much"

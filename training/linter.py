@@ -15,6 +15,7 @@ from retrieve_rerank.data.records import Reason
 from retrieve_rerank.errors import shown
 from retrieve_rerank.training import findings
 from retrieve_rerank.training.findings import Example, Finding, Problem, Severity
+from retrieve_rerank.training.formats.feedback import PREFERENCE
 from retrieve_rerank.training.groups import Group, GroupText
 from retrieve_rerank.training.lengths import LengthCount, Lengths, PairLengths, Truncation
 from retrieve_rerank.training.normalising import digest
@@ -150,6 +151,7 @@ class _Linter:
         self._seen_groups: set[int] = set()
         self._relevant: set[int] = set()
         self._irrelevant: set[int] = set()
+        self._preferred: set[int] = set()
 
     def begin(self, source: GroupSource) -> None:
         self._sources.append(SourceFacts(source.name, source.format))
@@ -192,7 +194,7 @@ class _Linter:
             self._add(findings.NO_LABELS, place, shown(group.query))
         if len(group.texts) == 1:
             self._add(findings.ONE_TEXT, place, shown(group.query))
-        elif labels and not group.tells_apart:
+        elif labels and not group.tells_apart and not _is_preference(group):
             detail = f"{len(labels):,} labelled {labels[0]:g}: {shown(group.query)}"
             self._add(findings.EQUAL_LABELS, place, detail, badness=len(labels))
 
@@ -206,12 +208,14 @@ class _Linter:
         self._seen_queries.add(query)
 
     def _check_texts(self, place: str, group: Group, query: int, texts: Sequence[int]) -> None:
+        preference = _is_preference(group)
+        if preference:
+            self._check_preference(place, group, query, texts)
         labels: dict[int, float | None] = {}
         for text, key in zip(group.texts, texts, strict=True):
             if not text.text.strip():
                 self._add(findings.EMPTY_TEXT, place, f"of the query {shown(group.query)}")
-            contradicted = self._contradicts(text, hash((query, key)))
-            if contradicted:
+            if not preference and self._contradicts(text, hash((query, key))):
                 detail = f"{shown(text.text)} for {shown(group.query)}"
                 self._add(findings.CONTRADICTION, place, detail)
             elif key in labels:
@@ -219,6 +223,16 @@ class _Linter:
                 problem = findings.SAME_TEXT if same else findings.TWO_LABELS
                 self._add(problem, place, shown(text.text))
             labels.setdefault(key, text.label)
+
+    def _check_preference(self, place: str, group: Group, query: int, texts: Sequence[int]) -> None:
+        """What is better than one text may be worse than another, but not than the same."""
+        labels = [text.label or 0 for text in group.texts]
+        if len(set(labels)) == 1:
+            return
+        better, worse = texts[labels.index(max(labels))], texts[labels.index(min(labels))]
+        self._preferred.add(hash((query, better, worse)))
+        if hash((query, worse, better)) in self._preferred:
+            self._add(findings.BOTH_WAYS, place, shown(group.query))
 
     def _contradicts(self, text: GroupText, pair: int) -> bool:
         if text.label is None:
@@ -267,3 +281,7 @@ class _Linter:
             pair_tokens=self._pairs.summary() if self._lengths is not None else None,
             truncation=self._truncation,
         )
+
+
+def _is_preference(group: Group) -> bool:
+    return all(text.source == PREFERENCE for text in group.texts)

@@ -54,7 +54,10 @@ def check_keys(config: Path, chosen: Mapping[str, Any], known: Sequence[str]) ->
 
 
 def own_recipe(chosen: Mapping[str, Any], config: Path) -> Recipe:
-    """Read what this project's keys say; paths are relative to the file."""
+    """Read what this project's keys say; paths are relative to the file.
+
+    Of BEIR folders `data` is the training split, and `dev` that of this name.
+    """
     check_keys(config, chosen, [*OWN, *(field.name for field in fields(TrainerSettings))])
     for name in ("data", "output"):
         if not chosen.get(name):
@@ -63,14 +66,16 @@ def own_recipe(chosen: Mapping[str, Any], config: Path) -> Recipe:
     def beside(path: object) -> Path:
         return config.parent / Path(str(path)).expanduser()
 
+    base = str(chosen.get("base", DEFAULT_ENCODER))
     given = {name: value for name, value in chosen.items() if name not in OWN}
     if str(given.get("prompt")).endswith((".toml", ".json")):
         given["prompt"] = str(beside(given["prompt"]))
     paths = chosen["data"] if isinstance(chosen["data"], list) else [chosen["data"]]
     return Recipe(
         groups=[group for path in paths for group in read_groups(beside(path))],
-        dev=list(read_groups(beside(chosen["dev"]))) if chosen.get("dev") else [],
-        base=str(chosen.get("base", DEFAULT_ENCODER)),
+        dev=list(read_groups(beside(chosen["dev"]), split="dev")) if chosen.get("dev") else [],
+        # Else an alias, a version or a name of the hub.
+        base=str(beside(base)) if "base" in chosen and beside(base).is_dir() else base,
         output=beside(chosen["output"]),
         settings=TrainerSettings.from_mapping(given),
     )

@@ -8,6 +8,7 @@ from statistics import fmean
 
 from retrieve_rerank.evaluation.bootstrap import bootstrap, resampled_means
 from retrieve_rerank.evaluation.compare import DRAWS, SIGNIFICANCE, holm
+from retrieve_rerank.training.queries.proposals import count_words
 
 FEWEST_IN_SLICE = 30
 """Queries without which a slice is not tested: below, the mean's distribution is not near normal
@@ -66,7 +67,7 @@ def query_slices(
 
     `counts` tell how often each query was asked: the tenth most frequent are the head.
     """
-    lengths = {query: len(text.split()) for query, text in queries.items()}
+    lengths = {query: count_words(text) for query, text in queries.items()}
     ordered = sorted(lengths.values())
     found: dict[str, list[str]] = {}
     if ordered and ordered[0] < ordered[-1]:

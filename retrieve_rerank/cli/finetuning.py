@@ -13,16 +13,14 @@ from urllib.parse import unquote
 
 import click
 
-from retrieve_rerank.cli.spending import ANSWERS
+from retrieve_rerank.cli.spending import SpendingChoice
 from retrieve_rerank.cli.views.terminal import say
+from retrieve_rerank.cli.written_queries import write_by_model
 from retrieve_rerank.errors import ConfigError, MissingExtraError
-from retrieve_rerank.models.answer_store import AnswerStore
-from retrieve_rerank.models.causal.language_models import load_language_model
 from retrieve_rerank.models.checkpoints.folder_files import read_json
 from retrieve_rerank.models.checkpoints.version_record import PROVENANCE_FILE
 from retrieve_rerank.models.checkpoints.versions import ModelVersions, name_part
-from retrieve_rerank.models.metered_model import MeteredModel
-from retrieve_rerank.models.metering import Meter
+from retrieve_rerank.models.metering import FREE
 from retrieve_rerank.settings.build import build_retriever, locate, open_index
 from retrieve_rerank.settings.promoted import index_address, with_promoted
 from retrieve_rerank.settings.sources import Settings, load_settings
@@ -128,11 +126,11 @@ def _make_queries(settings: Settings, folder: Path, watch: Any, model: str | Non
             with watch.progress("making queries", tried, "documents and queries") as advance:
                 made = queries.generate(connector, on_progress=advance)
         else:
-            store = AnswerStore(settings.data_dir / ANSWERS)
-            asked = MeteredModel(load_language_model(model), store, Meter())
-            chosen = queries.choose_documents(connector, TRIED * LIMIT)
-            with watch.progress("writing queries", len(chosen), "documents") as advance:
-                written = list(queries.write_queries(asked, chosen, on_progress=advance))
+            unbounded = SpendingChoice(FREE, max_cost=None, answers=None).open(settings)
+            documents = TRIED * LIMIT
+            written = write_by_model(
+                connector, model, unbounded, documents=documents, seed=0, dry_run=False, quiet=False
+            )
             made = queries.generate(connector, sources=("llm",), written=written)
         queries.write_folder(made, folder)
 

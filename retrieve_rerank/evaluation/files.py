@@ -52,12 +52,13 @@ def read_queries(path: Path) -> dict[str, str]:
     return queries
 
 
-def read_query_field(folder: Path, field: str) -> dict[str, str]:
-    """Read a field of a BEIR folder's queries, beside the text or in `metadata`: query id -> value.
+def read_query_field(queries: Path, field: str) -> dict[str, str]:
+    """Read a field of queries, beside the text or in `metadata`: query id -> value.
 
+    `queries` is a BEIR folder, or a file as `read_queries` takes it.
     Queries without it are left out. Raises InputError where a value is neither text nor number.
     """
-    path = _plain_or_gzipped(folder / "queries.jsonl")
+    path = _plain_or_gzipped(queries / "queries.jsonl") if queries.is_dir() else queries
     found: dict[str, str] = {}
     for number, line in LineFile(str(path)).texts():
         record = parse_json(line.encode()) if line.lstrip().startswith("{") else {}

@@ -123,6 +123,8 @@ def test_what_cannot_be_read_is_no_grade_and_peoples_judgments_stay(
         ("<think>##final score: 3</think>##final score: 0", 0),
         ("##final score: 7", None),
         ("##final score: 2.5", None),
+        ("##final score: 2.", 2),
+        ("Final score: 3. The passage answers all of it.", 3),
         ("It answers 3 of the questions", None),
         ("", None),
     ],

@@ -53,6 +53,16 @@ def test_groups_are_written_and_what_was_left_out_is_told(
     assert report["overlap"] is None  # no vectors are searched
 
 
+def test_users_are_read_from_a_file_of_queries(
+    rr: Rr, lexical: None, judged: list[str], home: Path
+) -> None:
+    asked = {"_id": "q1", "text": "lift of a wing", "user": "a pilot"}
+    (home / "queries.tsv").write_text(json.dumps(asked) + "\nq2\tdrag of slender wings\n")
+    assert rr("mine", *judged).exit_code == 0
+    lines = map(json.loads, (home / "g.jsonl").read_text().splitlines())
+    assert {line["query_id"]: line.get("user") for line in lines} == {"q1": "a pilot", "q2": None}
+
+
 def test_what_approximate_search_misses_is_told() -> None:
     said = StringIO()
     overlap = Overlap(queries=50, depth=100, share=0.987)

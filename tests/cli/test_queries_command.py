@@ -105,5 +105,9 @@ def test_a_language_model_writes_queries_that_find_their_documents_again(
         assert told["examples"] == [["lift wing thin", "lift"]]
         assert rr(*command, "again").exit_code == 0
         assert len(server.requests) == 2
+        finetune = ["finetune", "--index", "long", "--queries", "llm"]
+        refused = rr(*finetune, "--query-model", "openai:writer-2")
+        assert "openai:writer-2: about 2 requests" in refused.stderr
+        assert refused.exit_code == 1  # one query is too few
     assert read_cuts(home / "made").generated
     assert "needs the --model" in rr("queries", "--source", "llm", "-o", "x").stderr

@@ -206,3 +206,5 @@ def test_queries_are_sliced_by_length_and_by_how_often_they_are_asked() -> None:
         "head": ["q7"],
     }
     assert query_slices({"a": "one", "b": "two"}) == {}
+    chinese = query_slices({"a": "退款", "b": "退款需要几天", "c": "退款需要几天到账"})
+    assert chinese == {"short (at most 3 words)": ["a", "b"], "long (at least 3 words)": ["b", "c"]}

@@ -56,6 +56,17 @@ def test_contradictions_and_duplicates_within_a_group_and_between_groups(tmp_pat
     }
 
 
+def test_preferences_contradict_where_a_pair_is_preferred_both_ways_alone(tmp_path: Path) -> None:
+    def preferred(a: str, b: str, which: str) -> dict[str, str]:
+        return {"query": "one", "a": a, "b": b, "preferred": which}
+
+    consistent = [preferred("A", "B", "a"), preferred("C", "A", "a"), preferred("A", "D", "tie")]
+    assert set(found(check(tmp_path, *consistent))) == {"query of an earlier group"}
+    both_ways = found(check(tmp_path, *consistent, preferred("B", "A", "a")))
+    assert both_ways["pair preferred both ways"] == ("warning", 1, ["4"])
+    assert "positive among the negatives" not in both_ways
+
+
 def test_labels_of_graded_groups(tmp_path: Path) -> None:
     def graded(query: str, *labels: float) -> dict[str, Any]:
         hits = [{"content": f"t{n}", "label": label} for n, label in enumerate(labels)]

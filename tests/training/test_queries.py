@@ -20,6 +20,7 @@ from retrieve_rerank.training.queries import (
     without_spans,
     write_folder,
 )
+from retrieve_rerank.training.queries.cuts import without
 from retrieve_rerank.training.queries.proposals import proposals
 from retrieve_rerank.training.queries.sentences import sentences
 
@@ -155,6 +156,28 @@ def test_a_search_without_spans_moves_the_source_down_and_cuts_like_spans_of_oth
         without_spans(retriever, {"q": query}, cuts).search(other).hits
         == retriever.search(other).hits
     )
+
+
+@pytest.mark.parametrize(
+    ("cut", "text", "left"),
+    [
+        (
+            Cut("heading", "Data Retention"),
+            "Data Retention\n\nThe Data Retention schedule applies; see Data Retentions.",
+            "The Data Retention schedule applies; see Data Retentions.",
+        ),
+        (
+            Cut("sentence", "It ends."),
+            "All begins. It ends. They say that It ends.\nIt ends. So be it.",
+            "All begins. They say that It ends.\nSo be it.",
+        ),
+        (Cut("question", "退款需要几天？"), "说明。退款需要几天？三天。", "说明。三天。"),
+    ],
+)
+def test_a_span_is_cut_where_it_is_a_line_or_sentence_of_its_own(
+    cut: Cut, text: str, left: str
+) -> None:
+    assert without(Document("d", text), cut).text == left
 
 
 def test_max_sim_in_the_database_is_of_the_text_without_the_span() -> None:

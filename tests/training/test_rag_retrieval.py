@@ -162,6 +162,25 @@ def test_own_keys_have_their_nearest_too(folder: Path) -> None:
         own_recipe({"data": "x", "output": "y", "learning_rte": 1}, folder / "own.yaml")
 
 
+def test_own_paths_are_beside_the_file_and_a_folders_dev_split_is_held_out(folder: Path) -> None:
+    beir = folder / "beir"
+    (beir / "qrels").mkdir(parents=True)
+    (beir / "corpus.jsonl").write_text('{"_id": "d", "text": "wings lift"}\n')
+    (beir / "queries.jsonl").write_text(
+        '{"_id": "q1", "text": "to learn"}\n{"_id": "q2", "text": "held out"}\n'
+    )
+    (beir / "qrels" / "train.tsv").write_text("q1\td\t1\n")
+    (beir / "qrels" / "dev.tsv").write_text("q2\td\t1\n")
+    (folder / "first" / "model").mkdir(parents=True)
+    asked = {"data": "beir", "dev": "beir", "output": "second"}
+    read = own_recipe({**asked, "base": "first/model"}, folder / "own.yaml")
+    assert [group.query for group in read.groups] == ["to learn"]
+    assert [group.query for group in read.dev] == ["held out"]
+    assert (read.base, read.output) == (str(folder / "first/model"), folder / "second")
+    named = own_recipe({**asked, "base": "BAAI/bge-m3"}, folder / "own.yaml")
+    assert named.base == "BAAI/bge-m3"
+
+
 def rr(*arguments: str, input: str | None = None) -> Result:
     return CliRunner().invoke(main, arguments, input=input, catch_exceptions=False)
 

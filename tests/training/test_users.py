@@ -22,12 +22,13 @@ from retrieve_rerank.rerankers.cross_encoder import CrossEncoder
 from retrieve_rerank.testing.overlap import OverlapScorer
 from retrieve_rerank.training import read_groups
 from retrieve_rerank.training.converting import write_groups
+from retrieve_rerank.training.doubtful import find_doubtful
 from retrieve_rerank.training.finetuning import (
     read_judged_folder,
     read_ready_groups,
 )
 from retrieve_rerank.training.groups import Group, GroupText
-from retrieve_rerank.training.mining import Mining
+from retrieve_rerank.training.mining import Mining, Rules, Veto, fit_veto, mine
 from retrieve_rerank.training.trainers import Trained, TrainerSettings, group_ndcg, train
 from retrieve_rerank.training.trainers.base import load_base
 from retrieve_rerank.training.tuning import find_candidates, tune
@@ -194,6 +195,50 @@ def test_what_is_measured_is_asked_by_its_user_and_users_are_held_out(tmp_path: 
         if group is not None
     ]
     assert {group.user for group in groups} == of_splits[0]
+
+
+def test_mining_asks_as_the_user_does() -> None:
+    likes = {"q1": "wings", "q2": "mats"}
+    documents = [
+        Document(f"{each} {n}", f"cat {each} {n}") for each in likes.values() for n in "ab"
+    ]
+    connector = MemoryConnector([*documents, Document("dogs", "cat and dogs")])
+    asked: dict[str, Any] = {
+        "queries": dict.fromkeys(likes, "cat"),
+        "qrels": {query: {f"{its} a": 1} for query, its in likes.items()},
+        "users": likes,
+        "sampling": "top",
+    }
+
+    def negatives(*stages: Personal, **options: Any) -> list[set[str | None]]:
+        """Mine with ranks, or what is asked of scores, to tell what the user likes."""
+        groups = mine(Retriever(connector, *stages), **asked, **options)
+        return [{text.id for text in group.negatives} for group in groups]
+
+    liked = [{"wings b"}, {"mats b"}]
+    others = [{"mats a", "mats b", "dogs"}, {"wings a", "wings b", "dogs"}]
+    assert negatives(Personal(), rules=Rules(last_rank=2)) == liked
+    assert negatives(scorer=Personal(), rules=Rules(min_score=2)) == liked
+    assert negatives(veto=Veto(Personal(), threshold=2)) == others
+
+
+def test_a_vetos_threshold_is_fitted_on_what_users_ask() -> None:
+    queries = {f"q{n}": "cat" for n in range(20)}
+    documents = [Document(f"d{n}", f"cat mats{n}") for n in range(20)]
+    found = fit_veto(
+        Personal(),
+        Retriever(MemoryConnector(documents)),
+        queries,
+        {f"q{n}": {f"d{n}": 1} for n in range(20)},
+        users={f"q{n}": f"mats{n}" for n in range(20)},
+    )
+    assert found.threshold == 2  # both words, where the query alone has one
+
+
+def test_positives_are_doubted_as_the_user_asked() -> None:
+    texts = (GroupText("mats here", 1.0), *(GroupText(f"cat {n}", 0.0) for n in range(3)))
+    groups = [Group("cat", texts, user=user) for user in ("", "mats here")]
+    assert find_doubtful(groups, Personal(), Personal()).count == 1
 
 
 def test_ready_groups_of_users_are_held_out_by_user(tmp_path: Path) -> None:

@@ -11,7 +11,9 @@ from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.errors import InputError, ScoreError
 from retrieve_rerank.training.groups import Group, GroupText
 from retrieve_rerank.training.mining import (
+    Margin,
     Mined,
+    Rules,
     Veto,
     cross_fit,
     fit_veto,
@@ -82,6 +84,22 @@ def test_a_vetoed_text_is_left_out_kept_or_promoted(retriever: Retriever, then: 
     assert {text.teacher_score for text in groups[0].texts} >= {4.0, 0.0}
     assert Veto.fitted_before(veto.to_dict(), scorer, share=0.25, then=then) == veto
     assert Veto.fitted_before(veto.to_dict(), scorer, share=0.5, then=then) is None
+
+
+@pytest.mark.parametrize("then", ["leave-out", "soft", "promote"])
+def test_neither_veto_nor_margin_overrides_who_judged_a_text_not_relevant(
+    retriever: Retriever, then: Vetoed
+) -> None:
+    scorer = Knowing()
+    veto = fit_veto(scorer, retriever, QUERIES, QRELS, then=then)
+    qrels = {"q1": {"good1": 2, "missed1": -1}, "q2": {"good2": 2}}
+    rules = Rules(margin=Margin(relative=0.95))
+    groups = list(mine(retriever, QUERIES, qrels, veto=veto, scorer=scorer, rules=rules))
+    texts = {text.id: text for group in groups for text in group.texts}
+    assert (texts["missed1"].label, texts["missed1"].source) == (-1, "qrels")
+    assert texts["missed1"].teacher_score == 9
+    assert "missed2" not in texts
+    assert all(t.source == "mined" for id_, t in texts.items() if id_ and id_.startswith("bad"))
 
 
 def test_no_more_is_scored_than_the_group_needs(retriever: Retriever) -> None:

@@ -141,6 +141,7 @@ def _fit(
                     mining.queries,
                     {q: its for q, its in qrels.items() if len(judging) == 1 or half[q] == which},
                     seed=mining.seed,
+                    users=mining.users,
                 )
                 for which, scorer in enumerate(judging)
             ]

@@ -7,6 +7,9 @@ from retrieve_rerank.training.formats.fields import Record, UnfitRecordError, id
 from retrieve_rerank.training.formats.format import Format, ReadOptions
 from retrieve_rerank.training.groups import Group, GroupText
 
+PREFERENCE = "preference"
+"""Source of two texts whose labels say which is the better one, not whether either is relevant."""
+
 _PREFERRED = {"a": (1.0, 0.0), "b": (0.0, 1.0), "tie": (0.0, 0.0)}
 _THUMBS = {"up": 1.0, "down": 0.0}
 
@@ -22,7 +25,7 @@ def _read_preference(record: Record, options: ReadOptions) -> Group:
             "no preference", f"expected a, b or tie; got {shown(f'{preferred}')}"
         )
     pair = (
-        GroupText(text(record, side), label, identifier(record, f"{side}_id"), "preference")
+        GroupText(text(record, side), label, identifier(record, f"{side}_id"), PREFERENCE)
         for side, label in zip(("a", "b"), _PREFERRED[preferred], strict=True)
     )
     return Group(text(record, "query"), tuple(pair), identifier(record, "query_id"))

@@ -51,7 +51,7 @@ UMBRELA = PairPrompt(
 )
 
 _MARK = re.compile(r"#+\s*(?=final\s+score)", re.IGNORECASE)
-_GRADE = re.compile(r"final\s+score\W*(?:\(O\)\W*)?([0-3])(?![\d.])", re.IGNORECASE)
+_GRADE = re.compile(r"final\s+score\W*(?:\(O\)\W*)?([0-3])(?!\d|\.\d)", re.IGNORECASE)
 _THOUGHTS = "</think>"
 
 

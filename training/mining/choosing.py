@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 from retrieve_rerank.text.field_paths import value_at
+from retrieve_rerank.text.template import Template
 from retrieve_rerank.training.mining.near_identical import Shingles
 from retrieve_rerank.training.mining.rules import Reason, Rules
 from retrieve_rerank.training.mining.scores import QueryScores, ScoresOf
 from retrieve_rerank.training.mining.veto import Veto
 from retrieve_rerank.types import Document, Hit
+
+Source: TypeAlias = Literal["qrels", "mined", "veto"]
+"""Who says how relevant a text is: a judgment, nobody, a veto."""
 
 
 class Chosen(NamedTuple):
@@ -20,13 +24,21 @@ class Chosen(NamedTuple):
 
     hit: Hit
     label: float
-    """0, or what a veto has made of it."""
+    """The grade of a judgment, 0 where there is none, or what a veto has made of that."""
+    source: Source
 
 
 class Choosing(NamedTuple):
-    """What a query's hits are held against."""
+    """What a query's hits are held against.
+
+    Margin and veto guess by scores; neither is asked of what was judged not relevant.
+    """
 
     positives: Sequence[Document]
+    template: Template
+    """What a text of the group is of a document."""
+    refused: Mapping[str, int]
+    """Id of a hit -> its grade, where it was judged not relevant."""
     grade: float
     """The lowest of the positives."""
     rules: Rules
@@ -40,7 +52,7 @@ class Choosing(NamedTuple):
 
     def choose(self, trial: Iterator[Hit], count: int, dropped: Counter[Reason]) -> list[Chosen]:
         """Try hits in their order until `count` are negatives; count the others by reason."""
-        too_like = _too_like(self.positives, self.rules.exclude_same)
+        too_like = _too_like(self.positives, self.template, self.rules.exclude_same)
         chosen: list[Chosen] = []
         lacking = count
         # No more at once than are lacking: a cross-encoder's time is spent on few in vain.
@@ -48,30 +60,40 @@ class Choosing(NamedTuple):
             hits = _passing(hits, [too_like(hit.document) for hit in hits], dropped)
             if self.scores is not None:
                 scores = self.scores([hit.document for hit in hits])
-                broken = [self.rules.against(score, anchor=self.anchor) for score in scores]
+                broken = list(map(self._against, hits, scores))
                 hits = _passing(hits, broken, dropped)
-            for each in self._judged(hits):
+            for each in self._labelled(hits):
                 if each.label is None or each.label > 0:
                     dropped["veto"] += 1
                 else:
                     lacking -= 1
                 if each.label is not None:
-                    chosen.append(Chosen(each.hit, each.label))
+                    chosen.append(Chosen(each.hit, each.label, each.source))
         return sorted(chosen, key=lambda each: each.hit.rank)
 
-    def _judged(self, hits: Sequence[Hit]) -> Iterator[_Judged]:
-        """Label hits: 0, or what the veto says."""
-        if self.veto is None or self.vetoing is None:
-            yield from (_Judged(hit, 0) for hit in hits)
-            return
-        for hit, score in zip(hits, self.vetoing([hit.document for hit in hits]), strict=True):
-            vetoed = score >= self.veto.threshold
-            yield _Judged(hit, self.veto.label(score, grade=self.grade) if vetoed else 0)
+    def _against(self, hit: Hit, score: float) -> Reason | None:
+        """Tell which rule a hit's score breaks."""
+        reason = self.rules.against(score, anchor=self.anchor)
+        return None if reason == "margin" and hit.document.id in self.refused else reason
+
+    def _labelled(self, hits: Sequence[Hit]) -> Iterator[_Labelled]:
+        """Label hits: by their judgment, 0, or what the veto says."""
+        scores: Sequence[float | None] = [None] * len(hits)
+        if self.vetoing is not None:
+            scores = self.vetoing([hit.document for hit in hits])
+        for hit, score in zip(hits, scores, strict=True):
+            if hit.document.id in self.refused:
+                yield _Labelled(hit, self.refused[hit.document.id], "qrels")
+            elif self.veto is None or score is None or score < self.veto.threshold:
+                yield _Labelled(hit, 0, "mined")
+            else:
+                yield _Labelled(hit, self.veto.label(score, grade=self.grade), "veto")
 
 
-class _Judged(NamedTuple):
+class _Labelled(NamedTuple):
     hit: Hit
     label: float | None
+    source: Source
 
 
 def _passing(
@@ -82,10 +104,10 @@ def _passing(
 
 
 def _too_like(
-    positives: Sequence[Document], fields: Sequence[str]
+    positives: Sequence[Document], template: Template, fields: Sequence[str]
 ) -> Callable[[Document], Reason | None]:
     """Return what tells a copy of a positive, or what shares a field with one."""
-    shingles = [Shingles(each.text) for each in positives]
+    shingles = [Shingles(template.render(each)) for each in positives]
 
     def values(document: Document) -> set[tuple[str, str]]:
         found = ((name, value_at(document.metadata, name)) for name in fields)
@@ -96,7 +118,7 @@ def _too_like(
     def too_like(document: Document) -> Reason | None:
         if same & values(document):
             return "same"
-        text = Shingles(document.text)
+        text = Shingles(template.render(document))
         return "near-identical" if any(text.near(each) for each in shingles) else None
 
     return too_like

@@ -19,6 +19,8 @@ class JudgedHits:
     """Judged id -> text: of a document in passages the one that was found first."""
     others: Sequence[Hit]
     """Hits that are not judged relevant."""
+    refused: Mapping[str, int]
+    """Id of a hit among the others -> its grade, where it was judged and is not relevant."""
     not_returned: int
     """Positives that the index holds and the search did not return."""
     not_held: int
@@ -34,20 +36,24 @@ def tell_apart(
     relevant = {id_ for id_, grade in grades.items() if grade > 0}
     positives: dict[str, Document] = {}
     others = []
+    refused = {}
     for hit in searched.hits:
         id_ = judged.id_of(hit.document)
         if id_ in relevant:
             positives.setdefault(id_, hit.document)
         else:
             others.append(hit)
+            if id_ in grades:
+                refused[hit.document.id] = grades[id_]
     absent = [id_ for id_ in grades if id_ in relevant and id_ not in positives]
     if not absent:
-        return JudgedHits(positives, others, 0, 0, 0)
+        return JudgedHits(positives, others, refused, 0, 0, 0)
     fetched = {judged.id_of(each): each for each in connector.get(absent)}
     passages = [f"{id_}#0" for id_ in absent if id_ not in fetched]
     firsts = connector.get(passages) if passages else []
     in_passages = len({judged.id_of(each) for each in firsts}.intersection(absent))
     not_returned = len(fetched) + in_passages
+    not_held = len(absent) - not_returned
     return JudgedHits(
-        {**positives, **fetched}, others, not_returned, len(absent) - not_returned, in_passages
+        {**positives, **fetched}, others, refused, not_returned, not_held, in_passages
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from retrieve_rerank.base import Filter, Scorer
 from retrieve_rerank.errors import InputError
@@ -40,16 +41,19 @@ def mine(
     filter: Filter | None = None,
     exclude_self: bool = False,
     exact: bool = False,
+    users: Mapping[str, str] = MappingProxyType({}),
     report: Mined | None = None,
 ) -> Iterator[Group]:
     """Search for each judged query and yield a group: its positives and at most so many negatives.
 
-    Labels are the judgments' grades, and 0 for what is mined. Scores that `rules` look at are the
-    `scorer`'s, else the cosines of a search that has a dense ranking. Of positives that the search
-    did not return only a `scorer` has scores: without one, margins are taken of the lowest positive
-    that was returned. The scores of the `veto`'s scorer, else of `scorer`, become teacher scores.
-    `exact` compares queries with all vectors, in place of the search that serves. `report` is
-    filled in on the way. Raises InputError where rules need scores that there are none of, and as
+    Labels are the judgments' grades, and 0 for what is mined; against what was judged not relevant
+    neither margin nor veto speaks. Scores that `rules` look at are the `scorer`'s, else the cosines
+    of a search that has a dense ranking. Of positives that the search did not return only a
+    `scorer` has scores: without one, margins are taken of the lowest positive that was returned.
+    The scores of the `veto`'s scorer, else of `scorer`, become teacher scores. `exact` compares
+    queries with all vectors, in place of the search that serves. `users` tell for queries what is
+    known of who asks: stages, scorer and veto read it, and groups tell it. `report` is filled in on
+    the way. Raises InputError where rules need scores that there are none of, and as
     `JudgedDocuments` does.
     """
     mining = Mining(
@@ -65,6 +69,7 @@ def mine(
         filter=filter,
         exclude_self=exclude_self,
         exact=exact,
+        users=users,
     )
     return _groups(mining, Mined() if report is None else report)
 
@@ -94,7 +99,6 @@ class Mining:
     exclude_self: bool = False
     exact: bool = False
     users: Mapping[str, str] = field(default_factory=dict)
-    """Query -> what is known of who asks, which groups tell too."""
 
     def __post_init__(self) -> None:
         """Raise InputError for what makes no sense."""
@@ -126,7 +130,9 @@ class Mining:
             depth = self.retriever.candidates
             all_found = search_exactly(connector, queries, depth=depth, own=own, done=done)
         else:
-            all_found = search_all(self.retriever, queries, own=own, filter=self.filter, done=done)
+            all_found = search_all(
+                self.retriever, queries, own=own, filter=self.filter, users=self.users, done=done
+            )
         for searched in all_found:
             grades = self.qrels[searched.query_id]
             found = tell_apart(searched, grades, judged, connector)
@@ -149,10 +155,11 @@ class Mining:
         grades = self.qrels[searched.query_id]
         positives = list(found.positives.values())
         veto = self.veto.of(searched.query_id) if self.veto is not None else None
-        scored = QueryScores(self.scorer, searched.query) if self.scorer is not None else None
+        user = self.users.get(searched.query_id, "")
+        scored = QueryScores(self.scorer, searched.query, user) if self.scorer is not None else None
         vetoing = scored
         if veto is not None and veto.scorer is not self.scorer:
-            vetoing = QueryScores(veto.scorer, searched.query)
+            vetoing = QueryScores(veto.scorer, searched.query, user)
         compared: ScoresOf | None = None
         anchors: list[float] = []
         if self.rules.need_scores and scored is not None:
@@ -167,24 +174,32 @@ class Mining:
             len(hits), self.negatives, how=self.sampling, seed=self.seed, query=searched.query_id
         )
         grade = min(grades[id_] for id_ in found.positives)
+        scorer = veto.scorer if veto is not None else self.scorer
+        template = scorer.template if scorer is not None else Template()
         choosing = Choosing(
-            positives, grade, self.rules, compared, min(anchors, default=None), veto, vetoing
+            positives,
+            template,
+            found.refused,
+            grade,
+            self.rules,
+            compared,
+            min(anchors, default=None),
+            veto,
+            vetoing,
         )
         chosen = choosing.choose((hits[place] for place in order), self.negatives, report.dropped)
-        count = sum(each.label == 0 for each in chosen)
+        count = sum(each.label <= 0 for each in chosen)
         if not count:
             report.without_negative.append(searched.query_id)
             return None
         report.groups += 1
         report.negatives += count
         report.kept_vetoed += len(chosen) - count
-        scorer = veto.scorer if veto is not None else self.scorer
-        template = scorer.template if scorer is not None else Template()
         documents = [*positives, *(each.hit.document for each in chosen)]
         teacher = vetoing(documents) if vetoing is not None else [None] * len(documents)
         ranks = {hit.document.id: hit.rank for hit in searched.hits}
         labels = [*(grades[id_] for id_ in found.positives), *(each.label for each in chosen)]
-        sources = [*["qrels"] * len(positives), *("veto" if e.label else "mined" for e in chosen)]
+        sources = [*["qrels"] * len(positives), *(each.source for each in chosen)]
         return Group(
             searched.query,
             tuple(
@@ -201,5 +216,5 @@ class Mining:
                 )
             ),
             searched.query_id,
-            user=self.users.get(searched.query_id, ""),
+            user=user,
         )

@@ -39,11 +39,11 @@ def named_scorer(name: str, retriever: Retriever) -> Scorer:
 
 
 class QueryScores:
-    """A scorer's scores for one query, each document scored once."""
+    """A scorer's scores for one query as its user asks it, each document scored once."""
 
-    def __init__(self, scorer: Scorer, query: str) -> None:
+    def __init__(self, scorer: Scorer, query: str, user: str = "") -> None:
         self._scorer = scorer
-        self._query = query
+        self._query = scorer.for_user(query, user)
         self._known: dict[str, float] = {}
 
     def __call__(self, documents: Sequence[Document]) -> list[float]:

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
+from types import MappingProxyType
 from typing import NamedTuple
 
 from retrieve_rerank.base import Connector, Filter, VectorSearch
@@ -38,17 +39,25 @@ def search_all(
     *,
     own: Mapping[str, str],
     filter: Filter | None,
+    users: Mapping[str, str] = MappingProxyType({}),
     done: int = 0,
 ) -> Iterator[Searched]:
     """Search for each query but the first `done` as serving does.
 
-    `own` names a document to leave out of a query's hits.
+    `own` names a document to leave out of a query's hits; `users` tell for queries what is known
+    of who asks.
     """
 
     def search(query_id: str) -> Searched:
         query = queries[query_id]
         exclude = [own[query_id]] if query_id in own else []
-        result = retriever.search(query, top_k=retriever.candidates, filter=filter, exclude=exclude)
+        result = retriever.search(
+            query,
+            top_k=retriever.candidates,
+            filter=filter,
+            exclude=exclude,
+            user=users.get(query_id),
+        )
         return Searched(query_id, query, result.hits, result.degraded)
 
     under_way: deque[Future[Searched]] = deque()

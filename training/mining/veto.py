@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -152,6 +153,7 @@ def cross_fit(
     share: float = SHARE,
     then: Vetoed = "leave-out",
     seed: int = 0,
+    users: Mapping[str, str] = MappingProxyType({}),
 ) -> CrossFitted:
     """Fit a threshold for each of two scorers, trained on half 0 and 1, on the half it has not
     seen; raise as `fit_veto` does."""
@@ -160,7 +162,9 @@ def cross_fit(
     def judge(which: int) -> Veto:
         unseen = {id_: grades for id_, grades in qrels.items() if half.get(id_) == which}
         scorer = trained_on[1 - which]
-        return fit_veto(scorer, retriever, queries, unseen, share=share, then=then, seed=seed)
+        return fit_veto(
+            scorer, retriever, queries, unseen, share=share, then=then, seed=seed, users=users
+        )
 
     return CrossFitted((judge(0), judge(1)), half)
 
@@ -174,12 +178,13 @@ def fit_veto(
     share: float = SHARE,
     then: Vetoed = "leave-out",
     seed: int = 0,
+    users: Mapping[str, str] = MappingProxyType({}),
 ) -> Veto:
     """Fit the threshold: the score below which so large a `share` of judged positives lies.
 
     Fitted on at most QUERIES queries, drawn by the seed, with their last hits as what is not
-    relevant. Raises InputError where they have fewer than FEWEST positives or other texts, and as
-    `JudgedDocuments` does.
+    relevant; `users` tell for queries what is known of who asks. Raises InputError where they have
+    fewer than FEWEST positives or other texts, and as `JudgedDocuments` does.
     """
     if not 0 <= share < 1:
         raise InputError(f"the share of positives below a threshold is 0 … 1; got {share}")
@@ -189,9 +194,9 @@ def fit_veto(
     relevant: list[float] = []
     others: list[float] = []
     texts = {query: queries[query] for query in drawn}
-    for searched in search_all(retriever, texts, own={}, filter=None):
+    for searched in search_all(retriever, texts, own={}, filter=None, users=users):
         found = tell_apart(searched, qrels[searched.query_id], judged, retriever.connector)
-        scores = QueryScores(scorer, searched.query)
+        scores = QueryScores(scorer, searched.query, users.get(searched.query_id, ""))
         relevant += scores(list(found.positives.values()))
         others += scores([hit.document for hit in found.others[-DEEP:]])
     if min(len(relevant), len(others)) < FEWEST:

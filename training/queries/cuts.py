@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from retrieve_rerank.training.normalising import digest, normalised
 from retrieve_rerank.training.queries.proposals import LEAST_LEFT, Source, count_words, headings
-from retrieve_rerank.training.queries.sentences import sentences
+from retrieve_rerank.training.queries.sentences import lines, sentences
 from retrieve_rerank.types import Document
 
 WHOLE_IN = 10
@@ -65,7 +65,7 @@ def without(document: Document, cut: Cut) -> Document:
     if cut.source == "title":
         text = _without_beginning(text, cut.span)
     else:
-        text = reduce(_joined, text.split(cut.span))
+        text = _without_pieces(text, cut)
     return replace(document, text=text.strip(), metadata=metadata)
 
 
@@ -95,6 +95,19 @@ def _without_beginning(text: str, title: str) -> str:
         return text
     rest = begun.removeprefix(title)
     return rest.lstrip(_PARTING) if not rest or rest[0] in _PARTING else text
+
+
+def _without_pieces(text: str, cut: Cut) -> str:
+    """Take away the lines or sentences that are the span: within others it is a part of them."""
+    kept = [""]
+    for piece in lines(text) if cut.source == "heading" else sentences(text):
+        before, _, text = text.partition(piece)
+        kept[-1] += before
+        if piece == cut.span:
+            kept.append("")
+        else:
+            kept[-1] += piece
+    return reduce(_joined, [*kept[:-1], kept[-1] + text])
 
 
 def _joined(before: str, after: str) -> str:

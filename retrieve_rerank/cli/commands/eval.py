@@ -166,6 +166,7 @@ def command(
             settings, rerank=rerank, model=model, prompt=prompt, depth=depth, weight=weight
         )
         baseline = baseline or FIRST_STAGE
+        asked = data or queries
         with build_retriever(settings) as retriever:
             title = settings.index or retriever.connector.schema().location
             stages = stage_names(retriever)
@@ -179,7 +180,7 @@ def command(
                 top_k,
                 settings.deadline_s,
                 exclude_self=exclude_self,
-                users=read_query_field(data, USER) if data is not None else {},
+                users=read_query_field(asked, USER) if asked is not None else {},
                 quiet=as_json,
             )
         rival = rival or next(stage for stage in evaluation.stages if stage.name == baseline)

@@ -232,6 +232,8 @@ def command(
         data=data, split=split, queries=queries, qrels=qrels, limit=limit, texts_needed=True
     )
     say_judges(judged.judges)
+    asked = data or queries
+    users = read_query_field(asked, USER) if asked is not None else {}
     settings = load_settings(index=index, candidates=candidates, **fields)
     settings = with_stage(
         settings, rerank=rerank, model=model, prompt=prompt, depth=depth, weight=weight
@@ -264,6 +266,7 @@ def command(
                         share=veto_share,
                         then=vetoed,
                         seed=seed,
+                        users=users,
                     )
         mining = Mining(
             retriever=retriever,
@@ -278,7 +281,7 @@ def command(
             filter=filter,
             exclude_self=exclude_self,
             exact=exact,
-            users=read_query_field(data, USER) if data is not None else {},
+            users=users,
         )
         known = len(judged.qrels) - mining.textless
         try:
