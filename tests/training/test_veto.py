@@ -96,7 +96,7 @@ def test_neither_veto_nor_margin_overrides_who_judged_a_text_not_relevant(
     rules = Rules(margin=Margin(relative=0.95))
     groups = list(mine(retriever, QUERIES, qrels, veto=veto, scorer=scorer, rules=rules))
     texts = {text.id: text for group in groups for text in group.texts}
-    assert (texts["missed1"].label, texts["missed1"].source) == (-1, "qrels")
+    assert (texts["missed1"].label, texts["missed1"].source) == (0, "qrels")
     assert texts["missed1"].teacher_score == 9
     assert "missed2" not in texts
     assert all(t.source == "mined" for id_, t in texts.items() if id_ and id_.startswith("bad"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from itertools import islice
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -24,7 +24,7 @@ class Chosen(NamedTuple):
 
     hit: Hit
     label: float
-    """The grade of a judgment, 0 where there is none, or what a veto has made of that."""
+    """0, or what a veto has made of it."""
     source: Source
 
 
@@ -37,8 +37,8 @@ class Choosing(NamedTuple):
     positives: Sequence[Document]
     template: Template
     """What a text of the group is of a document."""
-    refused: Mapping[str, int]
-    """Id of a hit -> its grade, where it was judged not relevant."""
+    refused: Set[str]
+    """Ids of hits that were judged not relevant."""
     grade: float
     """The lowest of the positives."""
     rules: Rules
@@ -77,13 +77,13 @@ class Choosing(NamedTuple):
         return None if reason == "margin" and hit.document.id in self.refused else reason
 
     def _labelled(self, hits: Sequence[Hit]) -> Iterator[_Labelled]:
-        """Label hits: by their judgment, 0, or what the veto says."""
+        """Label hits: 0, or what the veto says of what nobody has judged."""
         scores: Sequence[float | None] = [None] * len(hits)
         if self.vetoing is not None:
             scores = self.vetoing([hit.document for hit in hits])
         for hit, score in zip(hits, scores, strict=True):
             if hit.document.id in self.refused:
-                yield _Labelled(hit, self.refused[hit.document.id], "qrels")
+                yield _Labelled(hit, 0, "qrels")
             elif self.veto is None or score is None or score < self.veto.threshold:
                 yield _Labelled(hit, 0, "mined")
             else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from retrieve_rerank.base import Connector
@@ -19,8 +19,8 @@ class JudgedHits:
     """Judged id -> text: of a document in passages the one that was found first."""
     others: Sequence[Hit]
     """Hits that are not judged relevant."""
-    refused: Mapping[str, int]
-    """Id of a hit among the others -> its grade, where it was judged and is not relevant."""
+    refused: Set[str]
+    """Ids of those among them that were judged, and not relevant."""
     not_returned: int
     """Positives that the index holds and the search did not return."""
     not_held: int
@@ -36,7 +36,7 @@ def tell_apart(
     relevant = {id_ for id_, grade in grades.items() if grade > 0}
     positives: dict[str, Document] = {}
     others = []
-    refused = {}
+    refused = set()
     for hit in searched.hits:
         id_ = judged.id_of(hit.document)
         if id_ in relevant:
@@ -44,7 +44,7 @@ def tell_apart(
         else:
             others.append(hit)
             if id_ in grades:
-                refused[hit.document.id] = grades[id_]
+                refused.add(hit.document.id)
     absent = [id_ for id_ in grades if id_ in relevant and id_ not in positives]
     if not absent:
         return JudgedHits(positives, others, refused, 0, 0, 0)
