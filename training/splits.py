@@ -132,7 +132,8 @@ def _draw_by_document(
 ) -> Iterator[tuple[str, str]]:
     """Draw a split for all queries of one document, and of documents that share a query, at once.
 
-    A set of more than a tenth of the queries is too large to be held out.
+    A set of more than a tenth of the queries is too large to be held out. Where the draw leaves a
+    split without any, it gets the set of train that has the lowest hash.
     """
     first = {alike[0]: alike for alike in drawn}
     together = duplicates(
@@ -143,13 +144,28 @@ def _draw_by_document(
         },
         by_document=True,
     )
+    split: dict[str, str] = {}  # the query of a set's lowest hash -> its split
+    members: dict[str, list[str]] = {}
+    small: list[str] = []
+
+    def hashed(query: str) -> int:
+        return digest("document", queries[query])
+
     for sets in together:
-        members = list(chain(*(first[query] for query in sets)))
-        large = len(members) > LARGEST_SET * sum(map(len, drawn))
+        its = list(chain(*(first[query] for query in sets)))
         # Any of them would do; the one of the lowest hash stays the same when others are added.
-        chosen = min(members, key=lambda query: digest("document", queries[query]))
-        split = "train" if large else split_of(queries[chosen], shares)
-        yield from ((query, split) for query in members)
+        chosen = min(its, key=hashed)
+        members[chosen] = its
+        large = len(its) > LARGEST_SET * sum(map(len, drawn))
+        split[chosen] = "train" if large else split_of(queries[chosen], shares)
+        if not large and split[chosen] == "train":
+            small.append(chosen)
+    small.sort(key=hashed, reverse=True)
+    for name, share in shares.items():
+        if share and name not in split.values() and len(small) > 1:
+            split[small.pop()] = name
+    for chosen, its in members.items():
+        yield from ((query, split[chosen]) for query in its)
 
 
 def split_groups(

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Mapping
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Any, NamedTuple
 
 import click
@@ -129,6 +130,9 @@ packed batches hardly meet one again (python -m benchmarks.shapes_memory)."""
 def run() -> None:
     """Run the command line; end at once, even where work that was given up goes on."""
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", KEPT_SHAPES)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # as terminals and jobs of cron may be in Latin-1
+            stream.reconfigure(errors="replace")
     try:
         main()
     except SystemExit as exc:

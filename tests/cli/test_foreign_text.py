@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +61,27 @@ def test_metadata_of_an_index_is_no_command(rr: Rr, home: Path) -> None:
         assert result.exit_code == 0, result.output
         assert not CONTROLS.search(result.output), command
     assert json.loads(rr("search", "wing", "--json").stdout)["hits"][0]["id"] == EVIL
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_what_standard_output_cannot_show_ends_no_command(
+    rr: Rr, home: Path, encoding: str
+) -> None:
+    (home / "wing.jsonl").write_text(json.dumps({"_id": "1", "text": "wing 翼 → 💥"}))
+    assert rr("index", "wing.jsonl", "--index", "docs", "--encoder", "none").exit_code == 0
+
+    def said(*options: str) -> str:
+        command = [sys.executable, "-c", "from retrieve_rerank.cli import run; run()", "search"]
+        done = subprocess.run(
+            [*command, "wing", *options],
+            env={**os.environ, "PYTHONIOENCODING": encoding},
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+        return done.stdout.decode(encoding)
+
+    assert ("翼" if encoding == "utf-8" else "wing ?") in said()
+    assert json.loads(said("--json"))["hits"][0]["text"] == "wing 翼 → 💥"
 
 
 def test_controls_are_shown_as_pictures() -> None:

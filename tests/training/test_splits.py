@@ -102,6 +102,20 @@ def test_what_is_drawn_is_as_far_from_train_as_what_the_data_hold_out() -> None:
     assert {splits.of[f"q{n}"] for n in range(1500, 2000)} == {"train"}
 
 
+def test_few_documents_leave_no_split_without_a_query() -> None:
+    about = {query: [f"d{int(query[1:]) // 4}"] for query in [*QUERIES][:60]}
+    given = {query: "test" if int(query[1:]) < 12 else "train" for query in about}
+    for salt in range(20):
+        texts = {query: sha256(f"{salt} {query}".encode()).hexdigest() for query in about}
+        splits = split_queries(texts, about, given=given)
+        of = {
+            document: {splits.of[q] for q in about if about[q] == [document]}
+            for document in (ids[0] for ids in about.values())
+        }
+        assert all(len(its) == 1 for its in of.values())
+        assert set(splits.of.values()) == {"train", "dev", "calibration", "test"}
+
+
 def test_groups_are_split_by_their_queries_and_the_texts_that_are_positive() -> None:
     def group(query: str, text: str) -> Group:
         return Group(query, (GroupText(text, 1.0), GroupText("same for all", 0.0)))

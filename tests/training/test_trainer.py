@@ -7,7 +7,7 @@ import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +30,7 @@ from retrieve_rerank.training.trainers import (
     measure_speed,
     sweep,
     train,
+    trainer,
 )
 from retrieve_rerank.training.trainers.base import load_base
 from retrieve_rerank.training.trainers.guards import Guards, Seen, Stopped
@@ -210,6 +211,34 @@ def test_what_was_killed_goes_on_to_the_same_weights(encoder: str, tmp_path: Pat
     ]
     for name, weight in weights.items():
         assert torch.equal(weight, expected[name]), (name, steps)
+
+
+def test_a_stop_costs_no_more_than_the_time_between_two_checkpoints(
+    encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "CHECKPOINT_S", 0.0)
+    monkeypatch.setattr(trainer, "_TIMES_AS_LONG", 0)
+    settings = replace(QUICK, evaluate_every=100, max_steps=9)
+
+    def stop(at: Progress) -> None:
+        if at.step == 6:
+            raise KeyboardInterrupt
+
+    def run(name: str, on_progress: Callable[[Progress], None]) -> Trained:
+        output = tmp_path / name
+        return train(
+            groups(20), base=encoder, output=output, settings=settings, on_progress=on_progress
+        )
+
+    heard: list[int] = []
+    with pytest.raises(KeyboardInterrupt):
+        run("stopped", stop)
+    assert len(list((tmp_path / "stopped" / "checkpoints").glob("checkpoint-*"))) == 1
+    again = run("stopped", lambda at: heard.append(at.step))
+    assert heard == [6, 7, 8, 9]
+    weights = load_file(again.model / "model.safetensors")
+    expected = load_file(run("unbroken", lambda at: None).model / "model.safetensors")
+    assert all(torch.equal(weight, expected[name]) for name, weight in weights.items())
 
 
 def test_remining_takes_the_negatives_that_the_network_scores_highest(encoder: str) -> None:

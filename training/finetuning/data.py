@@ -179,7 +179,7 @@ def divide(
             raise InputError(
                 f"of {len(qrels):,} judged queries none is left for {split}"
                 f" ({', '.join(f'{n:,} {why}' for why, n in counts.items() if n) or 'too few'});"
-                " judge more queries"
+                f" judge more queries, on more documents, or bring qrels/{split}.tsv"
             )
     return SplitJudgments(
         queries=queries,

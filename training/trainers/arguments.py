@@ -25,7 +25,10 @@ def arguments(
     evaluates: bool,
     on_cpu: bool,
 ) -> TrainingArguments:
-    """Return the settings as the Trainer has them; each look at the dev measure is a checkpoint."""
+    """Return the settings as the Trainer has them; each look at the dev measure is a checkpoint.
+
+    `Watcher` asks for others by the clock.
+    """
     warmup = round(settings.warmup * steps)
     stable = round(settings.stable * steps)
     made = TrainingArguments(

@@ -67,7 +67,8 @@ class TrainerSettings:
     """Names of the linear layers that LoRA is put beside, `q_proj` and the like; None is all but
     the output."""
     evaluate_every: int = 100
-    """Steps from one look at the dev measure, and one checkpoint, to the next."""
+    """Steps from one look at the dev measure to the next; checkpoints come more often where that
+    takes longer than two minutes."""
     patience: int | None = None
     """Stop after so many looks without a better measure."""
     attention_dropout: float = 0.0

@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -64,6 +65,9 @@ class GroupTrainer(Trainer):
         self.pairs_seen = 0
         """By all processes."""
         self.last_loss = math.nan
+        self.checkpoint_due = False
+        """Whether it is long ago, by the first process's clock, that one was saved."""
+        self._saved_at, self._saving_s = time.monotonic(), 0.0
         on_cpu = network.device.type == "cpu"
         super().__init__(
             model=Door(network.trained),
@@ -127,8 +131,11 @@ class GroupTrainer(Trainer):
             if real:
                 loss += part.item()
                 spreads += its_spreads.tolist()
-        told = processes.gather(loss, sum(spreads), len(spreads), sum(map(len, read)))
-        loss, spread, spread_count, pairs = (sum(each) for each in zip(*told, strict=True))
+        pause_s = max(CHECKPOINT_S, _TIMES_AS_LONG * self._saving_s)
+        due = time.monotonic() - self._saved_at > pause_s
+        told = processes.gather(loss, sum(spreads), len(spreads), sum(map(len, read)), due)
+        self.checkpoint_due = bool(told[0][-1])
+        loss, spread, spread_count, pairs, _ = (sum(each) for each in zip(*told, strict=True))
         self.pairs_seen += int(pairs)
         equal = objective.loss_if_equal(
             labels,
@@ -227,7 +234,7 @@ class GroupTrainer(Trainer):
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Save beside, then rename: whatever breaks off leaves the last good checkpoint."""
-        first, wait = self._processes.first, self._processes.wait
+        first, wait, began = self._processes.first, self._processes.wait, time.monotonic()
         self._staging = self._folder / STAGING
         if first:
             shutil.rmtree(self._staging, ignore_errors=True)
@@ -255,6 +262,8 @@ class GroupTrainer(Trainer):
             if first and step not in kept:
                 shutil.rmtree(old)
         wait()
+        self._saved_at = time.monotonic()
+        self._saving_s = self._saved_at - began
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Save the whole weights, gathered where they are sharded; not the arguments, which would
@@ -287,6 +296,12 @@ def _spreads(scores: Tensor, labels: Tensor) -> list[float]:
 
 
 STAGING = ".saving"
+
+CHECKPOINT_S = 120.0
+"""Seconds of training that a kill may cost at most, where looks at the dev measure are rarer."""
+
+_TIMES_AS_LONG = 20
+"""How much longer is trained between two checkpoints than one takes to write, at least."""
 
 
 def checkpoints(folder: Path) -> list[tuple[int, Path]]:

@@ -59,6 +59,8 @@ class Watcher(TrainerCallback):
         self._taken += 1
         if state.global_step == state.max_steps and self.trainer.evaluates:
             control.should_evaluate = True
+        if self.trainer.checkpoint_due:
+            control.should_save = True
         if self._on_progress is not None:
             measures = [each for _, each in measured(state.log_history)]
             self._on_progress(

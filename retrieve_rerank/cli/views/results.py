@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,13 +17,20 @@ _ESCAPED = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}
 
 
 def write_json(value: Any) -> None:
-    """Write one line to stdout, in UTF-8 whatever is in it; NaN and infinities, which JSON lacks,
-    are null."""
+    """Write one line to stdout, whatever is in it; NaN and infinities, which JSON lacks, are null.
+
+    Characters that stdout's encoding lacks are escaped, which says the same.
+    """
     try:
         text = json.dumps(value, ensure_ascii=False, default=str, allow_nan=False)
     except ValueError:
         text = json.dumps(_finite(value), ensure_ascii=False, default=str, allow_nan=False)
-    click.echo(readable(text).translate(_ESCAPED))
+    text = readable(text).translate(_ESCAPED)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(json.loads(text))
+    click.echo(text)
 
 
 def _finite(value: Any) -> Any:
