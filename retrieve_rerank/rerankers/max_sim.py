@@ -18,6 +18,9 @@ from retrieve_rerank.models.loading import load_encoder
 from retrieve_rerank.rerankers.database import MAX_SIM_WEIGHT, DatabaseMaxSim
 from retrieve_rerank.text.template import Template, readable
 
+LOWEST = -1.0
+"""The score of a text that is blank."""
+
 BLOCK = 256  # texts whose token vectors are held at once: 100 MB at 256 tokens of 384 dimensions
 
 
@@ -61,8 +64,9 @@ class MaxSim(Scorer):
             return TextScores([])
         texts = [readable(text) for text in texts]
         # Each once: in another row of a batch equal texts would differ by rounding, and not tie.
-        different = {text: place for place, text in enumerate(dict.fromkeys(texts))}
-        each = list(different)
+        # What is blank says nothing, though a network likens its first and last token to anything.
+        each = list(dict.fromkeys(text for text in texts if text.strip()))
+        different = {text: place for place, text in enumerate(each)}
         [asked] = self.embedder.encode_queries([query])
         scores: list[float] = []
         truncated: list[bool] = []
@@ -70,9 +74,9 @@ class MaxSim(Scorer):
             encodings = self.embedder.encode_documents(each[start : start + BLOCK])
             scores += max_sim(asked.tokens, [encoding.tokens for encoding in encodings]).tolist()
             truncated += (encoding.truncated for encoding in encodings)
-        places = [different[text] for text in texts]
+        places = [different.get(text) for text in texts]
         return TextScores(
-            [scores[place] for place in places],
-            [truncated[place] for place in places],
+            [LOWEST if place is None else scores[place] for place in places],
+            [place is not None and truncated[place] for place in places],
             asked.truncated,
         )

@@ -32,6 +32,12 @@ def test_a_score_is_the_mean_of_the_best_matches() -> None:
     assert scores == pytest.approx([2 / 3, 1 / 3, 0.0, 1.0])
 
 
+def test_a_blank_text_is_never_above_one_that_says_anything() -> None:
+    scores = MaxSim(load_encoder()).score("what", ["hi", "", "The stock market fell.", " \n"])
+    assert scores[1] == scores[3] == -1.0 < min(scores[0], scores[2])
+    assert MaxSim(Letters()).score("abc", [" "]) == [-1.0]
+
+
 def test_truncated_texts_are_counted() -> None:
     hits = rank((Document(text, text), 0.0) for text in ("ab", "abcde", "bcdefg"))
     found = MaxSim(Letters()).rerank("ab", hits)

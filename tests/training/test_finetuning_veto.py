@@ -12,7 +12,8 @@ pytest.importorskip("torch", reason="needs the extra 'train'")
 
 from retrieve_rerank import Document, Retriever, Scorer, Stage
 from retrieve_rerank.connectors.memory import MemoryConnector
-from retrieve_rerank.errors import ConfigError, InputError
+from retrieve_rerank.errors import ConfigError, InputError, ModelError
+from retrieve_rerank.models.loading import DEFAULT_ENCODER
 from retrieve_rerank.testing import OverlapScorer
 from retrieve_rerank.training import read_groups
 from retrieve_rerank.training.finetuning import FinetuneSettings, SplitJudgments, TrainerSettings
@@ -110,6 +111,10 @@ def test_a_veto_without_anything_to_veto_or_to_learn_from_is_refused(tmp_path: P
     ready = SplitJudgments(QUERIES, {}, {}, {}, {}, groups=(Group("q", ()),))
     with pytest.raises(ConfigError, match="leave out --veto"):
         check_veto(FinetuneSettings(veto="served"), ready)
+    with pytest.raises(ConfigError, match="is no cross-encoder, which --veto expects"):
+        check_veto(FinetuneSettings(veto=DEFAULT_ENCODER), judged)
+    with pytest.raises(ModelError, match="no-such-model"):
+        check_veto(FinetuneSettings(veto=str(tmp_path / "no-such-model")), judged)
     for stages, why in (
         ((), "served without a cross-encoder; name a model"),
         ((Stage(Blind()),), "takes 100% of the texts at the end of rankings for relevant"),

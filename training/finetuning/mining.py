@@ -11,6 +11,8 @@ from pathlib import Path
 from retrieve_rerank.base import Scorer
 from retrieve_rerank.errors import ConfigError, InputError
 from retrieve_rerank.evaluation.calibration.calibrating import FEWEST
+from retrieve_rerank.models.checkpoints.folder import read_folder
+from retrieve_rerank.models.checkpoints.resolving import resolve
 from retrieve_rerank.pipeline.retriever import Retriever
 from retrieve_rerank.rerankers.cross_encoder import CrossEncoder
 from retrieve_rerank.training.finetuning.data import SplitJudgments, by_hash
@@ -27,7 +29,7 @@ from retrieve_rerank.training.mining import (
     halves,
     mine_to_file,
 )
-from retrieve_rerank.training.mining.scores import named_scorer
+from retrieve_rerank.training.mining.scores import SERVED, named_scorer
 from retrieve_rerank.training.mining.veto import SHARE
 from retrieve_rerank.training.opening import read_groups
 from retrieve_rerank.training.trainers import train
@@ -46,6 +48,9 @@ def check_veto(settings: FinetuneSettings, judged: SplitJudgments) -> None:
             "a veto is for negatives that are mined; groups that are there already are trained on"
             " as they are: leave out --veto"
         )
+    named = settings.veto not in (SERVED, CROSS_FIT)
+    if named and read_folder(resolve(settings.veto, on_gpu=True)).labels is None:
+        raise ConfigError(f"{settings.veto} is no cross-encoder, which --veto expects")
     least = FEWEST if settings.veto != CROSS_FIT else 3 * FEWEST  # as halves are not quite equal
     if len(judged.train) < least:
         raise ConfigError(

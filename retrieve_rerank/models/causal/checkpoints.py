@@ -85,7 +85,11 @@ def load_network(
     )
     if found["missing_keys"]:
         names = sorted(found["missing_keys"])
-        raise ModelError(f"{folder} lacks weights of its network: {len(names)}, as {names[0]}")
+        saved_as = ", ".join(map(str, checkpoint.folder.config.get("architectures") or ()))
+        raise ModelError(
+            f"{folder} lacks weights of its network: {len(names)}, as {names[0]}"
+            + (f"; it was saved as {saved_as}" if saved_as else "")
+        )
     return network.to(device).eval().requires_grad_(False)
 
 

@@ -211,7 +211,8 @@ def read_network(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     if not config:
         if any(folder.glob("*.gguf")):
             raise unread_gguf(str(folder))
-        raise ModelError(f"{folder} holds no config.json; expected a model saved by transformers")
+        lacks = "says nothing in its config.json" if file.is_file() else "holds no config.json"
+        raise ModelError(f"{folder} {lacks}; expected a model saved by transformers")
     schema.check_depths(config, where=file)
     return config, read_settings(folder / "tokenizer_config.json", schema.TOKENIZER)
 
