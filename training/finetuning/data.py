@@ -61,6 +61,11 @@ class SplitJudgments:
         """Whether the queries were made from the index, and nobody has judged them."""
         return self.cuts.generated or bool(self.cuts.of)
 
+    @property
+    def held_out(self) -> Qrels:
+        """What no group may duplicate; of the queries that folds test on, each fold sees to it."""
+        return {**self.dev, **self.calibration, **({} if self.folded else self.test)}
+
     def folded_if_few(self) -> SplitJudgments:
         """Have all queries but those of dev and calibration train and test, where test has few."""
         if self.folded or len(self.test) >= FEWEST_TEST_QUERIES:

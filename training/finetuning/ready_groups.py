@@ -11,19 +11,18 @@ from typing import Any
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.training.finetuning.data import SplitJudgments
 from retrieve_rerank.training.groups import Group
-from retrieve_rerank.training.normalising import normalised
 from retrieve_rerank.training.opening import read_groups
-from retrieve_rerank.training.splits import SPLITS, split_groups
+from retrieve_rerank.training.splits import SPLITS, apart_from, split_groups
 
 
 def read_ready_groups(path: Path | str, judged: SplitJudgments | None = None) -> SplitJudgments:
     """Read groups in any form that `read_groups` knows, to train on.
 
-    What is `judged` beside them has the dev, calibration and test queries, and groups of these are
-    left out. Without it groups are held out by a hash of their queries, and the ids of their
-    positives are the judgments. Where few can be held out, the groups of test queries are among
-    those to train on: folds keep them apart. Raises InputError where nothing is left for train,
-    dev or test, or nothing was there.
+    What is `judged` beside them has the dev, calibration and test queries, and groups that
+    duplicate one of these are left out. Without it groups are held out by a hash of their queries,
+    and the ids of their positives are the judgments. Where few can be held out, the groups of test
+    queries are among those to train on: folds keep them apart. Raises InputError where nothing is
+    left for train, dev or test, or nothing was there.
     """
     every = list(read_groups(path))
     groups = [group for group in every if group.positives]
@@ -35,16 +34,12 @@ def read_ready_groups(path: Path | str, judged: SplitJudgments | None = None) ->
     if judged is None:
         judged = _divided(groups, path)
     judged = judged.folded_if_few()
-    apart = (judged.dev, judged.calibration, {} if judged.folded else judged.test)
-    held_out = {
-        normalised(judged.users.get(query, judged.queries[query]))
-        for qrels in apart
-        for query in qrels
-    }
-    kept = tuple(group for group in groups if normalised(group.user or group.query) not in held_out)
+    kept = tuple(apart_from(groups, judged.queries, judged.held_out, users=judged.users))
     if not kept:
         raise InputError(f"{path} has no group with a positive whose query is not held out")
-    left_out = Counter({"groups of held-out queries or users": len(groups) - len(kept)})
+    left_out = Counter(
+        {"groups that duplicate a held-out query, or are of its user": len(groups) - len(kept)}
+    )
     return replace(
         judged,
         groups=kept,
