@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,8 @@ from retrieve_rerank.training.finetuning import (
     with_replay,
 )
 from retrieve_rerank.training.finetuning.plan import make_plan
-from retrieve_rerank.training.finetuning.protecting import measure_change
-from retrieve_rerank.training.finetuning.replaying import replayed_beside
+from retrieve_rerank.training.finetuning.protecting import Protected, measure_change
+from retrieve_rerank.training.finetuning.replaying import REPLAYED, replayed_beside
 from retrieve_rerank.training.finetuning.speed import Speed
 from retrieve_rerank.training.gate import judge
 from retrieve_rerank.training.groups import Group, GroupText
@@ -65,6 +66,38 @@ def test_a_share_of_general_data_is_replayed(tmp_path: Path) -> None:
     plan = make_plan(splits, FinetuneSettings(), Speed(10, 100), index="docs")
     assert plan.splits["replayed"] == 23
     assert 35 < plan.mined_queries <= 40 < plan.steps * plan.batch_size
+
+
+def test_what_is_held_out_or_protected_is_not_replayed(tmp_path: Path) -> None:
+    texts = (GroupText("a text", 1.0, "d"), GroupText("no", 0.0))
+    like = "how is the wing of an aeroplane repaired"
+    asked = [f"{like}s", "DEV?", "calibrated", "asked by a user", "elsewhere", "none of these"]
+    general = [Group(query, texts, user="user 1" * (query[:5] == "asked")) for query in asked]
+    write_groups(general, tmp_path / "general.jsonl")
+    own = judged(100)
+    test = {f"test{number}": {"d": 1} for number in range(50)}
+    queries = {**own.queries, **dict.fromkeys(test, like), "dev": "dev", "calibrated": "Calibrated"}
+    own = replace(
+        own,
+        queries=queries,
+        dev={"dev": {"d": 1}},
+        calibration={"calibrated": {"d": 1}},
+        test=test,
+        users={"test1": "User 1"},
+    )
+    protected = Protected(
+        "general", lambda: Retriever(MemoryConnector()), {"e": "Elsewhere!"}, {"e": {"x": 1}}
+    )
+    replays = [Replay(str(tmp_path / "general.jsonl"))]
+
+    made = with_replay(own, replays, protected=[protected])
+    assert [group.query for group in made.replayed] == ["none of these"]
+    assert made.left_out == {REPLAYED: 5}
+
+    few = replace(own, test=dict(list(test.items())[:40]))  # which folds keep apart
+    assert {group.query for group in with_replay(few, replays).replayed} == {
+        *(f"{like}s", "asked by a user", "elsewhere", "none of these")
+    }
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from retrieve_rerank.cli.finetuning import (
     read_protected,
     train_by_segment,
 )
-from retrieve_rerank.cli.judgments import exclude_self_option, say_judges
+from retrieve_rerank.cli.judgments import exclude_self_option, say_judges, say_left_out
 from retrieve_rerank.cli.options import (
     NumberRange,
     candidates_option,
@@ -29,7 +29,6 @@ from retrieve_rerank.cli.options import (
     json_option,
 )
 from retrieve_rerank.cli.views.results import write_json
-from retrieve_rerank.cli.views.terminal import say
 from retrieve_rerank.models.checkpoints.versions import ModelVersions, promotion_for
 from retrieve_rerank.models.loading import DEFAULT_ENCODER
 from retrieve_rerank.settings.build import build_retriever, locate
@@ -250,9 +249,11 @@ def command(
     def run(judged: Any, name: str, segment: str = "", models: int = 1) -> None:
         """Train the model of a segment, or of all searches, in its share of the minutes."""
         today = with_promoted(settings.model_copy(update={"segment": segment}), address)
+        beside = training.with_replay(judged, replays, protected=protected, seed=seed)
+        say_left_out(beside.left_out, told=judged.left_out)
         result = training.finetune(
             lambda: build_retriever(today),
-            training.with_replay(judged, replays, seed=seed),
+            beside,
             name=name,
             data_dir=settings.data_dir,
             serving=training.Serving(
@@ -279,8 +280,7 @@ def command(
             data, groups, settings, runs, watch, query_model=query_model, dry_run=dry_run
         )
         say_judges(judged.judges)
-        for why, count in judged.left_out.items():
-            say(f"Note: {count:,} left out: {why}")
+        say_left_out(judged.left_out)
         if field is None:
             run(judged, name)
         else:
