@@ -47,6 +47,18 @@ def say_judges(judges: Mapping[str, int]) -> None:
         say(f"Note: {by_models(judges)}")
 
 
+def say_division(judged: Any) -> None:
+    """Say what became of judged queries that were divided."""
+    say_judges(judged.judges)
+    if judged.lone:
+        splits = [split for split in ("train", "dev", "calibration") if getattr(judged, split)]
+        say(
+            f"Note: {judged.lone} alone has judgments: its queries are divided into"
+            f" {', '.join(splits)} and test"
+        )
+    say_left_out(judged.left_out)
+
+
 def say_left_out(left_out: Mapping[str, int], *, told: Collection[str] = ()) -> None:
     """Say what was left out, and why, but for what was `told` already."""
     for why, count in left_out.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -11,7 +12,11 @@ import pytest
 pytest.importorskip("ir_measures", reason="needs the extra 'eval'")
 
 from retrieve_rerank.training.converting import write_groups
-from retrieve_rerank.training.finetuning import SplitJudgments, read_ready_groups
+from retrieve_rerank.training.finetuning import (
+    SplitJudgments,
+    read_judged_folder,
+    read_ready_groups,
+)
 from retrieve_rerank.training.finetuning.folding import divide_into_folds
 from retrieve_rerank.training.groups import Group, GroupText
 
@@ -59,6 +64,24 @@ def test_groups_whose_texts_have_no_id_are_held_out_with_those_that_they_duplica
     learnt = {each.query for each in ready.groups or ()}
     for query in ready.held_out:
         assert not {query, f"{query}x"} & learnt
+
+
+def test_a_lone_test_set_beside_groups_is_held_out_whole(tmp_path: Path) -> None:
+    (tmp_path / "qrels").mkdir()
+    queries = [{"_id": f"q{number}", "text": asked(number)} for number in range(400)]
+    (tmp_path / "queries.jsonl").write_text("\n".join(map(json.dumps, queries)))
+    rows = [f"q{number}\td{number}\t1" for number in range(400)]
+    (tmp_path / "qrels" / "test.tsv").write_text("\n".join(rows))
+    alone = read_judged_folder(tmp_path)
+    assert alone.lone == "test"
+    assert len(alone.train) == pytest.approx(280, abs=30)
+
+    own = [group(asked(number), f"d{number}") for number in range(390, 420)]
+    ready = read(tmp_path, own, alone)
+    assert not ready.folded
+    assert (ready.dev, ready.calibration) == (alone.dev, alone.calibration)
+    assert len(ready.test) + len(ready.dev) + len(ready.calibration) == 400
+    assert ready.groups == tuple(own[10:])
 
 
 def test_a_fold_is_kept_from_groups_like_its_queries(tmp_path: Path) -> None:

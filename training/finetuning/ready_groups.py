@@ -33,6 +33,8 @@ def read_ready_groups(path: Path | str, judged: SplitJudgments | None = None) ->
         )
     if judged is None:
         judged = _divided(groups, path)
+    if judged.lone == "test":  # nothing of it is to train on
+        judged = replace(judged, train={}, test={**judged.train, **judged.test})
     judged = judged.folded_if_few()
     kept = tuple(apart_from(groups, judged.queries, judged.held_out, users=judged.users))
     if not kept:

@@ -20,7 +20,7 @@ from retrieve_rerank.cli.finetuning import (
     read_protected,
     train_by_segment,
 )
-from retrieve_rerank.cli.judgments import exclude_self_option, say_judges, say_left_out
+from retrieve_rerank.cli.judgments import exclude_self_option, say_division, say_left_out
 from retrieve_rerank.cli.options import (
     NumberRange,
     candidates_option,
@@ -49,7 +49,8 @@ from retrieve_rerank.training.launching import alone
     "--data",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="BEIR folder of judged queries. Its splits stay what they are; those that it lacks are "
-    "drawn by hash.  [default: queries are made from the index's own documents]",
+    "drawn by hash, and a lone one is divided.  [default: queries are made from the index's own "
+    "documents]",
 )
 @click.option(
     "--groups",
@@ -279,8 +280,7 @@ def command(
         judged = read_judged(
             data, groups, settings, runs, watch, query_model=query_model, dry_run=dry_run
         )
-        say_judges(judged.judges)
-        say_left_out(judged.left_out)
+        say_division(judged)
         if field is None:
             run(judged, name)
         else:
