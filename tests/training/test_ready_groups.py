@@ -19,6 +19,7 @@ from retrieve_rerank.training.finetuning import (
 )
 from retrieve_rerank.training.finetuning.folding import divide_into_folds
 from retrieve_rerank.training.groups import Group, GroupText
+from retrieve_rerank.training.trainers.objective import choose_groups, choose_objective
 
 
 def asked(number: int) -> str:
@@ -82,6 +83,19 @@ def test_a_lone_test_set_beside_groups_is_held_out_whole(tmp_path: Path) -> None
     assert (ready.dev, ready.calibration) == (alone.dev, alone.calibration)
     assert len(ready.test) + len(ready.dev) + len(ready.calibration) == 400
     assert ready.groups == tuple(own[10:])
+
+
+def test_which_groups_can_be_learnt_from_is_left_to_the_loss(tmp_path: Path) -> None:
+    ranked = (GroupText("a", -1.0, teacher_score=2.0), GroupText("b", -2.0, teacher_score=1.0))
+    ranks = [Group(asked(number), ranked) for number in range(100, 190)]
+    labelled = [group(asked(number), f"d{number}") for number in range(100)]
+    ready = read(tmp_path, [*ranks, *labelled], judged(57))
+    assert len(ready.groups or ()) == 130
+    for loss, left_out in (("ranknet", 0), ("kl", 40), ("lce", 90)):
+        usable = choose_groups(ready.groups or (), choose_objective(loss, ready.groups or ()))
+        assert usable.left_out.total() - usable.left_out["text without a label"] == left_out
+    alone = read(tmp_path, [*ranks, *(group(asked(n), f"d{n}") for n in range(200, 500))], None)
+    assert {each.query for each in ranks} <= {each.query for each in alone.groups or ()}
 
 
 def test_a_fold_is_kept_from_groups_like_its_queries(tmp_path: Path) -> None:
