@@ -12,11 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from retrieve_rerank.training import read_groups
+from retrieve_rerank.training import Group, GroupText, read_groups
+from retrieve_rerank.training.converting import write_groups
 from tests.cli.conftest import Rr
 
 pytest.importorskip("ir_measures", reason="needs the extra 'eval'")
 tiny = pytest.importorskip("tests.models.tiny", reason="needs the extra 'torch'")
+finetuning = pytest.importorskip(
+    "retrieve_rerank.training.finetuning", reason="needs the extra 'train'"
+)
 
 SIZES = {"train": 60, "dev": 20, "calibration": 8, "test": 50}
 TEXTS = 6
@@ -230,3 +234,50 @@ def test_a_dry_run_says_what_would_be_done(rr: Rr, judged: Path, home: Path) -> 
     named = rr(*FINETUNE, "--index", "Our Docs", "--dry-run", "--json")
     assert named.exit_code == 0, named.output
     assert len(list((home / "data" / "finetune").glob("Our-Docs-*-reranker"))) == 1
+
+
+def test_another_command_does_not_go_on_where_one_for_segments_was_stopped(
+    rr: Rr, lexical: None, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = home / "judged"
+    (folder / "qrels").mkdir(parents=True)
+    with (folder / "queries.jsonl").open("w") as file:
+        for split, size in (("train", 140), ("dev", 10), ("test", 50)):
+            names = [f"{split} query {number}" for number in range(size)]
+            queries = [{"_id": name, "text": name, "team": "a", "desk": "b"} for name in names]
+            file.writelines(f"{json.dumps(query)}\n" for query in queries)
+            rows = [f"{name}\tdocument of {name}\t1\n" for name in names]
+            (folder / "qrels" / f"{split}.tsv").write_text("".join(rows))
+    texts = (GroupText("yes", 1.0), GroupText("no", 0.0))
+    write_groups([Group(f"general {n}", texts) for n in range(200)], home / "general.jsonl")
+    again = rr("index", "corpus.jsonl", "--index", "other", "--encoder", "none")
+    assert again.exit_code == 0
+    trained: list[str] = []
+
+    def trains_the_first_and_is_stopped(*_: object, name: str, **__: object) -> None:
+        trained.append(name)
+        if name != "docs-reranker":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(finetuning, "finetune", trains_the_first_and_is_stopped)
+
+    def given_twice(*options: str) -> list[str]:
+        trained.clear()
+        for _ in range(2):
+            done = rr("finetune", "--index", "docs", "--data", "judged", *options)
+            assert "What is done is kept" in done.stderr
+        return trained
+
+    team, desk = (finetuning.name_of("docs-reranker", value) for value in ("a", "b"))
+    for options in (
+        (),
+        ("--base", "another"),
+        ("--replay", "general.jsonl"),
+        ("--replay", "general.jsonl:1"),
+        ("--protect", "docs", "judged"),
+        ("--index", "other", "--name", "docs-reranker"),
+    ):
+        assert given_twice("--segment", "team", *options) == ["docs-reranker", team, team], options
+    assert given_twice("--segment", "desk") == ["docs-reranker", desk, desk]
+    (home / "rr.toml").write_text('[[stages]]\nreranker = "max-sim"\n')
+    assert given_twice("--segment", "desk") == ["docs-reranker", desk, desk]

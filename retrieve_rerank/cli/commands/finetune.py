@@ -286,7 +286,17 @@ def command(
         else:
             segments = training.read_segments(data, field, judged)
             shared = promotion_for(settings.data_dir, address) is None
-            done = training.Done(runs / "segments.json", {**judged.digests(), "chosen": chosen})
+            beside = training.with_replay(judged, replays, protected=protected, seed=seed)
+            described = {
+                **beside.digests(),
+                "chosen": chosen,
+                "field": field,
+                "base": base,
+                "protected": [each.digest() for each in protected],
+                "index": address,  # not what is promoted for it, which the command changes
+                "stages": stages_digest(settings.stages),
+            }
+            done = training.Done(runs / "segments.json", described)
             train_by_segment(run, judged, segments, name, done, shared=shared, dry_run=dry_run)
     except KeyboardInterrupt:
         click.echo("\nWhat is done is kept; the same command goes on from there.", err=True)
