@@ -15,7 +15,6 @@ from retrieve_rerank.training.finetuning.protecting import Protected, measure_el
 from retrieve_rerank.training.finetuning.result import Watch
 from retrieve_rerank.training.finetuning.run_folder import RunFolder
 from retrieve_rerank.training.finetuning.settings import FinetuneSettings
-from retrieve_rerank.training.looks import digest_of, record_look
 from retrieve_rerank.types import Qrels
 
 
@@ -79,5 +78,4 @@ class Prover:
 
     def count_look(self) -> int:
         """Note that this run looks at the test queries; return how many runs have."""
-        test = digest_of(self.judged.queries, self.judged.test)
-        return record_look(self.folder.runs, test, run=self.folder.path.name)
+        return self.folder.count_look(self.judged.queries, self.judged.test)
