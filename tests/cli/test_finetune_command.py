@@ -281,3 +281,19 @@ def test_another_command_does_not_go_on_where_one_for_segments_was_stopped(
     assert given_twice("--segment", "desk") == ["docs-reranker", desk, desk]
     (home / "rr.toml").write_text('[[stages]]\nreranker = "max-sim"\n')
     assert given_twice("--segment", "desk") == ["docs-reranker", desk, desk]
+
+
+def test_a_lone_file_of_judgments_is_said_to_be_divided(
+    rr: Rr, lexical: None, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "judged" / "qrels").mkdir(parents=True)
+    queries = [{"_id": f"q{number}", "text": f"query {number}"} for number in range(80)]
+    (home / "judged" / "queries.jsonl").write_text("\n".join(map(json.dumps, queries)))
+    rows = [f"q{number}\td{number}\t1\n" for number in range(80)]
+    (home / "judged" / "qrels" / "test.tsv").write_text("".join(rows))
+    monkeypatch.setattr(finetuning, "finetune", lambda *_, **__: None)
+    told = rr("finetune", "--index", "docs", "--data", "judged")
+    assert (
+        "test alone has judgments: its queries are divided into train, dev, calibration and test"
+        in " ".join(told.stderr.split())
+    )
