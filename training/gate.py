@@ -197,7 +197,7 @@ def _worse_than_served(its: Slice | None) -> Iterator[tuple[str, str]]:
 def _failed(pipeline: str, errors: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     if errors:
         yield (
-            f"the {pipeline} pipeline failed on {len(errors):,} of the queries, such as with:"
+            f"{pipeline}: {len(errors):,} of the queries failed, such as with:"
             f" {next(iter(errors.values())).rstrip('.')}",
             "mend what failed, or give searches more time; the same command then measures again",
         )

@@ -22,6 +22,7 @@ from retrieve_rerank.errors import ConfigError, InputError
 from retrieve_rerank.training.groups import Group
 from retrieve_rerank.training.normalising import digest, normalised
 from retrieve_rerank.training.together import Together
+from retrieve_rerank.types import Qrels
 
 SPLITS = ("test", "calibration", "dev", "train")
 """From the most held out; the hash fills them in this order, so that other shares of dev and train
@@ -175,13 +176,41 @@ def split_groups(
     shares: Mapping[str, float] = SHARES,
 ) -> Splits:
     """Divide what is `asked` in groups as `split_queries` does; by user, where one is known."""
+    texts, relevant = _of_groups(groups)
+    return split_queries(texts, relevant, given=given, shares=shares)
+
+
+def apart_from(
+    groups: Sequence[Group],
+    queries: Mapping[str, str],
+    held_out: Qrels,
+    *,
+    users: Mapping[str, str] = MappingProxyType({}),
+) -> list[Group]:
+    """Leave out groups that duplicate a held-out query, or are of the user of one."""
+    texts, relevant = _of_groups(groups)
+    names = {query: f"held out\0{query}" for query in held_out}  # as no group's query is
+    for query, name in names.items():
+        texts[name] = users.get(query, queries[query])
+        if query not in users:
+            relevant[name] = {id_ for id_, grade in held_out[query].items() if grade > 0}
+    held = set(names.values())
+    together = duplicates(texts, relevant)
+    apart = {asked for alike in together if held.isdisjoint(alike) for asked in alike}
+    return [group for group in groups if group.asked in apart]
+
+
+def _of_groups(groups: Iterable[Group]) -> tuple[dict[str, str], defaultdict[str, set[str]]]:
+    """Return of what is asked the text, or the user's, and the relevant documents: by their ids,
+    which judgments have too, and by a hash of their texts, as some have no id."""
     texts: dict[str, str] = {}
     relevant: defaultdict[str, set[str]] = defaultdict(set)
     for group in groups:
         texts[group.asked] = group.user or group.query
         if not group.user:
             relevant[group.asked] |= {str(digest(text.text)) for text in group.positives}
-    return split_queries(texts, relevant, given=given, shares=shares)
+            relevant[group.asked] |= {text.id for text in group.positives if text.id is not None}
+    return texts, relevant
 
 
 def split_of(query: str, shares: Mapping[str, float]) -> str:

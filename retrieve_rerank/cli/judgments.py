@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -45,6 +45,25 @@ def say_judges(judges: Mapping[str, int]) -> None:
     """Say which judgments are no people's."""
     if judges:
         say(f"Note: {by_models(judges)}")
+
+
+def say_division(judged: Any) -> None:
+    """Say what became of judged queries that were divided."""
+    say_judges(judged.judges)
+    if judged.lone:
+        splits = [split for split in ("train", "dev", "calibration") if getattr(judged, split)]
+        say(
+            f"Note: {judged.lone} alone has judgments: its queries are divided into"
+            f" {', '.join(splits)} and test"
+        )
+    say_left_out(judged.left_out)
+
+
+def say_left_out(left_out: Mapping[str, int], *, told: Collection[str] = ()) -> None:
+    """Say what was left out, and why, but for what was `told` already."""
+    for why, count in left_out.items():
+        if why not in told:
+            say(f"Note: {count:,} left out: {why}")
 
 
 def judgment_options(command: Command) -> Command:

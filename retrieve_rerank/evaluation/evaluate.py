@@ -99,9 +99,14 @@ class Evaluation:
         )
 
     @property
+    def errors(self) -> dict[str, str]:
+        """Query -> why a stage failed, ran out of time or was skipped, the last of several."""
+        return {query: why for stage in self.stages for query, why in stage.errors.items()}
+
+    @property
     def degraded_searches(self) -> int:
         """Searches in which any stage failed, ran out of time or was skipped."""
-        return len({query for stage in self.stages for query in stage.errors})
+        return len(self.errors)
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it but the rankings as plain JSON values."""

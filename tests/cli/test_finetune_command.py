@@ -12,11 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from retrieve_rerank.training import read_groups
+from retrieve_rerank.training import Group, GroupText, read_groups
+from retrieve_rerank.training.converting import write_groups
 from tests.cli.conftest import Rr
 
 pytest.importorskip("ir_measures", reason="needs the extra 'eval'")
 tiny = pytest.importorskip("tests.models.tiny", reason="needs the extra 'torch'")
+finetuning = pytest.importorskip(
+    "retrieve_rerank.training.finetuning", reason="needs the extra 'train'"
+)
 
 SIZES = {"train": 60, "dev": 20, "calibration": 8, "test": 50}
 TEXTS = 6
@@ -195,14 +199,14 @@ def test_ready_groups_take_the_place_of_mined_ones(rr: Rr, judged: Path, home: P
     told = " ".join(refused.stderr.split())
     assert "0 of its 60 groups with a positive have the ids" in told
     assert "give judged queries with --data beside them" in told
-    for content, groups in (
-        ("", 0),
-        ('{"query": "q", "hits": [{"content": "t", "label": 0}]}\n', 1),
+    for content, said in (
+        ("", "train.jsonl has no groups"),
+        ('{"query": "q", "hits": [{"content": "t", "label": 0}]}\n', "all texts have the label 0"),
     ):
         (home / "train.jsonl").write_text(content)
-        nothing = rr(*FINETUNE, "--groups", "train.jsonl")
+        nothing = rr(*FINETUNE, "--groups", "train.jsonl", "--dry-run")
         assert nothing.exit_code == 1
-        assert f"train.jsonl has {groups} groups, none of them with a positive" in nothing.stderr
+        assert said in " ".join(nothing.stderr.split())
 
 
 def test_a_dry_run_says_what_would_be_done(rr: Rr, judged: Path, home: Path) -> None:
@@ -230,3 +234,66 @@ def test_a_dry_run_says_what_would_be_done(rr: Rr, judged: Path, home: Path) -> 
     named = rr(*FINETUNE, "--index", "Our Docs", "--dry-run", "--json")
     assert named.exit_code == 0, named.output
     assert len(list((home / "data" / "finetune").glob("Our-Docs-*-reranker"))) == 1
+
+
+def test_another_command_does_not_go_on_where_one_for_segments_was_stopped(
+    rr: Rr, lexical: None, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = home / "judged"
+    (folder / "qrels").mkdir(parents=True)
+    with (folder / "queries.jsonl").open("w") as file:
+        for split, size in (("train", 140), ("dev", 10), ("test", 50)):
+            names = [f"{split} query {number}" for number in range(size)]
+            queries = [{"_id": name, "text": name, "team": "a", "desk": "b"} for name in names]
+            file.writelines(f"{json.dumps(query)}\n" for query in queries)
+            rows = [f"{name}\tdocument of {name}\t1\n" for name in names]
+            (folder / "qrels" / f"{split}.tsv").write_text("".join(rows))
+    texts = (GroupText("yes", 1.0), GroupText("no", 0.0))
+    write_groups([Group(f"general {n}", texts) for n in range(200)], home / "general.jsonl")
+    again = rr("index", "corpus.jsonl", "--index", "other", "--encoder", "none")
+    assert again.exit_code == 0
+    trained: list[str] = []
+
+    def trains_the_first_and_is_stopped(*_: object, name: str, **__: object) -> None:
+        trained.append(name)
+        if name != "docs-reranker":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(finetuning, "finetune", trains_the_first_and_is_stopped)
+
+    def given_twice(*options: str) -> list[str]:
+        trained.clear()
+        for _ in range(2):
+            done = rr("finetune", "--index", "docs", "--data", "judged", *options)
+            assert "What is done is kept" in done.stderr
+        return trained
+
+    team, desk = (finetuning.name_of("docs-reranker", value) for value in ("a", "b"))
+    for options in (
+        (),
+        ("--base", "another"),
+        ("--replay", "general.jsonl"),
+        ("--replay", "general.jsonl:1"),
+        ("--protect", "docs", "judged"),
+        ("--index", "other", "--name", "docs-reranker"),
+    ):
+        assert given_twice("--segment", "team", *options) == ["docs-reranker", team, team], options
+    assert given_twice("--segment", "desk") == ["docs-reranker", desk, desk]
+    (home / "rr.toml").write_text('[[stages]]\nreranker = "max-sim"\n')
+    assert given_twice("--segment", "desk") == ["docs-reranker", desk, desk]
+
+
+def test_a_lone_file_of_judgments_is_said_to_be_divided(
+    rr: Rr, lexical: None, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "judged" / "qrels").mkdir(parents=True)
+    queries = [{"_id": f"q{number}", "text": f"query {number}"} for number in range(80)]
+    (home / "judged" / "queries.jsonl").write_text("\n".join(map(json.dumps, queries)))
+    rows = [f"q{number}\td{number}\t1\n" for number in range(80)]
+    (home / "judged" / "qrels" / "test.tsv").write_text("".join(rows))
+    monkeypatch.setattr(finetuning, "finetune", lambda *_, **__: None)
+    told = rr("finetune", "--index", "docs", "--data", "judged")
+    assert (
+        "test alone has judgments: its queries are divided into train, dev, calibration and test"
+        in " ".join(told.stderr.split())
+    )

@@ -78,6 +78,12 @@ def test_a_projection_is_trained_measured_and_given_to_the_index(
     sizes = [found[name]["document_bytes"] for name in ("trained", "all dimensions")]
     assert sizes[0] == pytest.approx(sizes[1] * 6 / 32)
     assert read_record(Path(again["folder"])).verdict == again["verdict"]["sentence"]
+    other = json.loads(rr(*train[:-1], "5", "--name", "other", "--json").stdout)
+    looks = [
+        json.loads((Path(each["folder"]) / "provenance.json").read_text())["looks_at_test"]
+        for each in (again, other)
+    ]
+    assert looks == [1, 2]
 
     query = json.loads((judged / "queries.jsonl").read_text().splitlines()[0])["text"]
     before = json.loads(rr("search", query, "--index", "docs", "--json").stdout)
@@ -142,6 +148,8 @@ def test_an_encoder_is_trained_and_proved_with_fewer_dimensions_and_a_teacher(
     assert again["verdict"]["sentence"] in (folder / "README.md").read_text()
     settings = json.loads((folder / "provenance.json").read_text())["settings"]
     assert (settings["base"], settings["dimensions"]) == (str(encoder), 6)
+    looks = folder.parents[2] / "finetune" / "docs-tokens" / "looks.jsonl"
+    assert len(looks.read_text().splitlines()) == 1
     assert (folder / "openvino").is_dir()
     assert load_encoder(str(folder), device="cpu").token_dimension == 6
 

@@ -159,7 +159,8 @@ def test_no_fold_trains_on_what_it_is_measured_on() -> None:
         twin, {**SPLIT.train, "twin": JUDGED["subject3"]}, SPLIT.dev, {}, SPLIT.test
     ).folded_if_few()
     groups = [
-        Group(twin[query], (GroupText("a text", 1.0),), query) for query in (*OUTSIDE_DEV, "twin")
+        Group(twin[query], (GroupText(f"text of {query}", 1.0),), query)
+        for query in (*OUTSIDE_DEV, "twin")
     ]
     folds = divide_into_folds(judged)
     assert sorted(query for fold in folds for query in fold.test) == sorted({*OUTSIDE_DEV, "twin"})
@@ -198,9 +199,9 @@ def test_generated_queries_share_a_fold_by_document_and_are_measured_without_the
     assert "subject1" in judged.train
     assert "subject1" not in judged.test
     for fold in divide_into_folds(judged):
-        assert {
-            f"what of {query}" for query in SUBJECTS if of_two[query] in fold.test.values()
-        } == (fold.queries)
+        assert {query for query in SUBJECTS if of_two[query] in fold.test.values()} == set(
+            fold.held_out
+        )
 
 
 def test_many_test_queries_need_no_folds() -> None:

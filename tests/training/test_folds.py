@@ -6,7 +6,8 @@ import pytest
 
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.training.folds import fold_queries
-from retrieve_rerank.training.looks import digest_of, record_look, runs_that_looked
+from retrieve_rerank.training.looks import digest_of, record_look
+from retrieve_rerank.types import Qrels
 from tests.full_disk import full_from
 
 QUERIES = {f"q{i}": f"question number {i} about {'abcdefghij'[i % 10] * 9}" for i in range(40)}
@@ -44,22 +45,38 @@ def test_queries_made_from_one_document_share_a_fold() -> None:
             assert {each for each in QUERIES if of_three[each] == of_three[query]} <= set(fold)
 
 
-def test_looks_at_a_test_set_are_counted_by_run(tmp_path: Path) -> None:
+def test_looks_at_test_queries_are_counted_by_run_and_index(tmp_path: Path) -> None:
     qrels = {"q1": {"d1": 1}, "q2": {"d2": 1, "d3": 0}}
-    test = digest_of(QUERIES, qrels)
-    assert test == digest_of(QUERIES, {"q2": {"d3": 0, "d2": 1}, "q1": {"d1": 1}})
-    assert test != digest_of(QUERIES, {**qrels, "q3": {"d9": 1}})
-    folder = tmp_path / "models"
-    assert record_look(folder, test, run="a") == 1
-    assert record_look(folder, test, run="a") == 1  # taken up again
-    assert record_look(folder, test, run="b") == 2
-    assert record_look(folder, "another", run="b") == 1
+    folder, other = tmp_path / "models", tmp_path / "others"
+
+    def look(folder: Path, run: str, qrels: Qrels = qrels, index: str = "docs") -> int:
+        return record_look(folder, QUERIES, qrels, index=index, run=run)
+
+    assert look(folder, "a") == 1
+    assert look(folder, "a") == 1  # taken up again
+    assert look(folder, "b") == 2
+    assert look(folder, "c", {"q3": {"d9": 1}}) == 1
+    assert look(other, "a") == 3  # another name makes nothing unseen,
+    assert look(other, "d", {"q2": {"d2": 1}}) == 4  # nor does a part of the queries
+    assert look(folder, "e", {"q2": {"another": 1}}, index="elsewhere") == 1
     size = (folder / "looks.jsonl").stat().st_size
     with full_from(size + 10), pytest.raises(InputError, match=r"cannot note .* looked at"):
-        record_look(folder, test, run="c")
+        look(folder, "f")
     assert (folder / "looks.jsonl").stat().st_size == size  # not a part of a line
-    assert runs_that_looked(folder, test) == ("a", "b")
     with (folder / "looks.jsonl").open("a") as file:
         file.write("{}\n")
-    with pytest.raises(InputError, match=r"looks.jsonl:4: expected a look"):
-        record_look(folder, test, run="c")
+    for its in (folder, other):
+        with pytest.raises(InputError, match=r"looks.jsonl:5: expected a look"):
+            look(its, "f")
+
+
+def test_looks_that_an_earlier_release_noted_are_counted(tmp_path: Path) -> None:
+    qrels = {"q1": {"d1": 1}, "q2": {"d2": 1, "d3": 0}}
+    test = digest_of(QUERIES, {"q2": {"d3": 0, "d2": 1}, "q1": {"d1": 1}})
+    assert test != digest_of(QUERIES, {**qrels, "q3": {"d9": 1}})
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "looks.jsonl").write_text(
+        "".join(f'{{"test": "{test}", "run": "{run}", "time": "then"}}\n' for run in "ab")
+    )
+    for name, run, count in (("model", "a", 2), ("model", "c", 3), ("another", "c", 4)):
+        assert record_look(tmp_path / name, QUERIES, qrels, index="docs", run=run) == count

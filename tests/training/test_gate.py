@@ -170,7 +170,7 @@ def test_a_pipeline_that_failed_bars_promotion() -> None:
     verdict = judge(before, after, qrels(40), failures=failures)
     assert not verdict.promote
     assert verdict.failed == 2
-    assert "fine-tuned pipeline failed on 2 of the queries, such as with: the scores are NaN" in (
+    assert "fine-tuned: 2 of the queries failed, such as with: the scores are NaN" in (
         verdict.sentence
     )
     assert judge(before, after, qrels(40), failures={"today": {}, "fine-tuned": {}}).promote

@@ -38,6 +38,8 @@ class SplitJudgments:
     """Why queries are in no split -> how many."""
     given: tuple[str, ...] = ()
     """Splits that the data brought; the others were drawn by hash."""
+    lone: str = ""
+    """Name of the only split that the data brought, whose queries were divided."""
     cuts: Cuts = field(default_factory=Cuts, repr=False)
     """What is cut from the documents that queries were made from; nothing where people judged."""
 
@@ -60,6 +62,11 @@ class SplitJudgments:
     def generated(self) -> bool:
         """Whether the queries were made from the index, and nobody has judged them."""
         return self.cuts.generated or bool(self.cuts.of)
+
+    @property
+    def held_out(self) -> Qrels:
+        """What no group may duplicate; of the queries that folds test on, each fold sees to it."""
+        return {**self.dev, **self.calibration, **({} if self.folded else self.test)}
 
     def folded_if_few(self) -> SplitJudgments:
         """Have all queries but those of dev and calibration train and test, where test has few."""
@@ -107,7 +114,8 @@ class SplitJudgments:
 def read_judged_folder(folder: Path) -> SplitJudgments:
     """Read a BEIR folder: the splits that it has stay what they are, others are drawn by hash.
 
-    Raises InputError for what cannot be read, and where two splits judge one query.
+    A lone file says which queries are judged, not which of them to hold out: it is divided. Raises
+    InputError for what cannot be read, and where two splits judge one query.
     """
     names = splits_of(folder)
     if not names:
@@ -131,11 +139,12 @@ def read_judged_folder(folder: Path) -> SplitJudgments:
             )
         qrels |= judged
         given |= dict.fromkeys(judged, name)
-    # A single file says which queries are judged, not which of them to hold out.
     users = read_query_field(folder, USER)
-    judgments = divide(queries, qrels, given=given if len(known) > 1 else {}, users=users)
+    lone = "" if len(known) > 1 else (known or names)[0]
+    judgments = divide(queries, qrels, given={} if lone else given, users=users)
     return replace(
         judgments,
+        lone=lone,
         cuts=read_cuts(folder),
         judges=folder_judges(folder, splits=known or names),
     )

@@ -7,8 +7,8 @@ trained on all queries, and is none of these.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from statistics import median_low
 
 from retrieve_rerank.training.finetuning.data import SplitJudgments
@@ -18,7 +18,7 @@ from retrieve_rerank.training.finetuning.result import Watch
 from retrieve_rerank.training.finetuning.run_folder import RunFolder
 from retrieve_rerank.training.folds import fold_queries
 from retrieve_rerank.training.groups import Group
-from retrieve_rerank.training.normalising import normalised
+from retrieve_rerank.training.splits import apart_from
 from retrieve_rerank.types import Qrels
 
 
@@ -32,14 +32,14 @@ class Fold:
     """How many folds there are."""
     test: Qrels
     """Of its queries those that are measured."""
-    queries: frozenset[str]
-    """Texts of all its queries, or their users', as normalised."""
+    held_out: Qrels
+    """All its queries."""
+    judged: SplitJudgments = field(repr=False)
+    """Those of all folds, with their texts and users."""
 
-    def training(self, groups: Iterable[Group]) -> list[Group]:
-        """Leave out the groups of its queries, and of their users."""
-        return [
-            group for group in groups if normalised(group.user or group.query) not in self.queries
-        ]
+    def training(self, groups: Sequence[Group]) -> list[Group]:
+        """Leave out the groups that duplicate one of its queries, and those of their users."""
+        return apart_from(groups, self.judged.queries, self.held_out, users=self.judged.users)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,8 @@ def divide_into_folds(judged: SplitJudgments) -> list[Fold]:
             number,
             len(folds),
             {query: judged.test[query] for query in test},
-            frozenset(normalised(texts[query]) for query in fold),
+            {query: both[query] for query in fold},
+            judged,
         )
         for number, (fold, test) in enumerate(folds, start=1)
     ]

@@ -107,10 +107,7 @@ def measure(
             name: {query: list(ids) for query, ids in stage.rankings.items()}
             for name, stage in stages.items()
         },
-        errors={
-            name: {query: why for stage in its.stages for query, why in stage.errors.items()}
-            for name, its in measured.items()
-        },
+        errors={name: its.errors for name, its in measured.items()},
         total_ms={name: list(its.total_ms) for name, its in measured.items()},
     )
 
@@ -140,15 +137,17 @@ def prove(
     test: Qrels,
     *,
     others: Mapping[str, Change] | None = None,
+    failures: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
     segments: Mapping[str, str] | None = None,
     min_gain: float = 0.0,
     max_p95_ms: float | None = None,
 ) -> Proof:
     """Judge the difference between today's pipeline, re-tuned, and the trained model's.
 
-    `others` are what became of other collections, which must not lose; nor must any of the
-    `segments`, query -> segment. `connector` has the texts of
-    the documents that are shown. Raises as `judge` does.
+    `others` are what became of other collections, which must not lose, and `failures` of their
+    searches bar promotion as those of the held-out queries do; nor must any of the `segments`,
+    query -> segment, lose. `connector` has the texts of the documents that are shown. Raises as
+    `judge` does.
     """
     systems = [
         replace(
@@ -169,7 +168,7 @@ def prove(
         others=others,
         latency=latency(measured.total_ms[TUNED]),
         max_p95_ms=max_p95_ms,
-        failures={name: measured.errors[name] for name in compared},
+        failures={**{name: measured.errors[name] for name in compared}, **failures},
     )
     p95 = {name: latency(ms).p95 for name, ms in measured.total_ms.items()}
     shown = connector.get(sorted(shown_documents(systems)))

@@ -14,6 +14,7 @@ from retrieve_rerank.evaluation.files import read_folder, splits_of
 from retrieve_rerank.pipeline.retriever import Retriever
 from retrieve_rerank.training.finetuning.data import by_hash
 from retrieve_rerank.training.finetuning.placing import Place, in_index, with_place
+from retrieve_rerank.training.finetuning.proof import TODAY, TUNED
 from retrieve_rerank.training.provenance import data_hash
 from retrieve_rerank.training.slices import Change
 from retrieve_rerank.training.tuning import PRIMARY
@@ -52,13 +53,22 @@ def read_protected(
     return Protected(name, open, queries, by_hash(with_text, queries, at_most))
 
 
-def measure_change(
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """What became of another collection."""
+
+    change: Change
+    failures: Mapping[str, Mapping[str, str]]
+    """Pipeline, and the collection -> query -> why a stage left the order as it was."""
+
+
+def measure_elsewhere(
     protected: Protected,
     scorer: Scorer,
     place: Place,
     *,
     on_progress: Callable[[int], None] | None = None,
-) -> Change:
+) -> Elsewhere:
     """Measure a collection as it is served today, and with the trained model at its place."""
     with closing(protected.open()) as today:
         there = replace(place, kept=min(place.kept, in_index(today.stages)))
@@ -69,7 +79,13 @@ def measure_change(
                 protected.qrels,
                 measures=[PRIMARY],
                 on_progress=on_progress,
-            ).stages[-1]
+            )
             for pipeline in (today, with_place(today, there, scorer))
         )
-    return Change(before.scores[PRIMARY], after.scores[PRIMARY])
+    return Elsewhere(
+        Change(before.stages[-1].scores[PRIMARY], after.stages[-1].scores[PRIMARY]),
+        {
+            f"{TODAY} on {protected.name}": before.errors,
+            f"{TUNED} on {protected.name}": after.errors,
+        },
+    )

@@ -11,11 +11,10 @@ from retrieve_rerank.training.finetuning.data import SplitJudgments
 from retrieve_rerank.training.finetuning.finding import Found
 from retrieve_rerank.training.finetuning.fitting import Fitted
 from retrieve_rerank.training.finetuning.proof import Measured, Proof, measure, prove
-from retrieve_rerank.training.finetuning.protecting import Protected, measure_change
+from retrieve_rerank.training.finetuning.protecting import Protected, measure_elsewhere
 from retrieve_rerank.training.finetuning.result import Watch
 from retrieve_rerank.training.finetuning.run_folder import RunFolder
 from retrieve_rerank.training.finetuning.settings import FinetuneSettings
-from retrieve_rerank.training.looks import digest_of, record_look
 from retrieve_rerank.types import Qrels
 
 
@@ -55,7 +54,7 @@ class Prover:
         searches = 2 * sum(len(each.qrels) for each in self.protected)
         with self.watch.progress("proving elsewhere", searches, "searches") as advance:
             others = {
-                each.name: measure_change(each, fitted.scorer, fitted.place, on_progress=advance)
+                each.name: measure_elsewhere(each, fitted.scorer, fitted.place, on_progress=advance)
                 for each in self.protected
             }
         with closing(self.open_today()) as today:
@@ -64,7 +63,12 @@ class Prover:
                 today.connector,
                 self.judged.queries,
                 self.judged.test,
-                others=others,
+                others={name: its.change for name, its in others.items()},
+                failures={
+                    pipeline: errors
+                    for its in others.values()
+                    for pipeline, errors in its.failures.items()
+                },
                 min_gain=self.settings.min_gain,
                 max_p95_ms=self.settings.max_p95_ms,
                 segments=self.judged.segments,
@@ -74,5 +78,4 @@ class Prover:
 
     def count_look(self) -> int:
         """Note that this run looks at the test queries; return how many runs have."""
-        test = digest_of(self.judged.queries, self.judged.test)
-        return record_look(self.folder.runs, test, run=self.folder.path.name)
+        return self.folder.count_look(self.judged.queries, self.judged.test)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,45 +10,34 @@ from typing import Any
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.training.finetuning.data import SplitJudgments
 from retrieve_rerank.training.groups import Group
-from retrieve_rerank.training.normalising import normalised
 from retrieve_rerank.training.opening import read_groups
-from retrieve_rerank.training.splits import SPLITS, split_groups
+from retrieve_rerank.training.splits import SPLITS, apart_from, split_groups
 
 
 def read_ready_groups(path: Path | str, judged: SplitJudgments | None = None) -> SplitJudgments:
     """Read groups in any form that `read_groups` knows, to train on.
 
-    What is `judged` beside them has the dev, calibration and test queries, and groups of these are
-    left out. Without it groups are held out by a hash of their queries, and the ids of their
-    positives are the judgments. Where few can be held out, the groups of test queries are among
-    those to train on: folds keep them apart. Raises InputError where nothing is left for train,
-    dev or test, or nothing was there.
+    What is `judged` beside them has the dev, calibration and test queries, and groups that
+    duplicate one of these are left out. Without it groups are held out by a hash of their queries,
+    and the ids of their positives are the judgments. Where few can be held out, the groups of test
+    queries are among those to train on: folds keep them apart. Which of the groups can be learnt
+    from is for the loss to say, as some need no positive. Raises InputError where nothing is
+    left for train, dev or test, or nothing was there.
     """
-    every = list(read_groups(path))
-    groups = [group for group in every if group.positives]
+    groups = list(read_groups(path))
     if not groups:
-        raise InputError(
-            f"{path} has {len(every):,} groups, none of them with a positive: there is nothing to"
-            " learn from it"
-        )
+        raise InputError(f"{path} has no groups: there is nothing to learn from it")
     if judged is None:
         judged = _divided(groups, path)
+    if judged.lone == "test":  # nothing of it is to train on
+        judged = replace(judged, train={}, test={**judged.train, **judged.test})
     judged = judged.folded_if_few()
-    apart = (judged.dev, judged.calibration, {} if judged.folded else judged.test)
-    held_out = {
-        normalised(judged.users.get(query, judged.queries[query]))
-        for qrels in apart
-        for query in qrels
-    }
-    kept = tuple(group for group in groups if normalised(group.user or group.query) not in held_out)
+    kept = tuple(apart_from(groups, judged.queries, judged.held_out, users=judged.users))
     if not kept:
-        raise InputError(f"{path} has no group with a positive whose query is not held out")
-    left_out = Counter({"groups of held-out queries or users": len(groups) - len(kept)})
-    return replace(
-        judged,
-        groups=kept,
-        left_out={**judged.left_out, **{why: n for why, n in left_out.items() if n}},
-    )
+        raise InputError(f"{path} has no group whose query is not held out")
+    why = "groups that duplicate a held-out query, or are of its user"
+    left_out = {why: len(groups) - len(kept)} if len(kept) < len(groups) else {}
+    return replace(judged, groups=kept, left_out={**judged.left_out, **left_out})
 
 
 def _divided(groups: Sequence[Group], path: Path | str) -> SplitJudgments:
@@ -65,12 +53,13 @@ def _divided(groups: Sequence[Group], path: Path | str) -> SplitJudgments:
             by_split[of[group.asked]].setdefault(group.asked, {}).update(judged)
     for split in ("dev", "test"):
         if not by_split[split]:
-            told = sum(any(text.id for text in group.positives) for group in groups)
+            positives = [group.positives for group in groups if group.positives]
+            told = sum(any(text.id for text in texts) for texts in positives)
             raise InputError(
-                f"no query of {path} can be held out for {split}: {told:,} of its {len(groups):,}"
-                " groups with a positive have the ids of the index's documents, by which held-out"
-                " queries are judged, and tens are needed; give judged queries with --data beside"
-                " them"
+                f"no query of {path} can be held out for {split}: {told:,} of its"
+                f" {len(positives):,} groups with a positive have the ids of the index's documents,"
+                " by which held-out queries are judged, and tens are needed; give judged queries"
+                " with --data beside them"
             )
     known = [group for group in groups if group.asked in of]
     return SplitJudgments(

@@ -9,11 +9,15 @@ from dataclasses import dataclass, replace
 
 from retrieve_rerank.errors import ConfigError, InputError
 from retrieve_rerank.training.finetuning.data import SplitJudgments
+from retrieve_rerank.training.finetuning.protecting import Protected
 from retrieve_rerank.training.groups import Group
 from retrieve_rerank.training.opening import read_groups
+from retrieve_rerank.training.splits import apart_from
 
 DEFAULT_SHARE = 0.25
 """Groups replayed for each of one's own: a fifth of all that is trained on."""
+
+REPLAYED = "groups to replay that duplicate a query which is held out or protected"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +41,29 @@ class Replay:
 
 
 def with_replay(
-    judged: SplitJudgments, replays: Sequence[Replay], *, seed: int = 0
+    judged: SplitJudgments,
+    replays: Sequence[Replay],
+    *,
+    protected: Sequence[Protected] = (),
+    seed: int = 0,
 ) -> SplitJudgments:
     """Draw groups to replay, of each file its share of as many as there are to train on.
 
-    A file that holds fewer gives all. Files are read once, and no more is held than is drawn.
-    Raises InputError for a file without groups that can be learnt from, and as `read_groups` does.
+    A file that holds fewer gives all. Files are read once, and no more is held than is drawn; what
+    of it duplicates a query that is held out, or one of the `protected`, is left out. Raises
+    InputError for a file without groups that can be learnt from, and as `read_groups` does.
     """
-    own = judged.folded_if_few().sizes()["train"]
+    folded = judged.folded_if_few()
+    own = folded.sizes()["train"]
     drawn: list[Group] = []
     for each in replays:
         drawn += _draw(each.path, math.ceil(each.share * own), seed=seed)
-    random.Random(seed).shuffle(drawn)
-    return replace(judged, replayed=tuple(drawn))
+    kept = apart_from(drawn, judged.queries, folded.held_out, users=judged.users)
+    for other in protected:
+        kept = apart_from(kept, other.queries, other.qrels)
+    random.Random(seed).shuffle(kept)
+    left_out = {REPLAYED: len(drawn) - len(kept)} if len(kept) < len(drawn) else {}
+    return replace(judged, replayed=tuple(kept), left_out={**judged.left_out, **left_out})
 
 
 def replayed_beside(own: Sequence[Group], judged: SplitJudgments) -> list[Group]:

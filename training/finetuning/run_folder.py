@@ -15,6 +15,8 @@ from retrieve_rerank.errors import InputError
 from retrieve_rerank.models.checkpoints.version_record import write_json
 from retrieve_rerank.training.converting import grouped_line
 from retrieve_rerank.training.groups import Group
+from retrieve_rerank.training.looks import record_look
+from retrieve_rerank.types import Qrels
 
 DOUBTFUL_FILE = "doubtful.jsonl"
 
@@ -67,6 +69,11 @@ class RunFolder:
     def write(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a result down, whole or not at all; raise ModelError where it cannot be."""
         write_json(self.path / f"{name}.json", content)
+
+    def count_look(self, queries: Mapping[str, str], test: Qrels) -> int:
+        """Note that this run looks at test queries; return how many runs for its index have."""
+        index = self.described["index"]
+        return record_look(self.runs, queries, test, index=index, run=self.path.name)
 
     def write_groups(self, groups: Iterable[Group]) -> None:
         """Write the groups to train on, whole or not at all; raise InputError where that fails."""

@@ -38,7 +38,7 @@ def try_out(
     started = time.perf_counter()
     mined = [group for group, _ in mining.outcomes() if group is not None]
     searches_per_s = len(mining.qrels) / (time.perf_counter() - started)
-    groups = mined if ready is None else ready[:TRIED]
+    groups = mined if ready is None else ready  # all, as the first may be of no use to the loss
     if not groups:
         raise InputError(
             f"none of {len(mining.qrels)} training queries has a relevant document in the index and"

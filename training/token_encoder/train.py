@@ -106,6 +106,7 @@ def train_encoder(
             trained, groups = run.train(began)
             with watch.wait("making the fast form"):
                 finished = finish(trained.model, groups=groups, calibration=None, tokens=True)
+            looks = folder.count_look(judged.queries, judged.test)
             verdict, cache_bytes = run.prove(trained)
         version, path = keep(
             trained.model,
@@ -116,6 +117,7 @@ def train_encoder(
             index_fingerprint=fingerprint,
             judged=judged,
             settings=asdict(settings),
+            looks=looks,
             name=name,
             data_dir=data_dir,
         )

@@ -58,6 +58,7 @@ def keep(
     index_fingerprint: str,
     judged: SplitJudgments,
     settings: Mapping[str, Any],
+    looks: int,
     name: str,
     data_dir: Path,
 ) -> tuple[int, Path]:
@@ -87,6 +88,7 @@ def keep(
         data=judged.digests(),
         queries=judged.sizes(),
         settings=settings,
+        looks_at_test=looks,
     ).write(model)
     versions = ModelVersions(data_dir, name)
     version = versions.add(model)

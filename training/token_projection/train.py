@@ -124,6 +124,7 @@ def train_projection(
         with closing(ranking):
             run = _Run(ranking, judged, folder, settings, teacher, watch)
             learnt = run.learn()
+            looks = folder.count_look(judged.queries, judged.test)
             verdict = run.prove(learnt)
         model = folder.path / "model"
         save_projected(encoder, learnt.projection, model)
@@ -136,6 +137,7 @@ def train_projection(
             index_fingerprint=fingerprint,
             judged=judged,
             settings=asdict(settings),
+            looks=looks,
             name=name,
             data_dir=data_dir,
         )

@@ -20,7 +20,7 @@ from retrieve_rerank.cli.finetuning import (
     read_protected,
     train_by_segment,
 )
-from retrieve_rerank.cli.judgments import exclude_self_option, say_judges
+from retrieve_rerank.cli.judgments import exclude_self_option, say_division, say_left_out
 from retrieve_rerank.cli.options import (
     NumberRange,
     candidates_option,
@@ -29,7 +29,6 @@ from retrieve_rerank.cli.options import (
     json_option,
 )
 from retrieve_rerank.cli.views.results import write_json
-from retrieve_rerank.cli.views.terminal import say
 from retrieve_rerank.models.checkpoints.versions import ModelVersions, promotion_for
 from retrieve_rerank.models.loading import DEFAULT_ENCODER
 from retrieve_rerank.settings.build import build_retriever, locate
@@ -50,7 +49,8 @@ from retrieve_rerank.training.launching import alone
     "--data",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="BEIR folder of judged queries. Its splits stay what they are; those that it lacks are "
-    "drawn by hash.  [default: queries are made from the index's own documents]",
+    "drawn by hash, and a lone one is divided.  [default: queries are made from the index's own "
+    "documents]",
 )
 @click.option(
     "--groups",
@@ -250,9 +250,11 @@ def command(
     def run(judged: Any, name: str, segment: str = "", models: int = 1) -> None:
         """Train the model of a segment, or of all searches, in its share of the minutes."""
         today = with_promoted(settings.model_copy(update={"segment": segment}), address)
+        beside = training.with_replay(judged, replays, protected=protected, seed=seed)
+        say_left_out(beside.left_out, told=judged.left_out)
         result = training.finetune(
             lambda: build_retriever(today),
-            training.with_replay(judged, replays, seed=seed),
+            beside,
             name=name,
             data_dir=settings.data_dir,
             serving=training.Serving(
@@ -278,15 +280,23 @@ def command(
         judged = read_judged(
             data, groups, settings, runs, watch, query_model=query_model, dry_run=dry_run
         )
-        say_judges(judged.judges)
-        for why, count in judged.left_out.items():
-            say(f"Note: {count:,} left out: {why}")
+        say_division(judged)
         if field is None:
             run(judged, name)
         else:
             segments = training.read_segments(data, field, judged)
             shared = promotion_for(settings.data_dir, address) is None
-            done = training.Done(runs / "segments.json", {**judged.digests(), "chosen": chosen})
+            beside = training.with_replay(judged, replays, protected=protected, seed=seed)
+            described = {
+                **beside.digests(),
+                "chosen": chosen,
+                "field": field,
+                "base": base,
+                "protected": [each.digest() for each in protected],
+                "index": address,  # not what is promoted for it, which the command changes
+                "stages": stages_digest(settings.stages),
+            }
+            done = training.Done(runs / "segments.json", described)
             train_by_segment(run, judged, segments, name, done, shared=shared, dry_run=dry_run)
     except KeyboardInterrupt:
         click.echo("\nWhat is done is kept; the same command goes on from there.", err=True)

@@ -19,7 +19,7 @@ from retrieve_rerank.cli.finetuning import (
     model_name,
     read_judged,
 )
-from retrieve_rerank.cli.judgments import say_judges
+from retrieve_rerank.cli.judgments import say_division
 from retrieve_rerank.cli.new_tensors import made
 from retrieve_rerank.cli.options import NumberRange, field_options, index_option, json_option
 from retrieve_rerank.cli.spending import ANSWERS
@@ -40,7 +40,8 @@ _OWN = (*_LEARNING, "base", "minutes", "train_queries", "margin")
     "--data",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="BEIR folder of judged queries. Its splits stay what they are; those that it lacks are "
-    "drawn by hash.  [default: queries are made from the index's own documents]",
+    "drawn by hash, and a lone one is divided.  [default: queries are made from the index's own "
+    "documents]",
 )
 @click.option(
     "--trainable",
@@ -137,7 +138,7 @@ def train(
     try:
         runs = settings.data_dir / "finetune" / name
         judged = read_judged(data, None, settings, runs, watch, query_model=None, dry_run=False)
-        say_judges(judged.judges)
+        say_division(judged)
         with open_index(settings) as connector:
             tensors = made(connector)
             common = {
