@@ -26,17 +26,20 @@ MAX_COLUMNS = 1_000_000
 NAMED_COLUMNS = 20
 """How many a message lists."""
 
+_NEVER_CLOSED = ("unexpected end of data", "field larger than field limit")
+"""How Python's reader begins its errors about a cell whose quote is not closed."""
+
 _QUOTED = re.compile(r'"((?:[^"]|"")*)"')
 
 
 class Table(LineFile):
     """Rows under a header that names the columns; cells are text, and empty ones are left out.
 
-    CSV is quoted as RFC 4180 says, so that a cell may hold line breaks. In TSV every line is a
-    row, since most collections write quotes there as they come; quotes around a whole cell are
-    taken off. TSV of two columns without a header is read as id and text, as MS MARCO has it.
-    Columns without a name, such as the row numbers of a data frame, are left out; two of one name
-    are refused.
+    CSV is quoted as RFC 4180 says, so that a cell may hold line breaks; a quote that is never
+    closed raises InputError when it is reached. In TSV every line is a row, since most collections
+    write quotes there as they come; quotes around a whole cell are taken off. TSV of two columns
+    without a header is read as id and text, as MS MARCO has it. Columns without a name, such as
+    the row numbers of a data frame, are left out; two of one name are refused.
     """
 
     def __init__(self, path: str, fields: Fields, *, tabs: bool) -> None:
@@ -103,7 +106,15 @@ class Table(LineFile):
             try:
                 row = next(reader, None)
             except csv.Error as exc:
-                yield start, Reason("malformed CSV", str(exc))
+                swallowed = reader.line_num - start
+                if swallowed and str(exc).startswith(_NEVER_CLOSED):
+                    # Not one bad record among others, as nobody knows how many it has swallowed.
+                    raise InputError(
+                        f"{self.name}:{start}: a quote that is opened in this row is never closed, "
+                        f"and {swallowed:,} lines after it were not read; close it and run again"
+                    ) from exc
+                lines = f", in lines {start} to {reader.line_num}" if swallowed else ""
+                yield start, Reason("malformed CSV", f"{exc}{lines}")
                 continue
             yield from unread
             unread.clear()

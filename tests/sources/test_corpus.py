@@ -207,6 +207,32 @@ def test_broken_rows_cost_only_themselves(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("row", "rows", "unread"),
+    [
+        pytest.param("2,t\n", 58, 58, id="to the end"),
+        pytest.param("t" * 2**20 + "\n", 40, 32, id="beyond what a cell may hold"),
+    ],
+)
+def test_a_quote_that_is_never_closed_is_no_bad_row_but_the_end_of_the_file(
+    row: str, rows: int, unread: int, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "a.csv", f'id,text\n0,t\n1,"unclosed\n{row * rows}')
+    documents = iter(Corpus([path]))
+    assert next(documents).id == "0"
+    with pytest.raises(InputError, match=f"a.csv:3: a quote .* never closed, and {unread} lines"):
+        next(documents)
+
+
+def test_a_bad_row_that_takes_several_lines_names_them(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", 'id,text\n1,"unclosed\n2,t\n3,"closes it"\n4,t\n5,"one line')
+    corpus = Corpus([path])
+    assert ids(corpus) == ["4"]
+    first, last = (str(skipped.reason) for skipped in corpus.first_skipped)
+    assert first == """malformed CSV: ',' expected after '"', in lines 2 to 4"""
+    assert last == "malformed CSV: unexpected end of data"
+
+
 @pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.tsv"])
 def test_a_line_over_the_limit_is_skipped_and_the_next_one_read(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
