@@ -53,6 +53,13 @@ def test_check_shows_errors_with_their_places_and_exits_with_1(wrong: Path) -> N
     assert cut in result.stdout
 
 
+def test_check_advises_what_there_is_for_lines_that_cannot_be_read(wrong: Path) -> None:
+    wrong.write_text(f"{json.dumps(SOUND)}\n{{broken\n")
+    advice = "mend the line, or write the others with rr data convert --skip-bad"
+    assert f"error  malformed JSON: 1  ({advice})" in rr("check", wrong).stdout
+    assert rr("convert", wrong, "--to", "grouped", "-", "--skip-bad").exit_code == 0
+
+
 def test_check_as_json_and_strict_about_warnings(sound: Path, tmp_path: Path) -> None:
     twice = tmp_path / "twice.jsonl"
     twice.write_text(f"{json.dumps(SOUND)}\n" * 2)
