@@ -117,4 +117,5 @@ NOT_0_TO_1 = Problem(
 
 def unreadable(problem: str) -> Problem:
     """Make the problem of a line that cannot be read, whatever is wrong with it."""
-    return Problem(problem, Severity.ERROR, "mend the line, or leave it out with --skip-bad")
+    advice = "mend the line, or write the others with rr data convert --skip-bad"
+    return Problem(problem, Severity.ERROR, advice)

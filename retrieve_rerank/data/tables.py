@@ -6,6 +6,7 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
 
 from retrieve_rerank.data.lines import MAX_LINE_BYTES, LineFile
 from retrieve_rerank.data.records import (
@@ -26,13 +27,18 @@ MAX_COLUMNS = 1_000_000
 NAMED_COLUMNS = 20
 """How many a message lists."""
 
+_NEVER_CLOSED = ("unexpected end of data", "field larger than field limit")
+"""How Python's reader begins its errors about a cell whose quote is not closed."""
+
 _QUOTED = re.compile(r'"((?:[^"]|"")*)"')
 
 
 class Table(LineFile):
     """Rows under a header that names the columns; cells are text, and empty ones are left out.
 
-    CSV is quoted as RFC 4180 says, so that a cell may hold line breaks. In TSV every line is a
+    CSV is quoted as RFC 4180 says, so that a cell may hold line breaks; a quote that is never
+    closed raises InputError when it is reached. Where the header has no comma, semicolons divide
+    the columns, as spreadsheets have it where the comma is the decimal mark. In TSV every line is a
     row, since most collections write quotes there as they come; quotes around a whole cell are
     taken off. TSV of two columns without a header is read as id and text, as MS MARCO has it.
     Columns without a name, such as the row numbers of a data frame, are left out; two of one name
@@ -54,10 +60,9 @@ class Table(LineFile):
             place = f"{self.name}:{number}"
             if isinstance(row, Reason):
                 yield place, row
-            elif not columns and self._is_header(row):
-                columns = row
-                nameless = sum(not name.strip() for name in row)
-                if nameless:
+            elif not columns and self._is_header(names := [name.strip() for name in row]):
+                columns = names
+                if nameless := names.count(""):
                     count = f"{nameless} column{'s' * (nameless != 1)}"
                     yield place, Note("columns without a name", f"{count} left out")
             else:
@@ -70,13 +75,16 @@ class Table(LineFile):
         has_text = _has(row, self._fields.text, TEXT_FIELDS)
         if not (has_id or has_text) and self._tabs and len(row) == 2 and self._fields == Fields():
             return False
-        for what, found in (("id", has_id), ("text", has_text)):
+        for what, found, otherwise in (
+            ("id", has_id, "; where there is none, add a column of ids"),
+            ("text", has_text, ""),
+        ):
             if not found:
                 raise InputError(
                     f"{self.name} has no column for the {what}; its columns: {_listed(row)}. "
-                    f"Name it with --{what}-field"
+                    f"Name it with --{what}-field{otherwise}"
                 )
-        name, times = Counter(name for name in row if name.strip()).most_common(1)[0]
+        name, times = Counter(name for name in row if name).most_common(1)[0]
         if times > 1:
             first = row.index(name)
             raise InputError(
@@ -91,19 +99,33 @@ class Table(LineFile):
         elif not is_unicode("".join(row)):
             yield Reason("invalid UTF-8")
         else:
-            cells = {n: cell for n, cell in zip(columns, row, strict=True) if cell and n.strip()}
+            cells = {n: cell for n, cell in zip(columns, row, strict=True) if cell and n}
             yield from read_document(cells, self._fields)
 
     def _csv_rows(self) -> Iterator[tuple[int, list[str] | Reason]]:
         csv.field_size_limit(MAX_LINE_BYTES)
         unread: list[tuple[int, Reason]] = []
-        reader = csv.reader(self._text(unread), strict=True)
+        text = self._text(unread)
+        header = next(text, "")
+        # Read with commas it would be one column, which cannot be both id and text.
+        semicolons = ";" in header and "," not in header and header.count('"') % 2 == 0
+        reader = csv.reader(
+            chain([header], text), strict=True, delimiter=";" if semicolons else ","
+        )
         while True:
             start = reader.line_num + 1
             try:
                 row = next(reader, None)
             except csv.Error as exc:
-                yield start, Reason("malformed CSV", str(exc))
+                swallowed = reader.line_num - start
+                if swallowed and str(exc).startswith(_NEVER_CLOSED):
+                    # Not one bad record among others, as nobody knows how many it has swallowed.
+                    raise InputError(
+                        f"{self.name}:{start}: a quote that is opened in this row is never closed, "
+                        f"and {swallowed:,} lines after it were not read; close it and run again"
+                    ) from exc
+                lines = f", in lines {start} to {reader.line_num}" if swallowed else ""
+                yield start, Reason("malformed CSV", f"{exc}{lines}")
                 continue
             yield from unread
             unread.clear()
@@ -113,7 +135,7 @@ class Table(LineFile):
                 yield start, row
 
     def _text(self, unread: list[tuple[int, Reason]]) -> Iterator[str]:
-        for number, line in self._narrow_lines(b","):
+        for number, line in self._narrow_lines(b",", b";"):
             if isinstance(line, Reason):
                 unread.append((number, line))
             # What is not UTF-8 passes as lone surrogates, by which the row is then refused.
@@ -127,9 +149,9 @@ class Table(LineFile):
                 text = line.decode(errors="surrogateescape").rstrip("\r\n")
                 yield number, [_unquote(cell) for cell in text.split("\t")]
 
-    def _narrow_lines(self, separator: bytes) -> Iterator[tuple[int, bytes | Reason]]:
+    def _narrow_lines(self, *separators: bytes) -> Iterator[tuple[int, bytes | Reason]]:
         for number, line in self.lines():
-            if isinstance(line, bytes) and line.count(separator) >= MAX_COLUMNS:
+            if isinstance(line, bytes) and max(map(line.count, separators)) >= MAX_COLUMNS:
                 yield number, Reason("too many columns", f"over {MAX_COLUMNS:,}")
             else:
                 yield number, line

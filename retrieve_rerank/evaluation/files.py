@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TypeAlias
 
 from retrieve_rerank.data.lines import LineFile
@@ -206,12 +207,22 @@ def make_folder(path: Path) -> None:
         raise InputError(f"cannot make folder {path}: {exc.strerror}; name another") from exc
 
 
+def make_folder_for(path: Path) -> None:
+    """Make the folder of a file that is written later; raise InputError where that will fail."""
+    make_folder(path.parent)
+    try:
+        if not path.exists():  # what is there may be a pipe, or in a folder that takes nothing new
+            TemporaryFile(dir=path.parent).close()  # tried, as permissions tell root nothing
+    except OSError as exc:
+        raise _unwritable(path, exc) from exc
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a file in UTF-8, whatever is in the text; raise InputError where that fails."""
     try:
         path.write_text(readable(text), encoding="utf-8")
     except OSError as exc:
-        raise InputError(f"cannot write {path}: {exc.strerror}; name a file elsewhere") from exc
+        raise _unwritable(path, exc) from exc
 
 
 USER = "user"
@@ -272,6 +283,10 @@ def _tab_query(path: Path, number: int, line: str) -> tuple[str, str]:
     if not tab:
         raise _bad(path, number, "a query id, a tab and the text, or a JSON object", shown(line))
     return id_.strip(), text.strip()
+
+
+def _unwritable(path: Path, exc: OSError) -> InputError:
+    return InputError(f"cannot write {path}: {exc.strerror}; name a file elsewhere")
 
 
 def _bad(path: Path, number: int, expected: str, got: str) -> InputError:

@@ -99,3 +99,10 @@ def test_a_picture_in_no_known_format_is_wrong_usage(rr: Rr, queries: str) -> No
     result = rr("audit", "--index", "docs", "--queries", queries, "--plot", "audit.doc")
     assert result.exit_code == 2
     assert "--plot writes .png, .svg, .pdf; got 'audit.doc'" in result.stderr
+
+
+def test_what_cannot_be_written_is_refused_before_any_search(rr: Rr, queries: str) -> None:
+    for option, path in (("--report", "/proc/audit.html"), ("--plot", "/proc/audit.png")):
+        result = rr("audit", "--index", "docs", "--queries", queries, option, path)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert f"Error: cannot write {path}: " in result.stderr

@@ -53,6 +53,13 @@ def test_check_shows_errors_with_their_places_and_exits_with_1(wrong: Path) -> N
     assert cut in result.stdout
 
 
+def test_check_advises_what_there_is_for_lines_that_cannot_be_read(wrong: Path) -> None:
+    wrong.write_text(f"{json.dumps(SOUND)}\n{{broken\n")
+    advice = "mend the line, or write the others with rr data convert --skip-bad"
+    assert f"error  malformed JSON: 1  ({advice})" in rr("check", wrong).stdout
+    assert rr("convert", wrong, "--to", "grouped", "-", "--skip-bad").exit_code == 0
+
+
 def test_check_as_json_and_strict_about_warnings(sound: Path, tmp_path: Path) -> None:
     twice = tmp_path / "twice.jsonl"
     twice.write_text(f"{json.dumps(SOUND)}\n" * 2)
@@ -106,7 +113,8 @@ def test_convert_names_what_is_left_out(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert "Left out: 1 × no text with a label of 0 or below" in result.stderr
     assert f"Left out: {source}:3: no list of texts in 'pos'" in result.stderr
-    assert "1 of the lines in were left out; --skip-bad accepts that" in result.stderr
+    said = "1 of the lines in were left out, and the rest is written; --skip-bad accepts that"
+    assert said in result.stderr
     assert len(out.read_text().splitlines()) == 1
     result = rr("convert", source, "--to", "triplet", out, "--skip-bad", "--json")
     assert result.exit_code == 0
@@ -117,6 +125,26 @@ def test_convert_names_what_is_left_out(tmp_path: Path) -> None:
         "format": "flagembedding",
         "skipped": {"no list of texts in 'pos'": 1},
     }
+
+
+def test_what_is_read_is_not_written_to_by_whatever_name(wrong: Path, tmp_path: Path) -> None:
+    with wrong.open("a") as file:
+        file.write("{broken\n")
+    before = wrong.read_bytes()
+    link = tmp_path / "link.jsonl"
+    link.symlink_to(wrong)
+
+    for arguments in (
+        ("convert", wrong, "--to", "grouped", wrong),
+        ("convert", wrong, "--to", "grouped", link),
+        ("convert", link, "--to", "grouped", wrong),
+        ("pairs", link, "-o", wrong),
+    ):
+        result = rr(*arguments)
+        assert result.exit_code == 2
+        assert f"{arguments[-1]} is what is read; name another" in " ".join(result.stderr.split())
+        assert wrong.read_bytes() == before
+        assert link.is_symlink()
 
 
 def test_convert_of_nothing_is_an_error(tmp_path: Path) -> None:

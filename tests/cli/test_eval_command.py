@@ -154,6 +154,22 @@ def test_a_report_is_written_where_it_was_asked_for(files: Path) -> None:
     assert "good.run helps." in (files / "new" / "report.html").read_text()
 
 
+@pytest.mark.parametrize(
+    ("option", "path", "unwritable"),
+    [
+        ("--report", "/proc/report.html", "/proc/report.html"),
+        ("--run-out", "/proc", "/proc/first-stage.run"),
+    ],
+)
+def test_what_cannot_be_written_is_refused_before_any_search(
+    option: str, path: str, unwritable: str
+) -> None:
+    Path("q.tsv").write_text("q1\twhich animal purrs\n")
+    result = rr("--index", "none", "--queries", "q.tsv", "--qrels", "qrels.tsv", option, path)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert f"Error: cannot write {unwritable}: " in result.stderr
+
+
 def test_limit_uses_judged_queries_evenly_spread(files: Path) -> None:
     arguments = ("--run", "bad.run", "--qrels", "qrels.tsv", "--json")
 

@@ -216,6 +216,14 @@ def test_a_file_that_breaks_off_is_indexed_as_far_as_it_goes(rr: Rr, home: Path)
     assert f"beyond line {summary(result)['documents']}:" in last
 
 
+def test_a_quote_that_is_never_closed_is_an_error_whatever_is_accepted(rr: Rr, home: Path) -> None:
+    (home / "a.csv").write_text('id,text\n0,ok\n1,"unclosed\n2,ok\n3,ok\n')
+    result = rr("index", "a.csv", "--index", "docs", "--encoder", "none", "--json", "--skip-bad")
+    assert (result.exit_code, summary(result)["documents"]) == (1, 1)
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith("Error: a.csv:3: a quote that is opened in this row is never closed")
+
+
 def test_made_anew_from_a_source_that_breaks_off_the_old_index_stays(
     rr: Rr, home: Path, corpus: Path, tmp_path: Path
 ) -> None:

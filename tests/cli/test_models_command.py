@@ -164,6 +164,9 @@ def test_what_is_not_there_is_an_error_that_lists_what_is(trained: ModelVersions
         assert result.exit_code == 1
         assert wanted in result.stderr, arguments
     assert rr("promote", "docs-reranker", "0").exit_code == 2
+    result = rr("promote", "docs-reranker", "one")
+    assert result.exit_code == 2
+    assert "'one' is not a valid version number" in result.stderr
 
 
 def test_a_damaged_version_is_not_promoted(trained: ModelVersions) -> None:

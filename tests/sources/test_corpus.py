@@ -94,6 +94,41 @@ def test_a_table_without_the_needed_columns_is_refused_at_once(tmp_path: Path) -
     assert ids(Corpus([path], fields=Fields(text="abstract"))) == ["1"]
 
 
+def test_a_table_without_ids_is_answered_with_what_to_do(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "question,answer\nq,a\n")
+    with pytest.raises(InputError, match=r"with --id-field; where there is none, add a column of"):
+        Corpus([path], fields=Fields(text="answer"))
+
+
+@pytest.mark.parametrize(("name", "separator"), [("a.csv", ","), ("a.tsv", "\t")])
+def test_spaces_around_the_names_of_columns_are_no_part_of_them(
+    name: str, separator: str, tmp_path: Path
+) -> None:
+    rows = [[" question ", "answer", "by "], ["q", " a", "Ada "]]
+    path = write(tmp_path / name, "\n".join(separator.join(row) for row in rows))
+    corpus = Corpus([path], fields=Fields(id="question", text="answer"))
+    assert list(corpus) == [Document("q", " a", {"by": "Ada "})]
+
+
+def test_semicolons_divide_columns_where_the_header_has_no_comma(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", 'id;text;price\n1;"one; two, three";1,5\n2;four;\n')
+    assert list(Corpus([path])) == [
+        Document("1", "one; two, three", {"price": "1,5"}),
+        Document("2", "four"),
+    ]
+    with pytest.raises(InputError, match=r"its columns: ID, Text, Title\. Name it with --id-field"):
+        Corpus([write(tmp_path / "b.csv", '"ID";"Text";"Title"\n1;t;T\n')])
+
+
+@pytest.mark.parametrize("header", ["id,text,a;b", '"a;b\nc",id,text'])
+def test_semicolons_in_the_names_of_columns_between_commas_divide_nothing(
+    header: str, tmp_path: Path
+) -> None:
+    corpus = Corpus([write(tmp_path / "a.csv", f"{header}\n1;2,3;4,5\n")])
+    [document] = corpus
+    assert len(document.metadata) == 1
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -120,7 +155,7 @@ def test_columns_without_a_name_are_left_out_and_said(
 
 
 def test_a_line_of_nothing_but_separators_is_left_out(tmp_path: Path) -> None:
-    for name, separator in (("a.csv", b","), ("a.tsv", b"\t")):
+    for name, separator in (("a.csv", b","), ("b.csv", b";"), ("a.tsv", b"\t")):
         row = separator * 2_000_000
         lines = [separator.join([b"id", b"text"]), row, separator.join([b"a", b"t"])]
         corpus = Corpus([write(tmp_path / name, b"\n".join(lines))])
@@ -205,6 +240,32 @@ def test_broken_rows_cost_only_themselves(tmp_path: Path) -> None:
         (f"{path}:3", "malformed CSV"),
         (f"{path}:4", "invalid UTF-8"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("row", "rows", "unread"),
+    [
+        pytest.param("2,t\n", 58, 58, id="to the end"),
+        pytest.param("t" * 2**20 + "\n", 40, 32, id="beyond what a cell may hold"),
+    ],
+)
+def test_a_quote_that_is_never_closed_is_no_bad_row_but_the_end_of_the_file(
+    row: str, rows: int, unread: int, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "a.csv", f'id,text\n0,t\n1,"unclosed\n{row * rows}')
+    documents = iter(Corpus([path]))
+    assert next(documents).id == "0"
+    with pytest.raises(InputError, match=f"a.csv:3: a quote .* never closed, and {unread} lines"):
+        next(documents)
+
+
+def test_a_bad_row_that_takes_several_lines_names_them(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", 'id,text\n1,"unclosed\n2,t\n3,"closes it"\n4,t\n5,"one line')
+    corpus = Corpus([path])
+    assert ids(corpus) == ["4"]
+    first, last = (str(skipped.reason) for skipped in corpus.first_skipped)
+    assert first == """malformed CSV: ',' expected after '"', in lines 2 to 4"""
+    assert last == "malformed CSV: unexpected end of data"
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.tsv"])

@@ -18,7 +18,7 @@ from retrieve_rerank.cli.views.results import write_json
 from retrieve_rerank.cli.views.terminal import say, wide_console
 from retrieve_rerank.evaluation.audit.audit import TARGET_RECALL, TOP_KS, Audit, audit
 from retrieve_rerank.evaluation.audit.report import render_audit
-from retrieve_rerank.evaluation.files import make_folder, read_qrels, read_queries, write_text
+from retrieve_rerank.evaluation.files import make_folder_for, read_qrels, read_queries, write_text
 from retrieve_rerank.evaluation.report.plots import save_recall_by_latency
 from retrieve_rerank.settings.build import open_index
 from retrieve_rerank.settings.sources import load_settings
@@ -101,7 +101,7 @@ def command(
         raise click.UsageError(f"--plot writes {', '.join(FORMATS)}; got {plot.name!r}")
     for path in (report, plot):
         if path is not None:
-            make_folder(path.parent)
+            make_folder_for(path)
     settings = load_settings(index=index, **fields)
     judgments = read_qrels(qrels) if qrels else None
     asked = _spread(read_queries(queries), limit, judgments)

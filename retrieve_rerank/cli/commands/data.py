@@ -14,6 +14,7 @@ from retrieve_rerank.cli.options import field_options, index_option, json_option
 from retrieve_rerank.cli.training_data import (
     DATA,
     data_options,
+    keep_inputs,
     open_data,
     read_test_queries,
     share_read,
@@ -132,10 +133,12 @@ def convert(
     grouped and pointwise are RAG-Retrieval's; triplet, n-tuple, labeled-pair and labeled-list are
     sentence-transformers'. What the format cannot say, such as a group without a positive, is
     left out and counted. Lines that cannot be read are named and left out, and the exit code is 1
-    unless --skip-bad is given. OUT is there only when it is whole; - is standard output.
+    unless --skip-bad is given; what can be read is written all the same. OUT is there only when it
+    is whole, and replaces a file of that name, but never IN; - is standard output.
     """
     if as_json and out == STDIN:
         raise click.UsageError("--json and the data cannot both go to standard output; name a file")
+    keep_inputs(out, source, chosen["queries"], chosen["corpus"])
     groups = open_data(source, skip_bad=True, **chosen)
     with show_progress(
         share_read([groups]), doing="converting", quiet=as_json, things="groups"
@@ -163,12 +166,15 @@ def convert(
         say(f"Left out: {count:,} × {why}")
     for skipped in groups.first_skipped:
         say(f"Left out: {skipped.place}: {skipped.reason}")
+    if not done.lines:
+        raise RetrieveRerankError(
+            f"{source} has nothing that could be written as {to}; what is written is empty"
+        )
     if groups.skipped and not skip_bad:
         raise RetrieveRerankError(
-            f"{groups.skipped.total():,} of the lines in were left out; --skip-bad accepts that"
+            f"{groups.skipped.total():,} of the lines in were left out, and the rest is written; "
+            "--skip-bad accepts that"
         )
-    if not done.lines:
-        raise RetrieveRerankError(f"{source} has nothing that could be written as {to}")
 
 
 @command.command()
@@ -193,6 +199,7 @@ def pairs(
     as well.
     Documents without a title, or with too short a text, are left out and counted.
     """
+    keep_inputs(str(output), *sources)
     left_out: Counter[str] = Counter()
     with ExitStack() as opened:
         documents: Iterable[Document]

@@ -41,7 +41,7 @@ from retrieve_rerank.evaluation.evaluate import (
 )
 from retrieve_rerank.evaluation.files import (
     USER,
-    make_folder,
+    make_folder_for,
     read_query_field,
     read_run,
     write_runs,
@@ -132,9 +132,9 @@ def command(
         limit=limit,
         texts_needed=run is None,
     )
-    for folder in (run_out, report.parent if report else None):
-        if folder is not None:
-            make_folder(folder)
+    for path in (report, run_out / f"{FIRST_STAGE}.run" if run_out else None):
+        if path is not None:
+            make_folder_for(path)
 
     def measured(path: Path) -> StageEvaluation:
         return evaluate_rankings(

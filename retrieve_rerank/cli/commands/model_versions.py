@@ -25,11 +25,13 @@ from retrieve_rerank.models.loading import find_checkpoint
 from retrieve_rerank.settings.sources import load_settings
 
 _VERSION = re.compile(r"(?P<name>[^@]+)@(?P<number>\d+)", re.ASCII)
+_NUMBER = click.IntRange(min=1)
+_NUMBER.name = "version number"  # as errors call it, in place of "integer range"
 
 
 @click.command()
 @click.argument("name")
-@click.argument("version", type=click.IntRange(min=1), required=False)
+@click.argument("version", type=_NUMBER, required=False)
 @json_option
 def promote(name: str, version: int | None, as_json: bool) -> None:
     """Have searches use a version of a model trained here; the newest, where none is given.
