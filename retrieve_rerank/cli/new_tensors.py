@@ -70,8 +70,10 @@ def choose(
 class Made(NamedTuple):
     """How an index's token tensors are made, or would be."""
 
+    serving: TextEncoder
+    """Whose tokens they are."""
     encoder: TextEncoder
-    """Whose tokens have all their dimensions."""
+    """The same, or what it was made from by projecting the tokens, which have all dimensions."""
     dtype: TensorDtype
     pooling_factor: int
 
@@ -80,12 +82,12 @@ def made(connector: Connector) -> Made:
     """Tell how the tensors of an index are made; raise ConfigError where it can have none."""
     if isinstance(connector, TensorStore):
         encoder, settings = choose(connector, model=None, dtype=None, pool=None)
-        return Made(_whole(encoder), settings.dtype, settings.pooling_factor)
+        return _made(encoder, settings.dtype, settings.pooling_factor)
     schema = connector.schema()
     factor = embedded_pooling(schema)
     if not isinstance(connector, Embedding):
         raise ConfigError(f"{schema.location} does not tell its encoder")
-    return Made(_whole(connector.embedder()), EMBEDDED_DTYPE, factor)
+    return _made(connector.embedder(), EMBEDDED_DTYPE, factor)
 
 
 def embedded_pooling(schema: IndexSchema) -> int:
@@ -96,12 +98,15 @@ def embedded_pooling(schema: IndexSchema) -> int:
     return factor
 
 
-def _whole(encoder: Embedder) -> TextEncoder:
-    """Return what makes the tokens, or the encoder that it was made from by projecting these."""
+def _made(encoder: Embedder, dtype: TensorDtype, pooling_factor: int) -> Made:
     if isinstance(encoder, TwoEncoders):
         encoder = encoder.tokens
     if not isinstance(encoder, TextEncoder):
         raise ConfigError(f"{encoder.name} gives no vectors of tokens")
+    return Made(encoder, _whole(encoder), dtype, pooling_factor)
+
+
+def _whole(encoder: TextEncoder) -> TextEncoder:
     of = encoder.folder.vectors_of
     if not of:
         return encoder

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -35,13 +34,18 @@ from retrieve_rerank.training.provenance import index_fingerprint
 from retrieve_rerank.training.queries.cut_search import CutConnector
 from retrieve_rerank.training.token_encoder.network import open_max_sim, relevant_texts
 from retrieve_rerank.training.token_encoder.plan import DEPTHS, Plan, Speed, make_plan
-from retrieve_rerank.training.token_encoder.proof import TODAY, TRAINED, GainVerdict, judge_gain
+from retrieve_rerank.training.token_encoder.proof import (
+    TRAINED,
+)
+from retrieve_rerank.training.token_encoder.proving import prove
 from retrieve_rerank.training.token_encoder.settings import EncoderSettings
-from retrieve_rerank.training.token_projection.candidates import check_teacher, texts_of
+from retrieve_rerank.training.token_projection.candidates import (
+    check_teacher,
+    search_all,
+    texts_of,
+)
 from retrieve_rerank.training.token_projection.keeping import KeptModel, keep
 from retrieve_rerank.training.token_projection.learning import principal_axes
-from retrieve_rerank.training.token_projection.proof import Measured
-from retrieve_rerank.training.token_projection.ranking import TensorRanking
 from retrieve_rerank.training.token_projection.train import SAMPLE_TEXTS
 from retrieve_rerank.training.trainers import Progress, Trained, measure_speed, train
 from retrieve_rerank.training.trainers.opening import Opens
@@ -75,7 +79,7 @@ def train_encoder(
 ) -> TrainedEncoder:
     """Train an encoder for MaxSim, prove it, and keep it as a version of the model `name`.
 
-    `encoder` makes the tensors that serve, which it is compared with. `index` is the address of
+    `encoder` has made the tensors that serve, which it is compared with. `index` is the address of
     the connector's index, free of secrets; nothing in it changes. `spent_s` seconds of the minutes
     were gone before this call. Raises ConfigError for minutes that do not suffice and for a base
     that cannot be trained, InputError where nothing can be learnt or kept, or another run for the
@@ -99,15 +103,13 @@ def train_encoder(
         done = folder.read("result")
         if done is not None and Path(done["folder"]).is_dir():
             return TrainedEncoder.from_dict(done)
-        if judged.cuts.of:
-            connector = CutConnector(connector, judged.queries, judged.cuts)
-        run = _Run(connector, judged, encoder, folder, settings, teacher, watch)
-        with closing(run.today):
-            trained, groups = run.train(began)
-            with watch.wait("making the fast form"):
-                finished = finish(trained.model, groups=groups, calibration=None, tokens=True)
-            looks = folder.count_look(judged.queries, judged.test)
-            verdict, cache_bytes = run.prove(trained)
+        trained, groups = _Run(connector, judged, folder, settings, teacher, watch).train(began)
+        with watch.wait("making the fast form"):
+            finished = finish(trained.model, groups=groups, calibration=None, tokens=True)
+        looks = folder.count_look(judged.queries, judged.test)
+        verdict, cache_bytes = prove(
+            trained.model, connector, judged, encoder, folder.path, settings=settings, watch=watch
+        )
         version, path = keep(
             trained.model,
             verdict.sentence,
@@ -143,24 +145,31 @@ class _Run:
         self,
         connector: Connector,
         judged: SplitJudgments,
-        encoder: TextEncoder,
         folder: RunFolder,
         settings: EncoderSettings,
         teacher: Teacher | None,
         watch: Watch,
     ) -> None:
         self._connector = connector
+        if judged.cuts.of:
+            self._connector = CutConnector(connector, judged.queries, judged.cuts)
         self._judged = judged
         self._folder = folder
         self._settings = settings
         self._teacher = teacher
         self._watch = watch
-        self.today = self._ranking(encoder, folder.runs)
 
     def train(self, began: float) -> tuple[Trained, Sequence[Group]]:
         """Mine, and train from there; also what was trained on."""
         dev = self._judged.dev
-        dev_hits = self.today.search(dev, "dev")
+        with self._watch.progress("searching, dev", len(dev), "queries") as advance:
+            dev_hits = search_all(
+                self._connector,
+                self._judged.queries,
+                dev,
+                top_k=self._settings.candidates,
+                on_progress=advance,
+            )
         plan = self._plan(dev_hits, began)
         self._watch.tell(plan)
         groups = self._mine(plan)
@@ -195,20 +204,6 @@ class _Run:
                 opens=self._opens(groups, self._axes(groups)),
             )
         return trained, groups
-
-    def prove(self, trained: Trained) -> tuple[GainVerdict, int]:
-        """Measure the held-out queries with today's tensors and the trained encoder's."""
-        test = self._judged.test
-        texts = texts_of(self.today.search(test, "held-out"))
-        model = load_encoder(str(trained.model))
-        after = self._ranking(model, self._folder.path)
-        with closing(after):
-            found: list[Measured] = []
-            for name, ranking in ((TODAY, self.today), (TRAINED, after)):
-                ranking.encode(test, texts)
-                with self._watch.progress(f"measuring, {name}", len(test), "searches") as advance:
-                    found.append(ranking.measure(name, None, test, texts, on_progress=advance))
-            return judge_gain(*found), self.today.cache_bytes + after.cache_bytes
 
     def _plan(self, dev_hits: Mapping[str, Sequence[Hit]], began: float) -> Plan:
         """Read the plan that was made, or try out how fast this machine is and make one."""
@@ -303,15 +298,3 @@ class _Run:
 
     def _retriever(self) -> Retriever:
         return Retriever(self._connector, candidates=self._settings.candidates)
-
-    def _ranking(self, encoder: TextEncoder, runs: Path) -> TensorRanking:
-        return TensorRanking(
-            self._connector,
-            self._judged,
-            encoder,
-            runs,
-            candidates=self._settings.candidates,
-            pooling_factor=self._settings.pooling_factor,
-            dtype=self._settings.dtype,
-            watch=self._watch,
-        )

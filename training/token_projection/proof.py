@@ -148,6 +148,23 @@ def measure(
     Raises as `evaluate` does.
     """
     retriever = Retriever(connector, max_sim, candidates=candidates)
+    first, last = both_stages(retriever, queries, qrels, on_progress=on_progress)
+    stored = fmean(len(max_sim.stored(text)) for text in texts) if texts else 0.0
+    passage = -(-PASSAGE_TOKENS // pooling_factor) * dimensions
+    return Measured(name, dimensions, last, stored, passage, first)
+
+
+def both_stages(
+    retriever: Retriever,
+    queries: Mapping[str, str],
+    qrels: Qrels,
+    *,
+    on_progress: Callable[[int], None] | None = None,
+) -> tuple[Mapping[str, float], Mapping[str, float]]:
+    """Return what each query is worth behind the first stage and behind MaxSim.
+
+    Raises InputError where MaxSim failed on any, and as `evaluate` does.
+    """
     [first, last] = evaluate(
         retriever, queries, qrels, measures=[PRIMARY], on_progress=on_progress
     ).stages
@@ -156,9 +173,7 @@ def measure(
             f"max-sim failed on {len(last.errors):,} queries, such as with: "
             f"{next(iter(last.errors.values()))}"
         )
-    stored = fmean(len(max_sim.stored(text)) for text in texts) if texts else 0.0
-    passage = -(-PASSAGE_TOKENS // pooling_factor) * dimensions
-    return Measured(name, dimensions, last.scores[PRIMARY], stored, passage, first.scores[PRIMARY])
+    return first.scores[PRIMARY], last.scores[PRIMARY]
 
 
 def judge(full: Measured, axes: Measured, trained: Measured, *, margin: float = MARGIN) -> Verdict:

@@ -157,7 +157,7 @@ def train(
             trained = run(
                 connector,
                 judged,
-                tensors.encoder,
+                tensors.serving if trainable == "encoder" else tensors.encoder,
                 name=name,
                 data_dir=settings.data_dir,
                 index=index_address(where),
