@@ -9,7 +9,12 @@ from typing import TypeVar
 
 from retrieve_rerank.base import Connector, Reranker, Scorer
 from retrieve_rerank.connectors.memory import MemoryConnector
-from retrieve_rerank.errors import ConfigError, ModelNotFoundError, RetrieveRerankError
+from retrieve_rerank.errors import (
+    ConfigError,
+    ModelNotFoundError,
+    NotPromotedError,
+    RetrieveRerankError,
+)
 from retrieve_rerank.models.checkpoints.versions import (
     PROMOTED_FILE,
     Promotion,
@@ -133,7 +138,8 @@ class Served:
     def refresh(self) -> list[str]:
         """Take over what was promoted or rolled back; return the names of what has changed.
 
-        What cannot be loaded is logged and tried again, and what has served goes on serving.
+        What is promoted and cannot be loaded is logged and tried again, and what has served goes on
+        serving.
         """
         found = self._promotions()
         anew = found != self._promoted
@@ -183,8 +189,18 @@ class Served:
         return ServedModel(name, reranker, version)
 
     def _renewed_model(self, model: ServedModel) -> ServedModel | None:
-        """Load what is promoted by now and use it once; None where that is served."""
-        if _version(_models(self._settings)[model.name]) == model.version:
+        """Load what is promoted by now and use it once; None where that is served.
+
+        Where nothing is any more, as of a bad model that was rolled back, nothing takes its place.
+        """
+        try:
+            version = _version(_models(self._settings)[model.name])
+        except NotPromotedError as exc:
+            if isinstance(model.reranker, Unavailable):
+                return None
+            logger.warning("requests for model %s are refused from now on: %s", model.name, exc)
+            return ServedModel(model.name, Unavailable(model.name, str(exc)), "")
+        if version == model.version:
             return None
         model = self._load(model.name)
         _use(model)
