@@ -7,6 +7,7 @@ RetrieveRerankError
 ├── MissingExtraError        an optional package is not installed (an ImportError too)
 ├── ModelError               a model that cannot be loaded or run
 │   ├── ModelNotFoundError
+│   │   └── NotPromotedError     no version of a model that was trained here is promoted
 │   ├── OutOfMemoryError     even one text alone takes more memory than there is
 │   ├── RequestError         a server of models cannot serve one request; it may serve others
 │   └── FidelityError        an exported model strays too far from the original
@@ -78,6 +79,10 @@ class ModelError(RetrieveRerankError):
 
 class ModelNotFoundError(ModelError):
     """No model was found under the name given."""
+
+
+class NotPromotedError(ModelNotFoundError):
+    """A model that was trained here is named without a version, and none is promoted."""
 
 
 class OutOfMemoryError(ModelError):

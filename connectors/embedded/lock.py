@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import socket
 import sys
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +23,9 @@ from retrieve_rerank.errors import ConnectorError, IndexLockedError
 LOCK = "lock"
 
 _POLL_S = 0.02
+_TOLD_S = 1.0  # after which it is said what is waited for
+
+logger = logging.getLogger(__name__)
 
 
 class IndexLock:
@@ -30,7 +35,10 @@ class IndexLock:
     """
 
     def __init__(self, folder: Path, *, timeout_s: float) -> None:
-        """Wait at most `timeout_s` seconds; raise IndexLockedError naming the holder."""
+        """Wait at most `timeout_s` seconds; raise IndexLockedError naming the holder.
+
+        At once where this very thread holds it, which cannot let go of it while it waits.
+        """
         try:
             self.descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as exc:
@@ -67,14 +75,25 @@ class IndexLock:
             self.descriptor = -1
 
     def _wait(self, folder: Path, timeout_s: float) -> None:
-        deadline = Deadline(timeout_s)
+        deadline, quiet = Deadline(timeout_s), Deadline(_TOLD_S)
+        told = False
         while not self._try():
+            holder = _holder(self.descriptor)
+            if holder == _myself():
+                raise IndexLockedError(
+                    f"the index at {folder} is open already in this very process, and can be open "
+                    "once at a time: close the other one first, or go on with it"
+                )
             if deadline.over:
                 raise IndexLockedError(
-                    f"the index at {folder} is in use by {_holder(self.descriptor)}, and was for "
+                    f"the index at {folder} is in use by {_named(holder)}, and was for "
                     f"the {timeout_s:g} s of waiting: one process can have it open at a "
                     "time; run this again when that has ended"
                 )
+            if quiet.over and not told:
+                told = True
+                message = "the index at %s is in use by %s; waiting for it, at most %g s"
+                logger.warning(message, folder, _named(holder), timeout_s)
             time.sleep(_POLL_S)
 
     def _try(self) -> bool:
@@ -88,14 +107,25 @@ class IndexLock:
 def _myself() -> dict[str, str | int]:
     # The program and its first argument ("rr serve"): later ones may hold secrets.
     command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:2]]) or Path(sys.executable).name
-    return {"pid": os.getpid(), "command": command, "host": socket.gethostname()}
+    return {
+        "pid": os.getpid(),
+        "command": command,
+        "host": socket.gethostname(),
+        "thread": threading.get_ident(),
+    }
 
 
-def _holder(descriptor: int) -> str:
+def _holder(descriptor: int) -> object:
     try:
-        who = json.loads(os.pread(descriptor, 4096, 0))
-        if (who["pid"], who["host"]) == (os.getpid(), socket.gethostname()):
-            return "this very process, through another connector"
-        return f"process {who['pid']} ({who['command']}) on {who['host']}"
-    except (ValueError, KeyError, TypeError):  # it has the lock, but has not written its name yet
-        return "another process"
+        return json.loads(os.pread(descriptor, 4096, 0))
+    except ValueError:  # it has the lock, but has not written its name yet
+        return None
+
+
+def _named(holder: object) -> str:
+    match holder:
+        case {"pid": pid, "command": command, "host": host}:
+            if (pid, host) == (os.getpid(), socket.gethostname()):
+                return "another thread of this very process"
+            return f"process {pid} ({command}) on {host}"
+    return "another process"

@@ -18,7 +18,7 @@ from retrieve_rerank.base import (
 from retrieve_rerank.cli.new_index import MULTILINGUAL, is_foreign
 from retrieve_rerank.connectors.two_encoders import TwoEncoders
 from retrieve_rerank.errors import ConfigError, ModelError
-from retrieve_rerank.indexing.token_tensors import POOLING_FACTOR, tensor_settings
+from retrieve_rerank.indexing.token_tensors import POOLING_FACTOR, TensorStatus, tensor_settings
 from retrieve_rerank.models.catalog.embedding_apis import APIS
 from retrieve_rerank.models.encoders.encoder import TextEncoder
 from retrieve_rerank.models.loading import DEFAULT_ENCODER, load_encoder
@@ -35,16 +35,43 @@ _SAMPLE = 200  # documents that tell the language
 def open_store(settings: Settings) -> TensorStore:
     """Open an index that tensors can be added to; raise ConfigError for any other."""
     connector = open_index(settings)
+    try:
+        return as_store(connector)
+    except ConfigError:
+        connector.close()
+        raise
+
+
+def as_store(connector: Connector) -> TensorStore:
+    """Return an index as one that tensors can be added to; raise ConfigError for any other."""
     if isinstance(connector, TensorStore):
         return connector
-    kind = connector.schema().connector
-    connector.close()
-    if kind == "embedded":
+    schema = connector.schema()
+    if has_its_own(schema):
         raise ConfigError(
-            "an embedded index makes its token tensors itself, as documents are indexed, unless "
-            "it was made with --encoder none; rr tensors refresh makes them anew"
+            "an embedded index makes its token tensors itself, as documents are indexed; "
+            "rr tensors refresh makes them anew"
         )
-    raise ConfigError(f"an index of {kind} cannot be given token tensors")
+    raise _without_tensors(schema)
+
+
+def has_its_own(schema: IndexSchema) -> bool:
+    """Tell whether it is an embedded index that makes tensors together with its documents."""
+    return schema.connector == "embedded" and schema.token_tensors
+
+
+def own_status(schema: IndexSchema) -> TensorStatus:
+    """Say how the tensors of such an index stand: they are written with the documents."""
+    its = schema.details["tensors"]
+    settings = TensorSettings(
+        encoder=its.get("encoder", schema.encoder),
+        fingerprint=its.get("fingerprint", schema.details["fingerprint"]),
+        dimension=its.get("dimension", schema.dimension),
+        dtype=EMBEDDED_DTYPE,
+        pooling_factor=embedded_pooling(schema),
+    )
+    there = schema.documents
+    return TensorStatus(there, present=there, missing=0, stale=0, orphaned=0, settings=settings)
 
 
 def choose(
@@ -93,9 +120,20 @@ def made(connector: Connector) -> Made:
 def embedded_pooling(schema: IndexSchema) -> int:
     """Tell how many tokens are averaged in an embedded index; ConfigError where it has none."""
     if not schema.token_tensors:
-        raise ConfigError(f"{schema.location} has no token tensors, nor can it be given any")
+        raise _without_tensors(schema)
     factor: int = schema.details.get("tensors", {}).get("pooling_factor", POOLING_FACTOR)
     return factor
+
+
+def _without_tensors(schema: IndexSchema) -> ConfigError:
+    if schema.connector != "embedded":
+        return ConfigError(f"an index of {schema.connector} cannot be given token tensors")
+    return ConfigError(
+        f"{schema.location} has no token tensors: it was made for search by words alone, as it is "
+        "by --encoder none, and where documents do not look English. Make it anew: rr index SOURCE "
+        f"--index {schema.location} --recreate --encoder MODEL, such as {DEFAULT_ENCODER} for "
+        f"English, {' or '.join(MULTILINGUAL)} for other languages"
+    )
 
 
 def _made(encoder: Embedder, dtype: TensorDtype, pooling_factor: int) -> Made:

@@ -200,7 +200,7 @@ class Server:
                 self.metrics.failing(self.served.attempts.failures)
                 for name in changed:
                     self.metrics.reloads.labels(name).inc()
-                    logger.info("%s now serves what has been promoted", name)
+                    logger.info("%s has taken over what was promoted or rolled back", name)
             except Exception:  # watching goes on
                 logger.exception("cannot look at what is promoted")
 

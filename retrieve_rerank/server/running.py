@@ -17,8 +17,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.server.app import Server
+from retrieve_rerank.server.chosen import check_served
 from retrieve_rerank.server.keys import Keys
-from retrieve_rerank.server.served import check_served
 from retrieve_rerank.settings.sources import ServerSettings, Settings
 
 HEADERS_S = 10.0

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from retrieve_rerank.base import Connector, Reranker, Scorer
 from retrieve_rerank.connectors.memory import MemoryConnector
-from retrieve_rerank.errors import ConfigError, ModelNotFoundError, RetrieveRerankError
+from retrieve_rerank.errors import ModelNotFoundError, NotPromotedError, RetrieveRerankError
 from retrieve_rerank.models.checkpoints.versions import (
     PROMOTED_FILE,
     Promotion,
@@ -22,27 +22,23 @@ from retrieve_rerank.rerankers.cached import Cached
 from retrieve_rerank.rerankers.cross_encoder import CrossEncoder
 from retrieve_rerank.rerankers.unavailable import Unavailable
 from retrieve_rerank.server.attempts import Attempts
+from retrieve_rerank.server.chosen import check_indexes, indexes_of, models_of
 from retrieve_rerank.server.refusals import Refusal
 from retrieve_rerank.settings.build import (
     build_stage,
     check_stage,
-    index_names,
     locate,
     open_index,
     reranker_of,
     retriever_on,
 )
 from retrieve_rerank.settings.promoted import index_address, promoted_in, with_promoted
-from retrieve_rerank.settings.serving import ModelSettings
 from retrieve_rerank.settings.sources import Settings, StageSettings
 from retrieve_rerank.types import Document, rank
 
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
-
-DEFAULT_MODEL = "max-sim"
-"""The model that is served where none is set: MaxSim with the bundled encoder."""
 
 WARM_UP = "what is this about"
 
@@ -93,15 +89,16 @@ class Served:
 
     def __init__(self, settings: Settings, *, on_batch: OnBatch) -> None:
         """Open all indexes and load all models; raise what is wrong with any of them."""
+        check_indexes(settings)
         self._settings = settings
         self._on_batch = on_batch
         self._promoted = self._promotions()
         self.attempts = Attempts()
         """To take over what is promoted, by what it is for."""
-        self.models = {name: self._load(name) for name in _models(settings)}
+        self.models = {name: self._load(name) for name in models_of(settings)}
         self.indexes: dict[str, ServedIndex] = {}
         try:
-            for name in _indexes(settings):
+            for name in indexes_of(settings):
                 self.indexes[name] = self._open(name)
                 if _unavailable(self.indexes[name]):  # searches say why
                     self.attempts.failed(f"index {name}")
@@ -133,7 +130,8 @@ class Served:
     def refresh(self) -> list[str]:
         """Take over what was promoted or rolled back; return the names of what has changed.
 
-        What cannot be loaded is logged and tried again, and what has served goes on serving.
+        What is promoted and cannot be loaded is logged and tried again, and what has served goes on
+        serving.
         """
         found = self._promotions()
         anew = found != self._promoted
@@ -174,7 +172,7 @@ class Served:
         return [(name, state.st_ino, state.st_mtime_ns, state.st_size) for name, state in states]
 
     def _load(self, name: str) -> ServedModel:
-        chosen = _models(self._settings)[name]
+        chosen = models_of(self._settings)[name]
         version = _version(chosen)
         model = chosen.options.get("model")
         stage = chosen.model_copy(update={"reranker": chosen.reranker or reranker_of(model)})
@@ -183,8 +181,18 @@ class Served:
         return ServedModel(name, reranker, version)
 
     def _renewed_model(self, model: ServedModel) -> ServedModel | None:
-        """Load what is promoted by now and use it once; None where that is served."""
-        if _version(_models(self._settings)[model.name]) == model.version:
+        """Load what is promoted by now and use it once; None where that is served.
+
+        Where nothing is any more, as of a bad model that was rolled back, nothing takes its place.
+        """
+        try:
+            version = _version(models_of(self._settings)[model.name])
+        except NotPromotedError as exc:
+            if isinstance(model.reranker, Unavailable):
+                return None
+            logger.warning("requests for model %s are refused from now on: %s", model.name, exc)
+            return ServedModel(model.name, Unavailable(model.name, str(exc)), "")
+        if version == model.version:
             return None
         model = self._load(model.name)
         _use(model)
@@ -237,35 +245,6 @@ class Served:
                 pad_id=model.pad_id,
                 on_batch=lambda report: self._on_batch(name, report),
             ).run
-
-
-def check_served(settings: Settings) -> None:
-    """Find what is wrong with what is to be served, without loading a model or opening an index."""
-    for model in _models(settings).values():
-        if model.reranker:
-            check_stage(model)
-        if "model" in model.options or not model.reranker:
-            reranker_of(model.options.get("model"))
-    known = index_names(settings)
-    for name in _indexes(settings):
-        if name not in known and not {"/", "."} & set(name):  # neither a URL nor a folder
-            raise ConfigError(f"no index {name}; known: {', '.join(known) or 'none'}")
-        locate(settings.model_copy(update={"index": name}))
-    for stage in settings.stages or ():
-        check_stage(stage)
-
-
-def _models(settings: Settings) -> Mapping[str, ModelSettings]:
-    return settings.server.models or {DEFAULT_MODEL: ModelSettings(reranker="max-sim")}
-
-
-def _indexes(settings: Settings) -> list[str]:
-    chosen = settings.server.indexes
-    if chosen is None:
-        chosen = index_names(settings)
-        if settings.index is not None:  # the default comes first
-            chosen = [settings.index, *(name for name in chosen if name != settings.index)]
-    return chosen
 
 
 def _use(served: ServedModel | ServedIndex) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from retrieve_rerank.models.checkpoints.resolving import resolve
 from retrieve_rerank.models.checkpoints.version_record import Record, Serving, write_record
 from retrieve_rerank.models.checkpoints.versions import ModelVersions
 from retrieve_rerank.settings.sources import load_settings
+from tests.server.tiny_scorer import make_scorer
 
 
 @pytest.fixture(autouse=True)
@@ -110,8 +110,7 @@ def test_export_prints_the_fidelity(tmp_path: Path) -> None:
 @pytest.fixture
 def trained(home: Path) -> ModelVersions:
     """Two versions, of which the second has a record."""
-    folder = home / "trained"
-    shutil.copytree(Path(resolve("all-MiniLM-L6-v2")), folder)
+    folder = make_scorer(home / "trained")
     versions = ModelVersions(load_settings().data_dir, "docs-reranker")
     versions.add(folder)
     serving = Serving("qdrant://host/docs", depth=30, weight=0.8)
@@ -150,6 +149,17 @@ def test_versions_are_listed_promoted_and_rolled_back(trained: ModelVersions) ->
     assert trained.promoted is None
     assert rr("rollback", "docs-reranker").exit_code == 1
     assert json.loads(rr("promote", "docs-reranker@1", "--json").stdout)["version"] == 1
+
+
+def test_an_encoder_is_listed_as_one_and_promoting_it_says_what_it_is_for() -> None:
+    versions = ModelVersions(load_settings().data_dir, "docs-tokens")
+    versions.add(Path(resolve("all-MiniLM-L6-v2")))
+    assert json.loads(rr("list", "--json").stdout.splitlines()[0])["kind"] == "encoder"
+    told = rr("promote", "docs-tokens")
+    assert "rr tensors refresh --index INDEX --model docs-tokens@1" in told.stderr
+    assert "is used where it is named" not in told.stderr
+    (versions.path(1) / "config.json").write_text("{")
+    assert json.loads(rr("list", "--json").stdout.splitlines()[0])["kind"] == "unreadable"
 
 
 def test_what_is_not_there_is_an_error_that_lists_what_is(trained: ModelVersions) -> None:

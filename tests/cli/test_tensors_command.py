@@ -119,11 +119,28 @@ def test_documents_in_another_language_want_a_model_chosen(rr: Rr, home: Path) -
 
 
 @pytest.mark.usefixtures("dense")
-@pytest.mark.parametrize("what", ["add", "status", "drop"])
-def test_an_embedded_index_has_tensors_of_its_own(rr: Rr, what: str) -> None:
-    result = rr("tensors", what, "--index", "docs")
+def test_an_embedded_index_has_tensors_of_its_own(rr: Rr) -> None:
+    for what in ("add", "drop"):
+        result = rr("tensors", what, "--index", "docs")
+        assert result.exit_code == 1
+        assert "an embedded index makes its token tensors itself" in result.stderr
+    status = rr("tensors", "status", "--index", "docs")
+    assert status.exit_code == 0
+    assert "present    4\nmissing    0\n" in status.stdout
+    assert "384 int8 numbers a token, pooled by 2" in status.stdout
+
+
+@pytest.mark.parametrize("what", ["add", "status", "drop", "refresh"])
+def test_an_embedded_index_for_words_alone_says_how_it_gets_tensors(
+    rr: Rr, corpus: Path, what: str
+) -> None:
+    assert rr("index", str(corpus), "--index", "docs", "--encoder", "none").exit_code == 0
+    model = ["--model", "all-MiniLM-L6-v2"] if what == "refresh" else []
+    result = rr("tensors", what, "--index", "docs", *model)
     assert result.exit_code == 1
-    assert "an embedded index makes its token tensors itself" in result.stderr
+    assert "for search by words alone" in result.stderr
+    assert "--recreate --encoder MODEL" in result.stderr
+    assert "rr tensors" not in result.stderr  # which could not help
 
 
 def test_an_empty_index_has_no_tensors(rr: Rr) -> None:

@@ -104,6 +104,32 @@ def test_a_promoted_model_swaps_in_and_out_without_a_failed_request(
     assert not failures
 
 
+def test_nothing_is_served_under_a_name_of_which_nothing_is_promoted_any_more(
+    tmp_path: Path, settings_in: SettingsOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "WATCH_S", 0.1)
+    settings = settings_in(tmp_path / "data", models={"ranker": "ranker"})
+    versions = ModelVersions(tmp_path / "data", "ranker")
+    versions.add(make_scorer(tmp_path / "made"))
+    versions.promote(1)
+    with running(settings) as it:
+        before = it.post("/rerank", BODY).json()["results"]
+        versions.rollback()
+        until_status(it, 503)
+        assert "rr_promotions_failing{" not in metrics(it)  # there is nothing to try again
+        versions.promote(1)
+        until_status(it, 200)
+        assert it.post("/rerank", BODY).json()["results"] == before
+
+
+def until_status(it: Running, status: int) -> None:
+    for _ in range(600):
+        if it.post("/rerank", BODY).status_code == status:
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"no {status} within 30 s")
+
+
 def test_a_stage_that_names_a_model_follows_what_is_promoted_of_it(
     tmp_path: Path, settings_in: SettingsOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -110,6 +110,9 @@ JSON = {"Content-Type": "application/json"}
         (["--model", "x=a", "--model", "x=b"], 1, "x is given twice"),
         (["--port", "99999"], 2, "99999"),
         (["--index", "nowhere"], 1, "no index nowhere; known: docs"),
+        (["--index", "./nowhere"], 1, "no index at"),
+        (["--index", "docs", "--index", "docs"], 1, "index docs is given twice"),
+        (["--index", "docs", "--index", "data/indexes/docs"], 1, "are the same folder"),
     ],
 )
 def test_check_says_what_cannot_be_served(
@@ -117,6 +120,15 @@ def test_check_says_what_cannot_be_served(
 ) -> None:
     done = CliRunner().invoke(main, ["serve", "--check", *arguments])
     assert (done.exit_code, said in done.output) == (code, True), done.output
+
+
+def test_check_finds_no_index_where_rr_toml_says(configured: Path) -> None:
+    with (configured / "rr.toml").open("a") as file:
+        file.write('[indexes.gone]\nurl = "./nowhere"\n')
+    for arguments in (["--check"], []):  # said alike by the server itself
+        done = subprocess.run([*RR, "serve", *arguments], capture_output=True, text=True)
+        assert done.returncode == 1
+        assert f"no index at {configured / 'nowhere'}" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import asdict
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import click
@@ -13,7 +14,9 @@ import click
 from retrieve_rerank.cli.options import json_option
 from retrieve_rerank.cli.views.results import write_json
 from retrieve_rerank.cli.views.terminal import say, write, write_rows
-from retrieve_rerank.errors import ModelNotFoundError
+from retrieve_rerank.errors import ModelError, ModelNotFoundError
+from retrieve_rerank.models.checkpoints.description import kind_of
+from retrieve_rerank.models.checkpoints.folder import read_folder
 from retrieve_rerank.models.checkpoints.version_record import Record
 from retrieve_rerank.models.checkpoints.versions import (
     ModelVersions,
@@ -116,10 +119,10 @@ def list_trained(*, as_json: bool) -> None:
     for versions in known_models(load_settings().data_dir):
         if not versions.numbers:
             continue
-        facts = {"name": versions.name, "kind": "cross-encoder", "present": True}
+        facts = {"name": versions.name, "kind": _kind(versions.path(versions.numbers[-1]))}
         numbers = {"versions": versions.numbers, "promoted": versions.promoted}
         if as_json:
-            write_json({**facts, **numbers})
+            write_json({**facts, "present": True, **numbers})
         else:
             promoted = versions.promoted
             state = "none promoted" if promoted is None else f"version {promoted} promoted"
@@ -155,8 +158,20 @@ def _tell(versions: ModelVersions, *, as_json: bool) -> None:
     else:
         write(f"{promoted.address} is promoted.")
         write_rows(_facts(promoted.record))
-        if promoted.record.serving is None:
+        if _kind(promoted.folder) in ("encoder", "late interaction"):
+            say(
+                "Note: no search reranks by an encoder; to have an index's token tensors made by "
+                f"it: rr tensors refresh --index INDEX --model {promoted.address}"
+            )
+        elif promoted.record.serving is None:
             say("Note: it was measured on no index: it is used where it is named, and not else")
+
+
+def _kind(folder: Path) -> str:
+    try:
+        return kind_of(read_folder(folder))
+    except ModelError:  # whoever uses it is told why
+        return "unreadable"
 
 
 def _facts(record: Record) -> Iterator[tuple[str, str]]:

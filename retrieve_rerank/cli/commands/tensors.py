@@ -11,7 +11,7 @@ import click
 from retrieve_rerank.base import TensorDtype, TensorReplacing
 from retrieve_rerank.cli.commands.tensor_projections import train
 from retrieve_rerank.cli.commands.tensor_refresh import refresh
-from retrieve_rerank.cli.new_tensors import choose, open_store
+from retrieve_rerank.cli.new_tensors import as_store, choose, has_its_own, open_store, own_status
 from retrieve_rerank.cli.options import (
     NumberRange,
     companion_option,
@@ -28,6 +28,7 @@ from retrieve_rerank.indexing.token_tensors import (
     tensor_status,
 )
 from retrieve_rerank.models.loading import DEFAULT_ENCODER
+from retrieve_rerank.settings.build import open_index
 from retrieve_rerank.settings.sources import load_settings
 
 
@@ -117,13 +118,20 @@ def add(
 @field_options
 @json_option
 def status(index: str | None, as_json: bool, **fields: str | None) -> None:
-    """Count the documents whose tensors are there, missing or out of date; reads all documents."""
-    with open_store(load_settings(index=index, **fields)) as store:
-        share = share_of(store.count())
-        with show_progress(share, doing="reading", quiet=as_json) as advance:
-            found = tensor_status(store, on_progress=advance)
-        schema = store.schema()
-        drafted = store.drafted() if isinstance(store, TensorReplacing) else None
+    """Count the documents whose tensors are there, missing or out of date; reads all documents.
+
+    An embedded index writes its tensors with the documents, so that all are there.
+    """
+    with open_index(load_settings(index=index, **fields)) as connector:
+        if has_its_own(connector.schema()):
+            found = own_status(connector.schema())
+        else:
+            store = as_store(connector)
+            share = share_of(store.count())
+            with show_progress(share, doing="reading", quiet=as_json) as advance:
+                found = tensor_status(store, on_progress=advance)
+        schema = connector.schema()
+        drafted = connector.drafted() if isinstance(connector, TensorReplacing) else None
     made = {}
     if found.settings is not None:
         made["model"] = found.settings.encoder

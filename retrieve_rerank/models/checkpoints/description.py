@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from retrieve_rerank.models.checkpoints.folder import ModelFolder
 from retrieve_rerank.models.checkpoints.projection import read_projection
 from retrieve_rerank.models.checkpoints.resolving import ALIASES, is_present
 from retrieve_rerank.models.loading import Checkpoint, find_checkpoint
@@ -65,7 +66,7 @@ def describe(name: str, *, device: str = "auto") -> ModelDescription:
     folder = checkpoint.folder
     return ModelDescription(
         name=name,
-        kind=_kind(checkpoint),
+        kind=kind_of(folder),
         architecture=folder.architecture or folder.config.get("model_type") or "unknown",
         layers=folder.config.get("num_hidden_layers"),
         dimension=None if folder.labels is not None else _dimension(checkpoint),
@@ -85,20 +86,21 @@ def describe(name: str, *, device: str = "auto") -> ModelDescription:
     )
 
 
+def kind_of(folder: ModelFolder) -> str:
+    """Return a model's kind, as `ModelDescription` has it."""
+    if folder.labels is not None:
+        return "cross-encoder"
+    if folder.splade is not None:
+        return "sparse encoder"
+    return "late interaction" if folder.late_interaction else "encoder"
+
+
 def aliases() -> list[Alias]:
     """List the models that have short names."""
     return [
         Alias(name, model.kind, model.repository, model.about, is_present(name))
         for name, model in ALIASES.items()
     ]
-
-
-def _kind(checkpoint: Checkpoint) -> str:
-    if checkpoint.folder.labels is not None:
-        return "cross-encoder"
-    if checkpoint.folder.splade is not None:
-        return "sparse encoder"
-    return "late interaction" if checkpoint.folder.late_interaction else "encoder"
 
 
 def _pooling(checkpoint: Checkpoint) -> Sequence[str]:

@@ -21,7 +21,7 @@ from typing import Any
 
 import platformdirs
 
-from retrieve_rerank.errors import InputError, ModelError, ModelNotFoundError
+from retrieve_rerank.errors import InputError, ModelError, ModelNotFoundError, NotPromotedError
 from retrieve_rerank.models.checkpoints import folder_schema as schema
 from retrieve_rerank.models.checkpoints.folder_schema import checked, read_settings
 from retrieve_rerank.models.checkpoints.version_record import (
@@ -294,7 +294,8 @@ def look_in(data_dir: Path) -> None:
 def find_version(name: str) -> Path | None:
     """Return the folder of `NAME`, the promoted version, or `NAME@2`; None for other names.
 
-    Raises ModelNotFoundError, with the versions there are, where NAME is known and that is not.
+    Raises ModelNotFoundError, with the versions there are, where NAME is known and that is not;
+    NotPromotedError, which is one, where none is promoted.
     """
     model, at, number = name.partition("@")
     if not _NAME.fullmatch(model):
@@ -305,7 +306,10 @@ def find_version(name: str) -> Path | None:
             continue
         chosen = number if at else str(versions.promoted or "")
         if not chosen:
-            raise _unknown(versions, "", "none of which is promoted")
+            raise NotPromotedError(
+                f"{model} has these versions, none of which is promoted: {_there(versions)}; "
+                f"name one, or promote one: rr models promote {model} VERSION"
+            )
         if not _NUMBER.fullmatch(chosen) or int(chosen) not in versions.numbers:
             raise _unknown(versions, chosen, "" if at else "which is promoted")
         return versions.path(int(chosen))
@@ -317,14 +321,12 @@ def _default_data_dir() -> Path:
 
 
 def _unknown(versions: ModelVersions, number: str, which: str = "") -> ModelNotFoundError:
-    there = ", ".join(f"{versions.name}@{n}" for n in versions.numbers)
-    if not number:
-        return ModelNotFoundError(
-            f"{versions.name} has these versions, {which}: {there or 'none'}; "
-            f"name one, or promote one: rr models promote {versions.name} VERSION"
-        )
     which = f", {which}," if which else ""
     return ModelNotFoundError(
         f"version {number} of {versions.name}{which} is not in {versions.folder}; there: "
-        f"{there or 'none'}"
+        f"{_there(versions)}"
     )
+
+
+def _there(versions: ModelVersions) -> str:
+    return ", ".join(f"{versions.name}@{n}" for n in versions.numbers) or "none"

@@ -25,7 +25,9 @@ def test_searches_started_together_all_answer(folder: Path) -> None:
     assert answers == ["d0", "d1", "d2", "d3"]
 
 
-def test_a_long_lived_owner_is_named_in_the_error(folder: Path) -> None:
+def test_a_long_lived_owner_is_named_in_the_error_and_while_it_is_waited_for(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     owner = start("hold", folder, 60)
     try:
         wait_for(owner, "open")
@@ -35,6 +37,11 @@ def test_a_long_lived_owner_is_named_in_the_error(folder: Path) -> None:
         assert "0.2 s" in str(raised.value)
         with pytest.raises(IndexLockedError, match="one process can have it open at a time"):
             EmbeddedConnector.connect(str(folder), lock_timeout_s=0)
+        assert not caplog.messages
+        with pytest.raises(IndexLockedError):
+            EmbeddedConnector.connect(str(folder), lock_timeout_s=1.3)
+        [told] = caplog.messages
+        assert f"in use by process {owner.pid}" in told and "at most 1.3 s" in told
     finally:
         owner.kill()
         owner.communicate()
@@ -45,9 +52,9 @@ def test_a_long_lived_owner_is_named_in_the_error(folder: Path) -> None:
 def test_a_second_connector_of_the_same_process_is_told_so(folder: Path) -> None:
     with (
         EmbeddedConnector.connect(str(folder)) as connector,
-        pytest.raises(IndexLockedError, match="this very process, through another connector"),
+        pytest.raises(IndexLockedError, match=r"in this very process.* close the other one first"),
     ):
-        EmbeddedConnector.connect(str(folder), lock_timeout_s=0)
+        EmbeddedConnector.connect(str(folder), lock_timeout_s=60)  # at once all the same
     connector.close()
     with EmbeddedConnector.connect(str(folder), lock_timeout_s=0):
         pass
