@@ -35,7 +35,7 @@ def check_served(settings: Settings) -> None:
     for model in models_of(settings).values():
         if model.reranker:
             check_stage(model)
-        if "model" in model.options or not model.reranker:
+        if model.reranker in ("", "cross-encoder", "max-sim"):  # others may run at a service
             reranker_of(model.options.get("model"))
     check_indexes(settings)
     for stage in settings.stages or ():

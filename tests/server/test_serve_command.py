@@ -122,6 +122,13 @@ def test_check_says_what_cannot_be_served(
     assert (done.exit_code, said in done.output) == (code, True), done.output
 
 
+def test_check_looks_for_no_model_of_a_service_here(configured: Path) -> None:
+    with (configured / "rr.toml").open("a") as settings:
+        settings.write('llm = { reranker = "llm-pairwise", model = "openai:gpt-4o-mini" }\n')
+    done = CliRunner().invoke(main, ["serve", "--check"])
+    assert done.exit_code == 0, done.output
+
+
 def test_check_finds_no_index_where_rr_toml_says(configured: Path) -> None:
     with (configured / "rr.toml").open("a") as file:
         file.write('[indexes.gone]\nurl = "./nowhere"\n')
