@@ -314,8 +314,9 @@ def test_an_index_in_use_by_another_process_is_waited_for_then_named(
     with EmbeddedConnector.connect(str(folder)):
         done = subprocess.run([*RR, "search", "wing"], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (1, "")
-    [error] = done.stderr.splitlines()
+    waits, error = done.stderr.splitlines()
     assert f"in use by process {os.getpid()}" in error
+    assert waits != error and str(folder) in waits
 
 
 @pytest.mark.usefixtures("lexical")
