@@ -34,10 +34,10 @@ from retrieve_rerank.training.trainers import (
 )
 from retrieve_rerank.training.trainers.base import load_base
 from retrieve_rerank.training.trainers.guards import Guards, Seen, Stopped
+from retrieve_rerank.training.trainers.hard_negatives import remine
 from retrieve_rerank.training.trainers.objective import choose_objective
 from retrieve_rerank.training.trainers.pair_network import PairNetwork
 from retrieve_rerank.training.trainers.processes import Processes
-from retrieve_rerank.training.trainers.remining import remine
 from retrieve_rerank.training.trainers.sweep import work
 from tests.full_disk import full_from
 from tests.models.tiny import make_model
@@ -241,7 +241,7 @@ def test_a_stop_costs_no_more_than_the_time_between_two_checkpoints(
     assert all(torch.equal(weight, expected[name]) for name, weight in weights.items())
 
 
-def test_remining_takes_the_negatives_that_the_network_scores_highest(encoder: str) -> None:
+def test_remine_takes_the_negatives_that_the_network_scores_highest(encoder: str) -> None:
     alone = Processes(0, 1, torch.device("cpu"))
     mined = []
     for group in groups(9):

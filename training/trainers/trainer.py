@@ -27,12 +27,12 @@ from retrieve_rerank.training.groups import Group
 from retrieve_rerank.training.trainers.arguments import MEASURE, arguments
 from retrieve_rerank.training.trainers.drawing import Steps
 from retrieve_rerank.training.trainers.guards import Guards, Seen
+from retrieve_rerank.training.trainers.hard_negatives import remine
 from retrieve_rerank.training.trainers.layers import parameter_groups
 from retrieve_rerank.training.trainers.network import Network, Outcome, TokenSequence
 from retrieve_rerank.training.trainers.objective import Objective
 from retrieve_rerank.training.trainers.passes import cut, passes
 from retrieve_rerank.training.trainers.processes import Processes, lost
-from retrieve_rerank.training.trainers.remining import remine
 from retrieve_rerank.training.trainers.settings import TrainerSettings
 from retrieve_rerank.training.trainers.sharding import divides_weights, sharding
 from retrieve_rerank.training.trainers.wrapping import Door
