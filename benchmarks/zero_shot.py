@@ -58,7 +58,6 @@ TEST: Mapping[str, Choice] = {
     "squadshifts-wiki": Choice("test", sampled=300),
     "policyqa": Choice("test", sampled=300),
     "stackfaq": Choice("test", sampled=300),
-    "medquad": Choice("test", sampled=300),
 }
 DEPTHS = (10, 20, 30)
 BEFORE = "hybrid + MaxSim"

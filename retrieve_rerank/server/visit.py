@@ -33,7 +33,8 @@ class Visit:
     def without_texts(self, words: object) -> str:
         """Hide the request's texts in what is logged, as they are and as JSON has them."""
         told = str(words)
-        for text in filter(None, self.texts):
+        # One that is longer than the words is not among them, and may be a million characters.
+        for text in (text for text in self.texts if 0 < len(text) <= len(told)):
             for ascii_only in (False, True):
                 told = told.replace(json.dumps(text, ensure_ascii=ascii_only)[1:-1], HIDDEN)
             told = told.replace(text, HIDDEN)

@@ -9,11 +9,7 @@ from typing import Any
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.training.gate import least_detectable
 from retrieve_rerank.training.slices import FEWEST_IN_SLICE
-from retrieve_rerank.training.token_projection.proof import (
-    Difference,
-    Measured,
-    difference,
-)
+from retrieve_rerank.training.token_projection.proof import Difference, Measured, difference
 from retrieve_rerank.training.tuning import PRIMARY
 
 TODAY, TRAINED = "max-sim today", "trained"

@@ -7,10 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from statistics import fmean
 
-import numpy as np
-
 from retrieve_rerank.base import Connector, TensorConnector
-from retrieve_rerank.connectors.tensors import pack
 from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.models.encoders.encoder import TextEncoder
 from retrieve_rerank.models.loading import load_encoder
@@ -27,6 +24,7 @@ from retrieve_rerank.training.token_projection.proof import (
     PASSAGE_TOKENS,
     Measured,
     both_stages,
+    token_bytes,
 )
 from retrieve_rerank.training.token_projection.ranking import TensorRanking
 
@@ -89,14 +87,14 @@ def measure_served(
     served = Retriever(connector, DatabaseMaxSim(connector), candidates=settings.candidates)
     served = without_spans(served, judged.queries, judged.cuts)
     first, last = both_stages(served, judged.queries, judged.test, on_progress=on_progress)
-    token_bytes = len(pack(np.eye(1, encoder.token_dimension, dtype=np.float32), settings.dtype))
+    each = token_bytes(encoder.token_dimension, settings.dtype)
     read = encoder.tokenize_documents(texts)
     kept = [-(-len(tokens.ids) // settings.pooling_factor) for tokens in read]
     return Measured(
         TODAY,
         encoder.token_dimension,
         last,
-        token_bytes * fmean(kept) if kept else 0.0,
-        token_bytes * -(-PASSAGE_TOKENS // settings.pooling_factor),
+        each * fmean(kept) if kept else 0.0,
+        each * -(-PASSAGE_TOKENS // settings.pooling_factor),
         first,
     )

@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, field
 from statistics import fmean
 from typing import Any
 
+import numpy as np
+
 from retrieve_rerank.base import Connector, Scorer, TensorDtype, Vectors
 from retrieve_rerank.connectors.tensors import pack, score
 from retrieve_rerank.errors import InputError
@@ -54,13 +56,13 @@ class StoredMaxSim(Scorer):
         self._documents = documents
         self._projection = projection
         self._pooling_factor = pooling_factor
-        self._dtype: TensorDtype = dtype
+        self.dtype: TensorDtype = dtype
 
     def score(self, query: str, texts: Sequence[str]) -> list[float]:
         """Score each text by MaxSim, within -1 and 1."""
         asked = self._projected(self._queries(query))
         packed = [self.stored(text) for text in texts]
-        return score(asked, packed, dimension=asked.shape[1], dtype=self._dtype)
+        return score(asked, packed, dimension=asked.shape[1], dtype=self.dtype)
 
     def stored(self, text: str) -> bytes:
         """Return what an index would store of a text."""
@@ -68,7 +70,7 @@ class StoredMaxSim(Scorer):
 
     def packed(self, tokens: Vectors) -> bytes:
         """Return what an index would store of a text with these tokens."""
-        return pack(pool_tokens(self._projected(tokens), self._pooling_factor), self._dtype)
+        return pack(pool_tokens(self._projected(tokens), self._pooling_factor), self.dtype)
 
     def _projected(self, tokens: Vectors) -> Vectors:
         return tokens if self._projection is None else unit_rows(tokens @ self._projection)
@@ -150,8 +152,13 @@ def measure(
     retriever = Retriever(connector, max_sim, candidates=candidates)
     first, last = both_stages(retriever, queries, qrels, on_progress=on_progress)
     stored = fmean(len(max_sim.stored(text)) for text in texts) if texts else 0.0
-    passage = -(-PASSAGE_TOKENS // pooling_factor) * dimensions
+    passage = -(-PASSAGE_TOKENS // pooling_factor) * token_bytes(dimensions, max_sim.dtype)
     return Measured(name, dimensions, last, stored, passage, first)
+
+
+def token_bytes(dimensions: int, dtype: TensorDtype) -> int:
+    """Return the bytes in which one token is stored."""
+    return len(pack(np.eye(1, dimensions, dtype=np.float32), dtype))
 
 
 def both_stages(
