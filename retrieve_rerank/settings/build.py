@@ -71,6 +71,13 @@ def locate(settings: Settings) -> IndexSettings:
     return where.model_copy(update=changes)
 
 
+def candidate_settings(settings: Settings) -> dict[str, Any]:
+    """Return what decides, beside the index itself, which candidates a search finds in it."""
+    deciding = {*FieldSettings.model_fields, "num_candidates", "hnsw_ef", "oversample", "fusion"}
+    located = locate(settings).model_dump(mode="json", include=deciding, exclude_none=True)
+    return {"candidates": settings.candidates, **located}
+
+
 def _find(settings: Settings) -> IndexSettings:
     index = settings.index
     if index is None:

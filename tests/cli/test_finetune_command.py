@@ -230,6 +230,13 @@ def test_a_dry_run_says_what_would_be_done(rr: Rr, judged: Path, home: Path) -> 
     }
     assert not (run_folder(home) / "groups.jsonl").exists()
 
+    runs = home / "data" / "finetune" / "docs-reranker"
+    assert len(list(runs.glob("*/run.json"))) == 1
+    assert rr(*FINETUNE, "--dry-run").exit_code == 0
+    assert len(list(runs.glob("*/run.json"))) == 1
+    assert rr(*FINETUNE, "--dry-run", "--candidates", "40").exit_code == 0
+    assert len(list(runs.glob("*/run.json"))) == 2  # whose hits are others
+
     (home / "data" / "indexes" / "docs").rename(home / "data" / "indexes" / "Our Docs")
     named = rr(*FINETUNE, "--index", "Our Docs", "--dry-run", "--json")
     assert named.exit_code == 0, named.output
@@ -275,6 +282,7 @@ def test_another_command_does_not_go_on_where_one_for_segments_was_stopped(
         ("--replay", "general.jsonl"),
         ("--replay", "general.jsonl:1"),
         ("--protect", "docs", "judged"),
+        ("--candidates", "40"),
         ("--index", "other", "--name", "docs-reranker"),
     ):
         assert given_twice("--segment", "team", *options) == ["docs-reranker", team, team], options

@@ -97,6 +97,16 @@ def test_a_price_is_told_beforehand_and_never_exceeded(
     assert not Path("judged/qrels/llm.tsv").exists()
 
 
+def test_nothing_is_asked_where_the_answers_could_not_be_written(
+    rr: Rr, lexical: None, server: EmbeddingServer
+) -> None:
+    Path("file").write_text("")
+    refused = rr("judge", *JUDGE[:-1], "file/llm.tsv", "--queries", "judged")
+    assert refused.exit_code == 1
+    assert "cannot make folder file" in refused.stderr
+    assert not server.requests
+
+
 def test_what_cannot_be_read_is_no_grade_and_peoples_judgments_stay(
     rr: Rr, lexical: None, server: EmbeddingServer
 ) -> None:

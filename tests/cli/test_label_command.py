@@ -90,6 +90,18 @@ def test_hits_of_the_index_are_labelled_as_it_serves_them(
     assert not list(Path().glob("*candidates-*"))
 
 
+def test_a_rule_is_told_who_asks(rr: Rr, lexical: None) -> None:
+    asked = [{"_id": "q1", "text": QUERIES["q1"], "user": "a pilot"}]
+    asked += [{"_id": "q2", "text": QUERIES["q2"]}]
+    Path("queries.jsonl").write_text("".join(json.dumps(each) + "\n" for each in asked))
+    Path("rule.py").write_text("def label(text, group):\n    return len(group.user)\n")
+    found = ["--index", "docs", "--queries", "queries.jsonl", "--rules", "rule.py"]
+    result = rr("label", *found, "-o", "labelled.jsonl", "--depth", "2")
+    assert result.exit_code == 0, result.stderr
+    assert [row.get("user") for row in rows()] == ["a pilot", None]
+    assert [set(each.values()) for each in labels()] == [{len("a pilot")}, {0}]
+
+
 def test_several_teachers_and_a_rule_label_together(rr: Rr, server: EmbeddingServer) -> None:
     Path("yes.toml").write_text(
         'reranker = "llm-yes-no"\nmodel = "openai:other"\nprompt = "qwen3-reranker"\n'

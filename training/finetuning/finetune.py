@@ -7,11 +7,13 @@ The index is open while hits are looked for, and closed while the model trains.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from retrieve_rerank.models.checkpoints.folder import read_folder
 from retrieve_rerank.models.checkpoints.resolving import resolve
@@ -47,6 +49,7 @@ def finetune(
     name: str,
     data_dir: Path,
     serving: Serving,
+    searching: Mapping[str, Any] = MappingProxyType({}),
     promoted: str = "",
     protected: Sequence[Protected] = (),
     settings: FinetuneSettings = FinetuneSettings(),  # noqa: B008 - a frozen value
@@ -58,12 +61,12 @@ def finetune(
     """Mine, train, place, prove, keep, and promote where the proof holds.
 
     `open_today` opens the pipeline that serves; `serving` says which index that is and which
-    stages are set, and `promoted` which version of a model serves it, if any: another is another
-    run. `protected` are other collections, which must not lose much. The result is a version of
-    the model `name` in `data_dir`. `accept_changes` goes on where the index has other documents
-    than when mining began. `dry_run` returns the plan alone. `spent_s` seconds of the minutes were
-    gone before this call. Raises what its parts raise, and InputError where another run for the
-    same model is at work.
+    stages are set, `searching` by which settings candidates are found in it, and `promoted` which
+    version of a model serves it, if any: another is another run. `protected` are other collections,
+    which must not lose much. The result is a version of the model `name` in `data_dir`.
+    `accept_changes` goes on where the index has other documents than when mining began. `dry_run`
+    returns the plan alone. `spent_s` seconds of the minutes were gone before this call. Raises what
+    its parts raise, and InputError where another run for the same model is at work.
     """
     run = Run(
         open_today,
@@ -71,6 +74,7 @@ def finetune(
         name=name,
         data_dir=data_dir,
         serving=serving,
+        searching=searching,
         promoted=promoted,
         protected=protected,
         settings=settings,
@@ -95,6 +99,7 @@ class Run:
         name: str,
         data_dir: Path,
         serving: Serving,
+        searching: Mapping[str, Any],
         promoted: str,
         protected: Sequence[Protected],
         settings: FinetuneSettings,
@@ -122,6 +127,7 @@ class Run:
             {
                 "index": serving.index,
                 "stages": serving.replaces,
+                "searching": dict(searching),
                 "promoted": promoted,
                 "judgments": self.judged.digests(),
                 **({"protected": [each.digest() for each in protected]} if protected else {}),

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from retrieve_rerank.base import Scorer
 from retrieve_rerank.evaluation.judged_documents import JudgedDocuments
@@ -20,16 +21,22 @@ from retrieve_rerank.types import Qrels
 
 
 def candidates_of(
-    retriever: Retriever, queries: Mapping[str, str], qrels: Qrels, *, depth: int
+    retriever: Retriever,
+    queries: Mapping[str, str],
+    qrels: Qrels,
+    *,
+    depth: int,
+    users: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Group]:
     """Search for each query as serving does, and yield its first hits as a group.
 
-    Those that `qrels` judge have their grade as label, the others none.
+    Those that `qrels` judge have their grade as label, the others none. `users` tell for queries
+    what is known of who asks.
     """
     connector = retriever.connector
     judged = JudgedDocuments(connector, qrels)
     template = Template()
-    for searched in search_all(retriever, queries, own={}, filter=None):
+    for searched in search_all(retriever, queries, own={}, filter=None, users=users):
         grades = qrels.get(searched.query_id, {})
         texts = []
         for hit in searched.hits[:depth]:
@@ -45,7 +52,8 @@ def candidates_of(
                 )
             )
         if texts:
-            yield Group(searched.query, tuple(texts), searched.query_id)
+            user = users.get(searched.query_id, "")
+            yield Group(searched.query, tuple(texts), searched.query_id, user=user)
 
 
 def mined_candidates(
@@ -55,6 +63,7 @@ def mined_candidates(
     *,
     depth: int,
     beside: Path,
+    users: Mapping[str, str] = MappingProxyType({}),
     on_progress: Callable[[int], None] | None = None,
 ) -> GroupSource:
     """Return what `candidates_of` yields from a file beside `beside`, which is written once.
@@ -62,12 +71,13 @@ def mined_candidates(
     So that a labelling which was broken off goes on with the same candidates, whatever was added
     to the index meanwhile; other queries or settings get a file of their own.
     """
-    path = Path(f"{beside}.candidates-{_digest(retriever, queries, qrels, depth)}.jsonl")
+    digest = _digest(retriever, queries, qrels, users, depth)
+    path = Path(f"{beside}.candidates-{digest}.jsonl")
     if not path.exists():
         tell = on_progress or (lambda count: None)
 
         def counted() -> Iterator[Group]:
-            for group in candidates_of(retriever, queries, qrels, depth=depth):
+            for group in candidates_of(retriever, queries, qrels, depth=depth, users=users):
                 tell(1)
                 yield group
 
@@ -76,7 +86,13 @@ def mined_candidates(
     return read_groups(path, format="grouped")
 
 
-def _digest(retriever: Retriever, queries: Mapping[str, str], qrels: Qrels, depth: int) -> str:
+def _digest(
+    retriever: Retriever,
+    queries: Mapping[str, str],
+    qrels: Qrels,
+    users: Mapping[str, str],
+    depth: int,
+) -> str:
     schema = retriever.connector.schema()
     stages = [
         [s.reranker.name, s.depth, s.weight]
@@ -84,5 +100,5 @@ def _digest(retriever: Retriever, queries: Mapping[str, str], qrels: Qrels, dept
         for s in retriever.stages
     ]
     facts = [schema.location, list(schema.rankings), retriever.candidates, stages, depth]
-    said = json.dumps([*facts, list(queries.items()), qrels], sort_keys=True)
+    said = json.dumps([*facts, list(queries.items()), qrels, dict(users)], sort_keys=True)
     return hashlib.blake2b(said.encode(errors="replace"), digest_size=6).hexdigest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from retrieve_rerank.errors import InputError, RetrieveRerankError, shown
@@ -46,17 +47,19 @@ def pool(
     *,
     depth: int,
     compared: int,
+    users: Mapping[str, str] = MappingProxyType({}),
     on_progress: Callable[[int], None] | None = None,
 ) -> Pool:
     """Collect what is judged: each query's first hits, and documents that people have judged.
 
-    Of those `compared` at most, evenly spread, beside what the search returns.
+    Of those `compared` at most, evenly spread, beside what the search returns. `users` tell for
+    queries what is known of who asks, by which the search that serves may rerank.
     """
     connector = retriever.connector
     judged, template = JudgedDocuments(connector, human), Template()
     tell = on_progress or (lambda count: None)
     found: Pool = {}
-    for searched in search_all(retriever, queries, own={}, filter=None):
+    for searched in search_all(retriever, queries, own={}, filter=None, users=users):
         texts = found.setdefault(searched.query_id, {})
         for hit in searched.hits[:depth]:
             its = texts.setdefault(judged.id_of(hit.document), [])

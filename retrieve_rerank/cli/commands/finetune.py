@@ -31,7 +31,7 @@ from retrieve_rerank.cli.options import (
 from retrieve_rerank.cli.views.results import write_json
 from retrieve_rerank.models.checkpoints.versions import ModelVersions, promotion_for
 from retrieve_rerank.models.loading import DEFAULT_ENCODER
-from retrieve_rerank.settings.build import build_retriever, locate
+from retrieve_rerank.settings.build import build_retriever, candidate_settings, locate
 from retrieve_rerank.settings.promoted import (
     index_address,
     promoted_in,
@@ -260,6 +260,7 @@ def command(
             serving=training.Serving(
                 index=address, replaces=stages_digest(settings.stages), segment=segment
             ),
+            searching=candidate_settings(settings),
             promoted=_promoted(today.stages),
             protected=protected,
             settings=replace(
@@ -295,6 +296,7 @@ def command(
                 "protected": [each.digest() for each in protected],
                 "index": address,  # not what is promoted for it, which the command changes
                 "stages": stages_digest(settings.stages),
+                "searching": candidate_settings(settings),
             }
             done = training.Done(runs / "segments.json", described)
             train_by_segment(run, judged, segments, name, done, shared=shared, dry_run=dry_run)

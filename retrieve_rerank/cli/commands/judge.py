@@ -18,7 +18,14 @@ from retrieve_rerank.cli.views.results import write_json
 from retrieve_rerank.cli.views.spending import agreement_lines, meter_lines, meters_as_json
 from retrieve_rerank.cli.views.terminal import say
 from retrieve_rerank.errors import InputError, ModelError, RetrieveRerankError
-from retrieve_rerank.evaluation.files import make_folder, read_folder, read_queries, write_text
+from retrieve_rerank.evaluation.files import (
+    USER,
+    make_folder_for,
+    read_folder,
+    read_queries,
+    read_query_field,
+    write_text,
+)
 from retrieve_rerank.models.causal.language_models import load_language_model
 from retrieve_rerank.models.metered_model import MeteredModel
 from retrieve_rerank.models.metering import Meter
@@ -124,7 +131,15 @@ def command(
             share_of(len(texts)), doing="searching", quiet=as_json, things="queries"
         ) as advance,
     ):
-        pooled = pool(retriever, texts, human, depth=depth, compared=compare, on_progress=advance)
+        pooled = pool(
+            retriever,
+            texts,
+            human,
+            depth=depth,
+            compared=compare,
+            users=read_query_field(queries, USER),
+            on_progress=advance,
+        )
     expected = Meter(spending.price)
     count_questions(pooled, texts, asked.counting(expected))
     if not as_json:
@@ -136,6 +151,7 @@ def command(
         if as_json:
             write_json({"queries": len(pooled), "estimate": planned})
         return
+    make_folder_for(output)  # before anything is paid for
     try:
         with show_progress(
             share_of(len(pooled)), doing="judging", quiet=as_json, things="queries"
@@ -148,7 +164,6 @@ def command(
         raise RetrieveRerankError(
             f"{exc} (what was answered is kept; the same command goes on)"
         ) from exc
-    make_folder(output.parent)
     write_text(output, "".join(marked_lines(judged.qrels, loaded.name)))
     agreed = agreement(judged.qrels, human)
     grades = [grade for its in judged.qrels.values() for grade in its.values()]

@@ -22,7 +22,7 @@ from retrieve_rerank.cli.views.results import write_json
 from retrieve_rerank.cli.views.spending import Meters, meter_lines, meters_as_json
 from retrieve_rerank.cli.views.terminal import say
 from retrieve_rerank.errors import ModelError, RetrieveRerankError
-from retrieve_rerank.evaluation.files import read_folder, read_queries
+from retrieve_rerank.evaluation.files import USER, read_folder, read_queries, read_query_field
 from retrieve_rerank.registry import RERANKERS
 from retrieve_rerank.settings.build import build_retriever, locate
 from retrieve_rerank.settings.promoted import index_address, with_promoted
@@ -217,7 +217,13 @@ def _search(
             show_progress(share_of(len(texts)), doing="searching", quiet=quiet, things="queries")
         )
         return mined_candidates(
-            retriever, texts, grades, depth=depth, beside=beside, on_progress=advance
+            retriever,
+            texts,
+            grades,
+            depth=depth,
+            beside=beside,
+            users=read_query_field(queries, USER),
+            on_progress=advance,
         )
 
 
