@@ -10,12 +10,8 @@ from typing import TypeVar
 from retrieve_rerank.base import Connector, Reranker, Scorer
 from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.errors import ModelNotFoundError, NotPromotedError, RetrieveRerankError
-from retrieve_rerank.models.checkpoints.versions import (
-    PROMOTED_FILE,
-    Promotion,
-    find_version,
-    models_folder,
-)
+from retrieve_rerank.models.checkpoints.version_lookup import find_version
+from retrieve_rerank.models.checkpoints.versions import PROMOTED_FILE, Promotion, models_folder
 from retrieve_rerank.models.runtimes.common_batches import BatchReport, CommonBatches
 from retrieve_rerank.pipeline.retriever import Retriever
 from retrieve_rerank.rerankers.cached import Cached

@@ -17,7 +17,8 @@ from typing import Any
 from pydantic import Field
 
 from retrieve_rerank.errors import RetrieveRerankError
-from retrieve_rerank.models.checkpoints.versions import Promotion, promotion_for
+from retrieve_rerank.models.checkpoints.version_lookup import promotion_for
+from retrieve_rerank.models.checkpoints.versions import Promotion
 from retrieve_rerank.models.loading import find_checkpoint
 from retrieve_rerank.network.addresses import redacted
 from retrieve_rerank.settings.schema import IndexSettings, Settings

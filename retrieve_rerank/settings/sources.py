@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import SettingsError
 
 from retrieve_rerank.errors import ConfigError
-from retrieve_rerank.models.checkpoints.versions import look_in
+from retrieve_rerank.models.checkpoints.version_lookup import look_in
 from retrieve_rerank.settings.file import ENV_PREFIX, FOUND, config_file, read_config_file
 from retrieve_rerank.settings.messages import explain
 from retrieve_rerank.settings.schema import (

@@ -14,8 +14,9 @@ import pytest
 
 from retrieve_rerank.errors import InputError, ModelError, ModelNotFoundError
 from retrieve_rerank.models.checkpoints.resolving import resolve
+from retrieve_rerank.models.checkpoints.version_lookup import promotion_for
 from retrieve_rerank.models.checkpoints.version_record import Record, Serving, now, write_record
-from retrieve_rerank.models.checkpoints.versions import ModelVersions, promotion_for
+from retrieve_rerank.models.checkpoints.versions import ModelVersions
 from tests.full_disk import full_from
 
 

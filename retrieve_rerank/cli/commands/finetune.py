@@ -29,7 +29,8 @@ from retrieve_rerank.cli.options import (
     json_option,
 )
 from retrieve_rerank.cli.views.results import write_json
-from retrieve_rerank.models.checkpoints.versions import ModelVersions, promotion_for
+from retrieve_rerank.models.checkpoints.version_lookup import promotion_for
+from retrieve_rerank.models.checkpoints.versions import ModelVersions
 from retrieve_rerank.models.loading import DEFAULT_ENCODER
 from retrieve_rerank.settings.build import build_retriever, candidate_settings, locate
 from retrieve_rerank.settings.promoted import (

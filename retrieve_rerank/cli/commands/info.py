@@ -14,7 +14,7 @@ from retrieve_rerank.cli.options import field_options, index_option, json_option
 from retrieve_rerank.cli.views.results import write_json
 from retrieve_rerank.cli.views.terminal import say, write_rows
 from retrieve_rerank.errors import IndexCorruptError
-from retrieve_rerank.models.checkpoints.versions import promotion_for
+from retrieve_rerank.models.checkpoints.version_lookup import promotion_for
 from retrieve_rerank.models.runtimes.devices import devices
 from retrieve_rerank.settings.build import index_names, locate, open_index, verify_index
 from retrieve_rerank.settings.file import APP, config_file

@@ -17,13 +17,9 @@ from retrieve_rerank.cli.views.terminal import say, write, write_rows
 from retrieve_rerank.errors import ModelError, ModelNotFoundError
 from retrieve_rerank.models.checkpoints.description import kind_of
 from retrieve_rerank.models.checkpoints.folder import read_folder
+from retrieve_rerank.models.checkpoints.version_lookup import find_version, known_models
 from retrieve_rerank.models.checkpoints.version_record import Record
-from retrieve_rerank.models.checkpoints.versions import (
-    ModelVersions,
-    Version,
-    find_version,
-    known_models,
-)
+from retrieve_rerank.models.checkpoints.versions import ModelVersions, Version
 from retrieve_rerank.models.loading import find_checkpoint
 from retrieve_rerank.settings.sources import load_settings
 

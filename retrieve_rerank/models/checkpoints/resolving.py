@@ -13,7 +13,7 @@ from retrieve_rerank.errors import ModelError, ModelNotFoundError
 from retrieve_rerank.models.catalog.embedding_apis import APIS
 from retrieve_rerank.models.catalog.rerank_apis import RERANK_APIS
 from retrieve_rerank.models.checkpoints.network_files import unread_gguf
-from retrieve_rerank.models.checkpoints.versions import find_version
+from retrieve_rerank.models.checkpoints.version_lookup import find_version
 from retrieve_rerank.network.addresses import redacted
 
 _USER = re.compile(r":.*@", re.DOTALL)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import logging
 import os
 import re
 import shutil
@@ -19,9 +18,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
-from retrieve_rerank.errors import InputError, ModelError, ModelNotFoundError, NotPromotedError
+from retrieve_rerank.errors import InputError, ModelError, ModelNotFoundError
 from retrieve_rerank.models.checkpoints import folder_schema as schema
 from retrieve_rerank.models.checkpoints.folder_schema import checked, read_settings
 from retrieve_rerank.models.checkpoints.version_record import (
@@ -36,12 +33,11 @@ from retrieve_rerank.models.checkpoints.version_record import (
 
 PROMOTED_FILE = "promoted.json"
 
-logger = logging.getLogger(__name__)
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+NUMBER = re.compile(r"[1-9]\d{0,8}")
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
 _LONGEST_PART = 40
-_NUMBER = re.compile(r"[1-9]\d{0,8}")
 _COPYING = ".copying"
 _HISTORY: schema.Schema = {"history": schema.list_of(schema.OBJECT)}
 _ENTRY: schema.Schema = {
@@ -92,7 +88,7 @@ class ModelVersions:
     """
 
     def __init__(self, data_dir: Path | str, name: str) -> None:
-        if not _NAME.fullmatch(name):
+        if not NAME.fullmatch(name):
             raise InputError(
                 f"{name!r} cannot be a model's name; expected letters, digits, dots, dashes and _"
             )
@@ -105,7 +101,7 @@ class ModelVersions:
         return sorted(
             int(each.name)
             for each in (self.folder.iterdir() if self.folder.is_dir() else ())
-            if _NUMBER.fullmatch(each.name) and each.is_dir()
+            if NUMBER.fullmatch(each.name) and each.is_dir()
         )
 
     @property
@@ -130,6 +126,19 @@ class ModelVersions:
     def path(self, number: int) -> Path:
         """Return where a version's folder is, or would be."""
         return self.folder / str(number)
+
+    @property
+    def addresses(self) -> str:
+        """What names each of the versions whose folders are there, for messages."""
+        return ", ".join(f"{self.name}@{n}" for n in self.numbers) or "none"
+
+    def unknown(self, number: str, which: str = "") -> ModelNotFoundError:
+        """Make the error that says which versions are there in place of `number`."""
+        which = f", {which}," if which else ""
+        return ModelNotFoundError(
+            f"version {number} of {self.name}{which} is not in {self.folder}; there: "
+            f"{self.addresses}"
+        )
 
     def add(self, model: Path) -> int:
         """Copy a model's folder, and return the number of the version that it became.
@@ -169,7 +178,7 @@ class ModelVersions:
     def promote(self, number: int) -> None:
         """Make a version the one that serves; raise ModelNotFoundError where it is not there."""
         if number not in self.numbers:
-            raise _unknown(self, str(number))
+            raise self.unknown(str(number))
         record = read_record(self.path(number))
         with self._locked():
             history = self._history()
@@ -192,7 +201,7 @@ class ModelVersions:
                 )
             before = history[:-1]
             if before and before[-1].version not in self.numbers:
-                raise _unknown(self, str(before[-1].version), "which was promoted before")
+                raise self.unknown(str(before[-1].version), "which was promoted before")
             self._write(before)
         return before[-1].version if before else None
 
@@ -255,78 +264,3 @@ def name_part(text: str) -> str:
         return plain
     digest = hashlib.sha256(text.encode()).hexdigest()[:6]
     return "-".join(filter(None, (plain[:_LONGEST_PART].rstrip("-"), digest)))
-
-
-def known_models(data_dir: Path) -> list[ModelVersions]:
-    """List the models that have versions in a data directory."""
-    folders = models_folder(data_dir)
-    names = [each.name for each in (folders.iterdir() if folders.is_dir() else ())]
-    return [ModelVersions(data_dir, name) for name in sorted(names) if _NAME.fullmatch(name)]
-
-
-def promotion_for(data_dir: Path, index: str, *, segment: str = "") -> Promotion | None:
-    """Return the promotion that serves the index at an address; of several the latest.
-
-    One that is for the searches of this `segment` alone comes before those for all. What cannot be
-    read is warned of and left out: searches go on without it.
-    """
-    serving = []
-    for versions in known_models(data_dir):
-        try:
-            found = versions.promotion
-        except ModelError as exc:
-            logger.warning("what is promoted of %s is not known: %s", versions.name, exc)
-            continue
-        if found and (its := found.serving) and its.index == index and its.segment in ("", segment):
-            serving.append((bool(its.segment), found.since, found))
-    return max(serving, key=lambda each: each[:2], default=(False, "", None))[2]
-
-
-_looked_in: dict[Path, None] = {}
-
-
-def look_in(data_dir: Path) -> None:
-    """Have names be looked up in this data directory too, before those that were said earlier."""
-    _looked_in.pop(data_dir, None)
-    _looked_in[data_dir] = None
-
-
-def find_version(name: str) -> Path | None:
-    """Return the folder of `NAME`, the promoted version, or `NAME@2`; None for other names.
-
-    Raises ModelNotFoundError, with the versions there are, where NAME is known and that is not;
-    NotPromotedError, which is one, where none is promoted.
-    """
-    model, at, number = name.partition("@")
-    if not _NAME.fullmatch(model):
-        return None
-    for data_dir in [*reversed(_looked_in), _default_data_dir()]:
-        versions = ModelVersions(data_dir, model)
-        if not versions.folder.is_dir():
-            continue
-        chosen = number if at else str(versions.promoted or "")
-        if not chosen:
-            raise NotPromotedError(
-                f"{model} has these versions, none of which is promoted: {_there(versions)}; "
-                f"name one, or promote one: rr models promote {model} VERSION"
-            )
-        if not _NUMBER.fullmatch(chosen) or int(chosen) not in versions.numbers:
-            raise _unknown(versions, chosen, "" if at else "which is promoted")
-        return versions.path(int(chosen))
-    return None
-
-
-def _default_data_dir() -> Path:
-    return Path(os.environ.get("RR_DATA_DIR") or platformdirs.user_data_path("retrieve-rerank"))
-
-
-def _unknown(versions: ModelVersions, number: str, which: str = "") -> ModelNotFoundError:
-    which = f", {which}," if which else ""
-    return ModelNotFoundError(
-        f"version {number} of {versions.name}{which} is not in {versions.folder}; there: "
-        f"{_there(versions)}"
-    )
-
-
-def _there(versions: ModelVersions) -> str:
-    return ", ".join(f"{versions.name}@{n}" for n in versions.numbers) or "none"
