@@ -218,7 +218,7 @@ def _too_slow(latency: Latency | None, most: float | None) -> Iterator[tuple[str
     if most is not None and latency is not None and latency.p95 > most:
         yield (
             f"95 of 100 searches take up to {latency.p95:.0f} ms, more than the {most:g} allowed",
-            "lower the depth, shorten what the model reads, or start from a smaller base; or "
+            "shorten what the model reads, or start from a smaller base; or "
             f"{_TENSORS}, which costs a search milliseconds",
         )
 

@@ -7,6 +7,7 @@ candidate once, at the greatest depth. Every weight and depth is then ranked by 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -15,7 +16,7 @@ from types import MappingProxyType
 from retrieve_rerank.base import Reranker, Scorer
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.evaluation.calibration.calibrating import Scored
-from retrieve_rerank.evaluation.evaluate import StageEvaluation, evaluate_rankings
+from retrieve_rerank.evaluation.evaluate import StageEvaluation, evaluate_rankings, latency
 from retrieve_rerank.evaluation.files import Rankings
 from retrieve_rerank.evaluation.judged_documents import JudgedDocuments, own_ids
 from retrieve_rerank.evaluation.measures import parse_measures, score
@@ -67,8 +68,11 @@ class FoundCandidates:
         qrels: Qrels,
         hits: Mapping[str, Sequence[Hit]],
         users: Mapping[str, str] = MappingProxyType({}),
+        search_ms: Sequence[float] = (0.0,),
     ) -> None:
+        """`search_ms` are the milliseconds that the searches took."""
         self.qrels = qrels
+        self._search_ms = search_ms
         self._judged = judged
         self._queries = queries
         self._users = users
@@ -92,16 +96,22 @@ class FoundCandidates:
                     f"{name} does not score hits one by one; its depth cannot be tuned"
                 )
         scored: dict[str, dict[str, Sequence[Hit]]] = {name: {} for name in rerankers}
+        hit_ms: dict[str, list[float]] = {name: [] for name in rerankers}
         for query, hits in self._hits.items():
             head = hits[:depth]
             for name, reranker in rerankers.items():
                 asked = reranker.for_user(self._queries[query], self._users.get(query, ""))
+                started = time.perf_counter()
                 scored[name][query] = reranker.rerank(asked, head).hits if head else []
+                if head:
+                    hit_ms[name].append(1000 * (time.perf_counter() - started) / len(head))
             if on_progress is not None:
                 on_progress(1)
         most = max((len(hits) for hits in self._hits.values()), default=0)
         reach = most if depth is None else min(depth, most)
-        return ScoredCandidates(self._judged, self.qrels, reach, self._hits, scored)
+        return ScoredCandidates(
+            self._judged, self.qrels, reach, self._hits, scored, self._search_ms, hit_ms
+        )
 
 
 class ScoredCandidates:
@@ -114,13 +124,19 @@ class ScoredCandidates:
         depth: int,
         hits: Mapping[str, Sequence[Hit]],
         scored: Mapping[str, Mapping[str, Sequence[Hit]]],
+        search_ms: Sequence[float],
+        hit_ms: Mapping[str, Sequence[float]],
     ) -> None:
+        """`search_ms` are the milliseconds that the searches took, `hit_ms` those that a reranker
+        took for a hit, query by query."""
         self.qrels = qrels
         self.depth = depth
         """How many hits of each query were scored."""
         self._judged = judged
         self._hits = hits
         self._scored = scored  # reranker -> query -> its answer
+        self._search_ms = search_ms
+        self._hit_ms = hit_ms
 
     def rankings(self, stage: Stage | None, name: str = "") -> Rankings:
         """Rank every query as a Retriever with this stage would: ids as the judgments have them.
@@ -136,6 +152,14 @@ class ScoredCandidates:
         """Measure those rankings by PRIMARY and JUDGED, and call them `name`."""
         rankings = self.rankings(stage, scored_as)
         return evaluate_rankings(name, rankings, self.qrels, measures=[PRIMARY, JUDGED])
+
+    def depth_within(self, ms: float, name: str) -> int:
+        """Return how many hits, one at least, a reranker can score where 95 of 100 searches may
+        take `ms` milliseconds at most, as searching and scoring went here."""
+        if not self._hit_ms[name]:
+            return 1
+        left = ms - latency(self._search_ms).p95
+        return max(1, int(left / latency(self._hit_ms[name]).p95))
 
     def judged_scores(self, name: str) -> list[Scored]:
         """Return each query's scores by a reranker, with what the judgments say: to calibrate."""
@@ -176,17 +200,18 @@ def find_candidates(
         raise InputError(f"none of the {len(qrels)} judged queries has a text")
     judged = JudgedDocuments(retriever.connector, qrels)
     own = own_ids(retriever.connector, asked) if exclude_self else {}
-    found = {
-        query: retriever.search(
+    found, search_ms = {}, []
+    for query, text in asked.items():
+        started = time.perf_counter()
+        found[query] = retriever.search(
             text,
             top_k=retriever.candidates,
             on_error="raise",
             exclude=[own[query]] if query in own else [],
             user=users.get(query),
         ).hits
-        for query, text in asked.items()
-    }
-    return FoundCandidates(judged, asked, qrels, found, users)
+        search_ms.append(1000 * (time.perf_counter() - started))
+    return FoundCandidates(judged, asked, qrels, found, users, search_ms)
 
 
 def can_tune(reranker: Reranker) -> bool:

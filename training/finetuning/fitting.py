@@ -100,6 +100,12 @@ def fit(
     scorer = CrossEncoder(trained.model)
     queries = sum(len(candidates.qrels) for candidates in found.dev.values())
     with watch.progress("placing", queries, "dev queries") as advance:
-        chosen = place(scorer, found.dev, depth=plan.depth, on_progress=advance)
+        chosen = place(
+            scorer,
+            found.dev,
+            depth=plan.depth,
+            max_p95_ms=settings.max_p95_ms,
+            on_progress=advance,
+        )
     watch.tell(chosen)
     return Fitted(trained, finished, scorer, chosen)

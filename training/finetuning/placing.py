@@ -12,6 +12,7 @@ from retrieve_rerank.pipeline.retriever import Retriever
 from retrieve_rerank.pipeline.stage import Stage
 from retrieve_rerank.rerankers.database import DatabaseMaxSim
 from retrieve_rerank.training.tuning import (
+    DEPTHS,
     FoundCandidates,
     Trial,
     Tuned,
@@ -32,13 +33,15 @@ class Place:
     """How many of today's stages stay before it."""
     tuned: Tuned
     """Its depth and weight."""
+    deepest: int | None = None
+    """How many hits fit into what a search may take; None where there is no bound."""
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Place:
         """Read what `asdict` made of one."""
         tuned = values["tuned"]
         trials = [Trial(**trial) for trial in tuned["trials"]]
-        return cls(values["kept"], Tuned(**{**tuned, "trials": trials}))
+        return cls(values["kept"], Tuned(**{**tuned, "trials": trials}), values.get("deepest"))
 
 
 def find_dev_candidates(
@@ -70,18 +73,21 @@ def place(
     candidates: Mapping[int, FoundCandidates],
     *,
     depth: int,
+    max_p95_ms: float | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> Place:
     """Choose the stages before the trained model, its depth and weight, by the dev measure.
 
-    Of places that are worth the same it is the one after fewer stages.
+    With `max_p95_ms` no deeper than 95 of 100 searches within so many milliseconds can go. Of
+    places that are worth the same it is the one after fewer stages.
     """
     places = []
     for kept, found in candidates.items():
         scored = found.scored({_TRAINED: scorer}, depth=depth, on_progress=on_progress)
-        places.append((tune(scored, scorer, _TRAINED), kept))
-    tuned, kept = max(places, key=lambda each: (round(each[0].value, 9), -each[1]))
-    return Place(kept, tuned)
+        deepest = None if max_p95_ms is None else scored.depth_within(max_p95_ms, _TRAINED)
+        depths = [each if deepest is None else min(each, deepest) for each in DEPTHS]
+        places.append(Place(kept, tune(scored, scorer, _TRAINED, depths=depths), deepest))
+    return max(places, key=lambda each: (round(each.tuned.value, 9), -each.kept))
 
 
 def retuned(

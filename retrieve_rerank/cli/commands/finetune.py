@@ -144,7 +144,8 @@ from retrieve_rerank.training.launching import alone
 @click.option(
     "--max-p95-ms",
     type=NumberRange(min=0, min_open=True),
-    help="Milliseconds that 95 of 100 searches may take with the model for it to be promoted.",
+    help="Milliseconds that 95 of 100 searches may take: the model reranks no more hits than fit "
+    "into them, and is not promoted where searches of the held-out queries take longer.",
 )
 @click.option("--seed", type=int, default=13, show_default=True, help="What chance draws by.")
 @click.option(

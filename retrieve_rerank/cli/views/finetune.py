@@ -199,6 +199,8 @@ def _(doubtful: Doubtful) -> None:
 def _(place: Place) -> None:
     tuned = place.tuned
     after = f", after {place.kept} of today's stages" if place.kept else ""
+    if place.deepest is not None:
+        write(f"Hits that fit into what a search may take: {place.deepest}.")
     write(
         f"Chosen on dev: depth {tuned.depth}, weight {tuned.weight:g}{after}"
         f" (nDCG@10 {tuned.value:.4f})."
