@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from retrieve_rerank.errors import ConfigError
-from retrieve_rerank.models.loading import DEFAULT_ENCODER
+from retrieve_rerank.models.loading import BUNDLED_RERANKER
 from retrieve_rerank.training.groups import Group
 from retrieve_rerank.training.opening import read_groups
 from retrieve_rerank.training.trainers.settings import TrainerSettings
@@ -66,7 +66,7 @@ def own_recipe(chosen: Mapping[str, Any], config: Path) -> Recipe:
     def beside(path: object) -> Path:
         return config.parent / Path(str(path)).expanduser()
 
-    base = str(chosen.get("base", DEFAULT_ENCODER))
+    base = str(chosen.get("base", BUNDLED_RERANKER))
     given = {name: value for name, value in chosen.items() if name not in OWN}
     if str(given.get("prompt")).endswith((".toml", ".json")):
         given["prompt"] = str(beside(given["prompt"]))

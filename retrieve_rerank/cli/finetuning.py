@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 import click
 
+from retrieve_rerank.cli.new_index import is_foreign
 from retrieve_rerank.cli.spending import SpendingChoice
 from retrieve_rerank.cli.views.terminal import say
 from retrieve_rerank.cli.written_queries import write_by_model
@@ -20,10 +21,12 @@ from retrieve_rerank.errors import ConfigError, MissingExtraError
 from retrieve_rerank.models.checkpoints.folder_files import read_json
 from retrieve_rerank.models.checkpoints.version_record import PROVENANCE_FILE
 from retrieve_rerank.models.checkpoints.versions import ModelVersions, name_part
+from retrieve_rerank.models.loading import BUNDLED_RERANKER
 from retrieve_rerank.models.metering import FREE
 from retrieve_rerank.settings.build import build_retriever, locate, open_index
 from retrieve_rerank.settings.promoted import index_address, with_promoted
-from retrieve_rerank.settings.sources import Settings, load_settings
+from retrieve_rerank.settings.sources import Settings, StageSettings, load_settings
+from retrieve_rerank.text.language import detect_language
 from retrieve_rerank.training.queries.generate import LIMIT, TRIED
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -85,6 +88,22 @@ def model_name(given: str | None, settings: Settings, *, kind: str) -> str:
                 "itself where both are the same"
             )
     return name
+
+
+def default_base(stages: Sequence[StageSettings] | None, queries: Iterable[str]) -> str:
+    """Return the cross-encoder that serves, else the bundled one.
+
+    Raises ConfigError where the queries are in another language than that one's, English.
+    """
+    for stage in reversed(stages or ()):
+        if stage.reranker == "cross-encoder" and "model" in stage.options:
+            return str(stage.options["model"])
+    if is_foreign(detect_language(queries)):
+        raise ConfigError(
+            f"the queries do not look English, which is all that {BUNDLED_RERANKER} reads: name"
+            " what to start from with --base, such as bge-reranker-base for Chinese"
+        )
+    return BUNDLED_RERANKER
 
 
 def read_judged(

@@ -44,6 +44,9 @@ from retrieve_rerank.network.addresses import redacted
 DEFAULT_ENCODER = "all-MiniLM-L6-v2"
 """The encoder that comes with the package."""
 
+BUNDLED_RERANKER = "MiniLM-L6-reranker"
+"""The cross-encoder that comes with it, which training starts from where nothing else is named."""
+
 _HASHED_WHOLE = 1 << 20  # bytes
 _BLOCKS = 256
 _BLOCK = 4096  # bytes

@@ -76,6 +76,8 @@ class CrossEncoder(DropIn):
             self.template = model.template
         else:
             self.template = Template(template) if isinstance(template, str) else template
+        if model.folder.weight is not None:
+            self.default_weight = model.folder.weight
         self.long_documents = long_documents
         self.calibration = self._find_calibration(calibration)
 

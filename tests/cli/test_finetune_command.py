@@ -12,6 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from retrieve_rerank.cli.finetuning import default_base
+from retrieve_rerank.errors import ConfigError
+from retrieve_rerank.models.loading import BUNDLED_RERANKER
+from retrieve_rerank.settings.stages import StageSettings
 from retrieve_rerank.training import Group, GroupText, read_groups
 from retrieve_rerank.training.converting import write_groups
 from tests.cli.conftest import Rr
@@ -173,6 +177,22 @@ def test_what_cannot_be_is_refused_before_anything_is_done(
     assert none.exit_code == 1
     assert "none is left for train (1 without a relevant document)" in " ".join(none.stderr.split())
     assert not (home / "data" / "models").exists()
+
+
+def test_it_starts_from_what_serves_else_from_the_bundled_reranker_if_that_reads_the_queries() -> (
+    None
+):
+    english = ["how do I get a refund", "what is the lift of a wing"] * 20
+    chinese = ["公司解散后股东还要承担责任吗", "租房合同到期押金不退怎么办"] * 20
+    served = [
+        StageSettings.model_validate({"reranker": "cross-encoder", "model": "bge-reranker-base"}),
+        StageSettings(reranker="max-sim"),
+    ]
+    assert default_base(served, chinese) == "bge-reranker-base"
+    assert default_base(served[1:], english) == BUNDLED_RERANKER
+    assert default_base(None, english) == BUNDLED_RERANKER
+    with pytest.raises(ConfigError, match=r"do not look English, .* bge-reranker-base for Chinese"):
+        default_base(None, chinese)
 
 
 def test_ready_groups_take_the_place_of_mined_ones(rr: Rr, judged: Path, home: Path) -> None:

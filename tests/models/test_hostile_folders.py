@@ -109,6 +109,7 @@ SPOILT = {
     "prompts": (say("config_sentence_transformers.json", prompts=[1]), "says prompts is a list"),
     "a pooling": (say("1_Pooling/config.json", pooling_mode="wild"), "by 'wild', which is unknown"),
     "a template": (say("retrieve_rerank.json", template="{nope"), "template that cannot be used"),
+    "a weight": (say("retrieve_rerank.json", weight=1.5), "is 1.5; expected a number from 0 to 1"),
     "a precision": (say("retrieve_rerank.json", export={"precision": [8]}), "is a list of 1"),
 }
 

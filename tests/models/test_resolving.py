@@ -13,11 +13,12 @@ from retrieve_rerank.models.checkpoints.network_files import (
     wants_gpu,
 )
 from retrieve_rerank.models.checkpoints.resolving import ALIASES, prompts_of, resolve
-from retrieve_rerank.models.loading import find_checkpoint
+from retrieve_rerank.models.loading import BUNDLED_RERANKER, DEFAULT_ENCODER, find_checkpoint
 
 
-def test_the_bundled_encoder_needs_no_network() -> None:
-    assert (resolve("all-MiniLM-L6-v2") / "config.json").is_file()
+@pytest.mark.parametrize("name", [DEFAULT_ENCODER, BUNDLED_RERANKER])
+def test_the_bundled_models_need_no_network(name: str) -> None:
+    assert (resolve(name) / "config.json").is_file()
 
 
 def test_a_folder_is_found_by_its_path(tmp_path: Path) -> None:
@@ -74,7 +75,7 @@ def test_a_path_that_cannot_be_is_no_model(name: str) -> None:
 
 def test_aliases_are_hub_ids_and_short() -> None:
     for alias, model in ALIASES.items():
-        assert re.fullmatch(r"[\w.-]+/[\w.-]+", model.repository)
+        assert re.fullmatch(r"[\w.-]+/[\w.-]+", model.repository) or alias == BUNDLED_RERANKER
         assert "/" not in alias
         assert model.kind in ("encoder", "cross-encoder", "late interaction")
 

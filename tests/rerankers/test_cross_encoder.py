@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import threading
 from pathlib import Path
 
 import pytest
 
-from retrieve_rerank import Document, Template, rank
+from retrieve_rerank import Document, Stage, Template, rank
 from retrieve_rerank.errors import ConfigError, InputError
+from retrieve_rerank.models.loading import BUNDLED_RERANKER
 from retrieve_rerank.rerankers.cross_encoder import CrossEncoder
 from tests.models.tiny import MAX_TOKENS, QUERY, TEXTS, make_model
 
@@ -31,6 +33,37 @@ def test_scores_are_raw_logits_as_sentence_transformers_gives_them(folder: Path)
     peer = Peer(str(folder), activation_fn=Identity())
     expected = peer.predict([(QUERY, text) for text in TEXTS]).tolist()
     assert CrossEncoder(str(folder)).score(QUERY, TEXTS) == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("query", "answer", "others"),
+    [
+        (
+            "how long does shipping take",
+            "Parcels arrive within three working days.",
+            ["We ship to Spain, too.", "Shipping is a trade of the sea.", "It takes courage."],
+        ),
+        (
+            "who wrote Faust",
+            "Faust is a tragic play by Johann Wolfgang von Goethe.",
+            ["The writers of the show went on strike.", "Faust was first shown in 1829."],
+        ),
+    ],
+)
+def test_the_bundled_reranker_tells_answers_from_what_shares_words(
+    query: str, answer: str, others: list[str]
+) -> None:
+    first, *rest = CrossEncoder(BUNDLED_RERANKER).score(query, [answer, *others])
+    assert first > max(rest)
+
+
+def test_a_model_recommends_its_share_of_the_order(folder: Path, tmp_path: Path) -> None:
+    copied = shutil.copytree(folder, tmp_path / "model")
+    assert Stage(CrossEncoder(copied)).share == 1.0
+    (copied / "retrieve_rerank.json").write_text('{"weight": 0.3}')
+    assert Stage(CrossEncoder(copied)).share == 0.3
+    assert Stage(CrossEncoder(copied), weight=0.5).share == 0.5
+    assert Stage(CrossEncoder(BUNDLED_RERANKER)).share == 0.4
 
 
 def test_threads_get_the_scores_that_one_gets_alone(reranker: CrossEncoder) -> None:

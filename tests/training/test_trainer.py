@@ -20,7 +20,8 @@ from safetensors.torch import load_file, save_file
 
 from retrieve_rerank.base import Scorer
 from retrieve_rerank.errors import ConfigError, InputError, ModelError
-from retrieve_rerank.models.loading import load_encoder, load_pair_model
+from retrieve_rerank.models.loading import BUNDLED_RERANKER, load_encoder, load_pair_model
+from retrieve_rerank.rerankers.cross_encoder import CrossEncoder
 from retrieve_rerank.training.groups import Group, GroupText
 from retrieve_rerank.training.token_encoder.network import MaxSimNetwork, open_max_sim
 from retrieve_rerank.training.trainers import (
@@ -480,6 +481,28 @@ def test_the_bundled_encoder_comes_back_from_int8() -> None:
             network(input_ids=ids)[0].mean(1) for network in (base.network.bert.eval(), original)
         ]
     assert torch.cosine_similarity(*states).min() > 0.998
+
+
+def test_training_goes_on_from_what_the_bundled_reranker_knows() -> None:
+    """It scores as the int8 form that serves does, but for what that form computes in."""
+    base = load_base(BUNDLED_RERANKER, replace(QUICK, max_tokens=256))
+    assert not base.new_head
+    served = CrossEncoder(BUNDLED_RERANKER)
+    query, answer = "How do I get a refund?", "Send the goods back, and we return your money."
+    texts = [answer, "The wing of a plane makes lift.", "A refund of heat", "Cats sleep."]
+    expected = served.score(query, texts)
+    pairs = served.model.tokenize([(query, text) for text in texts])
+    with torch.no_grad():
+        scores = [
+            float(
+                base.network.eval()(
+                    input_ids=torch.tensor([pair.ids]), token_type_ids=torch.tensor([pair.type_ids])
+                ).logits
+            )
+            for pair in pairs
+        ]
+    assert max(expected) - min(expected) > 2
+    assert scores == pytest.approx(expected, abs=0.5)
 
 
 def test_speed_is_measured_and_the_best_learning_rate_found(encoder: str, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from retrieve_rerank.errors import ConfigError
-from retrieve_rerank.models.loading import DEFAULT_ENCODER
+from retrieve_rerank.models.loading import BUNDLED_RERANKER
 from retrieve_rerank.training.mining.rules import DEFAULT_RULES, Rules
 from retrieve_rerank.training.mining.sampling import Sampling
 from retrieve_rerank.training.trainers.settings import TrainerSettings
@@ -18,7 +18,7 @@ CROSS_FIT = "cross-fit"
 class FinetuneSettings:
     """Every choice with its default; raises ConfigError for what cannot be."""
 
-    base: str = DEFAULT_ENCODER
+    base: str = BUNDLED_RERANKER
     """The cross-encoder or encoder that training starts from: an alias, a hub id or a folder."""
     negatives: int = 15
     """Mined for each training query at most."""

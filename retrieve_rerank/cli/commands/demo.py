@@ -22,7 +22,7 @@ from retrieve_rerank.data.corpus import Corpus
 from retrieve_rerank.errors import IndexMismatchError, IndexNotFoundError
 from retrieve_rerank.evaluation.evaluate import Evaluation, evaluate
 from retrieve_rerank.evaluation.files import read_folder
-from retrieve_rerank.models.loading import load_encoder
+from retrieve_rerank.models.loading import DEFAULT_ENCODER, load_encoder
 from retrieve_rerank.pipeline.retriever import Retriever
 from retrieve_rerank.rerankers.database import DatabaseMaxSim
 from retrieve_rerank.settings.build import build_retriever, locate
@@ -44,11 +44,12 @@ PIPELINES: Mapping[str, tuple[Fusion, bool]] = {
 """What is compared: the first stage's fusion, and whether MaxSim reranks."""
 
 FINETUNE = (
-    *("--index", "demo", "--data", str(EXAMPLE), "--minutes", "8"),
+    *("--index", "demo", "--data", str(EXAMPLE), "--minutes", "8", "--base", DEFAULT_ENCODER),
     *("--test-queries", "100", "--dev-queries", "40", "--depth", "10", "--learning-rate", "1e-4"),
 )
 """How `rr finetune` is called: two cores then have about half of the time left to train, and a head
-that begins with random weights has to move within some dozen steps."""
+that begins with random weights has to move within some dozen steps. It starts from the encoder, as
+the bundled reranker has learnt these training queries already."""
 
 
 @click.command()

@@ -12,6 +12,7 @@ from typing import Any, get_args
 import click
 
 from retrieve_rerank.cli.finetuning import (
+    default_base,
     held_out_options,
     load_training,
     model_name,
@@ -31,7 +32,6 @@ from retrieve_rerank.cli.options import (
 from retrieve_rerank.cli.views.results import write_json
 from retrieve_rerank.models.checkpoints.version_lookup import promotion_for
 from retrieve_rerank.models.checkpoints.versions import ModelVersions
-from retrieve_rerank.models.loading import DEFAULT_ENCODER
 from retrieve_rerank.settings.build import build_retriever, candidate_settings, locate
 from retrieve_rerank.settings.promoted import (
     index_address,
@@ -86,7 +86,7 @@ from retrieve_rerank.training.launching import alone
 @click.option(
     "--base",
     help="Cross-encoder or encoder to start from: an alias, a hub id or a folder.  [default: the "
-    "index's own cross-encoder, else the bundled encoder]",
+    "index's own, else the bundled MiniLM-L6-reranker, which reads English]",
 )
 @click.option("--name", help="Name of the model.  [default: the index's, with -reranker]")
 @click.option(
@@ -267,7 +267,7 @@ def command(
             protected=protected,
             settings=replace(
                 chosen,
-                base=base or _served_cross_encoder(today.stages) or DEFAULT_ENCODER,
+                base=base or default_base(today.stages, beside.queries.values()),
                 minutes=minutes and minutes / models,
             ),
             accept_changes=accept_changes,
@@ -311,11 +311,3 @@ def _promoted(stages: Sequence[StageSettings] | None) -> str:
     """Name the version that is promoted for the index; empty where none is."""
     found = promoted_in(stages)
     return found.promotion.address if found else ""
-
-
-def _served_cross_encoder(stages: Sequence[StageSettings] | None) -> str | None:
-    """Return the model of the cross-encoder that serves, where there is one."""
-    for stage in reversed(stages or ()):
-        if stage.reranker == "cross-encoder" and "model" in stage.options:
-            return str(stage.options["model"])
-    return None

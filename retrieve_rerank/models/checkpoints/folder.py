@@ -80,6 +80,8 @@ class ModelFolder:
     template: Template = field(default_factory=Template)
     query_template: QueryTemplate | None = None
     """How it reads what is known of the user; None for a model that was trained without."""
+    weight: float | None = None
+    """Share of a reranker's scores in a stage's order, see `Stage.weight`; None for the usual."""
     calibration: Calibration | None = None
     """What `rr calibrate` wrote."""
     export: Mapping[str, Any] = field(default_factory=dict)
@@ -199,6 +201,7 @@ def read_folder(path: Path, *, prompts: Mapping[str, str] | None = None) -> Mode
         pair_prompt=recorded.get(whole.get("default_prompt_name") or "", ""),
         template=_template(settings, ours),
         query_template=_query_template(settings, ours),
+        weight=settings.get("weight"),
         calibration=read_calibration(settings, where=ours),
         export=checked(settings.get("export") or {}, schema.EXPORT, where=f"{ours}: export"),
     )

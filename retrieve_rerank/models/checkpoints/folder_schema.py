@@ -61,6 +61,7 @@ TEXT = Kind("a text", lambda value: isinstance(value, str))
 TEXT_OR_NONE = Kind("a text or null", lambda value: value is None or isinstance(value, str))
 FLAG = Kind("true or false", lambda value: isinstance(value, bool))
 NUMBER = Kind("a number", lambda value: type(value) in (int, float) and math.isfinite(float(value)))
+SHARE = Kind("a number from 0 to 1", lambda value: NUMBER.holds(value) and 0 <= value <= 1)
 OBJECT = Kind("an object", lambda value: isinstance(value, dict))
 TEXTS = Kind(
     "a text, or a list of texts", lambda value: TEXT.holds(value) or list_of(TEXT).holds(value)
@@ -171,6 +172,7 @@ VECTORS_OF: Schema = {"name": TEXT, "fingerprint": TEXT}
 OURS: Schema = {
     "template": TEXT,
     "query_template": TEXT,
+    "weight": SHARE,
     **dict.fromkeys(("export", "calibration", "vectors_of"), OBJECT),
     "prompt": Kind("a name or an object", lambda value: isinstance(value, str | dict)),
 }

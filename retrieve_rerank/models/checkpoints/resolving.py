@@ -26,7 +26,7 @@ class KnownModel:
     """A model that we know by name."""
 
     repository: str
-    """Its id on the Hugging Face hub."""
+    """Its id on the Hugging Face hub; empty for one that only comes with the package."""
     kind: str
     """"encoder", "cross-encoder" or "late interaction"."""
     about: str
@@ -71,6 +71,7 @@ ALIASES: Mapping[str, KnownModel] = {
     "gte-moderncolbert-v1": KnownModel(
         "lightonai/GTE-ModernColBERT-v1", "late interaction", "English"
     ),
+    "MiniLM-L6-reranker": KnownModel("", "cross-encoder", "English; comes with the package"),
     "ms-marco-MiniLM-L6-v2": KnownModel(
         "cross-encoder/ms-marco-MiniLM-L6-v2", "cross-encoder", "English, fast"
     ),
