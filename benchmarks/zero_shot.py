@@ -79,12 +79,13 @@ def main() -> None:
     parser.add_argument("models", nargs="+", help="cross-encoders: folders or aliases")
     parser.add_argument("--only", nargs="+", help="so many of the collections")
     parser.add_argument("--test", action="store_true", help="the held-out queries")
+    parser.add_argument("--queries", type=int, help="at most so many of each collection")
     parser.add_argument("--depth", type=int, default=20)
     parser.add_argument("--weight", type=float, default=0.5)
     arguments = parser.parse_args()
     choices = TEST if arguments.test else DEV
     chosen = {
-        name: choice
+        name: choice._replace(sampled=arguments.queries or choice.sampled)
         for name, choice in choices.items()
         if arguments.only is None or name in arguments.only
     }
