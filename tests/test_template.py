@@ -26,6 +26,14 @@ def test_only_fields_are_replaced(pattern: str, rendered: str) -> None:
     assert Template(pattern).render(WINGS) == rendered
 
 
+def test_lists_and_objects_are_read_value_by_value() -> None:
+    document = Document(
+        "d", "body", {"tags": ["飞机", "wing"], "by": {"name": "Ada", "year": 1843}}
+    )
+    assert Template("{tags} {text}").render(document) == "飞机\nwing body"
+    assert Template("{by}").render(document) == "Ada\n1843"
+
+
 def test_half_a_surrogate_pair_becomes_a_question_mark() -> None:
     assert Template("{text}").render(Document("d", "a \ud83d b – c")) == "a ? b – c"
 

@@ -152,12 +152,12 @@ def evaluate(
     """Search once for each judged query and measure the ranking that left each stage.
 
     `top_k` keeps the first hits of each ranking, all candidates where None. Passages that a
-    document was split into stand for it, the best one giving its place, unless the passages
-    themselves are judged. `exclude_self` leaves out the document that has the query's own id, as
-    BEIR does where queries were taken from the documents. `users` tell for queries what is known
-    of who asks. Rankings name documents as the
-    judgments do, which may leave out which index of several they are of. Milliseconds are of
-    searches one after another, the first of which includes what is loaded on first use.
+    document was split into stand for it, the best one giving its place, unless passages are what
+    was judged, see `JudgedDocuments`. `exclude_self` leaves out the document that has the query's
+    own id, as BEIR does where queries were taken from the documents. `users` tell for queries what
+    is known of who asks. Rankings name documents as the judgments do, which may leave out which
+    index of several they are of. Milliseconds are of searches one after another, the first of
+    which includes what is loaded on first use.
     `on_progress` hears how many searches ended since it was last called. Raises InputError where
     no judged query has a text, and as `JudgedDocuments` does.
     """

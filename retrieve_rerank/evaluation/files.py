@@ -24,7 +24,7 @@ from retrieve_rerank.types import Qrels, Run
 Rankings: TypeAlias = Mapping[str, Sequence[str]]
 """Query id -> document ids, best first."""
 
-_MAX_GRADE = 2**31
+_GRADES_END = 2**31  # from which on trec_eval, without a word, counts nothing
 _BEIR_HEADER = ("query-id", "corpus-id", "score")
 
 
@@ -102,7 +102,7 @@ def read_qrels(path: Path) -> Qrels:
             relevance = int(grade)
         except ValueError:
             raise _bad(path, number, "a whole number as grade", shown(grade)) from None
-        if abs(relevance) > _MAX_GRADE:
+        if abs(relevance) >= _GRADES_END:
             raise _bad(path, number, "a grade of at most 31 bits", shown(grade))
         if qrels.setdefault(query, {}).setdefault(document, relevance) != relevance:
             raise InputError(

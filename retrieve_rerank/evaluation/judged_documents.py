@@ -5,10 +5,10 @@ The one place where ids of judgments and of hits meet: evaluation, audit and cal
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from retrieve_rerank.base import Connector
-from retrieve_rerank.data.passages import passage_id, whole_ids
+from retrieve_rerank.data.passages import like_passage_of, passage_id, whole_ids
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.types import Document, Hit, Qrels
 
@@ -20,6 +20,8 @@ class JudgedDocuments:
 
     An index that stands for several has the ids `index/id`, of which judgments may leave out the
     index. A document that was split into passages is judged as a whole, unless its passages are.
+    Where any judgment is of a passage whose document is not judged, passages are what is ranked:
+    those that nobody judged then count one by one, as whole documents do.
     """
 
     def __init__(self, connector: Connector, qrels: Qrels) -> None:
@@ -38,6 +40,14 @@ class JudgedDocuments:
                         f"the judgments call the document {there!r} by two ids, {other!r} and "
                         f"{id_!r}; keep one"
                     )
+        self._by_passage = _any_passage(
+            connector,
+            [
+                there
+                for there in resolved.values()
+                if (whole := like_passage_of(there)) is not None and whole not in self._names
+            ],
+        )
         self.absent = len(judged) - len(set(self._names.values()))
         """Judged documents that the index does not hold: no search can find them."""
         if judged and self.absent == len(judged):
@@ -47,11 +57,11 @@ class JudgedDocuments:
             )
 
     def ids(self, hits: Iterable[Hit]) -> list[str]:
-        """Name hits as judgments do, a document's passages once, in the best one's place."""
+        """Name hits as judgments do; passages of one name once, in the best one's place."""
         return list(dict.fromkeys(self.id_of(hit.document) for hit in hits))
 
     def id_of(self, document: Document) -> str:
-        """Name a document as judgments do; a passage by what it was split from."""
+        """Name a document as judgments do, which may take a passage for what it was split from."""
         return self._name(document.id, document.whole_id)
 
     def without_metadata(self, ids: Iterable[str], wholes: Mapping[str, str]) -> list[str]:
@@ -59,7 +69,8 @@ class JudgedDocuments:
         return list(dict.fromkeys(self._name(id_, wholes.get(id_, id_)) for id_ in ids))
 
     def _name(self, id_: str, whole: str) -> str:
-        return self._names.get(id_) or self._names.get(whole, whole)
+        unjudged = id_ if self._by_passage else whole
+        return self._names.get(id_) or self._names.get(whole, unjudged)
 
 
 def own_ids(connector: Connector, queries: Iterable[str]) -> dict[str, str]:
@@ -79,6 +90,15 @@ def _resolve_split(connector: Connector, ids: Iterable[str]) -> dict[str, str]:
     return {
         first[asked]: wholes[there] for asked, there in resolved.items() if wholes[there] != there
     }
+
+
+def _any_passage(connector: Connector, ids: Sequence[str]) -> bool:
+    """Tell whether any of these is a passage; reads no more of them than it takes to see one."""
+    return any(
+        whole != id_
+        for start in range(0, len(ids), _AT_ONCE)
+        for id_, whole in whole_ids(connector, ids[start : start + _AT_ONCE]).items()
+    )
 
 
 def _resolve(connector: Connector, ids: Iterable[str]) -> dict[str, str]:

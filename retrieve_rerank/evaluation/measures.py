@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Mapping, Sequence
+from ctypes import c_float
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -58,7 +59,7 @@ def parse_measure(name: str) -> Measure:
             node = node.func
         if not isinstance(node, ast.Name):
             raise ValueError
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
         raise InputError(
             f"cannot read measure {name!r}; expected something like nDCG@10, MAP or P(rel=2)@5"
         ) from None
@@ -73,6 +74,13 @@ def parse_measure(name: str) -> Measure:
     measure = Measure(name.strip(), definition(**parameters))
     # Whether a package that computes it is installed shows now, not after the searches.
     score([measure], {"query": {"good": 1, "bad": 0}}, {"query": ["bad", "good"]})
+    try:
+        score([measure], {"query": {"good": 1}}, {"query": ["good"]})
+    except InputError as exc:
+        raise InputError(
+            f"measure {name!r} has no value for a query of which every hit is relevant, so that it "
+            "has no mean over queries; choose another"
+        ) from exc
     return measure
 
 
@@ -85,8 +93,8 @@ def score(measures: Sequence[Measure], qrels: Qrels, rankings: Rankings) -> Scor
     """Compute each measure for each query of `qrels`.
 
     A judged query without a ranking scores 0, as under trec_eval's option -c, and so does one
-    without a relevant document; rankings of queries that nobody judged are left out. Raises
-    InputError where a measure cannot be computed.
+    without a relevant document, or any; rankings of queries that nobody judged are left out.
+    Raises InputError where a measure cannot be computed.
     """
     # Some providers pass files to other programs, which want numbers as query ids and ids without
     # white space; so all are given numbers.
@@ -110,7 +118,9 @@ def score(measures: Sequence[Measure], qrels: Qrels, rankings: Rankings) -> Scor
         names = ", ".join(measure.name for measure in measures)
         raise InputError(f"ir_measures cannot compute {names} here: {exc}") from exc
     return {
-        measure.name: {query: values[measure.definition][numbers[query]] for query in qrels}
+        measure.name: {
+            query: values[measure.definition].get(numbers[query], 0.0) for query in qrels
+        }
         for measure in measures
     }
 
@@ -118,10 +128,10 @@ def score(measures: Sequence[Measure], qrels: Qrels, rankings: Rankings) -> Scor
 def order(run: Run) -> Rankings:
     """Rank a run's documents as trec_eval does.
 
-    Highest score first; tied documents in falling order of their ids.
+    Highest score first, as float32; tied documents in falling order of their ids.
     """
     return {
-        query: sorted(scores, key=lambda id_: (scores[id_], id_), reverse=True)
+        query: sorted(scores, key=lambda id_: (c_float(scores[id_]).value, id_), reverse=True)
         for query, scores in run.items()
     }
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from retrieve_rerank.errors import ConfigError, InputError, shown
-from retrieve_rerank.text.field_paths import value_at
+from retrieve_rerank.text.field_paths import as_text, value_at
 from retrieve_rerank.types import Document
 
 NAMED_DOCUMENTS = 5
@@ -21,8 +21,9 @@ class Template:
     """Text with `{field}` in it: `{text}`, `{id}`, or any field of the metadata (`{title}`).
 
     `{author.name}` is the field of that name, else `name` within `author`; a field that a document
-    lacks is empty. Only fields are replaced, so that neither a template nor a document can run
-    anything. Raises ConfigError for a template without a field, or with a brace that is not closed.
+    lacks is empty, and of a list or an object each value stands in a line. Only fields are
+    replaced, so that neither a template nor a document can run anything. Raises ConfigError for a
+    template without a field, or with a brace that is not closed.
     """
 
     pattern: str = "{title} {text}"
@@ -86,5 +87,4 @@ def readable(text: str) -> str:
 def _field(document: Document, path: str) -> str:
     if path in ("text", "id"):
         return document.text if path == "text" else document.id
-    value = value_at(document.metadata, path)
-    return "" if value is None else str(value)
+    return as_text(value_at(document.metadata, path))

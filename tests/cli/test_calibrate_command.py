@@ -192,6 +192,17 @@ def test_a_diagram_that_cannot_be_written_stops_before_the_work(
     assert not (model / SETTINGS_FILE).exists()
 
 
+def test_a_folder_that_cannot_be_written_stops_before_the_work(
+    rr: Rr, judged: Path, model: Path, home: Path
+) -> None:
+    (home / "file").write_text("")
+    options = ("--index", "docs", "--data", str(judged), "--output", "file/folder")
+    done = rr("calibrate", "--model", str(model), *options)
+    assert done.exit_code == 1
+    assert "cannot make folder file/folder: " in done.stderr
+    assert "Scoring" not in done.stderr
+
+
 def test_the_diagram_is_written(rr: Rr, judged: Path, model: Path, home: Path) -> None:
     pytest.importorskip("matplotlib", reason="needs the extra 'eval'")
     options = ("--index", "docs", "--data", str(judged), "--plot", "diagram.svg")

@@ -123,6 +123,13 @@ def test_a_run_file_is_measured_without_an_index() -> None:
     assert result.stderr == ""
 
 
+def test_a_run_file_is_measured_whatever_the_environment_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RR_INDEX", "docs")
+    assert rr("--run", "good.run", "--qrels", "qrels.tsv").exit_code == 0
+
+
 def test_a_baseline_run_brings_differences_and_a_verdict() -> None:
     result = rr(
         "--run", "bad.run", "--qrels", "qrels.tsv", "--measure", "MRR@10", "--baseline", "good.run"
@@ -193,7 +200,12 @@ def test_top_k_measures_the_first_hits_only() -> None:
         (["--qrels", "qrels.tsv"], 2, "give --data FOLDER, or --queries FILE and --qrels FILE"),
         (["--run", "good.run"], 2, "give --data FOLDER, or --queries FILE and --qrels FILE"),
         (["--data", ".", "--qrels", "qrels.tsv"], 2, "--queries and --qrels, not both"),
-        (["--run", "good.run", "--qrels", "qrels.tsv", "--rerank", "max-sim"], 2, "no reranker"),
+        (["--run", "good.run", "--qrels", "qrels.tsv", "--rerank", "max-sim"], 2, "no --rerank"),
+        (
+            ["--run", "good.run", "--index", "docs", "--candidates", "5", "--deadline", "1"],
+            2,
+            "it takes no --index, --candidates, --deadline",
+        ),
         (["--run", "no.run", "--qrels", "qrels.tsv"], 2, "'no.run' does not exist"),
         (["--run", "good.run", "--qrels", "qrels.tsv", "--top-k", "0"], 2, "not in the range"),
         (["--run", "good.run", "--qrels", "good.run"], 1, "good.run:1: expected query, document"),

@@ -131,6 +131,7 @@ def test_what_cannot_be_read_is_no_grade_and_peoples_judgments_stay(
         ("M: 3\nT: 1\n##final score: 1", 1),
         (" 0 ", 0),
         ("<think>##final score: 3</think>##final score: 0", 0),
+        ("<think>##final score: 3, or", None),
         ("##final score: 7", None),
         ("##final score: 2.5", None),
         ("##final score: 2.", 2),

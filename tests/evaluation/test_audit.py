@@ -31,13 +31,15 @@ from retrieve_rerank.testing import HashingEncoder
 ENCODER = HashingEncoder()
 EF = Knob("hnsw_ef", (4, 10, 20), 10)
 OVERSAMPLE = Knob("oversample", (0, 2), 0)
+DOCUMENTS = [Document(f"d{i}", f"wing number {i}") for i in range(60)]
 QUERIES = {f"q{i}": f"wing number {i}" for i in range(8)}
 
 
 class Lossy(MemoryConnector, VectorSearch):
     """Of ten neighbours a walk of 10 misses the fifth and the tenth, quantised vectors the first.
 
-    A walk of 20 misses none of them, nor do quantised vectors that are looked at twice.
+    A walk of 20 misses none of them, nor do quantised vectors that are looked at twice. Without
+    knobs it misses nothing.
     """
 
     def __init__(
@@ -45,9 +47,9 @@ class Lossy(MemoryConnector, VectorSearch):
         knobs: Sequence[Knob] = (EF, OVERSAMPLE),
         *,
         encoder: HashingEncoder | None = ENCODER,
+        documents: Sequence[Document] = DOCUMENTS,
     ) -> None:
-        texts = (Document(f"d{i}", f"wing number {i}") for i in range(60))
-        super().__init__(texts, encoder=encoder)
+        super().__init__(documents, encoder=encoder)
         self._knobs = list(knobs)
         self.asked: list[Mapping[str, float]] = []
 
@@ -62,6 +64,8 @@ class Lossy(MemoryConnector, VectorSearch):
     ) -> list[tuple[str, float]]:
         settings = settings or {}
         self.asked.append(settings)
+        if not self._knobs:
+            return self.nearest_exact(np.stack([vector]), top_k=top_k)[0]
         missed = {4, 9} if settings.get("hnsw_ef", 10) < 20 else set()
         if settings.get("oversample", 2) < 2:
             missed = {*missed, 0}
@@ -195,6 +199,30 @@ def test_judgments_tell_what_the_encoder_misses() -> None:
     assert judged.ndcg_exact == pytest.approx(1 / ideal)
     assert judged.ndcg_approximate == pytest.approx(1 / np.log2(9) / ideal)
     assert "66.7% among its first 1,000" in findings(found)[-1]
+
+
+@pytest.mark.parametrize("of_passages", [False, True])
+@pytest.mark.parametrize("top_k", [5, 10, 100])
+def test_where_every_search_is_exact_judgments_see_no_loss(top_k: int, of_passages: bool) -> None:
+    texts = [f"wing number {i} of {i // 4}" for i in range(400)]
+    documents = [
+        Document(f"d{i // 4}#{i % 4}", text, {"parent": f"d{i // 4}", "passage": i % 4})
+        if of_passages
+        else Document(f"d{i}", text)
+        for i, text in enumerate(texts)
+    ]
+    qrels = {query: {f"d{i}": 1, f"d{i + 9}": 1, "gone": 1} for i, query in enumerate(QUERIES)}
+    with Lossy([], documents=documents) as connector:
+        found = audit(connector, QUERIES, qrels=qrels, top_ks=[top_k])
+    judged = found.relevance
+    assert judged is not None
+    assert judged.hits == top_k
+    assert judged.ndcg_exact == judged.ndcg_approximate > 0
+    assert all(judged.found[k] == share for k, share in judged.found_approximate.items())
+    reached = {k for k in (10, 100) if (4 * k <= top_k if of_passages else k <= top_k)}
+    assert judged.found_approximate.keys() == reached
+    count_once = "passages of one document count once" in unmeasured(found)
+    assert count_once is (of_passages and top_k >= 10)
 
 
 def test_whatever_is_as_near_as_the_last_counts() -> None:

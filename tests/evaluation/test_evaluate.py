@@ -98,7 +98,7 @@ def test_judged_passages_are_measured_themselves() -> None:
     passages = Cut([Document("long", "pipe wing. " * 3)], words=2)
     retriever = Retriever(MemoryConnector(passages))
     result = evaluate(retriever, QUERIES, {"q1": {"long#1": 1}}, measures=["Recall@10"])
-    assert sorted(result.stages[0].rankings["q1"]) == ["long", "long#1"]
+    assert sorted(result.stages[0].rankings["q1"]) == ["long#0", "long#1", "long#2"]
     assert result.stages[0].means["Recall@10"] == 1.0
 
 

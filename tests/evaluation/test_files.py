@@ -6,6 +6,7 @@ import gzip
 from pathlib import Path
 
 import pytest
+import pytrec_eval
 
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.evaluation.files import (
@@ -16,7 +17,7 @@ from retrieve_rerank.evaluation.files import (
     read_run,
     write_run,
 )
-from retrieve_rerank.evaluation.measures import order
+from retrieve_rerank.evaluation.measures import order, parse_measures, score
 
 
 @pytest.fixture
@@ -99,6 +100,7 @@ def test_a_judgment_may_be_repeated_but_not_contradicted(file: Path) -> None:
         ("q1 0 d1 1\nq1 d1\n", r"file:2: expected query, document and grade"),
         ("q1\td1\t0.5\n", r"file:1: expected a whole number as grade; got '0.5'"),
         ("q1\td1\t99999999999\n", r"file:1: expected a grade of at most 31 bits"),
+        ("q1\td1\t2147483648\n", r"file:1: expected a grade of at most 31 bits"),
         ("q\t" * 2_000_000, r"file:1: expected query, .*; got .*… \(4,000,000 characters\)$"),
         ("query-id\tcorpus-id\tscore\n", "holds no judgments"),
     ],
@@ -119,6 +121,19 @@ def test_a_byte_order_mark_is_passed_over(file: Path) -> None:
 def test_a_run_is_ordered_by_its_scores_and_ties_by_falling_id(file: Path) -> None:
     file.write_text("q1 Q0 a 1 0.5 tag\nq1 Q0 b 2 0.5 tag more\nq1 Q0 c 3 0.9 tag\n")
     assert order(read_run(file)) == {"q1": ["c", "b", "a"]}
+
+
+def test_scores_tie_where_they_are_the_same_in_float32_as_in_trec_eval(file: Path) -> None:
+    scores = {"a": 0.98765433, "b": 0.98765432, "c": 1e300, "d": 2e300}
+    file.write_text("".join(f"q1 Q0 {id_} 1 {score} tag\n" for id_, score in scores.items()))
+    ranking = order(read_run(file))["q1"]
+    assert ranking == ["d", "c", "b", "a"]
+    qrels = {"q1": {"a": 1, "c": 1}}
+    peer = pytrec_eval.RelevanceEvaluator(qrels, {"recip_rank", "map"}).evaluate({"q1": scores})
+    ours = score(parse_measures(["MRR", "MAP"]), qrels, {"q1": ranking})
+    assert [ours[name]["q1"] for name in ("MRR", "MAP")] == pytest.approx(
+        [peer["q1"][name] for name in ("recip_rank", "map")]
+    )
 
 
 @pytest.mark.parametrize(

@@ -33,9 +33,39 @@ def test_passages_stand_for_the_documents_that_are_judged() -> None:
     assert wholes == {each.id: each.whole_id for each in PASSAGES}
     unread = ["guide#1", "whole", "guide#0", "x", "issue#7"]
     assert judged.without_metadata(unread, wholes) == ["guide", "whole", "x", "issue#7"]
-    itself = JudgedDocuments(MemoryConnector(PASSAGES), {"q": {"guide#1": 1}})
-    assert [itself.id_of(each) for each in PASSAGES[:2]] == ["guide", "guide#1"]
-    assert itself.without_metadata(["guide#1", "guide#0"], wholes) == ["guide#1", "guide"]
+    both = JudgedDocuments(MemoryConnector(PASSAGES), {"q": {"guide": 1, "guide#1": 2}})
+    assert [both.id_of(each) for each in PASSAGES[:2]] == ["guide", "guide#1"]
+    assert both.without_metadata(["guide#1", "guide#0"], wholes) == ["guide#1", "guide"]
+
+
+def test_where_passages_are_judged_those_that_nobody_judged_count_one_by_one() -> None:
+    other = [Document(f"tour#{i}", "wing", {"parent": "tour", "passage": i}) for i in range(2)]
+    connector = MemoryConnector([*PASSAGES, *other])
+    ids = [each.id for each in (*PASSAGES, *other)]
+    judged = JudgedDocuments(connector, {"q": {"guide#1": 1}})
+    assert [judged.id_of(each) for each in (*PASSAGES, *other)] == ids
+    assert judged.without_metadata(ids, whole_ids(connector, ids)) == ids
+    mixed = JudgedDocuments(connector, {"q": {"guide#1": 1}, "p": {"tour": 1}})
+    assert mixed.without_metadata(ids, whole_ids(connector, ids)) == [*ids[:4], "tour"]
+    unlike = JudgedDocuments(connector, {"q": {"issue#7": 1}})  # whose id alone is like a passage's
+    assert [unlike.id_of(each) for each in other] == ["tour", "tour"]
+
+
+def test_unjudged_passages_push_a_judged_one_down() -> None:
+    texts = ["wing wing wing", "wing wing pipe", "wing heat pipe", "wing heat lift pipe"]
+    passages = [
+        Document(f"guide#{i}", text, {"parent": "guide", "passage": i})
+        for i, text in enumerate(texts)
+    ]
+    for more in ({}, {"p": {"guide#0": 1, "guide#1": 1}}):
+        found = evaluate(
+            Retriever(MemoryConnector(passages)),
+            {"q": "wing"},
+            {"q": {"guide#3": 1}, **more},
+            measures=["MRR"],
+        )
+        assert found.stages[0].scores["MRR"]["q"] == 0.25
+        assert found.stages[0].rankings["q"] == [each.id for each in passages]
 
 
 def test_eval_and_audit_agree_on_ids_that_are_like_those_of_passages(tmp_path: Path) -> None:

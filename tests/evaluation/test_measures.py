@@ -68,6 +68,7 @@ def test_queries_without_results_or_relevant_documents_score_zero() -> None:
         assert scores[measure.name]["empty"] == 0
         assert scores[measure.name]["hopeless"] == 0
     assert measures[0].total(scores["nDCG@10"].values()) == 0.25
+    assert score("ERR@10", ["a"], {"q": {}}) == 0
 
 
 def test_ids_may_hold_white_space() -> None:
@@ -95,6 +96,8 @@ def test_a_measure_keeps_the_name_it_was_given_and_comes_once() -> None:
         ("P", "'P' needs a cutoff, as in P@10"),
         ("P(depth=3)@5", "has no 'depth'; its parameters: cutoff, rel"),
         ("RBP(p=0.8,rel=1)", "cannot compute RBP"),
+        ("P(rel={[]:1})@5", "cannot read measure"),
+        ("Accuracy", "'Accuracy' has no value for a query of which every hit is relevant"),
     ],
 )
 def test_a_measure_that_cannot_be_used_is_refused(name: str, message: str) -> None:

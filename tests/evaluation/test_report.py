@@ -43,6 +43,11 @@ def page(result: Evaluation, baseline: StageEvaluation, title: str = "docs") -> 
     return render_report(result, title=title, baseline=baseline, comparisons=comparisons)
 
 
+def test_names_in_any_script_stand_in_the_pictures_without_a_warning() -> None:
+    first, last = stage("基线.run", BAD), stage("max-sim", GOOD)
+    assert "max-sim against 基线.run</text>" in page(evaluation(first, last), first)
+
+
 @pytest.mark.parametrize(
     ("before", "after", "tone", "words"),
     [

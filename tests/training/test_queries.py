@@ -23,6 +23,7 @@ from retrieve_rerank.training.queries import (
 from retrieve_rerank.training.queries.cuts import without
 from retrieve_rerank.training.queries.proposals import proposals
 from retrieve_rerank.training.queries.sentences import sentences
+from retrieve_rerank.training.queries.written import read_query
 
 GLAUCOMA = Document(
     "glaucoma",
@@ -217,3 +218,14 @@ def test_an_index_that_offers_nothing_is_an_error_that_says_why() -> None:
     with pytest.raises(InputError, match="title: 2 proposed, 2 say nothing"):
         generate(MemoryConnector([Document(f"{i}", GLAUCOMA.text, {"title": "Index"})
                                   for i in range(2)]), sources=["title"])  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("answer", "query"),
+    [
+        ("<think>A flap?</think>\n1. “What lifts a wing?”", "What lifts a wing?"),
+        ("<think>\nThe passage tells of", ""),
+    ],
+)
+def test_a_query_is_read_after_a_models_thoughts(answer: str, query: str) -> None:
+    assert read_query(answer) == query

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from retrieve_rerank.models.language_model import Prompt
+from retrieve_rerank.rerankers.llm.answers import without_thoughts
 from retrieve_rerank.rerankers.llm.pair_prompts import PairPrompt
 
 GRADES = range(4)
@@ -52,7 +53,6 @@ UMBRELA = PairPrompt(
 
 _MARK = re.compile(r"#+\s*(?=final\s+score)", re.IGNORECASE)
 _GRADE = re.compile(r"final\s+score\W*(?:\(O\)\W*)?([0-3])(?!\d|\.\d)", re.IGNORECASE)
-_THOUGHTS = "</think>"
 
 
 def question(query: str, passage: str) -> Prompt:
@@ -62,7 +62,7 @@ def question(query: str, passage: str) -> Prompt:
 
 def read_grade(answer: str) -> int | None:
     """Read the last final score that an answer gives, or a grade that stands alone; else None."""
-    said = answer.rpartition(_THOUGHTS)[2].strip()
+    said = without_thoughts(answer).strip()
     if found := _GRADE.findall(said):
         return int(found[-1])
     alone = re.fullmatch(r"\W*([0-3])\W*", said)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from retrieve_rerank.base import Connector
 from retrieve_rerank.models.language_model import LanguageModel, Prompt
+from retrieve_rerank.rerankers.llm.answers import without_thoughts
 from retrieve_rerank.rerankers.llm.pair_prompts import PairPrompt
 from retrieve_rerank.text.template import Template, readable
 from retrieve_rerank.training.normalising import digest
@@ -35,7 +36,6 @@ MOST_CHARACTERS = 4000
 """Of a document that the model is shown: about a page."""
 
 _AT_ONCE = 32
-_THOUGHTS = "</think>"
 _LABEL = re.compile(r"^(?:\W*(?:search )?quer(?:y|ies)\s*:|\W*\d+[.)]\s|[-*•]\s)\s*", re.IGNORECASE)
 _QUOTES = "\"'“”„«»`* "
 
@@ -86,6 +86,6 @@ def question(document: Document) -> Prompt:
 
 def read_query(answer: str) -> str:
     """Read the query of an answer: its first line, without a label or quotation marks."""
-    said = readable(answer.rpartition(_THOUGHTS)[2]).strip()
+    said = readable(without_thoughts(answer)).strip()
     first = said.splitlines()[0] if said else ""
     return _LABEL.sub("", first).strip(_QUOTES)

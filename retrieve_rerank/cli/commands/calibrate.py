@@ -29,7 +29,7 @@ from retrieve_rerank.evaluation.calibration.calibrating import (
     calibrate,
     score_candidates,
 )
-from retrieve_rerank.evaluation.files import FITTING_SPLITS, fitting_split
+from retrieve_rerank.evaluation.files import FITTING_SPLITS, fitting_split, make_folder_for
 from retrieve_rerank.evaluation.report.findings import own_documents
 from retrieve_rerank.models.checkpoints.calibration import (
     CALIBRATION_METHODS,
@@ -115,6 +115,7 @@ def command(
     probability, and stages can have a min_probability. The order of hits stays as it is.
     """
     file = (output or _own_folder(model)) / SETTINGS_FILE
+    make_folder_for(file.with_name(f".{file.name}"))  # beside it, where it is written first
     earlier = _earlier(file)
     plots = None if plot is None else _plots(plot)
     settings = load_settings(index=index, candidates=candidates, **fields)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from retrieve_rerank.cli.judgments import (
     FILE,
@@ -52,7 +53,13 @@ from retrieve_rerank.evaluation.report.findings import cautions
 from retrieve_rerank.evaluation.report.report import render_report
 from retrieve_rerank.pipeline.retriever import FIRST_STAGE, Retriever
 from retrieve_rerank.settings.build import build_retriever
-from retrieve_rerank.settings.sources import load_settings
+from retrieve_rerank.settings.sources import FieldSettings, load_settings
+
+_OF_A_SEARCH = (
+    *("index", "candidates", "segment", "deadline_s", "run_out"),
+    *("rerank", "model", "prompt", "depth", "weight"),
+    *FieldSettings.model_fields,
+)
 
 
 @click.command("eval")
@@ -123,6 +130,8 @@ def command(
     Searches for every judged query as `rr search` does, and measures the ranking that left each
     stage. Differences from the baseline are tested for significance.
     """
+    if run is not None and (searching := _given(*_OF_A_SEARCH)):
+        raise click.UsageError(f"--run measures a file: it takes no {', '.join(searching)}")
     names = [measure.name for measure in parse_measures(measures)]
     judged = read_judgments(
         data=data,
@@ -147,10 +156,6 @@ def command(
         )
 
     if run is not None:
-        if run_out is not None or any(
-            v is not None for v in (rerank, model, prompt, depth, weight)
-        ):
-            raise click.UsageError("--run measures a file: it takes no reranker and no --run-out")
         title = run.name
         rival = measured(_baseline_file(baseline)) if baseline is not None else None
         evaluation = Evaluation(judged.qrels, judged.queries, names, [measured(run)])
@@ -200,6 +205,17 @@ def command(
         say(f"Report: {report}")
     if run_out is not None:
         write_runs(run_out, {stage.name: stage.rankings for stage in evaluation.stages})
+
+
+def _given(*names: str) -> list[str]:
+    """Name those of these options that the command line has; the environment may hold others'."""
+    context = click.get_current_context()
+    return [
+        param.opts[0]
+        for param in context.command.params
+        if param.name in names
+        and context.get_parameter_source(param.name) is ParameterSource.COMMANDLINE
+    ]
 
 
 def _search(

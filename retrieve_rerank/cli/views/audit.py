@@ -81,7 +81,11 @@ def relevance_table(found: Relevance) -> Table:
             f"{share:.1%}",
             "–" if now is None else f"{now:.1%}",
         )
-    table.add_row("nDCG@10", f"{found.ndcg_exact:.4f}", f"{found.ndcg_approximate:.4f}")
+    table.add_row(
+        f"nDCG@10 of {found.hits:,} hits",
+        f"{found.ndcg_exact:.4f}",
+        f"{found.ndcg_approximate:.4f}",
+    )
     return table
 
 

@@ -7,7 +7,6 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -217,19 +216,14 @@ def audit(
     relevant = None
     if documents is not None:
         deepest = next(trial for trial in reversed(trials) if trial.default)
-        near = [[id_ for id_, _ in truth.neighbours] for truth in exact]
-        wholes = whole_ids(connector, chain.from_iterable([*near, *deepest.found]))
+        near = ([id_ for id_, _ in truth.neighbours] for truth in exact)
         relevant = relevance(
+            connector,
+            documents,
             judged,
-            exact={
-                query: documents.without_metadata(ids, wholes)
-                for query, ids in zip(queries, near, strict=True)
-            },
-            approximate={
-                query: documents.without_metadata(ids, wholes)
-                for query, ids in zip(queries, deepest.found, strict=True)
-            },
-            depth=deepest.top_k,
+            exact=dict(zip(queries, near, strict=True)),
+            approximate=dict(zip(queries, deepest.found, strict=True)),
+            hits=deepest.top_k,
         )
     return Audit(
         location=schema.location,

@@ -60,13 +60,16 @@ def knob_value(knob: Knob, measured: Measured) -> str:
 
 def unmeasured(audit: Audit) -> str:
     """Say why the search as it is set now has no number at some depths; empty where it has."""
-    found, deepest = audit.relevance, audit.top_ks[-1]
+    found = audit.relevance
     if found is None or found.found.keys() == found.found_approximate.keys():
         return ""
-    return (
-        f"–: not measured, as the searches were for {deepest:,} hits at most; "
+    lowest = min(found.found.keys() - found.found_approximate.keys())
+    more = (
         f"--top-k {max(found.found)} measures it"
+        if lowest > found.hits
+        else "passages of one document count once, and a greater --top-k finds more of them"
     )
+    return f"–: not measured, as the searches were for {found.hits:,} hits at most; {more}"
 
 
 def setting(settings: Mapping[str, float]) -> str:
@@ -121,8 +124,9 @@ def _of_relevance(found: Relevance) -> str:
     deepest = max(found.found)
     lost = found.ndcg_exact - found.ndcg_approximate
     parts = [
-        f"On {found.queries:,} judged queries exact search has nDCG@10 {found.ndcg_exact:.4f}, the "
-        f"search as it is set now {found.ndcg_approximate:.4f}."
+        f"On {found.queries:,} judged queries the first {found.hits:,} hits of exact search have "
+        f"nDCG@10 {found.ndcg_exact:.4f}, those of the search as it is set now "
+        f"{found.ndcg_approximate:.4f}."
     ]
     if lost < _NOTICEABLE:
         parts.append("Better approximation would not help there.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import math
 import re
+import warnings
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -209,6 +210,9 @@ def _svg(figure: Figure, label: str) -> str:
     """Return the <svg> element alone, named for those who cannot see it."""
     target = io.StringIO()
     nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
-    figure.savefig(target, format="svg", metadata=nothing)
+    with warnings.catch_warnings():
+        # of matplotlib's own font, which only measures: the page's draws the letters
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        figure.savefig(target, format="svg", metadata=nothing)
     element = re.sub(r"^.*?(?=<svg )", "", target.getvalue(), count=1, flags=re.DOTALL)
     return element.replace("<svg ", f'<svg role="img" aria-label="{escape(label)}" ', 1)

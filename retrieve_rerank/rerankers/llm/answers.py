@@ -1,4 +1,4 @@
-"""Reading what a model writes when it is asked to compare documents."""
+"""Reading what a model writes: the answer after its thoughts, an order of documents, a choice."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-_THOUGHTS = "</think>"
-"""What models that reason put between their thoughts and their answer."""
+from retrieve_rerank.text.language import SPACELESS
+
+_LETTER = rf"[^\W{SPACELESS}]"
+"""What a name cannot be followed by, or follow: where words stand without spaces, it can."""
 
 
 class Order(NamedTuple):
@@ -30,7 +32,7 @@ def read_order(answer: str, names: Sequence[str]) -> Order:
     nothing but names, like "2, 1, 3": other words, a refusal's perhaps, may hold numbers too.
     Thoughts before the answer are not read.
     """
-    answer = _without_thoughts(answer)
+    answer = without_thoughts(answer)
     name = r"[0-9]+" if names[0].isdecimal() else r"[A-Z]"
     found = re.findall(rf"\[\s*({name})\s*\]", answer)
     if not found and re.fullmatch(rf"(?:\W*{name}(?!\w))+\W*", answer):
@@ -51,17 +53,16 @@ def read_choice(answer: str, choices: Sequence[str]) -> int | None:
 
     It may have other words around it, and be shortened to its last word ("B") without any.
     """
-    answer = _without_thoughts(answer).strip()
-    given = {
-        number
-        for number, choice in enumerate(choices)
-        if re.search(rf"(?<!\w){re.escape(choice.strip())}(?!\w)", answer, re.IGNORECASE)
-    }
+    answer = without_thoughts(answer).lower()
+    numbers = {choice.strip().lower(): number for number, choice in enumerate(choices)}
+    longest_first = "|".join(map(re.escape, sorted(numbers, key=len, reverse=True)))
+    given = set(re.findall(rf"(?<!{_LETTER})(?:{longest_first})(?!{_LETTER})", answer))
     if not given:
-        bare = re.sub(r"\W", "", answer).lower()
-        given = {n for n, choice in enumerate(choices) if choice.split()[-1].lower() == bare}
-    return given.pop() if len(given) == 1 else None
+        bare = re.sub(r"\W", "", answer)
+        given = {choice for choice in numbers if choice.split()[-1] == bare}
+    return numbers[given.pop()] if len(given) == 1 else None
 
 
-def _without_thoughts(answer: str) -> str:
-    return answer.rpartition(_THOUGHTS)[2]
+def without_thoughts(answer: str) -> str:
+    """Return what a model that reasons says after its thoughts: nothing where they were cut off."""
+    return answer.rpartition("</think>")[2].partition("<think>")[0]

@@ -131,10 +131,14 @@ class Questions:
         """
         if scoring == "likelihood":
             return [_softmax(row) for row in self._log_likelihoods(groups)]
-        written = self._ask(
-            groups, lambda asked: self._model.generate(list(asked), max_new_tokens=_CHOICE_TOKENS)
-        )
-        return [self._read_vote(text, group) for text, group in zip(written, groups, strict=True)]
+
+        def written(asked: Mapping[Prompt, Group]) -> Answers[list[list[float]]]:
+            found = self._model.generate(list(asked), max_new_tokens=_CHOICE_TOKENS)
+            answers = zip(found.values, asked.values(), strict=True)
+            votes = [self._read_vote(text, group) for text, group in answers]
+            return Answers(votes, found.truncated)
+
+        return self._ask(groups, written)
 
     def order(self, group: Group, *, by_first_token: bool) -> list[int]:
         """Ask for the order of a group, best first.

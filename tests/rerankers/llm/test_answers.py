@@ -63,6 +63,8 @@ def test_words_around_an_answer_are_not_read() -> None:
 
 def test_thoughts_before_the_answer_are_not_read() -> None:
     assert order("<think>[3] looks good, [1] too</think>\n[2] > [1] > [3]") == Order([1, 0, 2])
+    cut_off = "<think>\nPassage [3] is about cooking. Passage [2] only mentions"
+    assert order(cut_off) == Order([0, 1, 2], missing=3)
 
 
 @given(st.text(alphabet="[]> 0123456789ABCDEFz,\n", max_size=60), st.booleans())
@@ -80,6 +82,12 @@ def test_every_document_is_kept_exactly_once(answer: str, letters: bool) -> None
         ("B", 1),
         (" [B]\n", 1),
         ("<think>Passage A?</think>\n\nPassage B", 1),
+        ("<think>Passage A or", None),
+        ("Passage A更相关", 0),
+        ("答案是Passage B", 1),
+        ("Passage Aの方が関連性が高い", 0),
+        ("Passage A比 Passage B 更相关", None),
+        ("Passage AB", None),
         ("Passage A or Passage B", None),
         ("Passage C", None),
         ("A passage that fits", None),
@@ -95,3 +103,9 @@ def test_true_and_false_are_choices_too() -> None:
     assert read_choice("true", ["true", "false"]) == 0
     assert read_choice("False.", ["true", "false"]) == 1
     assert read_choice("untrue", ["true", "false"]) is None
+
+
+def test_choices_of_a_script_without_spaces_are_read_the_longest_first() -> None:
+    assert read_choice("答案是文档B。", ["文档A", "文档B"]) == 1
+    assert read_choice("文档A比文档B更相关", ["文档A", "文档B"]) is None
+    assert read_choice("不相关", ["相关", "不相关"]) == 1

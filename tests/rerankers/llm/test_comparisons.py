@@ -149,6 +149,10 @@ def test_choices_that_cannot_be_read_are_ties_and_counted() -> None:
     found = reranker.rerank("q", numbered())
     assert found.notes == ("22 of 132 answers choose no document",)
     assert order(found.hits)[:2] == [11, 10]
+    equal = Pairwise(Oracle(write=lambda texts: "Neither"), method="sum", scoring="generation")
+    found = equal.rerank("q", hits(["same"] * 4))
+    assert found.notes == ("1 of 1 answers choose no document",)
+    assert found.unread == 1
 
 
 @pytest.mark.parametrize(
