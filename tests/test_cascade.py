@@ -95,6 +95,18 @@ def test_what_slices_cost_is_remembered_from_search_to_search(connector: MemoryC
     assert [len(part) for part in scorer.slices] == [COUNT]
 
 
+def test_texts_whose_scores_depend_on_each_other_are_not_cut_into_slices(
+    connector: MemoryConnector,
+) -> None:
+    class Relative(Paced):
+        pointwise = False
+
+    scorer = Relative(0.0)
+    result = Retriever(connector, scorer).search(QUERY, top_k=COUNT, deadline_s=30)
+    assert not result.degraded
+    assert [len(part) for part in scorer.slices] == [COUNT]
+
+
 def test_slices_give_what_one_go_gives(connector: MemoryConnector) -> None:
     whole = Retriever(connector, OverlapScorer()).search(QUERY, top_k=COUNT)
     sliced = Retriever(connector, OverlapScorer()).search(QUERY, top_k=COUNT, deadline_s=30)

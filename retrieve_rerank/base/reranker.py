@@ -40,7 +40,7 @@ class RerankResult:
 class Reranker(ABC):
     """Puts hits into a better order.
 
-    Implement `_rerank`, or subclass `Scorer`, where a text can be scored by itself. Callers use
+    Implement `_rerank`, or subclass `Scorer`, where each text gets a score. Callers use
     `rerank` and `arerank`.
     """
 
@@ -124,10 +124,14 @@ class TextScores(NamedTuple):
 
 
 class Scorer(Reranker):
-    """A pointwise reranker: a text's score depends on the query and that text alone."""
+    """A reranker that gives each text a score."""
 
     template: Template = Template()
     """What the scorer reads of a document."""
+
+    pointwise: bool = True
+    """Whether a text's score depends on the query and that text alone. Only such texts may be
+    scored apart from the others: in slices under a deadline, or by a cache."""
 
     @property
     def fingerprint(self) -> str:

@@ -56,7 +56,7 @@ def rerank_within(
 
     Raises DeadlineExceededError where not even one slice did.
     """
-    if deadline.left_s is None or not isinstance(reranker, Scorer):
+    if deadline.left_s is None or not (isinstance(reranker, Scorer) and reranker.pointwise):
         whole: RerankResult = yield _reranking(reranker, query, hits)
         return whole
     slices: list[RerankResult] = []

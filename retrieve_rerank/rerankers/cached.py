@@ -128,7 +128,13 @@ class Cached(Scorer):
     """
 
     def __init__(self, scorer: Scorer, cache: ScoreCache) -> None:
-        """Raise ConfigError for a scorer that cannot tell when its scores change."""
+        """Raise ConfigError for a scorer whose scores depend on the other texts, and for one that
+        cannot tell when they change."""
+        if not scorer.pointwise:
+            raise ConfigError(
+                f"the scores of {scorer.name} cannot be cached: they depend on which texts are "
+                "scored together"
+            )
         if not scorer.fingerprint:
             raise ConfigError(
                 f"the scores of {scorer.name} cannot be cached: it has no fingerprint that tells "

@@ -263,5 +263,9 @@ def assert_serves(cached: Cached, *, note: str) -> None:
 def test_what_cannot_be_cached_is_an_error() -> None:
     with pytest.raises(ConfigError, match="overlap cannot be cached: it has no fingerprint"):
         Cached(OverlapScorer(), ScoreCache())
+    relative = Counting()
+    relative.pointwise = False
+    with pytest.raises(ConfigError, match="depend on which texts are scored together"):
+        Cached(relative, ScoreCache())
     with pytest.raises(InputError, match="entries must be at least 1"):
         ScoreCache(entries=-1)
