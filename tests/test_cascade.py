@@ -204,3 +204,16 @@ def test_collapsing_before_reranking_saves_work_and_after_it_keeps_the_best(
     for hit in after.stages[1].hits:
         best.setdefault(hit.document.metadata["book"], hit.document.id)
     assert {hit.document.metadata["book"]: hit.document.id for hit in after} == best
+
+
+def test_collapsing_to_a_depth_loses_no_group_and_shows_none_again(
+    connector: MemoryConnector,
+) -> None:
+    result = Retriever(connector, Stage(Collapse("book"), depth=4)).search(QUERY, top_k=COUNT)
+    found = result.stages[0].hits
+    books = [hit.document.metadata["book"] for hit in found]
+    first = [n for n in range(4) if books[n] not in books[:n]]
+    rest = [n for n in range(4, COUNT) if books[n] not in books[:4]]
+    assert ids(result.hits) == [found[n].document.id for n in [*first, *rest]]
+    assert {hit.document.metadata["book"] for hit in result} == set(range(7))
+    assert [hit.rank for hit in result] == list(range(1, len(result) + 1))

@@ -51,7 +51,8 @@ class Reranker(ABC):
     """Share of its scores in a stage's order where the stage sets none, see `Stage.weight`."""
 
     selective: bool = False
-    """Whether hits that it does not return are dropped; else they follow below, in their order."""
+    """Whether hits that it is given and does not return are dropped; else they follow below, in
+    their order."""
 
     keeps_places: bool = False
     """Whether hits that it does not return keep their places, those that it does return taking
@@ -98,6 +99,10 @@ class Reranker(ABC):
     def for_user(self, query: str, user: str) -> str:
         """Return what it reads of a query where `user` tells who asks; the query, for most."""
         return query
+
+    def below(self, shown: Sequence[Hit], rest: Sequence[Hit]) -> Sequence[Hit]:
+        """Return which hits beyond a stage's depth follow those that it returned; all, for most."""
+        return rest
 
     def probabilities(self, scores: Sequence[float]) -> list[float] | None:
         """Turn its scores into probabilities of relevance; None where nothing is calibrated."""

@@ -62,7 +62,8 @@ def place(stage: Stage, scored: Sequence[Hit], hits: Sequence[Hit]) -> list[Hit]
         }
         return append_unscored([], (hit for hit in mixed if hit.document.id in likely))
     if stage.reranker.selective:
-        return list(mixed)
+        rest = hits[len(hits) if stage.depth is None else stage.depth :]
+        return append_unscored(mixed, stage.reranker.below(mixed, rest))
     if stage.reranker.keeps_places:
         mixed = keep_places(mixed, hits[: stage.depth])
     known = {hit.document.id for hit in mixed}
