@@ -9,9 +9,13 @@ from collections.abc import Sequence
 import pytest
 
 from retrieve_rerank import Document, Hit, Retriever, Stage, TextScores
+from retrieve_rerank.base import RerankResult
+from retrieve_rerank.concurrency.deadline import Deadline
+from retrieve_rerank.concurrency.steps import drive
 from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.errors import InputError
-from retrieve_rerank.pipeline.slices import FIRST_SLICE, LEAST_SLICE, HitCost
+from retrieve_rerank.pipeline.slices import FIRST_SLICE, LEAST_SLICE, HitCost, rerank_within
+from retrieve_rerank.rerankers.cached import Cached, ScoreCache
 from retrieve_rerank.rerankers.collapse import Collapse
 from retrieve_rerank.testing import OverlapScorer
 
@@ -146,6 +150,39 @@ def test_the_cost_of_a_hit_is_learned_from_what_slices_take() -> None:
     assert cost.slice(100, 0.04) == 0
     cost.learn(10, 10 * 0.02)  # 9 ms after the vain try, then 0.4 of the way to 20 ms
     assert cost.slice(100, 1.0) == int(0.6 / ((0.009 + 0.4 * 0.011) * 1.2))
+
+
+def test_a_slice_that_was_cut_off_tells_the_least_that_a_hit_costs() -> None:
+    cost = HitCost()
+    cost.learn_least(10, 1.0)  # at least 100 ms a hit, 120 with the margin
+    assert cost.slice(100, 1.0) == 5
+    cost.learn_least(5, 0.1)  # which is known already
+    assert cost.slice(100, 1.0) == 5
+    cost.learn_least(5, 1.0)
+    assert cost.slice(100, 1.0) == LEAST_SLICE
+
+
+def test_hits_from_a_cache_and_failures_teach_no_cost(connector: MemoryConnector) -> None:
+    class Told(Paced):
+        fingerprint = "v1"
+
+        def score(self, query: str, texts: Sequence[str]) -> list[float]:
+            if "fail" in query:
+                raise RuntimeError("at once")
+            return super().score(query, texts)
+
+    cached, cost = Cached(Told(0.002), ScoreCache()), HitCost()
+
+    def rerank(query: str) -> RerankResult:
+        found = connector.search(QUERY, top_k=COUNT)
+        steps = rerank_within(Deadline(30), cached, query, found, cost)
+        return drive(steps, lambda work: work.here())
+
+    for _ in range(20):
+        assert len(rerank(QUERY)) == COUNT
+        with pytest.raises(RuntimeError, match="at once"):
+            rerank("fail")
+    assert cost.slice(COUNT, 0.1) < COUNT, "60 hits cost at least 0.12 s"
 
 
 def test_a_cost_that_left_no_time_is_tried_again() -> None:

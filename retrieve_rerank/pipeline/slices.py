@@ -43,10 +43,16 @@ class HitCost:
         return max(least, min(left, int(left_s * _PART / cost)))
 
     def learn(self, hits: int, seconds: float) -> None:
-        """Take in what a slice cost."""
+        """Take in what a slice cost, of whose hits so many were scored anew."""
+        if not hits:
+            return
         found = seconds / hits
         known = self._hit_s
         self._hit_s = found if known is None else known + _LEARNING_RATE * (found - known)
+
+    def learn_least(self, hits: int, seconds: float) -> None:
+        """Take in that a slice was cut off after so long: a hit costs at least its share."""
+        self._hit_s = max(self._hit_s or 0.0, seconds / hits)
 
 
 def rerank_within(
@@ -64,13 +70,15 @@ def rerank_within(
     while done < len(hits) and (count := cost.slice(len(hits) - done, deadline.left_s or 0.0)):
         started = time.perf_counter()
         try:
-            slices.append((yield _reranking(reranker, query, hits[done : done + count])))
+            found: RerankResult = yield _reranking(reranker, query, hits[done : done + count])
         except DeadlineExceededError:
+            if deadline.over:
+                cost.learn_least(count, time.perf_counter() - started)
             if not (slices and deadline.over):
                 raise
             break
-        finally:
-            cost.learn(count, time.perf_counter() - started)
+        cost.learn(count - found.cache_hits, time.perf_counter() - started)
+        slices.append(found)
         done += count
     if not slices:
         raise deadline.exceeded()
