@@ -8,12 +8,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from retrieve_rerank import Document, Hit, Retriever, Stage, TextScores
+from retrieve_rerank import Document, Hit, Retriever, Stage, TextScores, rank
 from retrieve_rerank.base import RerankResult
 from retrieve_rerank.concurrency.deadline import Deadline
 from retrieve_rerank.concurrency.steps import drive
 from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.errors import InputError
+from retrieve_rerank.pipeline.cascade import Cascade
 from retrieve_rerank.pipeline.slices import FIRST_SLICE, LEAST_SLICE, HitCost, rerank_within
 from retrieve_rerank.rerankers.cached import Cached, ScoreCache
 from retrieve_rerank.rerankers.collapse import Collapse
@@ -192,6 +193,38 @@ def test_a_cost_that_left_no_time_is_tried_again() -> None:
     while not cost.slice(10, 1.0):
         tries += 1
     assert 10 < tries < 50
+
+
+TWICE = rank(
+    [
+        (Document("a", "wing lift"), 3.0),
+        (Document("b", "wing"), 2.0),
+        (Document("a", "drag"), 1.0),
+    ]
+)
+"""Two hits of one id, as a caller may bring them."""
+
+
+def texts(hits: Sequence[Hit]) -> list[tuple[str, float]]:
+    return [(hit.document.text, hit.score) for hit in hits]
+
+
+@pytest.mark.parametrize("deadline_s", [None, 30])
+def test_hits_of_one_id_have_scores_of_their_own(deadline_s: float | None) -> None:
+    found = Cascade(OverlapScorer()).rerank(QUERY, TWICE, deadline_s=deadline_s)
+    assert texts(found.hits) == [("wing lift", 2.0), ("wing", 1.0), ("drag", 0.0)]
+
+
+def test_hits_of_one_id_are_mixed_and_judged_each_by_itself() -> None:
+    stage = Stage(Calibrated(), weight=0.5, min_probability=0.5)
+    found = Cascade(stage).rerank(QUERY, TWICE)
+    assert [text for text, _ in texts(found.hits)] == ["wing lift", "wing"]
+    assert [hit.sources["calibrated"].score for hit in found] == [2.0, 1.0]
+
+
+def test_a_hit_below_the_depth_stays_though_its_id_was_scored() -> None:
+    found = Cascade(Stage(OverlapScorer(), depth=2)).rerank(QUERY, TWICE)
+    assert texts(found.hits) == [("wing lift", 2.0), ("wing", 1.0), ("drag", 1.0)]
 
 
 def test_hits_below_a_probability_are_dropped(connector: MemoryConnector) -> None:

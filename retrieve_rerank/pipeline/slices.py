@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from retrieve_rerank.base import Reranker, RerankResult, Scorer
 from retrieve_rerank.concurrency.deadline import Deadline
 from retrieve_rerank.errors import DeadlineExceededError
 from retrieve_rerank.pipeline.work import Work
-from retrieve_rerank.types import Hit, rescore
+from retrieve_rerank.types import Hit
 
 FIRST_SLICE = 8
 """Hits scored to learn what one costs."""
@@ -82,9 +83,10 @@ def rerank_within(
         done += count
     if not slices:
         raise deadline.exceeded()
-    scores = {hit.document.id: hit.score for each in slices for hit in each}
+    # Stable, so that equal scores keep the incoming order, as they do within each slice.
+    scored = sorted((hit for each in slices for hit in each), key=lambda hit: -hit.score)
     return RerankResult(
-        rescore(hits[:done], [scores[hit.document.id] for hit in hits[:done]]),
+        [replace(hit, rank=place) for place, hit in enumerate(scored, start=1)],
         sum(each.truncated for each in slices),
         sum(each.cache_hits for each in slices),
         tuple(dict.fromkeys(note for each in slices for note in each.notes)),
