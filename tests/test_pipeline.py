@@ -332,8 +332,18 @@ def test_impossible_numbers_are_errors(connector: MemoryConnector) -> None:
         Stage(OverlapScorer(), depth=0)
     with pytest.raises(InputError, match="weight must lie between 0 and 1; got 2"):
         Stage(OverlapScorer(), weight=2)
-    with pytest.raises(InputError, match="deadline_s must be above 0"):
-        Retriever(connector).search("wing", deadline_s=-1)
+    for deadline_s in (0, -1, math.inf, math.nan):
+        with pytest.raises(InputError, match="deadline_s must be above 0, and finite; got"):
+            Retriever(connector).search("wing", deadline_s=deadline_s)
+        with pytest.raises(InputError, match="deadline_s must be above 0, and finite; got"):
+            Retriever(connector, deadline_s=deadline_s)
+
+
+async def test_a_deadline_may_be_longer_than_systems_can_count(connector: MemoryConnector) -> None:
+    retriever = Retriever(connector, OverlapScorer(), deadline_s=1e12)
+    found = retriever.search("wing lift")
+    assert not found.degraded
+    assert (await retriever.asearch("wing lift")).hits == found.hits
 
 
 def test_a_query_that_finds_nothing_gives_an_empty_result(connector: MemoryConnector) -> None:

@@ -42,6 +42,7 @@ class Retriever:
     ) -> None:
         if candidates < 1:
             raise InputError(f"candidates must be at least 1; got {candidates}")
+        deadline_of(deadline_s)
         self.connector = connector
         self._cascade = Cascade(*stages)
         self.stages = self._cascade.stages
