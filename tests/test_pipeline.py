@@ -25,6 +25,7 @@ from retrieve_rerank import (
 )
 from retrieve_rerank.base import MaxSimScores, Reranker, RerankResult, TensorSearch
 from retrieve_rerank.connectors.memory import MemoryConnector
+from retrieve_rerank.data.passages import Cut
 from retrieve_rerank.errors import DeadlineExceededError, InputError, ScoreError
 from retrieve_rerank.rerankers.database import DatabaseMaxSim
 from retrieve_rerank.testing import OverlapScorer
@@ -163,6 +164,21 @@ def test_documents_that_are_excluded_take_no_place(connector: MemoryConnector) -
     assert [hit.rank for hit in found] == [hit.rank for hit in found.stages[0].hits] == [1, 2]
     with pytest.raises(InputError, match=r"expected ids to exclude; got 'wing'"):
         retriever.search("wing", exclude="wing")
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_passages_of_what_is_excluded_take_no_place_either(asynchronous: bool) -> None:
+    long = Document("wings", " ".join(["wing lift"] * 200))
+    passages = list(Cut([long, *(Document(f"d{n}", f"wing {n}") for n in range(9))], words=20))
+    assert sum(each.whole_id == "wings" for each in passages) > 10
+    retriever = Retriever(MemoryConnector(passages), OverlapScorer(), candidates=5)
+    if asynchronous:
+        found = asyncio.run(retriever.asearch("wing lift", top_k=5, exclude=["wings"]))
+    else:
+        found = retriever.search("wing lift", top_k=5, exclude=["wings"])
+    assert len(found) == len(found.stages[0].hits) == 5
+    assert all(hit.document.id.startswith("d") for hit in found)
+    assert len(retriever.search("wing lift", top_k=20, exclude=["wings"])) == 9
 
 
 def test_hits_beyond_the_depth_keep_their_order_below(connector: MemoryConnector) -> None:
