@@ -34,7 +34,7 @@ def rrf(
     rankings, taken in turn, first name them.
     """
     return _fuse(
-        rankings,
+        _each_once(rankings),
         lambda name, hit: _weight(weights, name) / (k + hit.rank),
         absent={},
         top_k=top_k,
@@ -55,6 +55,7 @@ def weighted(
     and they are standardised over all that is fused, to at most MOST_DEVIATIONS. In
     another ranking such a document counts as the last. Rankings without a weight count 1.
     """
+    rankings = _each_once(rankings)
     fused = dict.fromkeys(hit.document.id for hits in rankings.values() for hit in hits)
     standard: dict[str, dict[str, float]] = {}
     absent: dict[str, float] = {}
@@ -93,9 +94,10 @@ def interpolate(hits: Sequence[Hit], *, name: str, weight: float) -> list[Hit]:
     old = standardise(descending([before.score for _, before in pairs]))
     new = [max(n, 0.0) if o > SET_APART else n for n, o in zip(new, old, strict=True)]
     mixed = [weight * n + (1 - weight) * o for n, o in zip(new, old, strict=True)]
-    placed = {hit.document.id: Placement(hit.rank, hit.score) for hit in hits}
+    # By the hits they were, as two may have one id.
+    placed = {id(before): Placement(hit.rank, hit.score) for hit, before in pairs}
     return [
-        replace(hit, sources={**hit.sources, name: placed[hit.document.id]})
+        replace(hit, sources={**hit.sources, name: placed[id(hit.previous)]})
         for hit in rescore([before for _, before in pairs], mixed)
     ]
 
@@ -129,6 +131,17 @@ def standardise(scores: Sequence[float]) -> list[float]:
 
 def _weight(weights: Mapping[str, float] | None, name: str) -> float:
     return 1.0 if weights is None else weights.get(name, 1.0)
+
+
+def _each_once(rankings: Mapping[str, Sequence[Hit]]) -> dict[str, list[Hit]]:
+    """Leave of several hits with one id the best."""
+    once: dict[str, list[Hit]] = {}
+    for name, hits in rankings.items():
+        best: dict[str, Hit] = {}
+        for hit in hits:
+            best.setdefault(hit.document.id, hit)
+        once[name] = list(best.values())
+    return once
 
 
 def _fuse(

@@ -8,10 +8,15 @@ from collections.abc import Sequence
 
 import pytest
 
-from retrieve_rerank import Document, Hit, Retriever, Stage, TextScores
+from retrieve_rerank import Document, Hit, Retriever, Stage, TextScores, rank
+from retrieve_rerank.base import RerankResult
+from retrieve_rerank.concurrency.deadline import Deadline
+from retrieve_rerank.concurrency.steps import drive
 from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.errors import InputError
-from retrieve_rerank.pipeline.slices import FIRST_SLICE, LEAST_SLICE, HitCost
+from retrieve_rerank.pipeline.cascade import Cascade
+from retrieve_rerank.pipeline.slices import FIRST_SLICE, LEAST_SLICE, HitCost, rerank_within
+from retrieve_rerank.rerankers.cached import Cached, ScoreCache
 from retrieve_rerank.rerankers.collapse import Collapse
 from retrieve_rerank.testing import OverlapScorer
 
@@ -95,6 +100,18 @@ def test_what_slices_cost_is_remembered_from_search_to_search(connector: MemoryC
     assert [len(part) for part in scorer.slices] == [COUNT]
 
 
+def test_texts_whose_scores_depend_on_each_other_are_not_cut_into_slices(
+    connector: MemoryConnector,
+) -> None:
+    class Relative(Paced):
+        pointwise = False
+
+    scorer = Relative(0.0)
+    result = Retriever(connector, scorer).search(QUERY, top_k=COUNT, deadline_s=30)
+    assert not result.degraded
+    assert [len(part) for part in scorer.slices] == [COUNT]
+
+
 def test_slices_give_what_one_go_gives(connector: MemoryConnector) -> None:
     whole = Retriever(connector, OverlapScorer()).search(QUERY, top_k=COUNT)
     sliced = Retriever(connector, OverlapScorer()).search(QUERY, top_k=COUNT, deadline_s=30)
@@ -136,6 +153,39 @@ def test_the_cost_of_a_hit_is_learned_from_what_slices_take() -> None:
     assert cost.slice(100, 1.0) == int(0.6 / ((0.009 + 0.4 * 0.011) * 1.2))
 
 
+def test_a_slice_that_was_cut_off_tells_the_least_that_a_hit_costs() -> None:
+    cost = HitCost()
+    cost.learn_least(10, 1.0)  # at least 100 ms a hit, 120 with the margin
+    assert cost.slice(100, 1.0) == 5
+    cost.learn_least(5, 0.1)  # which is known already
+    assert cost.slice(100, 1.0) == 5
+    cost.learn_least(5, 1.0)
+    assert cost.slice(100, 1.0) == LEAST_SLICE
+
+
+def test_hits_from_a_cache_and_failures_teach_no_cost(connector: MemoryConnector) -> None:
+    class Told(Paced):
+        fingerprint = "v1"
+
+        def score(self, query: str, texts: Sequence[str]) -> list[float]:
+            if "fail" in query:
+                raise RuntimeError("at once")
+            return super().score(query, texts)
+
+    cached, cost = Cached(Told(0.002), ScoreCache()), HitCost()
+
+    def rerank(query: str) -> RerankResult:
+        found = connector.search(QUERY, top_k=COUNT)
+        steps = rerank_within(Deadline(30), cached, query, found, cost)
+        return drive(steps, lambda work: work.here())
+
+    for _ in range(20):
+        assert len(rerank(QUERY)) == COUNT
+        with pytest.raises(RuntimeError, match="at once"):
+            rerank("fail")
+    assert cost.slice(COUNT, 0.1) < COUNT, "60 hits cost at least 0.12 s"
+
+
 def test_a_cost_that_left_no_time_is_tried_again() -> None:
     cost = HitCost()
     cost.learn(1, 10.0)  # the first call loaded a model
@@ -143,6 +193,38 @@ def test_a_cost_that_left_no_time_is_tried_again() -> None:
     while not cost.slice(10, 1.0):
         tries += 1
     assert 10 < tries < 50
+
+
+TWICE = rank(
+    [
+        (Document("a", "wing lift"), 3.0),
+        (Document("b", "wing"), 2.0),
+        (Document("a", "drag"), 1.0),
+    ]
+)
+"""Two hits of one id, as a caller may bring them."""
+
+
+def texts(hits: Sequence[Hit]) -> list[tuple[str, float]]:
+    return [(hit.document.text, hit.score) for hit in hits]
+
+
+@pytest.mark.parametrize("deadline_s", [None, 30])
+def test_hits_of_one_id_have_scores_of_their_own(deadline_s: float | None) -> None:
+    found = Cascade(OverlapScorer()).rerank(QUERY, TWICE, deadline_s=deadline_s)
+    assert texts(found.hits) == [("wing lift", 2.0), ("wing", 1.0), ("drag", 0.0)]
+
+
+def test_hits_of_one_id_are_mixed_and_judged_each_by_itself() -> None:
+    stage = Stage(Calibrated(), weight=0.5, min_probability=0.5)
+    found = Cascade(stage).rerank(QUERY, TWICE)
+    assert [text for text, _ in texts(found.hits)] == ["wing lift", "wing"]
+    assert [hit.sources["calibrated"].score for hit in found] == [2.0, 1.0]
+
+
+def test_a_hit_below_the_depth_stays_though_its_id_was_scored() -> None:
+    found = Cascade(Stage(OverlapScorer(), depth=2)).rerank(QUERY, TWICE)
+    assert texts(found.hits) == [("wing lift", 2.0), ("wing", 1.0), ("drag", 1.0)]
 
 
 def test_hits_below_a_probability_are_dropped(connector: MemoryConnector) -> None:
@@ -192,3 +274,16 @@ def test_collapsing_before_reranking_saves_work_and_after_it_keeps_the_best(
     for hit in after.stages[1].hits:
         best.setdefault(hit.document.metadata["book"], hit.document.id)
     assert {hit.document.metadata["book"]: hit.document.id for hit in after} == best
+
+
+def test_collapsing_to_a_depth_loses_no_group_and_shows_none_again(
+    connector: MemoryConnector,
+) -> None:
+    result = Retriever(connector, Stage(Collapse("book"), depth=4)).search(QUERY, top_k=COUNT)
+    found = result.stages[0].hits
+    books = [hit.document.metadata["book"] for hit in found]
+    first = [n for n in range(4) if books[n] not in books[:n]]
+    rest = [n for n in range(4, COUNT) if books[n] not in books[:4]]
+    assert ids(result.hits) == [found[n].document.id for n in [*first, *rest]]
+    assert {hit.document.metadata["book"] for hit in result} == set(range(7))
+    assert [hit.rank for hit in result] == list(range(1, len(result) + 1))

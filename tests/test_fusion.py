@@ -99,6 +99,15 @@ def test_where_an_exhausted_ranking_has_no_hit_it_says_nothing() -> None:
 
 
 @pytest.mark.parametrize("fuse", [rrf, weighted])
+def test_of_hits_with_one_id_the_best_counts(fuse: Callable[..., list[Hit]]) -> None:
+    twice = [*ranking(a=9.0, b=5.0), Hit(Document("a", ""), 1.0, 3)]
+    found = fuse({"bm25": twice, "dense": []})
+    assert ids(found) == "ab"
+    assert found[0].sources == {"bm25": (1, 9.0)}
+    assert [hit.score for hit in found] == [hit.score for hit in fuse({"bm25": twice[:2]})]
+
+
+@pytest.mark.parametrize("fuse", [rrf, weighted])
 def test_fusing_nothing_gives_nothing(fuse: Callable[..., list[Hit]]) -> None:
     assert fuse({}) == []
     assert fuse({"dense": [], "bm25": []}) == []

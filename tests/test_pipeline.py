@@ -25,6 +25,7 @@ from retrieve_rerank import (
 )
 from retrieve_rerank.base import MaxSimScores, Reranker, RerankResult, TensorSearch
 from retrieve_rerank.connectors.memory import MemoryConnector
+from retrieve_rerank.data.passages import Cut
 from retrieve_rerank.errors import DeadlineExceededError, InputError, ScoreError
 from retrieve_rerank.rerankers.database import DatabaseMaxSim
 from retrieve_rerank.testing import OverlapScorer
@@ -163,6 +164,21 @@ def test_documents_that_are_excluded_take_no_place(connector: MemoryConnector) -
     assert [hit.rank for hit in found] == [hit.rank for hit in found.stages[0].hits] == [1, 2]
     with pytest.raises(InputError, match=r"expected ids to exclude; got 'wing'"):
         retriever.search("wing", exclude="wing")
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_passages_of_what_is_excluded_take_no_place_either(asynchronous: bool) -> None:
+    long = Document("wings", " ".join(["wing lift"] * 200))
+    passages = list(Cut([long, *(Document(f"d{n}", f"wing {n}") for n in range(9))], words=20))
+    assert sum(each.whole_id == "wings" for each in passages) > 10
+    retriever = Retriever(MemoryConnector(passages), OverlapScorer(), candidates=5)
+    if asynchronous:
+        found = asyncio.run(retriever.asearch("wing lift", top_k=5, exclude=["wings"]))
+    else:
+        found = retriever.search("wing lift", top_k=5, exclude=["wings"])
+    assert len(found) == len(found.stages[0].hits) == 5
+    assert all(hit.document.id.startswith("d") for hit in found)
+    assert len(retriever.search("wing lift", top_k=20, exclude=["wings"])) == 9
 
 
 def test_hits_beyond_the_depth_keep_their_order_below(connector: MemoryConnector) -> None:
@@ -332,8 +348,18 @@ def test_impossible_numbers_are_errors(connector: MemoryConnector) -> None:
         Stage(OverlapScorer(), depth=0)
     with pytest.raises(InputError, match="weight must lie between 0 and 1; got 2"):
         Stage(OverlapScorer(), weight=2)
-    with pytest.raises(InputError, match="deadline_s must be above 0"):
-        Retriever(connector).search("wing", deadline_s=-1)
+    for deadline_s in (0, -1, math.inf, math.nan):
+        with pytest.raises(InputError, match="deadline_s must be above 0, and finite; got"):
+            Retriever(connector).search("wing", deadline_s=deadline_s)
+        with pytest.raises(InputError, match="deadline_s must be above 0, and finite; got"):
+            Retriever(connector, deadline_s=deadline_s)
+
+
+async def test_a_deadline_may_be_longer_than_systems_can_count(connector: MemoryConnector) -> None:
+    retriever = Retriever(connector, OverlapScorer(), deadline_s=1e12)
+    found = retriever.search("wing lift")
+    assert not found.degraded
+    assert (await retriever.asearch("wing lift")).hits == found.hits
 
 
 def test_a_query_that_finds_nothing_gives_an_empty_result(connector: MemoryConnector) -> None:

@@ -216,7 +216,9 @@ def find_candidates(
 
 def can_tune(reranker: Reranker) -> bool:
     """Whether a reranker's score of a hit depends on the query and that hit alone."""
-    return isinstance(reranker, Scorer | DatabaseMaxSim)
+    if isinstance(reranker, Scorer):
+        return reranker.pointwise
+    return isinstance(reranker, DatabaseMaxSim)
 
 
 def tune(

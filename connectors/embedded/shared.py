@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import qdrant_edge as edge
 
+from retrieve_rerank.concurrency.deadline import Deadline
 from retrieve_rerank.connectors.embedded import forks
 from retrieve_rerank.connectors.embedded.folder import IndexFolder, damaged
 from retrieve_rerank.connectors.embedded.optimizing import optimize
@@ -66,7 +67,8 @@ class SharedShard:
         one that was opened.
         """
         self._owner.check()
-        if not self._turn.acquire(timeout=-1 if timeout_s is None else max(0.0, timeout_s)):
+        left_s = Deadline(timeout_s).left_s
+        if not self._turn.acquire(timeout=-1 if left_s is None else left_s):
             raise DeadlineExceededError(
                 f"the index at {self._folder.path} is being optimized or written; no answer within "
                 f"{timeout_s:g} s"

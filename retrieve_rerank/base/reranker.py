@@ -40,7 +40,7 @@ class RerankResult:
 class Reranker(ABC):
     """Puts hits into a better order.
 
-    Implement `_rerank`, or subclass `Scorer`, where a text can be scored by itself. Callers use
+    Implement `_rerank`, or subclass `Scorer`, where each text gets a score. Callers use
     `rerank` and `arerank`.
     """
 
@@ -51,7 +51,8 @@ class Reranker(ABC):
     """Share of its scores in a stage's order where the stage sets none, see `Stage.weight`."""
 
     selective: bool = False
-    """Whether hits that it does not return are dropped; else they follow below, in their order."""
+    """Whether hits that it is given and does not return are dropped; else they follow below, in
+    their order."""
 
     keeps_places: bool = False
     """Whether hits that it does not return keep their places, those that it does return taking
@@ -99,6 +100,10 @@ class Reranker(ABC):
         """Return what it reads of a query where `user` tells who asks; the query, for most."""
         return query
 
+    def below(self, shown: Sequence[Hit], rest: Sequence[Hit]) -> Sequence[Hit]:
+        """Return which hits beyond a stage's depth follow those that it returned; all, for most."""
+        return rest
+
     def probabilities(self, scores: Sequence[float]) -> list[float] | None:
         """Turn its scores into probabilities of relevance; None where nothing is calibrated."""
         return None
@@ -124,10 +129,14 @@ class TextScores(NamedTuple):
 
 
 class Scorer(Reranker):
-    """A pointwise reranker: a text's score depends on the query and that text alone."""
+    """A reranker that gives each text a score."""
 
     template: Template = Template()
     """What the scorer reads of a document."""
+
+    pointwise: bool = True
+    """Whether a text's score depends on the query and that text alone. Only such texts may be
+    scored apart from the others: in slices under a deadline, or by a cache."""
 
     @property
     def fingerprint(self) -> str:

@@ -8,12 +8,13 @@ from typing import Any, TypeVar
 
 import click
 
+from retrieve_rerank.concurrency.deadline import LONGEST_S
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.registry import RERANKERS
 from retrieve_rerank.settings.build import locate
 from retrieve_rerank.settings.file import ENV_PREFIX
 from retrieve_rerank.settings.promoted import index_address, with_promoted
-from retrieve_rerank.settings.sources import LONGEST_S, FieldSettings, Settings
+from retrieve_rerank.settings.sources import FieldSettings, Settings
 from retrieve_rerank.settings.stage_choice import NO_RERANKER, choose_stage
 
 Command = TypeVar("Command", bound=Callable[..., Any])

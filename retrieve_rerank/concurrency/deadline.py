@@ -6,13 +6,16 @@ import time
 
 from retrieve_rerank.errors import DeadlineExceededError
 
+LONGEST_S = 1_000_000
+"""Eleven days: systems count longer waits in numbers that are too small for them."""
+
 
 class Deadline:
-    """How long somebody waits, from now on."""
+    """How long somebody waits, from now on; LONGEST_S at most."""
 
     def __init__(self, within_s: float | None = None) -> None:
         """None waits for ever."""
-        self.within_s = within_s
+        self.within_s = None if within_s is None else min(within_s, LONGEST_S)
         self._began = time.monotonic()
 
     @property

@@ -58,7 +58,13 @@ async def adrive(operation: Generator[Any, Any, T], do: Callable[[Any], Awaitabl
         if callable(step):
             return await asyncio.to_thread(step)
         if isinstance(step, Together):
-            return await asyncio.gather(*(adrive(each, do) for each in step.operations))
+            running = [adrive(each, do) for each in step.operations]
+            # As in `drive`, all of them end before it is told that one has failed.
+            answers = await asyncio.gather(*running, return_exceptions=True)
+            for failed in answers:
+                if isinstance(failed, BaseException):
+                    raise failed
+            return answers
         return await do(step)
 
     try:

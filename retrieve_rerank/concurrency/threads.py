@@ -33,7 +33,11 @@ class Threads:
             return work()
         if not self._free.acquire(timeout=deadline.left_s):
             raise deadline.exceeded()
-        future = in_thread(work)
+        try:
+            future = in_thread(work)
+        except BaseException:  # no thread can be started
+            self._free.release()
+            raise
         future.add_done_callback(lambda _: self._free.release())
         try:
             return future.result(timeout=deadline.left_s)
@@ -54,7 +58,7 @@ def in_thread(work: Callable[[], T]) -> Future[T]:
     def run() -> None:
         try:
             result = context.run(work)
-        except Exception as exc:  # handed to whoever waits
+        except BaseException as exc:  # handed to whoever waits, a panic of Rust code too
             future.set_exception(exc)
         else:
             future.set_result(result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any, Literal
@@ -143,9 +144,9 @@ class Cascade:
 
 
 def deadline_of(seconds: float | None) -> Deadline:
-    """Begin a deadline; raise InputError for one that is over."""
-    if seconds is not None and seconds <= 0:
-        raise InputError(f"deadline_s must be above 0; got {seconds}")
+    """Begin a deadline; raise InputError for one that is over, or has no end."""
+    if seconds is not None and not 0 < seconds < math.inf:
+        raise InputError(f"deadline_s must be above 0, and finite; got {seconds}")
     return Deadline(seconds)
 
 

@@ -45,9 +45,7 @@ def _probabilities(result: SearchResult, stages: Sequence[Stage]) -> dict[str, f
         if stage.reranker.probabilities([]) is None:
             continue
         scored = report.hits[: report.scored]
-        mixed = stage.share < 1.0
-        scores = [hit.sources[stage.reranker.name].score if mixed else hit.score for hit in scored]
-        found = stage.reranker.probabilities(scores) if scored else None
+        found = stage.reranker.probabilities(stage.own_scores(scored)) if scored else None
         if found is not None:
             return {hit.document.id: p for hit, p in zip(scored, found, strict=True)}
     return {}

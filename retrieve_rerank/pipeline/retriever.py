@@ -10,7 +10,12 @@ from typing import Any, Literal, Self
 from retrieve_rerank.base import Connector, Filter, Reranker, TensorConnector
 from retrieve_rerank.concurrency.deadline import Deadline
 from retrieve_rerank.concurrency.steps import adrive, drive
-from retrieve_rerank.errors import ConnectorError, InputError, NotPicklableError
+from retrieve_rerank.errors import (
+    ConnectorError,
+    DeadlineExceededError,
+    InputError,
+    NotPicklableError,
+)
 from retrieve_rerank.pipeline.cascade import Cascade, deadline_of, notes, scoring_ms
 from retrieve_rerank.pipeline.stage import Stage
 from retrieve_rerank.pipeline.work import Work, awaited
@@ -42,6 +47,7 @@ class Retriever:
     ) -> None:
         if candidates < 1:
             raise InputError(f"candidates must be at least 1; got {candidates}")
+        deadline_of(deadline_s)
         self.connector = connector
         self._cascade = Cascade(*stages)
         self.stages = self._cascade.stages
@@ -65,7 +71,7 @@ class Retriever:
         `deadline_s` bounds the whole search in seconds: stages that cannot finish are given up,
         and only a first stage that does not answer raises DeadlineExceededError. With
         `on_error="raise"` the first failing stage raises. `exclude` names documents to leave
-        out, with their passages; as many more candidates are fetched. `user` is what is known of
+        out, with their passages; others are fetched in their place. `user` is what is known of
         who asks (a profile, past clicks), for models that were trained to read it.
         """
         deadline = deadline_of(self.deadline_s if deadline_s is None else deadline_s)
@@ -147,37 +153,22 @@ class Retriever:
     ) -> Generator[Work, Any, tuple[list[Hit], dict[str, float] | Exception | None]]:
         """Fetch candidates, and with them the MaxSim scores where the database has them."""
         started = time.perf_counter()
-        wanted = max(top_k, self.candidates) + len(exclude)
-        scores: dict[str, float] | Exception | None = None
-        tensors = self._tensor_connector()
-        hits: list[Hit] | None = None
-        if tensors is not None:
+        wanted = max(top_k, self.candidates)
+        asked = wanted + len(exclude)
+        hits, scores = yield from self._fetch(query, asked, filter, deadline)
+        # What is excluded may have any number of passages.
+        while exclude and len(hits) >= asked and len(without(hits, exclude)) < wanted:
+            asked *= 2
             try:
-                hits, scores = yield Work(
-                    lambda: tensors.search_max_sim(
-                        query, top_k=wanted, filter=filter, timeout_s=deadline.left_s
-                    ),
-                    lambda: tensors.asearch_max_sim(
-                        query, top_k=wanted, filter=filter, timeout_s=deadline.left_s
-                    ),
-                )
-            except ConnectorError as exc:
-                scores = exc  # without the tensors the search may still work
-        if hits is None:
-            hits = yield Work(
-                lambda: self.connector.search(
-                    query, top_k=wanted, filter=filter, timeout_s=deadline.left_s
-                ),
-                lambda: self.connector.asearch(
-                    query, top_k=wanted, filter=filter, timeout_s=deadline.left_s
-                ),
-            )
+                hits, scores = yield from self._fetch(query, asked, filter, deadline)
+            except DeadlineExceededError:
+                break  # with those that there are
         ms = (time.perf_counter() - started) * 1000
         if scores is not None and not isinstance(scores, Exception):
             ms -= scoring_ms(scores)  # the stage's, though it was computed here
         told = hits if isinstance(hits, Candidates) else Candidates()
         if exclude:
-            hits = without(hits, exclude)[: wanted - len(exclude)]
+            hits = without(hits, exclude)[:wanted]
         reports.append(
             StageReport(
                 FIRST_STAGE,
@@ -188,6 +179,34 @@ class Retriever:
                 hits=hits,
                 query_truncated=told.query_truncated,
             )
+        )
+        return hits, scores
+
+    def _fetch(
+        self, query: str, top_k: int, filter: Filter | None, deadline: Deadline
+    ) -> Generator[Work, Any, tuple[list[Hit], dict[str, float] | Exception | None]]:
+        scores: dict[str, float] | Exception | None = None
+        tensors = self._tensor_connector()
+        if tensors is not None:
+            try:
+                hits, scores = yield Work(
+                    lambda: tensors.search_max_sim(
+                        query, top_k=top_k, filter=filter, timeout_s=deadline.left_s
+                    ),
+                    lambda: tensors.asearch_max_sim(
+                        query, top_k=top_k, filter=filter, timeout_s=deadline.left_s
+                    ),
+                )
+                return hits, scores
+            except ConnectorError as exc:
+                scores = exc  # without the tensors the search may still work
+        hits = yield Work(
+            lambda: self.connector.search(
+                query, top_k=top_k, filter=filter, timeout_s=deadline.left_s
+            ),
+            lambda: self.connector.asearch(
+                query, top_k=top_k, filter=filter, timeout_s=deadline.left_s
+            ),
         )
         return hits, scores
 

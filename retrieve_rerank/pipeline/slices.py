@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from retrieve_rerank.base import Reranker, RerankResult, Scorer
 from retrieve_rerank.concurrency.deadline import Deadline
 from retrieve_rerank.errors import DeadlineExceededError
 from retrieve_rerank.pipeline.work import Work
-from retrieve_rerank.types import Hit, rescore
+from retrieve_rerank.types import Hit
 
 FIRST_SLICE = 8
 """Hits scored to learn what one costs."""
@@ -43,10 +44,16 @@ class HitCost:
         return max(least, min(left, int(left_s * _PART / cost)))
 
     def learn(self, hits: int, seconds: float) -> None:
-        """Take in what a slice cost."""
+        """Take in what a slice cost, of whose hits so many were scored anew."""
+        if not hits:
+            return
         found = seconds / hits
         known = self._hit_s
         self._hit_s = found if known is None else known + _LEARNING_RATE * (found - known)
+
+    def learn_least(self, hits: int, seconds: float) -> None:
+        """Take in that a slice was cut off after so long: a hit costs at least its share."""
+        self._hit_s = max(self._hit_s or 0.0, seconds / hits)
 
 
 def rerank_within(
@@ -56,7 +63,7 @@ def rerank_within(
 
     Raises DeadlineExceededError where not even one slice did.
     """
-    if deadline.left_s is None or not isinstance(reranker, Scorer):
+    if deadline.left_s is None or not (isinstance(reranker, Scorer) and reranker.pointwise):
         whole: RerankResult = yield _reranking(reranker, query, hits)
         return whole
     slices: list[RerankResult] = []
@@ -64,19 +71,22 @@ def rerank_within(
     while done < len(hits) and (count := cost.slice(len(hits) - done, deadline.left_s or 0.0)):
         started = time.perf_counter()
         try:
-            slices.append((yield _reranking(reranker, query, hits[done : done + count])))
+            found: RerankResult = yield _reranking(reranker, query, hits[done : done + count])
         except DeadlineExceededError:
+            if deadline.over:
+                cost.learn_least(count, time.perf_counter() - started)
             if not (slices and deadline.over):
                 raise
             break
-        finally:
-            cost.learn(count, time.perf_counter() - started)
+        cost.learn(count - found.cache_hits, time.perf_counter() - started)
+        slices.append(found)
         done += count
     if not slices:
         raise deadline.exceeded()
-    scores = {hit.document.id: hit.score for each in slices for hit in each}
+    # Stable, so that equal scores keep the incoming order, as they do within each slice.
+    scored = sorted((hit for each in slices for hit in each), key=lambda hit: -hit.score)
     return RerankResult(
-        rescore(hits[:done], [scores[hit.document.id] for hit in hits[:done]]),
+        [replace(hit, rank=place) for place, hit in enumerate(scored, start=1)],
         sum(each.truncated for each in slices),
         sum(each.cache_hits for each in slices),
         tuple(dict.fromkeys(note for each in slices for note in each.notes)),

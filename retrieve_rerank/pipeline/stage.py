@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -47,6 +48,11 @@ class Stage:
         """The weight in force."""
         return self.reranker.default_weight if self.weight is None else self.weight
 
+    def own_scores(self, placed: Sequence[Hit]) -> list[float]:
+        """Return what the reranker itself gave these hits, before they were mixed."""
+        name = self.reranker.name
+        return [hit.sources[name].score if self.share < 1.0 else hit.score for hit in placed]
+
 
 def place(stage: Stage, scored: Sequence[Hit], hits: Sequence[Hit]) -> list[Hit]:
     """Put what a stage scored above what it did not, or drop what it means to be dropped."""
@@ -54,16 +60,21 @@ def place(stage: Stage, scored: Sequence[Hit], hits: Sequence[Hit]) -> list[Hit]
     if stage.share < 1.0 and scored:
         mixed = interpolate(scored, name=stage.reranker.name, weight=stage.share)
     if stage.min_probability is not None:
-        probabilities = stage.reranker.probabilities([hit.score for hit in scored]) or ()
-        likely = {
-            hit.document.id
-            for hit, probability in zip(scored, probabilities, strict=True)
-            if probability >= stage.min_probability
-        }
-        return append_unscored([], (hit for hit in mixed if hit.document.id in likely))
+        probabilities = stage.reranker.probabilities(stage.own_scores(mixed)) or ()
+        judged = zip(mixed, probabilities, strict=True)
+        likely = (hit for hit, probability in judged if probability >= stage.min_probability)
+        return append_unscored([], likely)
     if stage.reranker.selective:
-        return list(mixed)
+        rest = hits[len(hits) if stage.depth is None else stage.depth :]
+        return append_unscored(mixed, stage.reranker.below(mixed, rest))
     if stage.reranker.keeps_places:
         mixed = keep_places(mixed, hits[: stage.depth])
-    known = {hit.document.id for hit in mixed}
-    return append_unscored(mixed, (hit for hit in hits if hit.document.id not in known))
+    # Counted, as two hits may have one id: those that were scored are the first.
+    left = Counter(hit.document.id for hit in mixed)
+    unscored = []
+    for hit in hits:
+        if left[hit.document.id]:
+            left[hit.document.id] -= 1
+        else:
+            unscored.append(hit)
+    return append_unscored(mixed, unscored)

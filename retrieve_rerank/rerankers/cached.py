@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 import math
@@ -30,9 +31,15 @@ _BUSY_S = 5.0  # to wait for another process that writes
 _KEYS_AT_ONCE = 1000  # SQLite takes 32,766 at most
 _SCHEMA = "CREATE TABLE IF NOT EXISTS scores (key BLOB PRIMARY KEY, score REAL NOT NULL)"
 _COLUMNS = ("text_cut", "query_cut")  # which files made by earlier versions lack
-_COUNT = "SELECT count(*) FROM scores"
-_KEEP = "INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?)"
-_FORGET = "DELETE FROM scores WHERE rowid IN (SELECT rowid FROM scores ORDER BY rowid LIMIT ?)"
+# A row that is written anew keeps its rowid, so that the first and the last tell how many there are
+# without a look at all of them.
+_KEEP = (
+    "INSERT INTO scores VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET"
+    " score = excluded.score, text_cut = excluded.text_cut, query_cut = excluded.query_cut"
+)
+_FIRST = "SELECT min(rowid) FROM scores"
+_LAST = "SELECT max(rowid) FROM scores"
+_FORGET = "DELETE FROM scores WHERE rowid <= ?"
 
 
 class Known(NamedTuple):
@@ -93,10 +100,10 @@ class ScoreCache:
             try:
                 with self._file:
                     self._file.executemany(_KEEP, ((key, *known) for key, known in scores.items()))
-                    [count] = self._file.execute(_COUNT).fetchone()
-                    if count > self.entries:
-                        surplus = count - self.entries + int(_DELETED_AT_ONCE * self.entries)
-                        self._file.execute(_FORGET, [surplus])
+                    [first], [last] = (self._file.execute(q).fetchone() for q in (_FIRST, _LAST))
+                    if last - first >= self.entries:
+                        kept = self.entries - int(_DELETED_AT_ONCE * self.entries)
+                        self._file.execute(_FORGET, [last - kept])
             except sqlite3.Error as exc:
                 self._do_without(exc)
 
@@ -108,6 +115,7 @@ class ScoreCache:
         stored = {
             key: Known(score, *(None if cut is None else bool(cut) for cut in cuts))
             for key, score, *cuts in rows
+            if isinstance(score, float)  # earlier versions kept the bytes of NumPy's numbers
         }
         self._recent.update(stored)
         return stored
@@ -128,7 +136,13 @@ class Cached(Scorer):
     """
 
     def __init__(self, scorer: Scorer, cache: ScoreCache) -> None:
-        """Raise ConfigError for a scorer that cannot tell when its scores change."""
+        """Raise ConfigError for a scorer whose scores depend on the other texts, and for one that
+        cannot tell when they change."""
+        if not scorer.pointwise:
+            raise ConfigError(
+                f"the scores of {scorer.name} cannot be cached: they depend on which texts are "
+                "scored together"
+            )
         if not scorer.fingerprint:
             raise ConfigError(
                 f"the scores of {scorer.name} cannot be cached: it has no fingerprint that tells "
@@ -164,11 +178,11 @@ class Cached(Scorer):
         return self._put_together(keys, known, list(new), told)
 
     async def ascore_texts(self, query: str, texts: Sequence[str]) -> TextScores:
-        """Async twin of `score_texts`."""
-        keys, known, new = self._look_up(query, texts)
+        """Async twin of `score_texts`; a file is waited for in a thread, not in the event loop."""
+        keys, known, new = await asyncio.to_thread(self._look_up, query, texts)
         asked = list(new.values())
         told = await self.scorer.ascore_texts(query, asked) if new else TextScores([])
-        return self._put_together(keys, known, list(new), told)
+        return await asyncio.to_thread(self._put_together, keys, known, list(new), told)
 
     def _look_up(
         self, query: str, texts: Sequence[str]
@@ -191,7 +205,7 @@ class Cached(Scorer):
             raise ScoreError(f"{self.name} gave NaN for a text; expected a number")
         cuts = told.truncated or [False] * len(new)
         fresh = {
-            key: Known(score, cut, told.query_truncated)
+            key: Known(float(score), bool(cut), bool(told.query_truncated))
             for key, score, cut in zip(new, told.scores, cuts, strict=True)
         }
         self.cache.keep(fresh)

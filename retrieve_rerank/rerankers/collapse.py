@@ -31,12 +31,11 @@ class Collapse(Reranker):
 
         Raises InputError where no hit has the field.
         """
-        values = [value_at(hit.document.metadata, self.field) for hit in hits]
-        if hits and all(value is None for value in values):
+        if hits and all(value_at(hit.document.metadata, self.field) is None for hit in hits):
             raise InputError(f"no hit has the field {self.field!r} to be collapsed by")
         groups: dict[str, Hit] = {}
-        for hit, value in zip(hits, values, strict=True):
-            groups.setdefault(f"id {hit.document.id}" if value is None else f"value {value!r}", hit)
+        for hit in hits:
+            groups.setdefault(self._group(hit), hit)
         # Not by score: hits that the stage before did not score have theirs on another scale.
         return RerankResult(
             [
@@ -44,3 +43,12 @@ class Collapse(Reranker):
                 for place, hit in enumerate(groups.values(), start=1)
             ]
         )
+
+    def below(self, shown: Sequence[Hit], rest: Sequence[Hit]) -> list[Hit]:
+        """Return those of `rest` whose group is not shown."""
+        groups = set(map(self._group, shown))
+        return [hit for hit in rest if self._group(hit) not in groups]
+
+    def _group(self, hit: Hit) -> str:
+        value = value_at(hit.document.metadata, self.field)
+        return f"id {hit.document.id}" if value is None else f"value {value!r}"

@@ -6,6 +6,7 @@ Meant to be mixed into the incoming order, by a stage's weight.
 from __future__ import annotations
 
 import math
+import sys
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -97,9 +98,11 @@ class Popularity(Boost):
 
     def worth(self, value: Any) -> float | None:
         """Return the logarithm: ten clicks matter more to none than to a thousand."""
-        if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+        if isinstance(value, bool) or not isinstance(value, int | float):
             return None
-        return math.log1p(value)
+        if not 0 <= value < math.inf:
+            return None
+        return math.log1p(min(value, sys.float_info.max))  # an integer may lie beyond any float
 
 
 def _moment(value: Any) -> datetime | None:

@@ -58,6 +58,7 @@ class Remote(DropIn):
             # Without what was given, which may hold a password.
             raise ModelError(f"remote needs a model: {_EXAMPLES} or hf:URL")
         self._api = RERANK_APIS[kind]
+        self.pointwise = self._api.pointwise
         self._kind = kind
         named, _, parameter = served.partition("?model=")
         self._model: str | None = parameter or None
@@ -97,7 +98,7 @@ class Remote(DropIn):
             if not info.get("model_sha"):
                 return ""
             facts += [info["model_id"], info["model_sha"]]
-        elif not (self._api.pointwise and self._api.named_weights):
+        elif not (self.pointwise and self._api.named_weights):
             return ""
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
@@ -143,7 +144,7 @@ class Remote(DropIn):
 
     def _notes(self, query: str, texts: Sequence[str]) -> tuple[str, ...]:
         requests = self.requests(query, texts)
-        if self._api.pointwise or requests < 2:
+        if self.pointwise or requests < 2:
             return ()
         return (
             f"the documents went to {self.model} in {requests} requests, and its scores may"

@@ -27,13 +27,11 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from retrieve_rerank.concurrency.deadline import LONGEST_S
 from retrieve_rerank.network.addresses import redacted, split_credentials
 from retrieve_rerank.settings.file import APP, ENV_PREFIX, FOUND, config_file, read_config_file
 from retrieve_rerank.settings.serving import ServerSettings
 from retrieve_rerank.settings.stages import StageSettings
-
-LONGEST_S = 1_000_000
-"""Eleven days: systems count longer waits in numbers that are too small for them."""
 
 _EXPECTED = "SCHEME://HOST:PORT/INDEX, or a folder"
 

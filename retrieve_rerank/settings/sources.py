@@ -17,7 +17,6 @@ from retrieve_rerank.models.checkpoints.version_lookup import look_in
 from retrieve_rerank.settings.file import ENV_PREFIX, FOUND, config_file, read_config_file
 from retrieve_rerank.settings.messages import explain
 from retrieve_rerank.settings.schema import (
-    LONGEST_S,
     ConnectionSettings,
     FieldSettings,
     IndexSettings,
@@ -27,7 +26,6 @@ from retrieve_rerank.settings.serving import ServerSettings
 from retrieve_rerank.settings.stages import StageSettings
 
 __all__ = [
-    "LONGEST_S",
     "ConnectionSettings",
     "FieldSettings",
     "IndexSettings",

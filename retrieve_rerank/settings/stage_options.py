@@ -11,11 +11,11 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from retrieve_rerank.base import Reranker
+from retrieve_rerank.concurrency.deadline import LONGEST_S
 from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.registry import RERANKERS
 from retrieve_rerank.settings.file import CONFIG_FILE
 from retrieve_rerank.settings.messages import expected, suggest
-from retrieve_rerank.settings.sources import LONGEST_S
 from retrieve_rerank.text.template import Template
 
 _RANGES: Mapping[str, Any] = {

@@ -12,7 +12,7 @@ import pytest
 
 from retrieve_rerank.concurrency.deadline import Deadline
 from retrieve_rerank.concurrency.steps import Together, adrive, drive
-from retrieve_rerank.concurrency.threads import Threads
+from retrieve_rerank.concurrency.threads import MAX_THREADS, Threads
 
 T = TypeVar("T")
 
@@ -67,6 +67,28 @@ def test_the_operation_decides_what_a_failure_means() -> None:
         return "unreached"
 
     assert list(both(operation)) == ["WITHOUT", "WITHOUT"]
+
+
+def test_operations_together_end_before_one_that_failed_is_told_of() -> None:
+    log: list[str] = []
+
+    def failing() -> Generator[Any, Any, None]:
+        yield Ask("refuse")
+
+    def slow() -> Generator[Any, Any, None]:
+        for _ in range(3):
+            yield Ask("a")
+        log.append("slow")
+
+    def operation() -> Generator[Any, Any, list[str]]:
+        try:
+            yield Together([slow(), failing(), slow()])
+        except RefusedError:
+            log.append("told")
+        told, log[:] = list(log), []
+        return told
+
+    assert list(both(operation)) == [["slow", "slow", "told"]] * 2
 
 
 @pytest.mark.parametrize("step", [Ask("refuse"), lambda: answer(Ask("refuse"))])
@@ -128,3 +150,17 @@ def test_threads_see_the_callers_context() -> None:
         assert Threads().run(SPAN.get, Deadline(60)) == "search"
     finally:
         SPAN.reset(token)
+
+
+class PanicError(BaseException):
+    """What Rust code raises through Python, no Exception."""
+
+
+def test_work_that_panics_is_told_of_and_frees_its_thread() -> None:
+    def panic() -> None:
+        raise PanicError
+
+    threads = Threads()
+    for _ in range(MAX_THREADS + 1):
+        with pytest.raises(PanicError):
+            threads.run(panic, Deadline(60))

@@ -89,6 +89,15 @@ def test_it_is_left_out_of_the_documents_that_are_calibrated_on() -> None:
         ] * 2
 
 
+def test_its_passages_leave_as_many_documents_to_calibrate_on() -> None:
+    long = Document("bus", " ".join([TEXTS["bus"]] * 40))
+    connector = MemoryConnector(Cut([long, *DOCUMENTS[1:]], words=40))
+    scored = score_candidates(
+        OverlapScorer(), connector, QUERIES, QRELS, depth=3, exclude_self=True
+    )
+    assert [len(each.scores) for each in scored] == [3, 3]
+
+
 def test_it_is_left_out_of_the_neighbours_that_are_audited(tmp_path: Path) -> None:
     with EmbeddedConnector.create(tmp_path / "index", encoder=HashingEncoder()) as index:
         index.index(DOCUMENTS)

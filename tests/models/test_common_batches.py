@@ -56,12 +56,13 @@ class Held:
         self.called = threading.Event()
         self.go = threading.Event()
         self.refused: int | None = None
+        self.refusal: BaseException = ModelError("refused")
 
     def run(self, batch: TokenBatch) -> Vectors:
         self.called.set()
         assert self.go.wait(20)
         if self.refused in batch.attention_mask.sum(1):
-            raise ModelError("refused")
+            raise self.refusal
         return self.backend.run(batch)
 
 
@@ -80,7 +81,7 @@ def in_threads(model: PairModel, asked: list[list[tuple[str, str]]]) -> Iterator
     def score(place: int) -> None:
         try:
             found[place] = model.score(asked[place]).scores
-        except Exception as exc:
+        except BaseException as exc:
             found[place] = exc
 
     threads = [
@@ -158,15 +159,21 @@ def test_requests_share_a_batch_only_as_long_as_it_gains_from_more(model: PairMo
     assert filled <= reports[1].tokens <= held.batching.budget
 
 
-def test_one_that_fails_does_not_spoil_the_others(model: PairModel) -> None:
+class PanicError(BaseException):
+    """What Rust code raises through Python, no Exception."""
+
+
+@pytest.mark.parametrize("refusal", [ModelError("refused"), PanicError()])
+def test_one_that_fails_does_not_spoil_the_others(model: PairModel, refusal: BaseException) -> None:
     held, _ = common(model)
+    held.refusal = refusal
     long, short = [(QUERY, TEXTS[3])], [(QUERY, TEXTS[2])]
     held.refused = len(model.tokenize(long)[0].ids)
     run = in_threads(model, [long, short, short])
     next(run)
     held.go.set()
     failed, *others = run
-    assert isinstance(failed, ModelError)
+    assert failed is refusal
     assert all(isinstance(each, np.ndarray) for each in others)
 
 

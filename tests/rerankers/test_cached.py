@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import math
 import multiprocessing
@@ -10,11 +11,13 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from retrieve_rerank import Document, Hit, Retriever, TextScores, rank
 from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.errors import ConfigError, InputError, ScoreError
+from retrieve_rerank.pipeline.cascade import Cascade
 from retrieve_rerank.rerankers.cached import Cached, Known, ScoreCache
 from retrieve_rerank.testing import OverlapScorer
 
@@ -165,6 +168,31 @@ def _fill(path: Path) -> None:
     Cached(Counting(), ScoreCache(path)).score("wing lift", ["wing", "lift"])
 
 
+def test_numbers_of_numpy_outlive_the_process_too(tmp_path: Path) -> None:
+    class Singles(Counting):
+        def score_texts(self, query: str, texts: Sequence[str]) -> TextScores:
+            scores = np.array(self.score(query, texts), dtype=np.float32)
+            return TextScores(list(scores), list(scores > 0))
+
+    path = tmp_path / "scores.db"
+    for _ in range(2):
+        told = Cached(Singles(), ScoreCache(path)).score_texts("wing", ["wing", "lift"])
+        assert (told.scores, told.truncated) == ([1.0, 0.0], [True, False])
+    assert told.cache_hits == 2
+
+
+def test_a_score_whose_bytes_were_kept_is_computed_again(tmp_path: Path) -> None:
+    path = tmp_path / "scores.db"
+    Cached(Counting(), ScoreCache(path)).score("wing", ["wing"])
+    with contextlib.closing(sqlite3.connect(path)) as file:
+        file.execute("UPDATE scores SET score = ?", [np.float32(1.0).tobytes()])
+        file.commit()
+    scorer = Counting()
+    for _ in range(2):
+        assert Cached(scorer, ScoreCache(path)).score("wing", ["wing"]) == [1.0]
+    assert scorer.scored == 1
+
+
 def test_both_kinds_are_bounded(tmp_path: Path) -> None:
     for path in (None, tmp_path / "scores.db"):
         cache = ScoreCache(path, entries=10)
@@ -175,6 +203,14 @@ def test_both_kinds_are_bounded(tmp_path: Path) -> None:
         assert keys[-1] in found
         assert keys[0] not in found
         assert len(found) <= 10
+
+
+def test_scores_that_are_kept_again_push_no_other_out(tmp_path: Path) -> None:
+    cache = ScoreCache(tmp_path / "scores.db", entries=10)
+    keys = [bytes([n]) * 16 for n in range(10)]
+    for _ in range(3):
+        cache.keep(dict.fromkeys(keys, Known(1.0)))
+    assert len(ScoreCache(tmp_path / "scores.db").find(keys)) == 10
 
 
 def test_many_keys_are_found_at_once(tmp_path: Path) -> None:
@@ -251,6 +287,24 @@ def test_a_file_that_another_process_locks_is_done_without(
     assert len(caplog.records) == 2, "once for each cache"
 
 
+async def test_a_locked_file_holds_up_neither_the_event_loop_nor_a_deadline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retrieve_rerank.rerankers.cached._BUSY_S", 0.5)
+    path = tmp_path / "scores.db"
+    cascade = Cascade(Cached(Counting(), ScoreCache(path)))
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        searching = asyncio.create_task(cascade.arerank("lift", hits("lift"), deadline_s=0.2))
+        turns = 0
+        while not searching.done():
+            await asyncio.sleep(0.01)
+            turns += 1
+    assert turns > 1
+    result = await searching
+    assert "no time left within the deadline" in str(result.stages[0].error)
+
+
 def assert_serves(cached: Cached, *, note: str) -> None:
     """Scores, remembers in memory, and says what is amiss."""
     assert cached.score("wing lift", ["wing", "lift wing"]) == [1.0, 2.0]
@@ -263,5 +317,9 @@ def assert_serves(cached: Cached, *, note: str) -> None:
 def test_what_cannot_be_cached_is_an_error() -> None:
     with pytest.raises(ConfigError, match="overlap cannot be cached: it has no fingerprint"):
         Cached(OverlapScorer(), ScoreCache())
+    relative = Counting()
+    relative.pointwise = False
+    with pytest.raises(ConfigError, match="depend on which texts are scored together"):
+        Cached(relative, ScoreCache())
     with pytest.raises(InputError, match="entries must be at least 1"):
         ScoreCache(entries=-1)

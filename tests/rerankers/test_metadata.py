@@ -50,6 +50,8 @@ def recency(half_life_days: float = 365.0) -> Recency:
         ("last year", None),
         (True, None),
         (1e300, None),
+        (10**400, None),
+        (math.inf, None),
         ([2025], None),
     ],
 )
@@ -59,7 +61,17 @@ def test_recency_halves_with_every_half_life(value: Any, score: float | None) ->
 
 @pytest.mark.parametrize(
     ("value", "score"),
-    [(0, 0.0), (9, math.log(10)), (0.5, math.log(1.5)), (-1, None), (math.nan, None), ("9", None)],
+    [
+        (0, 0.0),
+        (9, math.log(10)),
+        (0.5, math.log(1.5)),
+        (10**400, 1024 * math.log(2)),  # the largest float's
+        (-1, None),
+        (-(10**400), None),
+        (math.nan, None),
+        (math.inf, None),
+        ("9", None),
+    ],
 )
 def test_popularity_is_logarithmic(value: Any, score: float | None) -> None:
     assert Popularity("f").worth(value) == (None if score is None else pytest.approx(score))

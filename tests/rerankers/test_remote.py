@@ -268,6 +268,8 @@ def test_scores_that_depend_on_what_is_asked_together_are_noted(server: Embeddin
     assert Remote("jina:jina-reranker-v3").rerank(QUERY, hits[:1000]).notes == ()
     [note] = Remote("jina:jina-reranker-v3").rerank(QUERY, hits).notes
     assert "in 2 requests, and its scores may depend on which are asked together" in note
+    assert cohere().pointwise
+    assert not Remote("jina:jina-reranker-v3").pointwise
 
 
 def test_a_template_that_no_document_fills_is_noted(server: EmbeddingServer) -> None:

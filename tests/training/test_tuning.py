@@ -116,7 +116,10 @@ def test_each_candidate_is_searched_for_and_scored_once(connector: MemoryConnect
 def test_rerankers_that_look_at_all_hits_cannot_be_tuned_from_scores_once(
     connector: MemoryConnector,
 ) -> None:
-    with pytest.raises(InputError, match="listwise does not score hits one by one"):
-        find_candidates(Retriever(connector), QUERIES, QRELS).scored({"listwise": Reversed()})
+    relative = OverlapScorer()
+    relative.pointwise = False
+    for listwise in (Reversed(), relative):
+        with pytest.raises(InputError, match="listwise does not score hits one by one"):
+            find_candidates(Retriever(connector), QUERIES, QRELS).scored({"listwise": listwise})
     with pytest.raises(InputError, match="none of the 1 judged queries has a text"):
         find_candidates(Retriever(connector), QUERIES, {"unknown": {"d1": 1}})

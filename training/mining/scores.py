@@ -22,7 +22,8 @@ ScoresOf: TypeAlias = Callable[[Sequence[Document]], Sequence[float]]
 
 def served_scorer(retriever: Retriever) -> Scorer | None:
     """Return the last of the stages that scores texts by themselves; None where there is none."""
-    scorers = [stage.reranker for stage in retriever.stages if isinstance(stage.reranker, Scorer)]
+    rerankers = [stage.reranker for stage in retriever.stages]
+    scorers = [each for each in rerankers if isinstance(each, Scorer) and each.pointwise]
     return scorers[-1] if scorers else None
 
 

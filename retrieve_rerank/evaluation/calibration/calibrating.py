@@ -12,7 +12,8 @@ from retrieve_rerank.base import Connector, Scorer
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.evaluation.judged_documents import JudgedDocuments, own_ids
 from retrieve_rerank.models.checkpoints.calibration import Calibration, CalibrationMethod
-from retrieve_rerank.types import Hit, Qrels, without
+from retrieve_rerank.pipeline.retriever import Retriever
+from retrieve_rerank.types import Qrels
 
 Numbers = NDArray[np.float64]
 
@@ -107,17 +108,17 @@ def score_candidates(
 
     Grades above 0 are relevant; documents without a judgment are not, as measures have it.
     A passage is as relevant as the document it was split from, unless it is judged itself.
-    `exclude_self` leaves out the document that has the query's own id, and looks one deeper.
+    `exclude_self` leaves out the document that has the query's own id, with its passages.
     `on_progress` hears of each query that has been dealt with. Raises as `JudgedDocuments` does.
     """
     found = []
     documents = JudgedDocuments(connector, qrels)
     asked = [query for query in qrels if query in queries]
     own = own_ids(connector, asked) if exclude_self else {}
+    first_stage = Retriever(connector, candidates=depth)
     for query in asked:
-        hits: Sequence[Hit] = connector.search(queries[query], top_k=depth + (query in own))
-        if query in own:
-            hits = without(hits, [own[query]])[:depth]
+        exclude = [own[query]] if query in own else []
+        hits = first_stage.search(queries[query], top_k=depth, exclude=exclude).hits
         texts = [scorer.template.render(hit.document) for hit in hits]
         relevant = [qrels[query].get(documents.id_of(hit.document), 0) > 0 for hit in hits]
         met = query in documents.ids(hits) and qrels[query].get(query, 0) <= 0

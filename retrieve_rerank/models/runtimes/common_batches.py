@@ -175,7 +175,7 @@ class CommonBatches:
                 job.outputs[index] = output
                 if len(job.outputs) == len(job.sequences) and not job.future.done():
                     job.future.set_result(job.outputs)
-        except Exception as exc:  # handed to whoever waits
+        except BaseException as exc:  # handed to whoever waits
             if len(parts) > 1:  # one caller's text must not spoil the answers of the others
                 for part in parts:
                     if not part[0].future.done():
