@@ -174,12 +174,13 @@ def rank(
 def rescore(hits: Sequence[Hit], scores: Sequence[float], *, top_k: int | None = None) -> list[Hit]:
     """Order `hits` by new `scores`, one each; every new hit remembers the one it came from.
 
-    Equal scores keep the incoming order. Raises ScoreError on a NaN or a wrong number of scores.
+    Equal scores keep the incoming order; NumPy's numbers become plain ones, which JSON knows.
+    Raises ScoreError on a NaN or a wrong number of scores.
     """
     if len(scores) != len(hits):
         raise ScoreError(f"expected {len(hits)} scores, one for each hit; got {len(scores)}")
     return [
-        Hit(hits[i].document, scores[i], place, previous=hits[i], sources=hits[i].sources)
+        Hit(hits[i].document, float(scores[i]), place, previous=hits[i], sources=hits[i].sources)
         for place, i in enumerate(_descending(scores)[:top_k], start=1)
     ]
 

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import json
 import math
 
+import numpy as np
 import pytest
 
 from retrieve_rerank import Document, Hit, SearchResult, StageReport, rank, rescore
@@ -64,6 +66,12 @@ def test_unscored_hits_follow_in_their_order() -> None:
     assert ids(merged) == "bacd"
     assert [hit.rank for hit in merged] == [1, 2, 3, 4]
     assert merged[3].score == 1.0
+
+
+def test_numpys_scores_become_numbers_that_json_knows() -> None:
+    hits = rank([(document, 0.0) for document in documents("ab")])
+    rescored = rescore(hits, list(np.array([0.5, 2.0], dtype=np.float32)))
+    assert json.dumps([hit.score for hit in rescored]) == "[2.0, 0.5]"
 
 
 def test_an_unscored_hit_that_moves_remembers_where_it_was() -> None:
