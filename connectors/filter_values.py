@@ -110,12 +110,13 @@ def _value(value: Scalar | date, kind: str) -> Iterator[Wanted]:
 
 
 def _range(wanted: Range, kind: str) -> Iterator[Wanted]:
-    ends = bounds(wanted)
+    if not (ends := bounds(wanted)):
+        return
     if kind in _NUMBERS:
         numbers = {at: _number(bound) for at, bound in ends.items()}
         if None not in numbers.values():
             yield Range(**numbers)
-    elif kind in (*_DATES, "string") and ends:
+    elif kind in (*_DATES, "string"):
         times: dict[str, Span] = {}
         for at, end in ends.items():
             if isinstance(end, str | date) and (span := read_date(end)) is not None:
