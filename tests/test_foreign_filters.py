@@ -1,4 +1,4 @@
-"""Filters as Haystack writes them, without Haystack; tests/adapters has those that run beside it."""
+"""Filters as Haystack writes them, without it; tests/adapters has those that run beside it."""
 
 from __future__ import annotations
 
@@ -37,5 +37,5 @@ def test_what_is_no_filter_is_explained(filters: Any, message: str) -> None:
 @pytest.mark.parametrize("value", [1950, 1950.5, "wing", "2024-01-31", True])
 def test_what_is_compared_with_nothing_is_not_every_value(operator: str, value: Any) -> None:
     connector = MemoryConnector([Document("d", "wing", {"field": value})])
-    with pytest.raises(InputError, match="filter field: expected .* got a range without bounds"):
+    with pytest.raises(InputError, match=r"filter field: expected .* got a range without bounds"):
         connector.search("wing", top_k=1, filter=from_haystack(one("meta.field", operator, None)))
