@@ -21,8 +21,10 @@ MAPPED_DATE = "mapped date"
 """Dates of which a server knows forms of its own: epoch milliseconds, say."""
 LIKELY_DATE = "likely date"
 """Dates in the documents that were looked at, and perhaps other texts in others."""
+STRAY_DATE = "stray date"
+"""Dates that are kept apart from the other values of their field, which is none of dates."""
 
-_SHOWN = {KEYWORD: "string", MAPPED_DATE: "date", LIKELY_DATE: "date"}
+_SHOWN = {KEYWORD: "string", **dict.fromkeys((MAPPED_DATE, LIKELY_DATE, STRAY_DATE), "date")}
 _WIDER = {"integer": "float", "date": "string"}
 
 

@@ -17,6 +17,7 @@ from retrieve_rerank.connectors.field_types import (
     LIKELY_DATE,
     MAPPED_DATE,
     MIXED,
+    STRAY_DATE,
     shown,
 )
 from retrieve_rerank.errors import InputError
@@ -27,7 +28,7 @@ Wanted: TypeAlias = Scalar | Range | Span
 server can read."""
 
 _NUMBERS = ("integer", "float")
-_DATES = ("date", LIKELY_DATE, MAPPED_DATE)
+_DATES = ("date", LIKELY_DATE, MAPPED_DATE, STRAY_DATE)
 _OPERATORS = {"gte": ">=", "gt": ">", "lte": "<=", "lt": "<"}
 _COMPARED = {"gte": operator.ge, "gt": operator.gt, "lte": operator.le, "lt": operator.lt}
 
@@ -86,16 +87,18 @@ def bounds(wanted: Range) -> dict[str, Any]:
 
 def _value(value: Scalar | date, kind: str) -> Iterator[Wanted]:
     span = read_date(value) if isinstance(value, str | date) else None
+    if kind in ("string", STRAY_DATE) and len(str(value)) < len("2024-01-31"):
+        span = None  # a text such as 2024 is no date unless the field holds dates
     if kind in _DATES:
         if span is not None:
             yield span
-        elif kind != "date" and not isinstance(value, date):
+        elif kind in (LIKELY_DATE, MAPPED_DATE) and not isinstance(value, date):
             yield _text(value)
     elif kind in ("string", KEYWORD):
         if not isinstance(value, date):
             yield _text(value)
-        if kind == "string" and span is not None and len(str(value)) >= len("2024-01-31"):
-            yield span  # a text such as 2024 is no date unless the field holds dates
+        if kind == "string" and span is not None:
+            yield span
     elif kind == "boolean":
         if str(value).lower() in ("true", "false"):
             yield str(value).lower() == "true"
@@ -107,12 +110,13 @@ def _value(value: Scalar | date, kind: str) -> Iterator[Wanted]:
 
 
 def _range(wanted: Range, kind: str) -> Iterator[Wanted]:
-    ends = bounds(wanted)
+    if not (ends := bounds(wanted)):
+        return
     if kind in _NUMBERS:
         numbers = {at: _number(bound) for at, bound in ends.items()}
         if None not in numbers.values():
             yield Range(**numbers)
-    elif kind in (*_DATES, "string") and ends:
+    elif kind in (*_DATES, "string"):
         times: dict[str, Span] = {}
         for at, end in ends.items():
             if isinstance(end, str | date) and (span := read_date(end)) is not None:
@@ -154,7 +158,7 @@ def _number(value: Any) -> int | float | None:
             value = float(value)
         except OverflowError:
             return None
-    return value if math.isfinite(value) else None
+    return value + 0 if math.isfinite(value) else None  # of -0.0, which Elasticsearch tells from 0
 
 
 def _is_whole(number: float) -> bool:

@@ -18,14 +18,20 @@ def from_haystack(given: Mapping[str, Any]) -> Filter:
     A filter of ours may have {"gte": 3} in place of Range(gte=3), so that a file can hold it.
     Raises InputError for what no index can be asked for.
     """
+    if not isinstance(given, Mapping):
+        raise InputError(f"filters: expected a mapping; got {given!r:.200}")
     if given.keys() == {"operator", "conditions"}:
-        parts = [from_haystack(each) for each in given["conditions"]]
-        return _joined(given["operator"].lower(), parts)
+        operator, conditions = given["operator"], given["conditions"]
+        if not isinstance(conditions, list | tuple):
+            raise InputError(f"filters: expected a list of conditions; got {conditions!r:.200}")
+        return _joined(str(operator).lower(), list(map(from_haystack, conditions)))
     if given.keys() == {"field", "operator", "value"}:
         field = given["field"]
+        if not isinstance(field, str):
+            raise InputError(f"filters: expected a field's name; got {field!r:.200}")
         if field in _NO_METADATA:
             raise InputError(f"filters: {field} is no metadata; only meta can be filtered by")
-        return _condition(field.removeprefix("meta."), given["operator"], given["value"])
+        return _condition(field.removeprefix("meta."), str(given["operator"]), given["value"])
     return {name: _with_ranges(value) for name, value in given.items()}
 
 

@@ -27,6 +27,7 @@ from retrieve_rerank.errors import (
     IndexExistsError,
     IndexMismatchError,
     IndexNotFoundError,
+    InputError,
     LicenseError,
     LimitExceededError,
     PermissionDeniedError,
@@ -90,6 +91,8 @@ _BY_TEXT: tuple[tuple[str, type[RetrieveRerankError]], ...] = (
     ("too_many_clauses", TooManyWordsError),
     ("Limit of total fields", LimitExceededError),
     ("content_too_long", LimitExceededError),
+    ("failed to parse date field", InputError),
+    ("failed to create query", InputError),
 )
 """What an answer says -> what it means; the first that fits."""
 
@@ -107,6 +110,7 @@ _WHAT_TO_DO: Mapping[type[RetrieveRerankError], str] = {
     AuthenticationError: "check the user and password, or the API key: it may have expired",
     PermissionDeniedError: "ask for the privileges read and view_index_metadata on the index",
     LicenseError: "do without it, or use a licence that has it",
+    InputError: "does the filter ask for what its field cannot hold?",
     TooManyWordsError: "shorten the query, or its filter",
     StorageFullError: "free disk space on the server",
 }

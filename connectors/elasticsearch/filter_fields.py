@@ -19,7 +19,7 @@ from retrieve_rerank.connectors.elasticsearch.mapping import (
     Field,
     Index,
 )
-from retrieve_rerank.connectors.field_types import KEYWORD, MAPPED_DATE, Fields
+from retrieve_rerank.connectors.field_types import KEYWORD, MAPPED_DATE, STRAY_DATE, Fields
 from retrieve_rerank.connectors.records import Leaf, type_of
 
 LEAVES = "filters"
@@ -32,6 +32,7 @@ _KINDS: Mapping[str, str] = {
     **dict.fromkeys(FLOAT_TYPES, "float"),
     "boolean": "boolean",
 }
+_BITS = {"integer": 32, "long": 64}  # narrower ones are compared as integers
 _STRAY_DOT = re.compile(r"^\.|\.$|\.\.")
 _PLAIN = re.compile(r"[\w\-. ]")
 
@@ -47,6 +48,8 @@ def leaf(found: Leaf, *, dates: bool) -> tuple[str, str, Any]:
     `dates` says whether the index has a place for them; where it has not they are strings.
     """
     kind = type_of(found.value)
+    if kind == "float":
+        return kind, _encoded(found.name), float(found.value) + 0.0  # the server tells -0 from 0
     if kind != "date":
         return kind, _encoded(found.name), found.value
     if not dates:
@@ -60,9 +63,13 @@ def _own(index: Index) -> FilterFields:
         if path.startswith(f"{LEAVES}."):
             _, kind, name = path.split(".", 2)
             fields.setdefault(unquote(name), {})[path] = KEYWORD if kind == "string" else kind
+    for paths in fields.values():
+        if len(paths) > 1:
+            paths.update({path: STRAY_DATE for path, kind in paths.items() if kind == "date"})
     return FilterFields(
         fields,
         present={name: tuple(paths) for name, paths in fields.items()},
+        bits=_bits(index.fields),
         numbered=frozenset(path for path in index.fields if path.startswith(f"{LEAVES}.date.")),
     )
 
@@ -118,8 +125,13 @@ def _of_others(index: Index, layout: Layout) -> FilterFields:
         flattened,
         refused,
         nanoseconds=frozenset(path for path, each in there.items() if each.type == "date_nanos"),
+        bits=_bits(there),
         root=root,
     )
+
+
+def _bits(fields: Mapping[str, Field]) -> dict[str, int]:
+    return {path: _BITS[each.type] for path, each in fields.items() if each.type in _BITS}
 
 
 def _searchable(found: Field) -> bool:

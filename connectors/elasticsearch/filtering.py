@@ -47,6 +47,8 @@ class FilterFields:
     """Paths of dates that are kept as microseconds since 1970."""
     nanoseconds: frozenset[str] = frozenset()
     """Paths of type date_nanos; other dates are kept to the millisecond."""
+    bits: Mapping[str, int] = field(default_factory=dict)
+    """Path of whole numbers -> how many bits these have, of those that take no wider bounds."""
     root: str = ""
     """Path that all names are relative to, with a dot at its end."""
 
@@ -103,17 +105,41 @@ class FilterFields:
         inner = [self._worded(each) for each in clause.clauses]
         if isinstance(clause, NoneOf):
             return {"bool": {"must_not": inner}}
-        return {"bool": {"filter": inner}} if isinstance(clause, AllOf) else _any(inner)
+        return _all(inner) if isinstance(clause, AllOf) else _any(inner)
 
     def _queries(self, path: str, wanted: Sequence[Wanted]) -> Iterator[Body]:
         values = [each for each in wanted if not isinstance(each, Range | Span)]
         if values:
-            yield {"terms": {path: values}}
+            yield {"terms": {path: [each for each in values if self._holds(path, each)]}}
         for each in wanted:
             if isinstance(each, Range):
-                yield {"range": {path: bounds(each)}}
+                yield _all([{"range": {path: ends}} for ends in self._ranges(path, each)])
             elif isinstance(each, Span):
                 yield {"range": {path: self._times(path, each)}}
+
+    def _ranges(self, path: str, wanted: Range) -> list[Body]:
+        """Word bounds as ranges with one at a side, as the server takes no more.
+
+        What is in all of them is in the one of the strictest bounds, so that of several values
+        one must be within all bounds.
+        """
+        ends = [self._end(path, at, bound) for at, bound in bounds(wanted).items()]
+        lower = [{at: bound} for at, bound in ends if at[0] == "g"] or [{}]
+        upper = [{at: bound} for at, bound in ends if at[0] == "l"] or [{}]
+        return [{**least, **most} for least in lower for most in upper]
+
+    def _end(self, path: str, at: str, bound: Any) -> tuple[str, Any]:
+        """Move a bound that is beyond what the field can hold, all that it excludes staying so."""
+        if self._holds(path, bound):
+            return at, bound
+        most = 2 ** (self.bits[path] - 1) - 1
+        if bound > most:
+            return ("gt" if at[0] == "g" else "lte"), most
+        return ("gte" if at[0] == "g" else "lt"), -most - 1
+
+    def _holds(self, path: str, number: Any) -> bool:
+        limit = 2 ** (self.bits[path] - 1) if path in self.bits else None
+        return limit is None or -limit <= number < limit
 
     def _times(self, path: str, span: Span) -> Body:
         if path in self.numbered:
@@ -130,6 +156,10 @@ class FilterFields:
             if path == inside or path.startswith(f"{inside}."):
                 return {"nested": {"path": nested, "query": query}}
         return query
+
+
+def _all(queries: Sequence[Body]) -> Body:
+    return queries[0] if len(queries) == 1 else {"bool": {"filter": list(queries)}}
 
 
 def _any(queries: Sequence[Body]) -> Body:

@@ -61,6 +61,8 @@ class Manifest:
     vectors_apart: bool = False
     """Whether the vectors take a pass of `encoder` of their own, as `token_encoder` gives others.
     """
+    in_graph: int | None = None
+    """What `counted_in_graph` said when the shard was last optimized."""
 
     def with_token_encoder(self, encoder: Encoder, *, location: str) -> Self:
         """Describe the index as it becomes when `encoder` makes its token tensors.
@@ -119,6 +121,7 @@ class Manifest:
                 _inventory(content.get("inventory")),
                 content.get("writing", True),
                 content.get("vectors_apart", False),
+                content.get("in_graph"),
             )
         except (FileNotFoundError, NotADirectoryError) as exc:
             raise IndexNotFoundError(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from retrieve_rerank.base import Embedder, Graph, Knob, Vectors, VectorSearch
 from retrieve_rerank.connectors.embedded.folder import IndexFolder
+from retrieve_rerank.connectors.embedded.graph_part import outside_graph
 from retrieve_rerank.connectors.embedded.searcher import Searcher
 from retrieve_rerank.connectors.embedded.shared import SharedShard
 
@@ -82,7 +83,5 @@ class EmbeddedVectorSearch(VectorSearch):
             return 0, 0
         with self._shard.use() as shard:
             info = shard.info()
-        # Counted are each point's BM25 vector, always, and its dense and token vectors once they
-        # are in an optimized segment.
-        in_graph = max(0, info.indexed_vectors_count - info.points_count) // 2
-        return in_graph, (info.points_count - in_graph) * encoder.dimension * 4
+        outside = outside_graph(info, self._folder.manifest.in_graph)
+        return info.points_count - outside, outside * encoder.dimension * 4

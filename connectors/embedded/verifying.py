@@ -88,16 +88,16 @@ def _documents(shard: edge.EdgeShard, folder: IndexFolder) -> Iterator[str]:
 
 
 def _vectors(found: object, folder: IndexFolder) -> Iterator[str]:
-    encoder = folder.manifest.encoder
+    encoder, of_tokens = folder.manifest.encoder, folder.manifest.token_encoder
     if encoder is None:
         return
     vectors = found if isinstance(found, dict) else {}
     if DENSE not in vectors:
         yield "no vector"
-    for name in (DENSE, TOKENS):
+    for name, made_with in ((DENSE, encoder), (TOKENS, of_tokens or encoder)):
         if name in vectors:
             values = np.asarray(vectors[name], dtype=np.float32)
-            if values.shape[-1] != encoder.dimension:
-                yield f"a {name} vector of {values.shape[-1]} numbers, not {encoder.dimension}"
+            if values.shape[-1] != made_with.dimension:
+                yield f"a {name} vector of {values.shape[-1]} numbers, not {made_with.dimension}"
             elif not np.isfinite(values).all():
                 yield f"a {name} vector with numbers that are infinite or none"

@@ -19,6 +19,7 @@ from retrieve_rerank.base.cutting import cut
 from retrieve_rerank.connectors.batches import batches, sample
 from retrieve_rerank.connectors.embedded.encoding import IndexEncoder
 from retrieve_rerank.connectors.embedded.folder import IndexFolder
+from retrieve_rerank.connectors.embedded.graph_part import counted_in_graph
 from retrieve_rerank.connectors.embedded.points import make_points
 from retrieve_rerank.connectors.embedded.requests import HASH_ONLY
 from retrieve_rerank.connectors.embedded.shard import require_space
@@ -86,7 +87,12 @@ class Writer:
     def optimize(self, on_progress: Callable[[float], None] | None) -> bool:
         """Optimize the shard between two writes."""
         with self._turn:
-            return self._shard.optimize(on_progress)
+            changed = self._shard.optimize(on_progress)
+            if changed:
+                with self._shard.use() as shard:
+                    in_graph = counted_in_graph(shard.info())
+                self._folder.save(replace(self._folder.manifest, in_graph=in_graph))
+        return changed
 
     def _fit(self, documents: Iterable[Document]) -> Iterable[Document]:
         """Tell language and average length from the first documents an index ever sees."""

@@ -56,10 +56,12 @@ def rankings(
 
 def pages(request: models.QueryRequest, *, most: float) -> list[models.QueryRequest]:
     """Cut a request into such as ask for `most` hits each."""
-    depth = request.limit or 0
+    first, depth = request.offset or 0, request.limit or 0
     page = int(min(depth, most))
     return [
-        request.model_copy(update={"limit": min(page, depth - start), "offset": start or None})
+        request.model_copy(
+            update={"limit": min(page, depth - start), "offset": first + start or None}
+        )
         for start in range(0, depth, page)
     ]
 

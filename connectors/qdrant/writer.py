@@ -66,6 +66,7 @@ class Writer:
         with self._turn:
             self._begun = self._server.run(self._collection.refresh())
             _require_ours(self._begun, self._server.location)
+            self._server.run(self._index_fields())  # an interrupted run may have left some unmade
             for batch in batches(self._fit(documents)):
                 self._refresh()  # tensors may be made with another model from here on
                 records = {each.id: each for each in map(record, batch)}  # the last one counts
@@ -168,8 +169,7 @@ class Writer:
             add_fields(fields, each.metadata)
         if fields != known.fields:
             self._collection.save(replace(known, fields=fields))
-        if not self._server.local:
-            self._server.run(self._index_fields())
+        self._server.run(self._index_fields())
 
     def _index_fields(self) -> Steps[None]:
         """Make a payload index for each field, anew where a later type's values would lack.
@@ -177,6 +177,8 @@ class Writer:
         Odd keys, which must be quoted in paths, go without.
         """
         state = self._state
+        if self._server.local:
+            return
         wanted = {
             state.layout.path(path): _KINDS.get(kind)
             for paths in state.fields.values()
@@ -184,15 +186,19 @@ class Writer:
         }
         there, room = state.indexed, int(min(INDEXED_FIELDS, state.limits.indexes))
         plain = [(path, kind) for path, kind in wanted.items() if '"' not in path]
-        for path, kind in plain[:room]:
-            if there.get(path) == (kind.value if kind else None):
-                continue
+        lacking = [
+            (path, kind)
+            for path, kind in plain[:room]
+            if there.get(path) != (kind.value if kind else None)
+        ]
+        for path, kind in lacking:
             name = {"collection_name": state.collection, "field_name": path}
             if path in there:
                 yield Call("delete_payload_index", name)
             if kind is not None:
                 yield Call("create_payload_index", {**name, "field_schema": kind})
-        yield from self._collection.refresh()
+        if lacking:
+            yield from self._collection.refresh()
 
 
 def _require_ours(state: State, location: str) -> None:

@@ -18,7 +18,7 @@ Scalar: TypeAlias = str | int | float | bool
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Numbers, or dates and times, between bounds; None leaves a side open.
+    """Numbers, or dates and times, between bounds; None leaves a side open, not all of them.
 
     A date is a `date`, a `datetime`, or ISO 8601 as a text; without a zone it is UTC's. It stands
     for all of its day, a time for all of its second: `lte="2024-01-31"` takes the whole day in.

@@ -106,12 +106,15 @@ class Table(LineFile):
         csv.field_size_limit(MAX_LINE_BYTES)
         unread: list[tuple[int, Reason]] = []
         text = self._text(unread)
-        header = next(text, "")
+        before: list[str] = []
+        for line in text:
+            before.append(line)
+            if line.strip("\r\n"):
+                break
+        header = before[-1] if before else ""
         # Read with commas it would be one column, which cannot be both id and text.
         semicolons = ";" in header and "," not in header and header.count('"') % 2 == 0
-        reader = csv.reader(
-            chain([header], text), strict=True, delimiter=";" if semicolons else ","
-        )
+        reader = csv.reader(chain(before, text), strict=True, delimiter=";" if semicolons else ",")
         while True:
             start = reader.line_num + 1
             try:

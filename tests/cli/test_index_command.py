@@ -260,6 +260,18 @@ def test_a_corpus_in_another_language_is_indexed_by_words_and_models_are_named(
     assert found["hits"][0]["sources"].keys() == {"bm25"}
 
 
+def test_the_language_is_told_by_no_more_text_than_is_held(
+    rr: Rr, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retrieve_rerank.connectors.batches.SAMPLE_CHARACTERS", 20)
+    texts = ["自然人从事工商业经营，经依法登记，为个体工商户。", *["the lift of a thin wing"] * 30]
+    lines = [json.dumps({"id": f"d{n}", "text": text}) for n, text in enumerate(texts)]
+    (home / "a.jsonl").write_text("\n".join(lines))
+    result = rr("index", "a.jsonl", "--index", "docs", "--json")
+    assert "the documents look Chinese" in result.stderr
+    assert summary(result)["documents"] == 31
+
+
 def test_an_encoder_that_is_asked_for_is_taken_for_any_language(rr: Rr, home: Path) -> None:
     (home / "a.jsonl").write_text(
         '{"id": "a", "text": "自然人从事工商业经营，经依法登记，为个体工商户。"}'

@@ -79,6 +79,7 @@ FILTERS: list[tuple[Filter, str]] = [
     ({"note": Range(gte="2024-01-01")}, "d"),  # other texts are outside every range
     ({"note": "2024-01-15"}, "d"),
     ({"note": "n/a"}, "c"),
+    ({"note": "2024"}, ""),  # a year alone is a text where other texts are
     # none of, and all but
     ({"not": {"theme": "Mafia"}}, "acde"),
     ({"not": {"theme": ["Mafia", "Horror"], "tags": "drama"}}, "acde"),

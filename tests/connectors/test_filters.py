@@ -117,6 +117,7 @@ def test_what_is_no_filter_value_is_an_error(wanted: Any) -> None:
         (Range(lt="2024-01-31"), 5, "expected numbers.* holds integer; got a range < '2024-01-31'"),
         (Range(lt=float("nan")), 5, "expected numbers.*got a range < nan"),
         (Range(gte=True), 5, "expected numbers"),
+        (Range(), 5, "expected numbers, as the field holds integer; got a range without bounds"),
         (Range(), "text", "expected dates.*got a range without bounds"),
         (Range(gte=1), True, "expected true or false"),
         ("2024-02-30", "2024-01-31", "expected date, as the field holds; got '2024-02-30'"),
@@ -208,7 +209,6 @@ def test_all_fields_must_match_and_any_of_several_values() -> None:
         (Range(lte=2), [0, 1]),
         (Range(lt=2), [0]),
         (Range(gte=1.5, lt=3), [1]),
-        (Range(), [0, 1, 2]),
     ],
 )
 def test_ranges_include_or_exclude_their_bounds(bounds: Range, expected: list[int]) -> None:

@@ -110,8 +110,12 @@ def test_spaces_around_the_names_of_columns_are_no_part_of_them(
     assert list(corpus) == [Document("q", " a", {"by": "Ada "})]
 
 
-def test_semicolons_divide_columns_where_the_header_has_no_comma(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.csv", 'id;text;price\n1;"one; two, three";1,5\n2;four;\n')
+@pytest.mark.parametrize("before", ["", "\n", "\r\n\n"])
+def test_semicolons_divide_columns_where_the_header_has_no_comma(
+    before: str, tmp_path: Path
+) -> None:
+    rows = 'id;text;price\n1;"one; two, three";1,5\n2;four;\n'
+    path = write(tmp_path / "a.csv", before + rows)
     assert list(Corpus([path])) == [
         Document("1", "one; two, three", {"price": "1,5"}),
         Document("2", "four"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from itertools import chain, islice
 
 import click
 
@@ -15,6 +14,7 @@ from retrieve_rerank.cli.views.index_summary import Summary, source_lines
 from retrieve_rerank.cli.views.progress import CountedDocuments, show_progress, show_wait
 from retrieve_rerank.cli.views.results import write_json
 from retrieve_rerank.cli.views.terminal import say, write
+from retrieve_rerank.connectors.batches import sample
 from retrieve_rerank.data.corpus import FORMATS, Corpus, until_broken
 from retrieve_rerank.data.passages import Cut
 from retrieve_rerank.data.records import Fields
@@ -22,9 +22,6 @@ from retrieve_rerank.errors import InputError, RetrieveRerankError
 from retrieve_rerank.indexing.documents import index_cut
 from retrieve_rerank.models.loading import DEFAULT_ENCODER
 from retrieve_rerank.settings.sources import load_settings
-
-SAMPLE = 1000
-"""Documents that tell the language."""
 
 
 @click.command()
@@ -103,18 +100,16 @@ def command(
     broken: list[InputError] = []
     cut = Cut(until_broken(corpus, broken), words=passages)
     counted = CountedDocuments(cut, corpus)
-    documents = iter(counted)
-    sample = list(islice(documents, SAMPLE))
-    if not sample:
+    first, documents = sample(counted)
+    if not first:
         for line in source_lines(corpus):
             say(line)
         raise broken[0] if broken else InputError("there is no document to index")
     started = time.monotonic()
     try:
-        with open_or_make(settings, encoder=encoder, sample=sample, recreate=recreate) as connector:
+        with open_or_make(settings, encoder=encoder, sample=first, recreate=recreate) as connector:
             with show_progress(counted.share, doing="indexing", quiet=as_json) as advance:
-                parts = chain(sample, documents)
-                report = index_cut(connector, cut, parts, on_progress=advance)
+                report = index_cut(connector, cut, documents, on_progress=advance)
             if broken and recreate:
                 raise InputError(f"{broken[0]}. The index is as it was") from broken[0]
             absent = deal_with_absent(

@@ -20,6 +20,7 @@ from typing import Any
 
 from retrieve_rerank.errors import InputError, ModelError, ModelNotFoundError
 from retrieve_rerank.models.checkpoints import folder_schema as schema
+from retrieve_rerank.models.checkpoints.folder_files import AGAIN
 from retrieve_rerank.models.checkpoints.folder_schema import checked, read_settings
 from retrieve_rerank.models.checkpoints.version_record import (
     Record,
@@ -211,8 +212,9 @@ class ModelVersions:
             entries = read_settings(file, _HISTORY).get("history") or []
             return [self._promotion(entry, file) for entry in entries]
         except ModelError as exc:
+            said = str(exc).removesuffix(f"; {AGAIN}")  # which brings no promotion back
             raise ModelError(
-                f"{exc}. Delete {file} to have no version of {self.name} promoted"
+                f"{said}. Delete {file} to have no version of {self.name} promoted"
             ) from exc
 
     def _promotion(self, entry: Mapping[str, Any], file: Path) -> Promotion:

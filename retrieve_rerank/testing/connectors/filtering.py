@@ -14,6 +14,12 @@ FILTERS: list[tuple[Filter, set[str]]] = [
     ({"year": "1960"}, {"drag"}),
     ({"year": [1950, 1980]}, {"lift", "heat"}),
     ({"year": Range(gte=1960, lt=1980)}, {"drag", "both"}),
+    ({"year": Range(gte=1950, gt=1960)}, {"both", "heat"}),
+    ({"year": Range(gte=1980, gt=1950, lte=1990, lt=1999)}, {"heat"}),
+    ({"year": Range(lte=1970, lt=1970)}, {"lift", "drag"}),
+    ({"year": Range(gt=-1e30, lt=2**70)}, {"lift", "drag", "both", "heat"}),
+    ({"year": Range(gte=2**63)}, set()),
+    ({"year": Range(lte=-1e30)}, set()),
     ({"author.name": "Ada"}, {"lift"}),
     ({"author.name": ["Ada", "Bob"], "year": Range(gt=1955)}, {"drag"}),
     ({"tags": "b"}, {"both", "heat"}),
@@ -47,7 +53,7 @@ class FilteringConformance(Subject):
         """A field may hold values of several types; one spelt as the value is found."""
         values: list[Any] = [
             *(1, 1.0, 1.5, "1", True, "true", [1, "x"]),
-            *([{"a": 1}], {"a": "1"}, None, 2**62),
+            *([{"a": 1}], {"a": "1"}, None, 2**62, -0.0, [-3, -7]),
         ]
         documents = [Document(f"d{i}", "wing", {"v": value}) for i, value in enumerate(values)]
         with self.opened(documents) as connector:
@@ -58,6 +64,10 @@ class FilteringConformance(Subject):
                 ({"v": Range(gte=1, lt=2)}, {"d0", "d1", "d2", "d6"}),
                 ({"v.a": 1}, {"d7", "d8"}),
                 ({"v": 2**62}, {"d10"}),
+                ({"v": 0}, {"d11"}),
+                ({"v": -0.0}, {"d11"}),
+                ({"v": Range(gte=0, lt=1)}, {"d11"}),
+                ({"v": Range(gte=-7, gt=-7, lt=-3)}, set()),
             ):
                 found = connector.search("wing", top_k=50, filter=filter)
                 assert (filter, set(ids(found))) == (filter, expected)

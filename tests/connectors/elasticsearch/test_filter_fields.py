@@ -15,7 +15,6 @@ from retrieve_rerank.connectors.elasticsearch.layout import Layout
 from retrieve_rerank.connectors.elasticsearch.mapping import Index
 from retrieve_rerank.connectors.elasticsearch.schema import new_index
 from retrieve_rerank.errors import (
-    ConnectorError,
     InputError,
     RetrieveRerankError,
     UnknownFieldError,
@@ -43,6 +42,7 @@ MAPPING: dict[str, Any] = {
         },
         "owner": {"properties": {"name": KEYWORD, "born": {"type": "date"}}},
         "done": {"type": "boolean"},
+        "pages": {"type": "integer"},
         "address": {"type": "ip"},
         "place": {"type": "geo_point"},
         "kept": {"type": "keyword", "index": False, "doc_values": False},
@@ -53,6 +53,7 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
     "a": {
         **{"level": "high", "likes": 9, "seen": "2024-03-01T00:00:00Z", "unit_name": "north"},
         **{"name": "short", "labels": {"floor": "3"}, "done": False, "address": "10.0.0.7"},
+        **{"pages": 2**31 - 1},
         **{"made": "2024-05-01T10:00:00.123Z", "sold": "01/05/2024", "sent": 1714557600},
         **{"read": "2024-05-01T10:00:00.123456789Z", "day": "2024-05-01", "place": "1,2"},
         **{"people": [{"name": "Ada", "labels": {"role": "boss"}}], "owner": {"name": "Bo"}},
@@ -61,6 +62,7 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
         **{"level": "low", "likes": 1, "unit_name": "south", "name": "a name that is longer"},
         **{"made": "1969-06-01", "read": "2024-05-01T10:00:00.123456790Z", "people": []},
         **{"owner": {"born": "1990-01-01"}, "address": "10.9.0.8", "done": True, "seen": None},
+        **{"sold": ["01/01/2024", "31/12/2024"], "pages": 300},
     },
     "c": {"labels": None, "unit_name": [], "done": [None], "likes": None},
 }
@@ -68,6 +70,13 @@ FILTERS: list[tuple[Filter, str]] = [
     ({"level": "high"}, "a"),
     ({"likes": Range(gte=5)}, "a"),
     ({"seen": "2024-03-01"}, "a"),
+    ({"pages": [300, 2**31]}, "b"),
+    ({"pages": 2**31}, ""),
+    ({"pages": Range(lt=2**31)}, "ab"),
+    ({"pages": Range(gte=2**31 - 1, lt=1e20)}, "a"),
+    ({"pages": Range(gte=2**31)}, ""),
+    ({"pages": Range(gt=-(2**40))}, "ab"),
+    ({"pages": Range(lte=-(2**40))}, ""),
     ({"likes": None}, "c"),
     ({"seen": None}, "bc"),
     ({"unit": "north"}, "a"),
@@ -102,7 +111,9 @@ FILTERS: list[tuple[Filter, str]] = [
     ({"made": Range(gte=1714557600124)}, ""),
     ({"sold": Range(gte="2024-05-01", lt="2024-05-02")}, "a"),
     ({"sold": "01/05/2024"}, "a"),
-    ({"sold": Range(gt="30/04/2024")}, "a"),
+    ({"sold": Range(gt="30/04/2024")}, "ab"),
+    ({"sold": Range(gte="30/12/2023", gt="30/04/2024", lte="01/12/2024", lt="31/12/2025")}, "a"),
+    ({"sold": Range(gte="02/05/2024", gt="01/05/2024")}, "b"),
     ({"sent": "2024-05-01T10:00"}, "a"),
     ({"sent": 1714557600}, "a"),
     ({"sent": Range(lte=1714557600)}, "a"),
@@ -157,7 +168,8 @@ def test_what_the_mapping_defines_can_be_filtered_by(
         ),
         ({"day": Range(gte="2024-01-01")}, InputError, "keeps these values as texts.* map it as"),
         ({"address": Range(gte="10.0.0.1")}, InputError, "keeps these values as texts"),
-        ({"made": Range(gte="soon")}, ConnectorError, "failed to parse date field.*soon"),
+        ({"made": Range(gte="soon")}, InputError, "failed to parse date field.*soon"),
+        ({"address": "nonsense"}, InputError, "'nonsense' is not an IP.*does the filter ask for"),
         ({"likes": "many"}, InputError, "filter likes: expected integer"),
     ],
 )

@@ -56,6 +56,27 @@ def test_the_graph_is_made_once_and_finds_what_exact_search_finds(folder: Path) 
     assert_nothing_lost(folder)
 
 
+def test_documents_that_take_the_place_of_others_are_seen_to_be_outside_the_graph(
+    folder: Path,
+) -> None:
+    others = [Document(each.id, f"{each.text} again") for each in texts()]
+    with EmbeddedConnector.connect(str(folder), encoder=ENCODER) as connector:
+        connector.optimize()
+        connector.index(others[: COUNT // 2])
+        assert connector.graph().walked
+        assert not connector.needs_optimizing()  # they are too few for a graph of their own
+    with EmbeddedConnector.connect(str(folder), encoder=ENCODER) as connector:
+        connector.index(others)
+        assert not connector.graph().walked
+        assert connector.needs_optimizing()
+        assert connector.optimize()
+        assert connector.graph().walked
+        assert not connector.needs_optimizing()
+        connector.delete([each.id for each in others[: COUNT // 10]])
+        assert connector.graph().walked
+        assert not connector.needs_optimizing()
+
+
 def test_damage_to_an_optimized_index_is_noticed_before_it_is_opened(folder: Path) -> None:
     with EmbeddedConnector.connect(str(folder), encoder=ENCODER) as connector:
         assert connector.optimize()

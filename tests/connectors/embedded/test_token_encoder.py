@@ -111,6 +111,7 @@ def test_tensors_of_an_encoder_of_other_vectors_leave_the_first_stage_its_own(
     assert stored(folder) == vectors  # to the bit
     manifest = folder / "manifest.json"
     assert json.loads(manifest.read_text())["format"] == 4  # which no older release reads
+    assert not EmbeddedConnector.verify(str(folder)).damage
 
     own.read.clear()
     with EmbeddedConnector.connect(str(folder), encoder=TwoEncoders(own, other)) as connector:

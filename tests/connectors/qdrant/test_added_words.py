@@ -149,16 +149,22 @@ def test_filters_hold_for_words_in_a_companion(stub: Stub, monkeypatch: pytest.M
         assert note.startswith("of the first 8 hits by words ")
 
 
-def test_a_point_deleted_since_takes_no_other_ones_place(stub: Stub) -> None:
+def test_a_point_deleted_since_takes_no_other_ones_place(
+    stub: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retrieve_rerank.connectors.hybrid.DEPTH", 12)
+    monkeypatch.setattr("retrieve_rerank.connectors.qdrant.searcher.DEPTH", 12)
     holding(stub, parts(30))
     with connect(stub) as connector:
         add_lexical(connector)
     with connect(stub, fusion=WORDS_ALONE) as connector:
-        first = words(connector, "wing part")[:10]
-        stub.client.delete("docs", models.PointIdsList(points=[int(each) for each in first]))
-        hits = connector.search("wing part", top_k=10)
-        assert len(hits) == 10
-        assert not {hit.document.id for hit in hits} & set(first)
+        gone = [int(each) for each in words(connector, "wing part")[:10]]
+        stub.client.delete("docs", models.PointIdsList(points=[*gone]))
+        for limits in ({}, {"max_query_limit": 7}):
+            stub.strict = limits
+            connector.schema()
+            found = [int(each) for each in words(connector, "wing part")]
+            assert sorted(found) == sorted({*range(1, 30)} - {*gone})  # each once
 
 
 def test_words_and_tensors_are_kept_in_the_same_place(stub: Stub) -> None:

@@ -24,6 +24,7 @@ from retrieve_rerank.errors import (
     IndexNotFoundError,
     LimitExceededError,
     PartialWriteError,
+    PermissionDeniedError,
     RateLimitedError,
     UnsupportedServerError,
 )
@@ -145,6 +146,20 @@ def test_fields_of_the_metadata_get_an_index_of_their_type(stub: Stub) -> None:
         connector.index([Document("new", "x", {"year": 1950.5, "tags": 7})])
         assert stub.indexes["metadata.year"] == "float"
         assert "metadata.tags" not in stub.indexes
+
+
+def test_an_index_that_an_interrupted_run_did_not_make_is_made_by_the_next(stub: Stub) -> None:
+    with QdrantConnector.create(stub.url, encoder=ENCODER) as connector:
+        stub.forbidden = ("PUT /collections/docs/index",)
+        with pytest.raises(PermissionDeniedError):
+            connector.index(DOCUMENTS)
+        assert connector.schema().fields  # which are saved before
+        stub.forbidden = ()
+        connector.index(DOCUMENTS[:1])
+        assert {"metadata.author.name", "metadata.tags", "metadata.year"} == stub.indexes.keys()
+        stub.seen.clear()
+        connector.index(DOCUMENTS)
+        assert not any("index" in call for call in stub.calls)
 
 
 def test_the_graph_is_walked_wide_enough_for_the_depth(stub: Stub) -> None:
