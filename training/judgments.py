@@ -49,6 +49,11 @@ class JudgedGroups(GroupSource):
         return "judgments"
 
     @property
+    def has_titles(self) -> bool:
+        """Whether the template lays the texts out."""
+        return True
+
+    @property
     def position(self) -> int:
         """Bytes read of the corpus, which count as half of the way; the queries are the other."""
         queries = self._given / max(len(self._qrels), 1)

@@ -7,7 +7,7 @@ config/training_bert.yaml and training_llm.yaml and their defaults in train_rera
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from importlib.util import find_spec
@@ -16,7 +16,8 @@ from typing import Any
 
 from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.rerankers.llm.published_prompts import rag_retrieval
-from retrieve_rerank.training.groups import Group
+from retrieve_rerank.text.template import Template
+from retrieve_rerank.training.groups import Group, GroupText
 from retrieve_rerank.training.opening import read_groups
 from retrieve_rerank.training.recipe import Recipe, check_keys
 from retrieve_rerank.training.sampling import Resampled, ShuffledTexts
@@ -61,6 +62,7 @@ _TYPES = ("bert_encoder", "llm_decoder")
 _DATASETS = (None, "pointwise", "grouped")
 _PRECISIONS = (None, "no", "fp16", "bf16")
 _COMPARING = ("pairwise_ranknet", "listwise_ce")
+_CONTENT = Template().pattern  # of a document, where their data have a text without title
 _LOSSES = ("point_ce", "point_mse", "pointwise_bce", "pointwise_mse", *_COMPARING)
 
 
@@ -88,15 +90,17 @@ def rag_retrieval_recipe(chosen: Mapping[str, Any], config: Path) -> Recipe:
             " grouped"
         )
     groups = _groups(config, said, "train")
+    notes: list[str] = []
     if grouped:
-        groups = list(Resampled(groups, size=said["train_group_size"], seed=said["seed"]))
+        groups = _resampled(config, groups, said, notes)
     else:
         groups = [replace(group, texts=(text,)) for group in groups for text in group.texts]
     if said["shuffle_rate"]:
         groups = list(ShuffledTexts(groups, rate=said["shuffle_rate"], seed=said["seed"]))
+        notes.append("shuffle_rate: texts are shuffled once, and read so in every epoch")
     batch = int(said["batch_size"]) * int(said["gradient_accumulation_steps"])
     kind = f"groups of {said['train_group_size']} texts" if grouped else "pairs"
-    notes = [f"a step is {batch} {kind}: batch_size times gradient_accumulation_steps"]
+    notes.append(f"a step is {batch} {kind}: batch_size times gradient_accumulation_steps")
     settings: dict[str, Any] = {
         "loss": said["loss_type"] or ("pairwise_ranknet" if grouped else "pointwise_bce"),
         "learning_rate": said["lr"],
@@ -127,8 +131,8 @@ def rag_retrieval_recipe(chosen: Mapping[str, Any], config: Path) -> Recipe:
             " are kept while training goes on"
         )
     return Recipe(
-        groups=groups,
-        dev=_groups(config, said, "val") if said["val_dataset"] else [],
+        groups=_formatted(groups, said),
+        dev=_formatted(_groups(config, said, "val"), said) if said["val_dataset"] else [],
         base=_found(config, str(said["model_name_or_path"])),
         output=Path(str(said["output_dir"])).expanduser(),
         settings=TrainerSettings.from_mapping(settings),
@@ -176,6 +180,34 @@ def _groups(config: Path, said: Mapping[str, Any], which: str) -> list[Group]:
     )
 
 
+def _resampled(
+    config: Path, groups: Sequence[Group], said: Mapping[str, Any], notes: list[str]
+) -> list[Group]:
+    """Make groups of one size, and tell what had to be left out."""
+    resampled = Resampled(groups, size=said["train_group_size"], seed=said["seed"])
+    made = list(resampled)
+    left_out = [f"{count:,} × {why}" for why, count in resampled.left_out.items()]
+    if not made:
+        why = ", ".join(left_out) or "there are no groups at all"
+        raise ConfigError(
+            f"{config}: no group of {said['train_dataset']} can be trained on: {why};"
+            f" train_group_size is {said['train_group_size']}"
+        )
+    notes += [f"left out {each}" for each in left_out]
+    return made
+
+
+def _formatted(groups: Sequence[Group], said: Mapping[str, Any]) -> list[Group]:
+    """Write texts as an encoder reads them; a decoder's prompt does it itself."""
+    if said["model_type"] == "llm_decoder":
+        return list(groups)
+
+    def written(text: GroupText) -> GroupText:
+        return replace(text, text=said["document_format"].replace("{}", text.text))
+
+    return [replace(group, texts=tuple(map(written, group.texts))) for group in groups]
+
+
 def _as_read(config: Path, said: Mapping[str, Any]) -> dict[str, Any]:
     """Say how a model reads a query and a document, which is saved with it."""
     if said["model_type"] == "llm_decoder":
@@ -186,15 +218,17 @@ def _as_read(config: Path, said: Mapping[str, Any]) -> dict[str, Any]:
             special_token=said["special_token"],
         )
         messages = [text for _, text in prompt.messages]
-        return {"reranker": "llm-scalar-head", "prompt": {"messages": messages}}
+        return {
+            "reranker": "llm-scalar-head",
+            "prompt": {"messages": messages},
+            "template": _CONTENT,
+        }
     if said["query_format"] != "{}":
         raise ConfigError(
             f"{config}: query_format must be '{{}}' for a bert_encoder, as other programs that"
             f" load the model read the query as it is; got {said['query_format']!r}"
         )
-    if said["document_format"] == "{}":
-        return {}
-    return {"template": said["document_format"].replace("{}", "{title} {text}")}
+    return {"template": said["document_format"].replace("{}", _CONTENT)}
 
 
 def _reports(log_with: object, notes: list[str]) -> tuple[str, ...]:

@@ -46,6 +46,11 @@ class GroupSource(ABC):
 
     @property
     @abstractmethod
+    def has_titles(self) -> bool:
+        """Whether the template lays the texts out; else they are whole, and stay as they are."""
+
+    @property
+    @abstractmethod
     def position(self) -> int:
         """Bytes read so far."""
 
@@ -93,6 +98,11 @@ class GroupFile(GroupSource):
     def format(self) -> str:
         """Name of the format; empty where nothing has been read of a stream."""
         return self._format.name if self._format else ""
+
+    @property
+    def has_titles(self) -> bool:
+        """Whether the template lays the texts out."""
+        return self._format is not None and self._format.has_titles
 
     @property
     def position(self) -> int:

@@ -115,15 +115,19 @@ def read_judged(
     *,
     query_model: str | None,
     dry_run: bool,
+    base: str | None = None,
 ) -> Any:
     """Read what is to be learnt and measured; where nothing is given, make it from the index.
 
-    A language model writes the queries where one is named.
+    A language model writes the queries where one is named. Groups are read as the base
+    reads documents.
     """
     training = load_training()
     if groups is not None:
         beside = None if data is None else training.read_judged_folder(data)
-        return training.read_ready_groups(groups, beside)
+        served = with_promoted(settings, index_address(locate(settings))).stages
+        template = training.TrainerSettings().template_for(base or default_base(served, ()))
+        return training.read_ready_groups(groups, beside, template=template)
     if data is None:
         data = runs / ("generated" if query_model is None else "generated-llm")
         if not (data / "queries.jsonl").is_file():

@@ -119,6 +119,25 @@ def test_the_generation_since_trains_groups_by_its_own_names(folder: Path) -> No
     assert "num_labels 2: one score is trained" in " ".join(read.notes)
 
 
+def test_an_encoder_is_trained_on_texts_in_the_format_that_is_saved_with_it(folder: Path) -> None:
+    read = recipe(folder, BEFORE, document_format="passage: {}")
+    assert read.settings.template == "passage: {title} {text}"
+    for groups in (read.groups, read.dev):
+        assert groups[0].texts[0].text == "passage: a wing"
+
+
+def test_groups_that_cannot_be_resampled_are_told(folder: Path) -> None:
+    rows = [{"query": "q", "hits": [{"content": "a", "gpt": 1}, {"content": "b", "gpt": 0}]}]
+    rows.append({"query": "r", "hits": [{"content": f"c{n}", "gpt": 1} for n in range(3)]})
+    file = folder.parent / "data" / "groups.jsonl"
+    file.write_text(file.read_text() + "".join(json.dumps(row) + "\n" for row in rows))
+    told = " ".join(recipe(folder, SINCE).notes)
+    assert "left out 1 × group of fewer than 3 texts" in told
+    assert "left out 1 × group of equal labels" in told
+    with pytest.raises(ConfigError, match=r"6 × group of fewer than 8 texts.*train_group_size is"):
+        recipe(folder, SINCE, train_group_size=8)
+
+
 def test_a_decoder_is_trained_and_saved_with_its_formats(folder: Path) -> None:
     read = recipe(
         folder,
@@ -171,14 +190,40 @@ def test_own_paths_are_beside_the_file_and_a_folders_dev_split_is_held_out(folde
     )
     (beir / "qrels" / "train.tsv").write_text("q1\td\t1\n")
     (beir / "qrels" / "dev.tsv").write_text("q2\td\t1\n")
-    (folder / "first" / "model").mkdir(parents=True)
+    make_model(folder / "first" / "model", "bert")
     asked = {"data": "beir", "dev": "beir", "output": "second"}
     read = own_recipe({**asked, "base": "first/model"}, folder / "own.yaml")
     assert [group.query for group in read.groups] == ["to learn"]
     assert [group.query for group in read.dev] == ["held out"]
     assert (read.base, read.output) == (str(folder / "first/model"), folder / "second")
-    named = own_recipe({**asked, "base": "BAAI/bge-m3"}, folder / "own.yaml")
-    assert named.base == "BAAI/bge-m3"
+    named = own_recipe({**asked, "base": "MiniLM-L6-reranker"}, folder / "own.yaml")
+    assert named.base == "MiniLM-L6-reranker"
+
+
+def test_texts_are_laid_out_by_the_template_that_is_recorded(folder: Path) -> None:
+    passage = {"docid": "d", "title": "Flight", "text": "wings lift"}
+    line = {"query": "wing", "positive_passages": [passage], "negative_passages": []}
+    (folder / "titled.jsonl").write_text(json.dumps(line) + "\n")
+    base = make_model(folder / "base", "bert")
+    (base / "retrieve_rerank.json").write_text('{"template": "{text} ({title})"}')
+    asked = {"data": "titled.jsonl", "dev": "titled.jsonl", "output": "o", "base": "base"}
+    for chosen, laid_out in (({}, "wings lift (Flight)"), ({"template": "{title}"}, "Flight")):
+        read = own_recipe({**asked, **chosen}, folder / "own.yaml")
+        assert read.groups[0].texts[0].text == read.dev[0].texts[0].text == laid_out
+        assert read.notes == []
+
+
+def test_where_texts_are_whole_the_usual_template_is_recorded_which_is_said(folder: Path) -> None:
+    base = make_model(folder / "base", "bert")
+    asked = {"data": "../data/pairs.jsonl", "output": "o", "base": "base"}
+    assert own_recipe(asked, folder / "own.yaml").notes == []
+    (base / "retrieve_rerank.json").write_text('{"template": "{text} ({title})"}')
+    read = own_recipe(asked, folder / "own.yaml")
+    assert read.settings.template == "{title} {text}"
+    assert "no titles and are read as they stand" in read.notes[0]
+    said = own_recipe({**asked, "template": "{text}!"}, folder / "own.yaml")
+    assert (said.settings.template, said.groups[0].texts[0].text) == ("{text}!", "a wing")
+    assert "they should be laid out so" in said.notes[0]
 
 
 def rr(*arguments: str, input: str | None = None) -> Result:

@@ -49,6 +49,8 @@ class SplitJudgments:
 
     groups: tuple[Group, ...] | None = field(default=None, repr=False)
     """What to train on, where that is there already; None where it is mined for `train`."""
+    whole: bool = False
+    """Whether the texts of `groups` are whole, so that no template has laid them out."""
     users: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Query -> what is known of who asks; what is held out is of users who are not learnt from."""
     segments: Mapping[str, str] = field(default_factory=dict, repr=False)

@@ -9,6 +9,8 @@ from math import isfinite
 from typing import Any, Literal, get_args
 
 from retrieve_rerank.errors import ConfigError
+from retrieve_rerank.models.checkpoints.folder import read_folder
+from retrieve_rerank.models.checkpoints.resolving import resolve
 from retrieve_rerank.text.query_template import QueryTemplate
 from retrieve_rerank.text.template import Template
 from retrieve_rerank.training.curriculum import Curriculum
@@ -133,6 +135,12 @@ class TrainerSettings:
                 raise ConfigError(f"training has no setting {name!r}{meant} ({', '.join(known)})")
         floats = [field.name for field in fields(cls) if isinstance(field.default, float)]
         return cls(**{name: _read(value, name in floats) for name, value in given.items()})
+
+    def template_for(self, base: str) -> Template:
+        """Return what a model that is trained from `base` will read of a document."""
+        if self.template is not None:
+            return Template(self.template)
+        return read_folder(resolve(base, on_gpu=True)).template
 
 
 def _read(value: Any, is_float: bool) -> Any:
