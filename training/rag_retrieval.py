@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from retrieve_rerank.errors import ConfigError
-from retrieve_rerank.rerankers.llm.published_prompts import rag_retrieval
 from retrieve_rerank.text.template import Template
 from retrieve_rerank.training.groups import Group, GroupText
 from retrieve_rerank.training.opening import read_groups
-from retrieve_rerank.training.recipe import Recipe, check_keys
+from retrieve_rerank.training.recipe import Recipe, check_keys, notes_on_formats
 from retrieve_rerank.training.sampling import Resampled, ShuffledTexts
 from retrieve_rerank.training.trainers.settings import TrainerSettings
 
@@ -130,13 +129,15 @@ def rag_retrieval_recipe(chosen: Mapping[str, Any], config: Path) -> Recipe:
             "num_max_checkpoints and log_interval have no effect: the best and the last checkpoint"
             " are kept while training goes on"
         )
+    base = _found(config, str(said["model_name_or_path"]))
+    trainer = TrainerSettings.from_mapping(settings)
     return Recipe(
         groups=_formatted(groups, said),
         dev=_formatted(_groups(config, said, "val"), said) if said["val_dataset"] else [],
-        base=_found(config, str(said["model_name_or_path"])),
+        base=base,
         output=Path(str(said["output_dir"])).expanduser(),
-        settings=TrainerSettings.from_mapping(settings),
-        notes=notes,
+        settings=trainer,
+        notes=[*notes, *notes_on_formats(trainer, base)],
     )
 
 
@@ -211,18 +212,9 @@ def _formatted(groups: Sequence[Group], said: Mapping[str, Any]) -> list[Group]:
 def _as_read(config: Path, said: Mapping[str, Any]) -> dict[str, Any]:
     """Say how a model reads a query and a document, which is saved with it."""
     if said["model_type"] == "llm_decoder":
-        prompt = rag_retrieval(
-            query_format=said["query_format"],
-            document_format=said["document_format"],
-            seq=said["seq"],
-            special_token=said["special_token"],
-        )
-        messages = [text for _, text in prompt.messages]
-        return {
-            "reranker": "llm-scalar-head",
-            "prompt": {"messages": messages},
-            "template": _CONTENT,
-        }
+        names = ("query_format", "document_format", "seq", "special_token")
+        prompt = {name: str(said[name]) for name in names}
+        return {"reranker": "llm-scalar-head", "prompt": prompt, "template": _CONTENT}
     if said["query_format"] != "{}":
         raise ConfigError(
             f"{config}: query_format must be '{{}}' for a bert_encoder, as other programs that"

@@ -11,10 +11,14 @@ from typing import Any
 import yaml
 
 from retrieve_rerank.errors import ConfigError
+from retrieve_rerank.models.checkpoints.resolving import resolve
 from retrieve_rerank.models.loading import BUNDLED_RERANKER
+from retrieve_rerank.models.tokenizers.prompts import PromptTokenizer
+from retrieve_rerank.rerankers.llm.published_prompts import load_scalar_prompt
 from retrieve_rerank.text.template import Template
 from retrieve_rerank.training.groups import Group
 from retrieve_rerank.training.opening import read_groups
+from retrieve_rerank.training.trainers.decoders.base import check_marks
 from retrieve_rerank.training.trainers.settings import TrainerSettings
 
 OWN = ("data", "dev", "base", "output")
@@ -77,6 +81,7 @@ def own_recipe(chosen: Mapping[str, Any], config: Path) -> Recipe:
     named = chosen["data"] if isinstance(chosen["data"], list) else [chosen["data"]]
     paths = [beside(path) for path in named]
     settings, notes = _with_template(TrainerSettings.from_mapping(given), base, paths)
+    notes += notes_on_formats(settings, base)
     template = settings.template_for(base)
     dev = chosen.get("dev")
     return Recipe(
@@ -87,6 +92,19 @@ def own_recipe(chosen: Mapping[str, Any], config: Path) -> Recipe:
         settings=settings,
         notes=notes,
     )
+
+
+def notes_on_formats(settings: TrainerSettings, base: str) -> list[str]:
+    """Say where RAG-Retrieval's formats for decoders hold what is no token of the base."""
+    if not settings.has_their_formats:
+        return []
+    prompt = load_scalar_prompt(settings.prompt, model=base)
+    tokenizer = PromptTokenizer(resolve(base, on_gpu=True))
+    try:
+        check_marks([text for _, text in prompt.messages], tokenizer, name=base)
+    except ConfigError as exc:
+        return [f"{exc}; it is read in pieces, as RAG-Retrieval does"]
+    return []
 
 
 def _with_template(

@@ -139,21 +139,21 @@ def test_groups_that_cannot_be_resampled_are_told(folder: Path) -> None:
 
 
 def test_a_decoder_is_trained_and_saved_with_its_formats(folder: Path) -> None:
-    read = recipe(
-        folder,
-        SINCE,
-        model_type="llm_decoder",
-        query_format="query: {}",
-        document_format="document: {}",
-        seq="\n",
-        special_token="\nrelevance",
-        mixed_precision="bf16",
-    )
-    assert read.settings.reranker == "llm-scalar-head"
-    assert read.settings.prompt == {
-        "messages": ["query: {query}", "\n", "document: {document}", "\nrelevance"]
+    formats = {
+        "query_format": "query: {}",
+        "document_format": "document: {}",
+        "seq": "\n",
+        "special_token": "</s>",  # as its example has it, of which Qwen knows nothing
     }
-    assert read.settings.bf16 is None  # where the processor has it
+    for family, noted in (("llama", False), ("qwen3", True)):
+        base = make_language_model(folder / family, family, labels=1)
+        chosen = {"model_name_or_path": str(base), "model_type": "llm_decoder", **formats}
+        read = recipe(folder, SINCE, **chosen, mixed_precision="bf16")
+        assert (read.settings.reranker, read.settings.prompt) == ("llm-scalar-head", formats)
+        assert read.settings.bf16 is None  # where the processor has it
+        assert read.groups[0].texts[0].text.startswith("t0")  # the prompt has the format
+        told = "'</s>', which the tokenizer of" in read.notes[-1]
+        assert told == noted
 
 
 @pytest.mark.parametrize(
@@ -261,7 +261,7 @@ def test_a_decoder_of_theirs_trains_and_is_scored_with_the_formats_it_was_traine
         "query_format": "query: {}",
         "document_format": "document: {}",
         "seq": "\n",
-        "special_token": "\nrelevance",
+        "special_token": "</s>",
         "max_len": 96,
         "output_dir": "out",
     }
@@ -270,7 +270,7 @@ def test_a_decoder_of_theirs_trains_and_is_scored_with_the_formats_it_was_traine
     assert result.exit_code == 0, result.stderr
     trained = ScalarHead("out/model")
     given = rag_retrieval(
-        query_format="query: {}", document_format="document: {}", special_token="\nrelevance"
+        query_format="query: {}", document_format="document: {}", special_token="</s>"
     )
     assert trained.score("q1", ["t1 1"]) == ScalarHead("out/model", prompt=given).score(
         "q1", ["t1 1"]

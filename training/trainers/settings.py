@@ -15,6 +15,8 @@ from retrieve_rerank.text.query_template import QueryTemplate
 from retrieve_rerank.text.template import Template
 from retrieve_rerank.training.curriculum import Curriculum
 
+_THEIR_FORMATS = {"query_format", "document_format", "seq", "special_token"}
+
 
 @dataclass(frozen=True, slots=True)
 class TrainerSettings:
@@ -123,6 +125,12 @@ class TrainerSettings:
             Template(self.template)
         if self.query_template is not None:
             QueryTemplate(self.query_template)
+
+    @property
+    def has_their_formats(self) -> bool:
+        """Whether the prompt is RAG-Retrieval's, which is tokenised as there, whatever it holds."""
+        given = self.prompt
+        return isinstance(given, Mapping) and bool(given) and given.keys() <= _THEIR_FORMATS
 
     @classmethod
     def from_mapping(cls, given: Mapping[str, Any]) -> TrainerSettings:
