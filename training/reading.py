@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -32,6 +32,8 @@ class GroupSource(ABC):
 
     def __init__(self, name: str, *, skip_bad: bool) -> None:
         self.name = name
+        self.judges: Mapping[str, int] = {}
+        """Language models that gave judgments, and how many; empty where people gave all."""
         self.size = 0
         """Bytes on disk; 0 where that is not known."""
         self.skipped: Counter[str] = Counter()

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from retrieve_rerank.errors import ConfigError
+from retrieve_rerank.evaluation.judges import by_models
 from retrieve_rerank.models.checkpoints.resolving import resolve
 from retrieve_rerank.models.loading import BUNDLED_RERANKER
 from retrieve_rerank.models.tokenizers.prompts import PromptTokenizer
@@ -18,6 +19,7 @@ from retrieve_rerank.rerankers.llm.published_prompts import load_scalar_prompt
 from retrieve_rerank.text.template import Template
 from retrieve_rerank.training.groups import Group
 from retrieve_rerank.training.opening import read_groups
+from retrieve_rerank.training.reading import GroupSource
 from retrieve_rerank.training.trainers.decoders.base import check_marks
 from retrieve_rerank.training.trainers.settings import TrainerSettings
 
@@ -80,8 +82,10 @@ def own_recipe(chosen: Mapping[str, Any], config: Path) -> Recipe:
         base = str(beside(base))
     named = chosen["data"] if isinstance(chosen["data"], list) else [chosen["data"]]
     paths = [beside(path) for path in named]
-    settings, notes = _with_template(TrainerSettings.from_mapping(given), base, paths)
+    sources = [read_groups(path) for path in paths]
+    settings, notes = _with_template(TrainerSettings.from_mapping(given), base, sources)
     notes += notes_on_formats(settings, base)
+    notes += [f"{each.name}: {by_models(each.judges)}" for each in sources if each.judges]
     template = settings.template_for(base)
     dev = chosen.get("dev")
     return Recipe(
@@ -108,11 +112,11 @@ def notes_on_formats(settings: TrainerSettings, base: str) -> list[str]:
 
 
 def _with_template(
-    settings: TrainerSettings, base: str, paths: Sequence[Path]
+    settings: TrainerSettings, base: str, sources: Sequence[GroupSource]
 ) -> tuple[TrainerSettings, list[str]]:
     """Have the template recorded that the texts are read by, and say where nobody can know it."""
     template, plain = settings.template_for(base), Template()
-    whole = [str(path) for path in paths if not read_groups(path).has_titles]
+    whole = [source.name for source in sources if not source.has_titles]
     if template == plain or not whole:
         return settings, []
     named = f"the texts in {', '.join(whole)} have no titles and are read as they stand"

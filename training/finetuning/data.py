@@ -9,13 +9,8 @@ from types import MappingProxyType
 from typing import Any
 
 from retrieve_rerank.errors import InputError
-from retrieve_rerank.evaluation.files import (
-    USER,
-    folder_judges,
-    read_folder,
-    read_query_field,
-    splits_of,
-)
+from retrieve_rerank.evaluation.files import USER, read_folder, read_query_field, splits_of
+from retrieve_rerank.evaluation.judges import folder_judges
 from retrieve_rerank.training.folds import FEWEST_TEST_QUERIES
 from retrieve_rerank.training.groups import Group
 from retrieve_rerank.training.normalising import digest
