@@ -18,6 +18,7 @@ from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.text.template import Template
 from retrieve_rerank.training.groups import Group, GroupText
 from retrieve_rerank.training.opening import read_groups
+from retrieve_rerank.training.reading import GroupSource, gathered
 from retrieve_rerank.training.recipe import Recipe, check_keys, notes_on_formats
 from retrieve_rerank.training.sampling import Resampled, ShuffledTexts
 from retrieve_rerank.training.trainers.settings import TrainerSettings
@@ -57,6 +58,13 @@ _DEFAULTS: Mapping[str, Any] = {
     "log_interval": 10,
     "log_with": None,
 }
+_NUMBERS = (
+    *("max_label", "min_label", "shuffle_rate", "lr", "epochs", "epoch"),
+    *("warmup_proportion", "stable_proportion"),
+)
+_COUNTS = (
+    *("batch_size", "gradient_accumulation_steps", "train_group_size", "num_labels", "max_len"),
+)
 _TYPES = ("bert_encoder", "llm_decoder")
 _DATASETS = (None, "pointwise", "grouped")
 _PRECISIONS = (None, "no", "fp16", "bf16")
@@ -80,6 +88,7 @@ def rag_retrieval_recipe(chosen: Mapping[str, Any], config: Path) -> Recipe:
     check_keys(config, chosen, list(_DEFAULTS))
     given = {name: None if value == "None" else value for name, value in chosen.items()}
     said = {**_DEFAULTS, **{k: v for k, v in given.items() if v is not None}}
+    said |= {name: _number(config, name, said[name]) for name in _NUMBERS}
     _check(config, said)
     comparing = said["loss_type"] in _COMPARING
     grouped = said["train_dataset_type"] == "grouped"
@@ -88,7 +97,7 @@ def rag_retrieval_recipe(chosen: Mapping[str, Any], config: Path) -> Recipe:
             f"{config}: loss_type {said['loss_type']} compares texts; it needs train_dataset_type:"
             " grouped"
         )
-    groups = _groups(config, said, "train")
+    groups = list(_source(config, said, "train"))
     notes: list[str] = []
     if grouped:
         groups = _resampled(config, groups, said, notes)
@@ -105,7 +114,7 @@ def rag_retrieval_recipe(chosen: Mapping[str, Any], config: Path) -> Recipe:
         "learning_rate": said["lr"],
         "epochs": said["epoch"] or said["epochs"],
         "batch_size": batch,
-        "group_size": said["train_group_size"],
+        "group_size": max(said["train_group_size"], 2),  # of pairs it says nothing
         "max_tokens": said["max_len"],
         "warmup": said["warmup_proportion"],
         "stable": said["stable_proportion"],
@@ -129,11 +138,16 @@ def rag_retrieval_recipe(chosen: Mapping[str, Any], config: Path) -> Recipe:
             "num_max_checkpoints and log_interval have no effect: the best and the last checkpoint"
             " are kept while training goes on"
         )
+    dev = gathered(_source(config, said, "val")) if said["val_dataset"] else []
+    dev = _formatted(dev, said)
+    if dev and not any(group.positives and group.tells_apart for group in dev):
+        notes.append("no query of val_dataset has a positive and another text: nothing is measured")
+        dev = []
     base = _found(config, str(said["model_name_or_path"]))
     trainer = TrainerSettings.from_mapping(settings)
     return Recipe(
         groups=_formatted(groups, said),
-        dev=_formatted(_groups(config, said, "val"), said) if said["val_dataset"] else [],
+        dev=dev,
         base=base,
         output=Path(str(said["output_dir"])).expanduser(),
         settings=trainer,
@@ -158,26 +172,41 @@ def _check(config: Path, said: Mapping[str, Any]) -> None:
         near = get_close_matches(str(said["loss_type"]), _LOSSES, n=1)
         meant = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(_LOSSES)}"
         raise ConfigError(f"{config} has an unknown loss_type {said['loss_type']!r}; {meant}")
-    for name in ("batch_size", "gradient_accumulation_steps", "train_group_size", "num_labels"):
-        if not isinstance(said[name], int) or said[name] < 1:
+    least = {**dict.fromkeys(_COUNTS, 1), "seed": 0}
+    if said["train_dataset_type"] == "grouped":
+        least["train_group_size"] = 2
+    for name, count in least.items():
+        value = said[name]
+        if not isinstance(value, int) or isinstance(value, bool) or value < count:
             raise ConfigError(
-                f"{config}: {name} must be a whole number, 1 or above; got {said[name]!r}"
+                f"{config}: {name} must be a whole number, {count} or above; got {value!r}"
             )
 
 
-def _groups(config: Path, said: Mapping[str, Any], which: str) -> list[Group]:
+def _number(config: Path, name: str, value: object) -> float | None:
+    """Read a number, or a text that is one, as 1e-5 is to YAML; None stays."""
+    if value is None:
+        return None
+    try:
+        read = float(value) if isinstance(value, str | int | float) else math.nan
+    except ValueError:
+        read = math.nan
+    if isinstance(value, bool) or not math.isfinite(read):
+        raise ConfigError(f"{config}: {name} must be a number; got {value!r}")
+    return read
+
+
+def _source(config: Path, said: Mapping[str, Any], which: str) -> GroupSource:
     path = _found(config, str(said[f"{which}_dataset"]))
     recognised = read_groups(path).format
     pointwise = said[f"{which}_dataset_type"] != "grouped"
-    return list(
-        read_groups(
-            path,
-            # Of its lines the scores are labels, of FlagEmbedding's with the same keys a teacher's.
-            format="rag-retrieval-a" if recognised == "flagembedding" else recognised,
-            label_key=said[f"{which}_label_key"],
-            max_label=said["max_label"] if pointwise else None,
-            min_label=said["min_label"] or 0.0,
-        )
+    return read_groups(
+        path,
+        # Of its lines the scores are labels, of FlagEmbedding's with the same keys a teacher's.
+        format="rag-retrieval-a" if recognised == "flagembedding" else recognised,
+        label_key=said[f"{which}_label_key"],
+        max_label=said["max_label"] if pointwise else None,
+        min_label=said["min_label"] or 0.0,
     )
 
 

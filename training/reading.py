@@ -12,7 +12,7 @@ from retrieve_rerank.data.corpus import SHOWN, Skipped
 from retrieve_rerank.data.json_lines import JsonRecords
 from retrieve_rerank.data.records import Reason, is_unicode
 from retrieve_rerank.errors import InputError
-from retrieve_rerank.training.formats import recognise
+from retrieve_rerank.training.formats import FORMATS, recognise
 from retrieve_rerank.training.formats.fields import Record, UnfitRecordError
 from retrieve_rerank.training.formats.format import Format, ReadOptions
 from retrieve_rerank.training.groups import Group
@@ -136,6 +136,17 @@ class GroupFile(GroupSource):
         except UnfitRecordError as exc:
             return exc.reason
         return group_problem(group) or group
+
+
+def gathered(source: GroupSource) -> list[Group]:
+    """Read all groups; one text a line, those of a query are one group wherever they stand."""
+    format = FORMATS.get(source.format)
+    if format is None or not format.one_text_a_line:
+        return list(source)
+    found: dict[tuple[str, str | None], list[Group]] = {}
+    for group in source:
+        found.setdefault((group.query, group.query_id), []).append(group)
+    return [_together(groups) for groups in found.values()]
 
 
 def group_problem(group: Group) -> Reason | None:

@@ -9,17 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from transformers.integrations.integration_utils import get_available_reporting_integrations
 
 from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.evaluation.judges import by_models
 from retrieve_rerank.models.checkpoints.resolving import resolve
 from retrieve_rerank.models.loading import BUNDLED_RERANKER
+from retrieve_rerank.models.runtimes.torch import gpu
 from retrieve_rerank.models.tokenizers.prompts import PromptTokenizer
 from retrieve_rerank.rerankers.llm.published_prompts import load_scalar_prompt
 from retrieve_rerank.text.template import Template
 from retrieve_rerank.training.groups import Group
 from retrieve_rerank.training.opening import read_groups
-from retrieve_rerank.training.reading import GroupSource
+from retrieve_rerank.training.reading import GroupSource, gathered
 from retrieve_rerank.training.trainers.decoders.base import check_marks
 from retrieve_rerank.training.trainers.settings import TrainerSettings
 
@@ -86,16 +88,32 @@ def own_recipe(chosen: Mapping[str, Any], config: Path) -> Recipe:
     settings, notes = _with_template(TrainerSettings.from_mapping(given), base, sources)
     notes += notes_on_formats(settings, base)
     notes += [f"{each.name}: {by_models(each.judges)}" for each in sources if each.judges]
+    check_machine(settings)
     template = settings.template_for(base)
     dev = chosen.get("dev")
     return Recipe(
         groups=[group for path in paths for group in read_groups(path, template=template)],
-        dev=list(read_groups(beside(dev), split="dev", template=template)) if dev else [],
+        dev=gathered(read_groups(beside(dev), split="dev", template=template)) if dev else [],
         base=base,
         output=beside(chosen["output"]),
         settings=settings,
         notes=notes,
     )
+
+
+def check_machine(settings: TrainerSettings) -> None:
+    """Raise ConfigError for a device or a package that this machine lacks."""
+    if settings.device.startswith("cuda") and not gpu():
+        raise ConfigError(
+            f"device {settings.device!r}: torch finds no GPU here; leave device out, or name cpu"
+        )
+    there = get_available_reporting_integrations()  # type: ignore[no-untyped-call]  # as it is theirs
+    for name in settings.report_to:
+        if name not in there:
+            raise ConfigError(
+                f"report_to {name!r}: no such package is installed or known; there are:"
+                f" {', '.join(there) or 'none'}"
+            )
 
 
 def notes_on_formats(settings: TrainerSettings, base: str) -> list[str]:

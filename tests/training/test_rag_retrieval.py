@@ -168,12 +168,40 @@ def test_a_decoder_is_trained_and_saved_with_its_formats(folder: Path) -> None:
         ({"query_format": "query: {}"}, "query_format must be '{}' for a bert_encoder"),
         ({"max_label": 1}, "label out of range"),
         ({"stable_proportion": 0.95}, "1 at most together"),
+        ({"max_label": "most"}, "max_label must be a number; got 'most'"),
+        ({"max_len": "long"}, "max_len must be a whole number, 1 or above; got 'long'"),
+        ({"train_dataset_type": "grouped", "train_group_size": 1}, "train_group_size must be .* 2"),
     ],
 )
 def test_what_cannot_be_says_why(folder: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(Exception, match=message) as caught:
         recipe(folder, BEFORE, **changes)
     assert type(caught.value).__module__ == "retrieve_rerank.errors"
+
+
+def test_numbers_may_be_texts_as_yaml_takes_1e_1_for_one(folder: Path) -> None:
+    read = recipe(folder, BEFORE, max_label="2", shuffle_rate="1e-1", lr="1e-5", seed=0)
+    assert read.groups[1].texts[0].label == 0.5
+    assert read.settings.learning_rate == 1e-5
+
+
+def test_lines_of_one_query_are_measured_together_wherever_they_stand(folder: Path) -> None:
+    rows = [{"query": f"q{n % 2}", "content": f"t{n}", "label": int(n < 2)} for n in range(6)]
+    (folder / "val.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    read = recipe(folder, BEFORE, val_dataset="val.jsonl")
+    assert [[text.label for text in group.texts] for group in read.dev] == [[0.5, 0, 0]] * 2
+    own = {"data": "val.jsonl", "dev": "val.jsonl", "output": "o"}
+    assert len(own_recipe(own, folder / "own.yaml").dev) == 2
+    (folder / "val.jsonl").write_text(json.dumps(rows[0]) + "\n")
+    alone = recipe(folder, BEFORE, val_dataset="val.jsonl")
+    assert alone.dev == []
+    assert "nothing is measured" in " ".join(alone.notes)
+
+
+def test_what_this_machine_lacks_is_named(folder: Path) -> None:
+    asked = {"data": "../data/pairs.jsonl", "output": "o", "report_to": "a-tracker"}
+    with pytest.raises(ConfigError, match="report_to 'a-tracker': no such package"):
+        own_recipe(asked, folder / "own.yaml")
 
 
 def test_own_keys_have_their_nearest_too(folder: Path) -> None:
