@@ -257,7 +257,7 @@ def command(
             judged,
             replays,
             protected=protected,
-            template=chosen.trainer.template_for(its_base),
+            template=chosen.trainer.template_for(its_base) if replays else None,
             seed=seed,
         )
         say_left_out(beside.left_out, told=judged.left_out)
