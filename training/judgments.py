@@ -12,6 +12,7 @@ from retrieve_rerank.data.corpus import Corpus
 from retrieve_rerank.data.records import Reason
 from retrieve_rerank.errors import InputError, shown
 from retrieve_rerank.evaluation.files import read_folder, read_qrels, read_queries
+from retrieve_rerank.evaluation.judges import folder_judges, llm_judges
 from retrieve_rerank.training.formats.fields import UnfitRecordError
 from retrieve_rerank.training.formats.format import ReadOptions
 from retrieve_rerank.training.groups import Group, GroupText
@@ -30,11 +31,13 @@ class JudgedGroups(GroupSource):
         *,
         queries: Mapping[str, str],
         qrels: Qrels,
+        judges: Mapping[str, int],
         corpus: str,
         options: ReadOptions,
         skip_bad: bool,
     ) -> None:
         super().__init__(name, skip_bad=skip_bad)
+        self.judges = judges
         self._queries = queries
         self._qrels = qrels
         self._corpus = corpus
@@ -47,6 +50,11 @@ class JudgedGroups(GroupSource):
     def format(self) -> str:
         """Name of the format."""
         return "judgments"
+
+    @property
+    def has_titles(self) -> bool:
+        """Whether the template lays the texts out."""
+        return True
 
     @property
     def position(self) -> int:
@@ -112,6 +120,7 @@ def folder_groups(
         f"{folder} ({split})",
         queries=queries,
         qrels=qrels,
+        judges=folder_judges(folder, splits=[split]),
         corpus=str(folder),
         options=options,
         skip_bad=skip_bad,
@@ -131,6 +140,7 @@ def qrels_groups(
         str(path),
         queries=read_queries(queries),
         qrels=read_qrels(path),
+        judges=llm_judges(path),
         corpus=corpus,
         options=options,
         skip_bad=skip_bad,

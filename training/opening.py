@@ -33,7 +33,8 @@ def read_groups(
     `split` is read, or relevance judgments (BEIR's or TREC's), which need `queries` and a `corpus`.
     With `max_label`, labels from `min_label` to `max_label` become 0 … 1; what is positive or
     negative without a number stays 1 or 0. `template` lays out the
-    titles and texts of passages, "{title} {text}" when None. Raises InputError where the data
+    titles and texts of passages and documents, "{title} {text}" when None; in formats without
+    titles texts are whole, and stay as they are. Raises InputError where the data
     cannot be read or is in no known format, and ConfigError for a label range of no use; what
     stands in single places raises InputError when it is reached, or is skipped with `skip_bad`.
     """

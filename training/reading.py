@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -12,7 +12,7 @@ from retrieve_rerank.data.corpus import SHOWN, Skipped
 from retrieve_rerank.data.json_lines import JsonRecords
 from retrieve_rerank.data.records import Reason, is_unicode
 from retrieve_rerank.errors import InputError
-from retrieve_rerank.training.formats import recognise
+from retrieve_rerank.training.formats import FORMATS, recognise
 from retrieve_rerank.training.formats.fields import Record, UnfitRecordError
 from retrieve_rerank.training.formats.format import Format, ReadOptions
 from retrieve_rerank.training.groups import Group
@@ -32,6 +32,8 @@ class GroupSource(ABC):
 
     def __init__(self, name: str, *, skip_bad: bool) -> None:
         self.name = name
+        self.judges: Mapping[str, int] = {}
+        """Language models that gave judgments, and how many; empty where people gave all."""
         self.size = 0
         """Bytes on disk; 0 where that is not known."""
         self.skipped: Counter[str] = Counter()
@@ -43,6 +45,11 @@ class GroupSource(ABC):
     @abstractmethod
     def format(self) -> str:
         """Name of the format; empty where nothing has been read of a stream."""
+
+    @property
+    @abstractmethod
+    def has_titles(self) -> bool:
+        """Whether the template lays the texts out; else they are whole, and stay as they are."""
 
     @property
     @abstractmethod
@@ -95,6 +102,11 @@ class GroupFile(GroupSource):
         return self._format.name if self._format else ""
 
     @property
+    def has_titles(self) -> bool:
+        """Whether the template lays the texts out."""
+        return self._format is not None and self._format.has_titles
+
+    @property
     def position(self) -> int:
         """Bytes read so far."""
         return self._lines.position
@@ -124,6 +136,17 @@ class GroupFile(GroupSource):
         except UnfitRecordError as exc:
             return exc.reason
         return group_problem(group) or group
+
+
+def gathered(source: GroupSource) -> list[Group]:
+    """Read all groups; one text a line, those of a query are one group wherever they stand."""
+    format = FORMATS.get(source.format)
+    if format is None or not format.one_text_a_line:
+        return list(source)
+    found: dict[tuple[str, str | None], list[Group]] = {}
+    for group in source:
+        found.setdefault((group.query, group.query_id), []).append(group)
+    return [_together(groups) for groups in found.values()]
 
 
 def group_problem(group: Group) -> Reason | None:

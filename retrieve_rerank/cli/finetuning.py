@@ -13,11 +13,14 @@ from urllib.parse import unquote
 
 import click
 
+from retrieve_rerank.cli.judgments import say_judges
 from retrieve_rerank.cli.new_index import is_foreign
 from retrieve_rerank.cli.spending import SpendingChoice
 from retrieve_rerank.cli.views.terminal import say
 from retrieve_rerank.cli.written_queries import write_by_model
 from retrieve_rerank.errors import ConfigError, MissingExtraError
+from retrieve_rerank.evaluation.files import splits_of
+from retrieve_rerank.evaluation.judges import folder_judges
 from retrieve_rerank.models.checkpoints.folder_files import read_json
 from retrieve_rerank.models.checkpoints.version_record import PROVENANCE_FILE
 from retrieve_rerank.models.checkpoints.versions import ModelVersions, name_part
@@ -115,15 +118,19 @@ def read_judged(
     *,
     query_model: str | None,
     dry_run: bool,
+    base: str | None = None,
 ) -> Any:
     """Read what is to be learnt and measured; where nothing is given, make it from the index.
 
-    A language model writes the queries where one is named.
+    A language model writes the queries where one is named. Groups are read as the base
+    reads documents.
     """
     training = load_training()
     if groups is not None:
         beside = None if data is None else training.read_judged_folder(data)
-        return training.read_ready_groups(groups, beside)
+        served = with_promoted(settings, index_address(locate(settings))).stages
+        template = training.TrainerSettings().template_for(base or default_base(served, ()))
+        return training.read_ready_groups(groups, beside, template=template)
     if data is None:
         data = runs / ("generated" if query_model is None else "generated-llm")
         if not (data / "queries.jsonl").is_file():
@@ -156,6 +163,8 @@ def _make_queries(settings: Settings, folder: Path, watch: Any, model: str | Non
 
 def read_protected(index: str, folder: Path, *, at_most: int) -> Any:
     """Read another collection that must not lose, and see that its index is there."""
+    splits = splits_of(folder)
+    say_judges(folder_judges(folder, splits=["test"] if "test" in splits else splits[:1]))
     settings = load_settings(index=index)
     today = with_promoted(settings, index_address(locate(settings)))
     build_retriever(today).close()

@@ -9,14 +9,8 @@ from typing import Any, NamedTuple, TypeVar
 import click
 
 from retrieve_rerank.cli.views.terminal import say
-from retrieve_rerank.evaluation.files import (
-    by_models,
-    folder_judges,
-    llm_judges,
-    read_folder,
-    read_qrels,
-    read_queries,
-)
+from retrieve_rerank.evaluation.files import read_folder, read_qrels, read_queries
+from retrieve_rerank.evaluation.judges import by_models, folder_judges, llm_judges
 from retrieve_rerank.types import Qrels
 
 Command = TypeVar("Command", bound=Callable[..., Any])

@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 import click
 
 from retrieve_rerank.cli.views.progress import Share
-from retrieve_rerank.data.lines import STDIN
 from retrieve_rerank.evaluation.files import read_folder, read_queries
 from retrieve_rerank.text.template import Template
 from retrieve_rerank.training.formats import FORMATS
@@ -75,13 +74,6 @@ def open_data(
     if chosen["min_label"] and chosen["max_label"] is None:
         raise click.UsageError("--min-label needs --max-label")
     return read_groups(path, template=template, skip_bad=skip_bad, **chosen)
-
-
-def keep_inputs(out: str, *inputs: str | None) -> None:
-    """Refuse to write to what is read, by whatever name: lines that are left out would be lost."""
-    files = [Path(given) for given in inputs if given and given != STDIN]
-    if out != STDIN and Path(out).exists() and any(map(Path(out).samefile, files)):
-        raise click.UsageError(f"{out} is what is read; name another file to write to")
 
 
 def share_read(sources: Sequence[GroupSource]) -> Share:

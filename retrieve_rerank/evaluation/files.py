@@ -7,9 +7,9 @@ nothing else takes no more memory than its size.
 
 from __future__ import annotations
 
+import gzip
 import math
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -25,7 +25,8 @@ Rankings: TypeAlias = Mapping[str, Sequence[str]]
 """Query id -> document ids, best first."""
 
 _GRADES_END = 2**31  # from which on trec_eval, without a word, counts nothing
-_BEIR_HEADER = ("query-id", "corpus-id", "score")
+BEIR_HEADER = ("query-id", "corpus-id", "score")
+"""Of its judgments."""
 
 
 def read_queries(path: Path) -> dict[str, str]:
@@ -59,7 +60,7 @@ def read_query_field(queries: Path, field: str) -> dict[str, str]:
     `queries` is a BEIR folder, or a file as `read_queries` takes it.
     Queries without it are left out. Raises InputError where a value is neither text nor number.
     """
-    path = _plain_or_gzipped(queries / "queries.jsonl") if queries.is_dir() else queries
+    path = plain_or_gzipped(queries / "queries.jsonl") if queries.is_dir() else queries
     found: dict[str, str] = {}
     for number, line in LineFile(str(path)).texts():
         record = parse_json(line.encode()) if line.lstrip().startswith("{") else {}
@@ -83,7 +84,7 @@ def read_qrels(path: Path) -> Qrels:
     qrels: Qrels = {}
     for number, line in LineFile(str(path)).texts():
         beir = tuple(line.split("\t", 3))
-        if not qrels and beir == _BEIR_HEADER:
+        if not qrels and beir == BEIR_HEADER:
             continue
         trec = line.split(None, 4)
         if len(beir) == 3:
@@ -112,36 +113,6 @@ def read_qrels(path: Path) -> Qrels:
     if not qrels:
         raise InputError(f"{path} holds no judgments; expected one a line")
     return qrels
-
-
-LLM_JUDGE = "llm:"
-"""What the second column of TREC's judgments begins with where a language model gave them."""
-
-
-def llm_judges(path: Path) -> dict[str, int]:
-    """Say which language models gave judgments of a file, and how many; none where people did."""
-    judges: Counter[str] = Counter()
-    for number, line in LineFile(str(path)).texts():
-        cells = line.split(None, 4)
-        if number == 1 and tuple(line.split("\t", 3)) == _BEIR_HEADER:
-            break  # BEIR's form has no such column
-        if len(cells) == 4 and cells[1].startswith(LLM_JUDGE):
-            judges[cells[1].removeprefix(LLM_JUDGE)] += 1
-    return dict(judges)
-
-
-def by_models(judges: Mapping[str, int]) -> str:
-    """Say that judgments are models', and how many."""
-    told = ", ".join(f"{count:,} by {name}" for name, count in judges.items())
-    return f"judgments of a language model, not of people: {told}"
-
-
-def folder_judges(folder: Path, *, splits: Sequence[str]) -> dict[str, int]:
-    """Say it of splits of a BEIR folder."""
-    judges: Counter[str] = Counter()
-    for split in splits:
-        judges.update(llm_judges(_plain_or_gzipped(folder / "qrels" / f"{split}.tsv")))
-    return dict(judges)
 
 
 def read_run(path: Path) -> Run:
@@ -218,9 +189,13 @@ def make_folder_for(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file in UTF-8, whatever is in the text; raise InputError where that fails."""
+    """Write a file in UTF-8, whatever is in the text; raise InputError where that fails.
+
+    It is gzipped where its name ends in .gz, as such a file is read.
+    """
+    content = readable(text).encode()
     try:
-        path.write_text(readable(text), encoding="utf-8")
+        path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
     except OSError as exc:
         raise _unwritable(path, exc) from exc
 
@@ -252,12 +227,13 @@ def read_folder(folder: Path, *, split: str) -> tuple[dict[str, str], Qrels]:
     if splits and split not in splits:
         raise InputError(f"{folder} has no split {split!r}; it has: {', '.join(splits)}")
     return (
-        read_queries(_plain_or_gzipped(folder / "queries.jsonl")),
-        read_qrels(_plain_or_gzipped(folder / "qrels" / f"{split}.tsv")),
+        read_queries(plain_or_gzipped(folder / "queries.jsonl")),
+        read_qrels(plain_or_gzipped(folder / "qrels" / f"{split}.tsv")),
     )
 
 
-def _plain_or_gzipped(path: Path) -> Path:
+def plain_or_gzipped(path: Path) -> Path:
+    """Return the file of a BEIR folder, gzipped or not; raise InputError where there is none."""
     gzipped = path.with_name(f"{path.name}.gz")
     if not path.exists() and not gzipped.exists():
         raise InputError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 from collections.abc import Iterator
@@ -11,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from retrieve_rerank.evaluation.files import llm_judges, read_qrels
+from retrieve_rerank.evaluation.files import read_qrels
+from retrieve_rerank.evaluation.judges import llm_judges
 from retrieve_rerank.training.labelling.umbrela import question, read_grade
 from tests.cli.conftest import Rr
 from tests.models.embedding_server import EmbeddingServer, Reply, ok, serve
@@ -83,6 +85,44 @@ def test_judgments_are_marked_wherever_they_are_used_and_compared_with_peoples(
     assert "judgments of a language model" in mined.stderr
 
 
+def test_a_models_judgments_are_not_taken_for_peoples(
+    rr: Rr, lexical: None, server: EmbeddingServer, home: Path
+) -> None:
+    with (home / "judged" / "qrels" / "test.tsv").open("w") as file:
+        file.write("q1 llm:openai:judge lift 3\nq1 llm:openai:judge heat 1\nq2 0 heat 1\n")
+    result = rr("judge", *JUDGE, "--queries", "judged")
+    assert result.exit_code == 0, result.stderr
+    assert "judgments of a language model, not of people: 2 by openai:judge" in result.stderr
+    assert "People judged 1 of these documents" in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize("output", ["judged/qrels/train.tsv", "judged/queries.jsonl"])
+def test_files_with_other_content_are_not_overwritten(
+    rr: Rr, lexical: None, server: EmbeddingServer, home: Path, output: str
+) -> None:
+    (home / "judged" / "qrels" / "train.tsv").write_text("q1\tlift\t1\n")
+    before = (home / output).read_bytes()
+    refused = rr("judge", *JUDGE[:-1], output, "--queries", "judged")
+    assert "has more than a model's judgments; name another file" in refused.stderr
+    assert (home / output).read_bytes() == before
+    assert not server.requests
+
+
+def test_beside_gzipped_judgments_the_same_command_goes_on_and_hides_none(
+    rr: Rr, lexical: None, server: EmbeddingServer, home: Path
+) -> None:
+    plain = home / "judged" / "qrels" / "test.tsv"
+    with gzip.open(f"{plain}.gz", "wb") as file:
+        file.write(plain.read_bytes())
+    plain.unlink()
+    for output in ("judged/qrels/llm.tsv", "judged/qrels/llm.tsv", "packed.tsv.gz"):
+        assert rr("judge", *JUDGE[:-1], output, "--queries", "judged").exit_code == 0
+    assert llm_judges(Path("packed.tsv.gz")) == llm_judges(Path("judged/qrels/llm.tsv"))
+    hides = rr("judge", *JUDGE[:-1], "judged/qrels/test.tsv", "--queries", "judged")
+    assert "test.tsv.gz is there already, and one of the two would not be read" in hides.stderr
+    assert not plain.exists()
+
+
 def test_a_price_is_told_beforehand_and_never_exceeded(
     rr: Rr, lexical: None, server: EmbeddingServer
 ) -> None:
@@ -116,7 +156,7 @@ def test_what_cannot_be_read_is_no_grade_and_peoples_judgments_stay(
     assert "1 documents have no grade" in result.stderr
     assert rr("judge", *JUDGE, "--queries", "judged").exit_code == 0
     over = rr("judge", *JUDGE[:-1], "judged/qrels/test.tsv", "--queries", "judged")
-    assert "has people's judgments; name another file" in over.stderr
+    assert "has more than a model's judgments; name another file" in over.stderr
     Path("queries.tsv").write_text("q1\tlift of a wing\n")
     server.replies[:] = [answer("no") for _ in range(20)]
     refused = rr("judge", *JUDGE, "--queries", "queries.tsv", "--answers", "new.db")
@@ -137,6 +177,11 @@ def test_what_cannot_be_read_is_no_grade_and_peoples_judgments_stay(
         ("##final score: 2.", 2),
         ("Final score: 3. The passage answers all of it.", 3),
         ("It answers 3 of the questions", None),
+        ("##final score (0-3): 2", 2),
+        ("final score (O) [out of 3]: **1**", 1),
+        ("##final score - (2)", 2),
+        ("##final score: -1", None),
+        ("-1", None),
         ("", None),
     ],
 )

@@ -102,6 +102,36 @@ def test_a_rule_is_told_who_asks(rr: Rr, lexical: None) -> None:
     assert [set(each.values()) for each in labels()] == [{len("a pilot")}, {0}]
 
 
+@pytest.mark.parametrize("output", ["queries.jsonl", "rule.py", "judged/qrels/train.tsv"])
+def test_what_is_read_is_not_written_to(rr: Rr, lexical: None, output: str) -> None:
+    Path("judged/qrels").mkdir(parents=True)
+    for folder in ("", "judged/"):
+        Path(f"{folder}queries.jsonl").write_text('{"_id": "q1", "text": "lift of a wing"}\n')
+    Path("judged/qrels/train.tsv").write_text("q1\tlift\t1\n")
+    Path("rule.py").write_text("def label(text, group):\n    return 1\n")
+    queries = "judged" if output.startswith("judged") else "queries.jsonl"
+    before = Path(output).read_bytes()
+    asked = ["--index", "docs", "--queries", queries, "--rules", "rule.py:label"]
+    refused = rr("label", *asked, "-o", output)
+    assert "is what is read; name another file" in " ".join(refused.stderr.split())
+    assert Path(output).read_bytes() == before
+
+
+def test_a_rule_may_define_what_looks_its_module_up(rr: Rr, server: EmbeddingServer) -> None:
+    Path("json.py").write_text(
+        "from __future__ import annotations\n"
+        "from dataclasses import dataclass\n"
+        "@dataclass\n"
+        "class Found:\n"
+        "    words: int\n"
+        "def label(text, group):\n"
+        "    return Found(len(text.text.split())).words\n"
+    )
+    result = rr("label", *LISTWISE[2:], "--rules", "json.py")
+    assert result.exit_code == 0, result.stderr
+    assert labels()[0]["d0"] == len(QUERIES["q1"].replace(",", "").split())
+
+
 def test_several_teachers_and_a_rule_label_together(rr: Rr, server: EmbeddingServer) -> None:
     Path("yes.toml").write_text(
         'reranker = "llm-yes-no"\nmodel = "openai:other"\nprompt = "qwen3-reranker"\n'

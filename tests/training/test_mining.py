@@ -9,6 +9,7 @@ from retrieve_rerank.connectors.memory import MemoryConnector
 from retrieve_rerank.errors import InputError
 from retrieve_rerank.testing.hashing import HashingEncoder
 from retrieve_rerank.testing.overlap import OverlapScorer
+from retrieve_rerank.text.template import Template
 from retrieve_rerank.training.groups import Group
 from retrieve_rerank.training.mining import Margin, Mined, Rules, Sampling, mine
 from retrieve_rerank.training.mining.near_identical import Shingles
@@ -49,6 +50,15 @@ def test_a_group_has_the_judged_positives_and_hits_that_are_not() -> None:
     assert report.dropped == {"relevant": 2, "near-identical": 1}
     assert report.hits == report.negatives + sum(report.dropped.values())
     assert (report.not_returned, report.without_negative, report.without_positive) == (0, [], [])
+
+
+def test_texts_are_laid_out_by_the_template_of_what_is_trained() -> None:
+    retriever = Retriever(MemoryConnector(DOCUMENTS))
+    other = OverlapScorer()
+    other.template = Template("{id}")
+    for scorer in (None, other):
+        laid_out = mine(retriever, QUERIES, QRELS, scorer=scorer, template=Template("<{text}>"))
+        assert all(each.text.startswith("<") for group in laid_out for each in group.texts)
 
 
 def test_ranks_outside_those_asked_for_are_left_out() -> None:

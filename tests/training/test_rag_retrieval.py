@@ -119,22 +119,41 @@ def test_the_generation_since_trains_groups_by_its_own_names(folder: Path) -> No
     assert "num_labels 2: one score is trained" in " ".join(read.notes)
 
 
+def test_an_encoder_is_trained_on_texts_in_the_format_that_is_saved_with_it(folder: Path) -> None:
+    read = recipe(folder, BEFORE, document_format="passage: {}")
+    assert read.settings.template == "passage: {title} {text}"
+    for groups in (read.groups, read.dev):
+        assert groups[0].texts[0].text == "passage: a wing"
+
+
+def test_groups_that_cannot_be_resampled_are_told(folder: Path) -> None:
+    rows = [{"query": "q", "hits": [{"content": "a", "gpt": 1}, {"content": "b", "gpt": 0}]}]
+    rows.append({"query": "r", "hits": [{"content": f"c{n}", "gpt": 1} for n in range(3)]})
+    file = folder.parent / "data" / "groups.jsonl"
+    file.write_text(file.read_text() + "".join(json.dumps(row) + "\n" for row in rows))
+    told = " ".join(recipe(folder, SINCE).notes)
+    assert "left out 1 × group of fewer than 3 texts" in told
+    assert "left out 1 × group of equal labels" in told
+    with pytest.raises(ConfigError, match=r"6 × group of fewer than 8 texts.*train_group_size is"):
+        recipe(folder, SINCE, train_group_size=8)
+
+
 def test_a_decoder_is_trained_and_saved_with_its_formats(folder: Path) -> None:
-    read = recipe(
-        folder,
-        SINCE,
-        model_type="llm_decoder",
-        query_format="query: {}",
-        document_format="document: {}",
-        seq="\n",
-        special_token="\nrelevance",
-        mixed_precision="bf16",
-    )
-    assert read.settings.reranker == "llm-scalar-head"
-    assert read.settings.prompt == {
-        "messages": ["query: {query}", "\n", "document: {document}", "\nrelevance"]
+    formats = {
+        "query_format": "query: {}",
+        "document_format": "document: {}",
+        "seq": "\n",
+        "special_token": "</s>",  # as its example has it, of which Qwen knows nothing
     }
-    assert read.settings.bf16 is None  # where the processor has it
+    for family, noted in (("llama", False), ("qwen3", True)):
+        base = make_language_model(folder / family, family, labels=1)
+        chosen = {"model_name_or_path": str(base), "model_type": "llm_decoder", **formats}
+        read = recipe(folder, SINCE, **chosen, mixed_precision="bf16")
+        assert (read.settings.reranker, read.settings.prompt) == ("llm-scalar-head", formats)
+        assert read.settings.bf16 is None  # where the processor has it
+        assert read.groups[0].texts[0].text.startswith("t0")  # the prompt has the format
+        told = "'</s>', which the tokenizer of" in read.notes[-1]
+        assert told == noted
 
 
 @pytest.mark.parametrize(
@@ -149,12 +168,40 @@ def test_a_decoder_is_trained_and_saved_with_its_formats(folder: Path) -> None:
         ({"query_format": "query: {}"}, "query_format must be '{}' for a bert_encoder"),
         ({"max_label": 1}, "label out of range"),
         ({"stable_proportion": 0.95}, "1 at most together"),
+        ({"max_label": "most"}, "max_label must be a number; got 'most'"),
+        ({"max_len": "long"}, "max_len must be a whole number, 1 or above; got 'long'"),
+        ({"train_dataset_type": "grouped", "train_group_size": 1}, "train_group_size must be .* 2"),
     ],
 )
 def test_what_cannot_be_says_why(folder: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(Exception, match=message) as caught:
         recipe(folder, BEFORE, **changes)
     assert type(caught.value).__module__ == "retrieve_rerank.errors"
+
+
+def test_numbers_may_be_texts_as_yaml_takes_1e_1_for_one(folder: Path) -> None:
+    read = recipe(folder, BEFORE, max_label="2", shuffle_rate="1e-1", lr="1e-5", seed=0)
+    assert read.groups[1].texts[0].label == 0.5
+    assert read.settings.learning_rate == 1e-5
+
+
+def test_lines_of_one_query_are_measured_together_wherever_they_stand(folder: Path) -> None:
+    rows = [{"query": f"q{n % 2}", "content": f"t{n}", "label": int(n < 2)} for n in range(6)]
+    (folder / "val.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    read = recipe(folder, BEFORE, val_dataset="val.jsonl")
+    assert [[text.label for text in group.texts] for group in read.dev] == [[0.5, 0, 0]] * 2
+    own = {"data": "val.jsonl", "dev": "val.jsonl", "output": "o"}
+    assert len(own_recipe(own, folder / "own.yaml").dev) == 2
+    (folder / "val.jsonl").write_text(json.dumps(rows[0]) + "\n")
+    alone = recipe(folder, BEFORE, val_dataset="val.jsonl")
+    assert alone.dev == []
+    assert "nothing is measured" in " ".join(alone.notes)
+
+
+def test_what_this_machine_lacks_is_named(folder: Path) -> None:
+    asked = {"data": "../data/pairs.jsonl", "output": "o", "report_to": "a-tracker"}
+    with pytest.raises(ConfigError, match="report_to 'a-tracker': no such package"):
+        own_recipe(asked, folder / "own.yaml")
 
 
 def test_own_keys_have_their_nearest_too(folder: Path) -> None:
@@ -171,14 +218,40 @@ def test_own_paths_are_beside_the_file_and_a_folders_dev_split_is_held_out(folde
     )
     (beir / "qrels" / "train.tsv").write_text("q1\td\t1\n")
     (beir / "qrels" / "dev.tsv").write_text("q2\td\t1\n")
-    (folder / "first" / "model").mkdir(parents=True)
+    make_model(folder / "first" / "model", "bert")
     asked = {"data": "beir", "dev": "beir", "output": "second"}
     read = own_recipe({**asked, "base": "first/model"}, folder / "own.yaml")
     assert [group.query for group in read.groups] == ["to learn"]
     assert [group.query for group in read.dev] == ["held out"]
     assert (read.base, read.output) == (str(folder / "first/model"), folder / "second")
-    named = own_recipe({**asked, "base": "BAAI/bge-m3"}, folder / "own.yaml")
-    assert named.base == "BAAI/bge-m3"
+    named = own_recipe({**asked, "base": "MiniLM-L6-reranker"}, folder / "own.yaml")
+    assert named.base == "MiniLM-L6-reranker"
+
+
+def test_texts_are_laid_out_by_the_template_that_is_recorded(folder: Path) -> None:
+    passage = {"docid": "d", "title": "Flight", "text": "wings lift"}
+    line = {"query": "wing", "positive_passages": [passage], "negative_passages": []}
+    (folder / "titled.jsonl").write_text(json.dumps(line) + "\n")
+    base = make_model(folder / "base", "bert")
+    (base / "retrieve_rerank.json").write_text('{"template": "{text} ({title})"}')
+    asked = {"data": "titled.jsonl", "dev": "titled.jsonl", "output": "o", "base": "base"}
+    for chosen, laid_out in (({}, "wings lift (Flight)"), ({"template": "{title}"}, "Flight")):
+        read = own_recipe({**asked, **chosen}, folder / "own.yaml")
+        assert read.groups[0].texts[0].text == read.dev[0].texts[0].text == laid_out
+        assert read.notes == []
+
+
+def test_where_texts_are_whole_the_usual_template_is_recorded_which_is_said(folder: Path) -> None:
+    base = make_model(folder / "base", "bert")
+    asked = {"data": "../data/pairs.jsonl", "output": "o", "base": "base"}
+    assert own_recipe(asked, folder / "own.yaml").notes == []
+    (base / "retrieve_rerank.json").write_text('{"template": "{text} ({title})"}')
+    read = own_recipe(asked, folder / "own.yaml")
+    assert read.settings.template == "{title} {text}"
+    assert "no titles and are read as they stand" in read.notes[0]
+    said = own_recipe({**asked, "template": "{text}!"}, folder / "own.yaml")
+    assert (said.settings.template, said.groups[0].texts[0].text) == ("{text}!", "a wing")
+    assert "they should be laid out so" in said.notes[0]
 
 
 def rr(*arguments: str, input: str | None = None) -> Result:
@@ -216,7 +289,7 @@ def test_a_decoder_of_theirs_trains_and_is_scored_with_the_formats_it_was_traine
         "query_format": "query: {}",
         "document_format": "document: {}",
         "seq": "\n",
-        "special_token": "\nrelevance",
+        "special_token": "</s>",
         "max_len": 96,
         "output_dir": "out",
     }
@@ -225,7 +298,7 @@ def test_a_decoder_of_theirs_trains_and_is_scored_with_the_formats_it_was_traine
     assert result.exit_code == 0, result.stderr
     trained = ScalarHead("out/model")
     given = rag_retrieval(
-        query_format="query: {}", document_format="document: {}", special_token="\nrelevance"
+        query_format="query: {}", document_format="document: {}", special_token="</s>"
     )
     assert trained.score("q1", ["t1 1"]) == ScalarHead("out/model", prompt=given).score(
         "q1", ["t1 1"]

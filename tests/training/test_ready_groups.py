@@ -11,15 +11,21 @@ import pytest
 
 pytest.importorskip("ir_measures", reason="needs the extra 'eval'")
 
+from retrieve_rerank.connectors.memory import MemoryConnector
+from retrieve_rerank.models.checkpoints.version_record import Serving
+from retrieve_rerank.pipeline.retriever import Retriever
 from retrieve_rerank.training.converting import write_groups
 from retrieve_rerank.training.finetuning import (
+    FinetuneSettings,
     SplitJudgments,
     read_judged_folder,
     read_ready_groups,
 )
+from retrieve_rerank.training.finetuning.finetune import Run
 from retrieve_rerank.training.finetuning.folding import divide_into_folds
 from retrieve_rerank.training.groups import Group, GroupText
 from retrieve_rerank.training.trainers.objective import choose_groups, choose_objective
+from retrieve_rerank.types import Document
 
 
 def asked(number: int) -> str:
@@ -53,6 +59,38 @@ def test_groups_like_a_held_out_query_about_its_document_are_left_out(tmp_path: 
     ready = read(tmp_path, [*like, *another, equal], judged(57))
     assert ready.groups == tuple(another)
     assert list(ready.left_out.values()) == [61]
+
+
+def test_a_run_records_the_template_that_its_texts_are_laid_out_by(tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    base.mkdir()
+    (base / "config.json").write_text('{"architectures": ["BertForSequenceClassification"]}')
+    (base / "retrieve_rerank.json").write_text('{"template": "{text} ({title})"}')
+    documents = [Document(id_, f"wing {id_}", {"title": "Flight"}) for id_ in ("d60", "no")]
+    today = Retriever(MemoryConnector(documents))
+
+    def run(of: SplitJudgments) -> Run:
+        return Run(
+            lambda: today,
+            of,
+            name="docs-reranker",
+            data_dir=tmp_path,
+            serving=Serving(index="docs", replaces="nothing"),
+            searching={},
+            promoted="",
+            protected=(),
+            settings=FinetuneSettings(base=str(base)),
+            accept_changes=False,
+            spent_s=0.0,
+        )
+
+    own = judged(57)
+    own = replace(own, train={"q60": {"d60": 1}}, queries={**own.queries, "q60": "wing"})
+    [[mined, _]] = run(own)._mining(today, own.train).outcomes()
+    assert mined is not None
+    assert {text.text for text in mined.texts} == {"wing d60 (Flight)", "wing no (Flight)"}
+    ready = read(tmp_path, [group(asked(number), None) for number in range(100, 103)], judged(57))
+    assert run(ready).settings.trainer.template == "{title} {text}"
 
 
 def test_groups_whose_texts_have_no_id_are_held_out_with_those_that_they_duplicate(

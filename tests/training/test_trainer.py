@@ -399,6 +399,8 @@ def test_bad_settings_and_bases_are_refused(encoder: str, tmp_path: Path) -> Non
 
     refuse("unknown loss 'lcee'; did you mean 'lce'", loss="lcee")
     refuse("learning_rate must be above 0; got 0", learning_rate=0)
+    refuse("lora_rank must be at least 1; got 0", lora_rank=0)
+    refuse("device must be auto, cpu, cuda or cuda:0; got 'gpu'", device="gpu")
     refuse("trainable is 9 layers; the network has 3", trainable=9)
     refuse("can read 8 to 64 tokens", InputError, max_tokens=65)
     refuse("template '{title' has a brace", template="{title")
@@ -564,3 +566,40 @@ def test_a_file_of_settings_trains_from_the_shell(
     config.write_text(keys.replace("max_steps", "max_step"))
     refused = CliRunner().invoke(main, ["train", str(config)])
     assert "unknown key 'max_step'; did you mean 'max_steps'?" in " ".join(refused.output.split())
+
+
+def test_yamls_values_are_taken_for_what_they_stand_for() -> None:
+    read = TrainerSettings.from_mapping(
+        {
+            "loss": {"lce": 1, "bce": "1e-1"},  # which YAML takes for a text
+            "learning_rate": "1e-5",
+            "report_to": "tensorboard",
+            "lora_targets": ["q_proj", "v_proj"],
+            "bf16": "auto",
+            "trainable": 2,
+            "max_tokens": None,
+        }
+    )
+    assert (read.loss, read.learning_rate) == ({"lce": 1.0, "bce": 0.1}, 1e-5)
+    assert (read.report_to, read.lora_targets) == (("tensorboard",), ("q_proj", "v_proj"))
+    assert (read.bf16, read.trainable, read.max_tokens) == (None, 2, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("loss", ["lce", "bce"], "a loss's name, or names with their weights"),
+        ("loss", {"lce": "much"}, "a loss's name, or names with their weights"),
+        ("max_tokens", "abc", "a whole number"),
+        ("batch_size", 2.5, "a whole number"),
+        ("batch_size", True, "a whole number"),
+        ("seed", "abc", "a whole number"),
+        ("template", 5, "a text"),
+        ("bf16", "maybe", "true or false"),
+        ("trainable", "some", "'all', 'lora' or a number of layers"),
+        ("lora_targets", {"q_proj": 1}, "names"),
+    ],
+)
+def test_a_value_of_another_kind_is_refused_by_name(name: str, value: Any, expected: str) -> None:
+    with pytest.raises(ConfigError, match=f"{name} must be {expected}; got"):
+        TrainerSettings.from_mapping({name: value})

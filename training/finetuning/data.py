@@ -9,13 +9,8 @@ from types import MappingProxyType
 from typing import Any
 
 from retrieve_rerank.errors import InputError
-from retrieve_rerank.evaluation.files import (
-    USER,
-    folder_judges,
-    read_folder,
-    read_query_field,
-    splits_of,
-)
+from retrieve_rerank.evaluation.files import USER, read_folder, read_query_field, splits_of
+from retrieve_rerank.evaluation.judges import folder_judges
 from retrieve_rerank.training.folds import FEWEST_TEST_QUERIES
 from retrieve_rerank.training.groups import Group
 from retrieve_rerank.training.normalising import digest
@@ -49,6 +44,8 @@ class SplitJudgments:
 
     groups: tuple[Group, ...] | None = field(default=None, repr=False)
     """What to train on, where that is there already; None where it is mined for `train`."""
+    whole: bool = False
+    """Whether the texts of `groups` are whole, so that no template has laid them out."""
     users: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Query -> what is known of who asks; what is held out is of users who are not learnt from."""
     segments: Mapping[str, str] = field(default_factory=dict, repr=False)

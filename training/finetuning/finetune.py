@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -20,6 +20,7 @@ from retrieve_rerank.models.checkpoints.resolving import resolve
 from retrieve_rerank.models.checkpoints.version_record import Serving, read_record
 from retrieve_rerank.models.checkpoints.versions import ModelVersions
 from retrieve_rerank.pipeline.retriever import Retriever
+from retrieve_rerank.text.template import Template
 from retrieve_rerank.training.finetuning.data import SplitJudgments, by_hash
 from retrieve_rerank.training.finetuning.doubting import doubt_positives
 from retrieve_rerank.training.finetuning.finding import find
@@ -113,6 +114,11 @@ class Run:
         self.data_dir = data_dir
         self.serving = serving
         self.protected = protected
+        if judged.whole and settings.trainer.template is None:
+            # What the base records has laid out no text of these.
+            settings = replace(
+                settings, trainer=replace(settings.trainer, template=Template().pattern)
+            )
         self.settings = settings
         self.judged = judged.folded_if_few().at_most(
             train=settings.train_queries,
@@ -279,6 +285,7 @@ class Run:
             seed=self.settings.trainer.seed,
             exclude_self=self.settings.exclude_self,
             users=self.judged.users,
+            template=self.settings.trainer.template_for(self.settings.base),
         )
 
     def _mine(self, plan: Plan, watch: Watch) -> None:

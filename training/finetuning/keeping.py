@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from retrieve_rerank.base import IndexSchema
-from retrieve_rerank.evaluation.files import by_models
+from retrieve_rerank.evaluation.judges import by_models
 from retrieve_rerank.models.checkpoints.version_record import Record, Serving, now, write_record
 from retrieve_rerank.models.checkpoints.versions import ModelVersions
 from retrieve_rerank.training.card import write_card

@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from retrieve_rerank.errors import InputError
+from retrieve_rerank.text.template import Template
 from retrieve_rerank.training.finetuning.data import SplitJudgments
 from retrieve_rerank.training.groups import Group
 from retrieve_rerank.training.opening import read_groups
 from retrieve_rerank.training.splits import SPLITS, apart_from, split_groups
 
 
-def read_ready_groups(path: Path | str, judged: SplitJudgments | None = None) -> SplitJudgments:
-    """Read groups in any form that `read_groups` knows, to train on.
+def read_ready_groups(
+    path: Path | str, judged: SplitJudgments | None = None, *, template: Template | None = None
+) -> SplitJudgments:
+    """Read groups in any form that `read_groups` knows, to train on, by the base's `template`.
 
     What is `judged` beside them has the dev, calibration and test queries, and groups that
     duplicate one of these are left out. Without it groups are held out by a hash of their queries,
@@ -24,7 +27,8 @@ def read_ready_groups(path: Path | str, judged: SplitJudgments | None = None) ->
     from is for the loss to say, as some need no positive. Raises InputError where nothing is
     left for train, dev or test, or nothing was there.
     """
-    groups = list(read_groups(path))
+    source = read_groups(path, template=template)
+    groups = list(source)
     if not groups:
         raise InputError(f"{path} has no groups: there is nothing to learn from it")
     if judged is None:
@@ -37,7 +41,12 @@ def read_ready_groups(path: Path | str, judged: SplitJudgments | None = None) ->
         raise InputError(f"{path} has no group whose query is not held out")
     why = "groups that duplicate a held-out query, or are of its user"
     left_out = {why: len(groups) - len(kept)} if len(kept) < len(groups) else {}
-    return replace(judged, groups=kept, left_out={**judged.left_out, **left_out})
+    return replace(
+        judged,
+        groups=kept,
+        whole=not source.has_titles,
+        left_out={**judged.left_out, **left_out},
+    )
 
 
 def _divided(groups: Sequence[Group], path: Path | str) -> SplitJudgments:

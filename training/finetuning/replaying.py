@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from retrieve_rerank.errors import ConfigError, InputError
+from retrieve_rerank.text.template import Template
 from retrieve_rerank.training.finetuning.data import SplitJudgments
 from retrieve_rerank.training.finetuning.protecting import Protected
 from retrieve_rerank.training.groups import Group
@@ -45,9 +46,12 @@ def with_replay(
     replays: Sequence[Replay],
     *,
     protected: Sequence[Protected] = (),
+    template: Template | None = None,
     seed: int = 0,
 ) -> SplitJudgments:
     """Draw groups to replay, of each file its share of as many as there are to train on.
+
+    They are read by the base's `template`.
 
     A file that holds fewer gives all. Files are read once, and no more is held than is drawn; what
     of it duplicates a query that is held out, or one of the `protected`, is left out. Raises
@@ -57,7 +61,7 @@ def with_replay(
     own = folded.sizes()["train"]
     drawn: list[Group] = []
     for each in replays:
-        drawn += _draw(each.path, math.ceil(each.share * own), seed=seed)
+        drawn += _draw(each.path, math.ceil(each.share * own), template=template, seed=seed)
     kept = apart_from(drawn, judged.queries, folded.held_out, users=judged.users)
     for other in protected:
         kept = apart_from(kept, other.queries, other.qrels)
@@ -72,12 +76,12 @@ def replayed_beside(own: Sequence[Group], judged: SplitJudgments) -> list[Group]
     return list(judged.replayed[: math.ceil(share * len(own))])
 
 
-def _draw(path: str, count: int, *, seed: int) -> list[Group]:
+def _draw(path: str, count: int, *, template: Template | None, seed: int) -> list[Group]:
     """Sample from a stream (Algorithm R: Vitter, https://doi.org/10.1145/3147.3165)."""
     draw = random.Random(f"{seed} {path}")
     drawn: list[Group] = []
     seen = 0
-    for group in read_groups(path):
+    for group in read_groups(path, template=template):
         if not group.tells_apart:
             continue
         seen += 1

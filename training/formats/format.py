@@ -65,3 +65,5 @@ class Format:
     """None where it is read only."""
     one_text_a_line: bool = False
     """Whether neighbouring lines of one query are one group."""
+    has_titles: bool = False
+    """Whether a template lays its texts out; those of other formats are whole."""

@@ -47,4 +47,5 @@ RANK_LLM = Format(
     '{"query": {"text": …, "qid": …}, "candidates": [{"docid": …, "score": …, "doc": {…}}, …]}',
     _recognises,
     _read,
+    has_titles=True,
 )

@@ -57,4 +57,5 @@ TEVATRON = Format(
     _recognises,
     _read,
     _write,
+    has_titles=True,
 )

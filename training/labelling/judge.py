@@ -9,8 +9,8 @@ from typing import Any
 
 from retrieve_rerank.errors import InputError, RetrieveRerankError, shown
 from retrieve_rerank.evaluation.agreement import cohen_kappa
-from retrieve_rerank.evaluation.files import LLM_JUDGE
 from retrieve_rerank.evaluation.judged_documents import JudgedDocuments
+from retrieve_rerank.evaluation.judges import LLM_JUDGE
 from retrieve_rerank.models.metered_model import MeteredModel
 from retrieve_rerank.pipeline.retriever import Retriever
 from retrieve_rerank.text.template import Template, readable

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from importlib.util import module_from_spec, spec_from_file_location
 from inspect import isfunction
@@ -51,12 +52,15 @@ def load_rule(named: str) -> Rule:
             f"there are no rules in {path}; expected a Python file with a function"
             f" {function or FUNCTION}(text, group)"
         )
-    spec = spec_from_file_location(path.stem, path)
+    # Under a name that no other module has.
+    spec = spec_from_file_location(f"rules of {path.resolve()}", path)
     assert spec is not None and spec.loader is not None
     module = module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses and the like look their own module up
     try:
         spec.loader.exec_module(module)
     except Exception as exc:  # whatever a user's file raises
+        del sys.modules[spec.name]
         raise ConfigError(f"{path} cannot be run: {type(exc).__name__}: {exc}") from exc
     found = getattr(module, function or FUNCTION, None)
     if not callable(found):

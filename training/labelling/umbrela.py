@@ -52,7 +52,10 @@ UMBRELA = PairPrompt(
 )
 
 _MARK = re.compile(r"#+\s*(?=final\s+score)", re.IGNORECASE)
-_GRADE = re.compile(r"final\s+score\W*(?:\(O\)\W*)?([0-3])(?!\d|\.\d)", re.IGNORECASE)
+_ASIDE = re.compile(r"[(\[](?!\W*[0-3]\W*[)\]])[^()\[\]\n]*[)\]]")
+"""What stands in brackets and is no grade, as in "final score (0-3): 2"."""
+_DIGIT = r"(?<![-\u2212])([0-3])"  # and none below 0
+_GRADE = re.compile(rf"final\s+score\W*{_DIGIT}(?!\d|\.\d)", re.IGNORECASE)
 
 
 def question(query: str, passage: str) -> Prompt:
@@ -62,8 +65,8 @@ def question(query: str, passage: str) -> Prompt:
 
 def read_grade(answer: str) -> int | None:
     """Read the last final score that an answer gives, or a grade that stands alone; else None."""
-    said = without_thoughts(answer).strip()
+    said = _ASIDE.sub("", without_thoughts(answer)).strip()
     if found := _GRADE.findall(said):
         return int(found[-1])
-    alone = re.fullmatch(r"\W*([0-3])\W*", said)
+    alone = re.fullmatch(rf"\W*{_DIGIT}\W*", said)
     return int(alone[1]) if alone else None

@@ -42,6 +42,7 @@ def mine(
     exclude_self: bool = False,
     exact: bool = False,
     users: Mapping[str, str] = MappingProxyType({}),
+    template: Template = Template(),  # noqa: B008 - a frozen value
     report: Mined | None = None,
 ) -> Iterator[Group]:
     """Search for each judged query and yield a group: its positives and at most so many negatives.
@@ -52,9 +53,9 @@ def mine(
     `scorer` has scores: without one, margins are taken of the lowest positive that was returned.
     The scores of the `veto`'s scorer, else of `scorer`, become teacher scores. `exact` compares
     queries with all vectors, in place of the search that serves. `users` tell for queries what is
-    known of who asks: stages, scorer and veto read it, and groups tell it. `report` is filled in on
-    the way. Raises InputError where rules need scores that there are none of, and as
-    `JudgedDocuments` does.
+    known of who asks: stages, scorer and veto read it, and groups tell it. `template` is what the
+    model to be trained reads of a document. `report` is filled in on the way. Raises InputError
+    where rules need scores that there are none of, and as `JudgedDocuments` does.
     """
     mining = Mining(
         retriever=retriever,
@@ -70,6 +71,7 @@ def mine(
         exclude_self=exclude_self,
         exact=exact,
         users=users,
+        template=template,
     )
     return _groups(mining, Mined() if report is None else report)
 
@@ -99,6 +101,7 @@ class Mining:
     exclude_self: bool = False
     exact: bool = False
     users: Mapping[str, str] = field(default_factory=dict)
+    template: Template = field(default_factory=Template)
 
     def __post_init__(self) -> None:
         """Raise InputError for what makes no sense."""
@@ -174,11 +177,9 @@ class Mining:
             len(hits), self.negatives, how=self.sampling, seed=self.seed, query=searched.query_id
         )
         grade = min(grades[id_] for id_ in found.positives)
-        scorer = veto.scorer if veto is not None else self.scorer
-        template = scorer.template if scorer is not None else Template()
         choosing = Choosing(
             positives,
-            template,
+            self.template,
             found.refused,
             grade,
             self.rules,
@@ -204,7 +205,7 @@ class Mining:
             searched.query,
             tuple(
                 GroupText(
-                    template.render(document),
+                    self.template.render(document),
                     label,
                     document.id,
                     source,

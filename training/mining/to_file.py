@@ -15,6 +15,7 @@ from typing import IO, Any
 
 from retrieve_rerank.base import Scorer
 from retrieve_rerank.errors import InputError, RetrieveRerankError, shown
+from retrieve_rerank.text.template import Template
 from retrieve_rerank.training.converting import grouped_line
 from retrieve_rerank.training.mining.journal import Journal
 from retrieve_rerank.training.mining.mine import Mining
@@ -121,6 +122,7 @@ def describe(mining: Mining) -> dict[str, Any]:
         "filter": None if mining.filter is None else repr(mining.filter),
         "exclude_self": mining.exclude_self,
         "exact": mining.exact,
+        "template": None if mining.template == Template() else mining.template.pattern,
     }
 
 

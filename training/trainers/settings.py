@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from math import isfinite
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_type_hints
+
+from pydantic import TypeAdapter
 
 from retrieve_rerank.errors import ConfigError
+from retrieve_rerank.models.checkpoints.folder import read_folder
+from retrieve_rerank.models.checkpoints.resolving import resolve
 from retrieve_rerank.text.query_template import QueryTemplate
 from retrieve_rerank.text.template import Template
 from retrieve_rerank.training.curriculum import Curriculum
+
+_AUTO = ("bf16", "token_budget")
+_SEVERAL = ("lora_targets", "report_to")
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+_EXPECTED = {
+    "loss": "a loss's name, or names with their weights",
+    "curriculum": f"one of {', '.join(get_args(Curriculum))}",
+    "trainable": "'all', 'lora' or a number of layers",
+    "prompt": "a prompt's name, a file, or what it would hold",
+    **dict.fromkeys(_SEVERAL, "names"),
+}
+_DEVICE = re.compile(r"auto|cpu|mps|xpu|cuda(:\d+)?")
+_THEIR_FORMATS = {"query_format", "document_format", "seq", "special_token"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +108,9 @@ class TrainerSettings:
     seed: int = 13
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "evaluate_every", "max_steps", "token_budget", "patience"):
+        for name in ("batch_size", "evaluate_every", "lora_rank", "max_steps", "token_budget"):
+            _check(self, name, "at least 1", lambda value: value >= 1)
+        for name in ("max_tokens", "patience"):
             _check(self, name, "at least 1", lambda value: value >= 1)
         for name in ("learning_rate", "epochs", "max_gradient", "temperature"):
             _check(self, name, "above 0", lambda value: isfinite(value) and value > 0)
@@ -116,11 +136,18 @@ class TrainerSettings:
             raise ConfigError(
                 f"trainable must be 'all', 'lora' or a number of layers; got {self.trainable!r}"
             )
-
+        if not _DEVICE.fullmatch(self.device):
+            raise ConfigError(f"device must be auto, cpu, cuda or cuda:0; got {self.device!r}")
         if self.template is not None:
             Template(self.template)
         if self.query_template is not None:
             QueryTemplate(self.query_template)
+
+    @property
+    def has_their_formats(self) -> bool:
+        """Whether the prompt is RAG-Retrieval's, which is tokenised as there, whatever it holds."""
+        given = self.prompt
+        return isinstance(given, Mapping) and bool(given) and given.keys() <= _THEIR_FORMATS
 
     @classmethod
     def from_mapping(cls, given: Mapping[str, Any]) -> TrainerSettings:
@@ -128,23 +155,34 @@ class TrainerSettings:
         known = [field.name for field in fields(cls)]
         for name in given:
             if name not in known:
-                near = get_close_matches(name, known, n=1)
+                near = get_close_matches(str(name), known, n=1)
                 meant = f"; did you mean {near[0]!r}?" if near else ""
                 raise ConfigError(f"training has no setting {name!r}{meant} ({', '.join(known)})")
-        floats = [field.name for field in fields(cls) if isinstance(field.default, float)]
-        return cls(**{name: _read(value, name in floats) for name, value in given.items()})
+        hints = get_type_hints(cls)
+        return cls(**{name: _read(name, value, hints[name]) for name, value in given.items()})
+
+    def template_for(self, base: str) -> Template:
+        """Return what a model that is trained from `base` will read of a document."""
+        if self.template is not None:
+            return Template(self.template)
+        return read_folder(resolve(base, on_gpu=True)).template
 
 
-def _read(value: Any, is_float: bool) -> Any:
+def _read(name: str, value: Any, hint: Any) -> Any:
     """Take YAML's value for what it stands for: 1e-5 is a text to it, and a tuple a list."""
-    if isinstance(value, list):
-        return tuple(value)
-    if is_float and isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value  # which is refused by name
-    return value
+    kinds = get_args(hint) or (hint,)
+    if value == "auto" and name in _AUTO:
+        return None
+    if isinstance(value, str) and name in _SEVERAL:
+        return (value,)
+    expected = next((said for kind, said in _KINDS.items() if kind in kinds), "")
+    expected = _EXPECTED.get(name, expected)
+    try:
+        if isinstance(value, bool) and bool not in kinds:
+            raise ValueError
+        return TypeAdapter(hint).validate_python(value)
+    except ValueError as exc:
+        raise ConfigError(f"{name} must be {expected}; got {value!r}") from exc
 
 
 def _check(

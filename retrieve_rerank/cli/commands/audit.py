@@ -10,8 +10,9 @@ from pathlib import Path
 import click
 
 from retrieve_rerank.base import Connector, VectorSearch
-from retrieve_rerank.cli.judgments import FILE, exclude_self_option
+from retrieve_rerank.cli.judgments import FILE, exclude_self_option, say_judges
 from retrieve_rerank.cli.options import NumberRange, field_options, index_option, json_option
+from retrieve_rerank.cli.outputs import keep_inputs
 from retrieve_rerank.cli.views.audit import print_audit
 from retrieve_rerank.cli.views.progress import share_of, show_progress
 from retrieve_rerank.cli.views.results import write_json
@@ -19,6 +20,7 @@ from retrieve_rerank.cli.views.terminal import say, wide_console
 from retrieve_rerank.evaluation.audit.audit import TARGET_RECALL, TOP_KS, Audit, audit
 from retrieve_rerank.evaluation.audit.report import render_audit
 from retrieve_rerank.evaluation.files import make_folder_for, read_qrels, read_queries, write_text
+from retrieve_rerank.evaluation.judges import llm_judges
 from retrieve_rerank.evaluation.report.plots import save_recall_by_latency
 from retrieve_rerank.settings.build import open_index
 from retrieve_rerank.settings.sources import load_settings
@@ -101,9 +103,11 @@ def command(
         raise click.UsageError(f"--plot writes {', '.join(FORMATS)}; got {plot.name!r}")
     for path in (report, plot):
         if path is not None:
+            keep_inputs(path, queries, qrels)
             make_folder_for(path)
     settings = load_settings(index=index, **fields)
     judgments = read_qrels(qrels) if qrels else None
+    say_judges(llm_judges(qrels) if qrels else {})
     asked = _spread(read_queries(queries), limit, judgments)
     with open_index(settings) as connector:
         if wait:

@@ -10,11 +10,12 @@ from typing import Any
 
 import click
 
+from retrieve_rerank.cli.judgments import say_judges
 from retrieve_rerank.cli.options import field_options, index_option, json_option
+from retrieve_rerank.cli.outputs import keep_inputs
 from retrieve_rerank.cli.training_data import (
     DATA,
     data_options,
-    keep_inputs,
     open_data,
     read_test_queries,
     share_read,
@@ -88,6 +89,8 @@ def check(
     template = lengths.template if lengths else None
     sources = [open_data(file, template=template, **chosen) for file in files]
     test_queries = read_test_queries(test) if test else []
+    for source in sources:
+        say_judges(source.judges)
     with show_progress(
         share_read(sources), doing="checking", quiet=as_json, things="groups"
     ) as advance:
@@ -140,6 +143,7 @@ def convert(
         raise click.UsageError("--json and the data cannot both go to standard output; name a file")
     keep_inputs(out, source, chosen["queries"], chosen["corpus"])
     groups = open_data(source, skip_bad=True, **chosen)
+    say_judges(groups.judges)
     with show_progress(
         share_read([groups]), doing="converting", quiet=as_json, things="groups"
     ) as advance:
@@ -199,7 +203,7 @@ def pairs(
     as well.
     Documents without a title, or with too short a text, are left out and counted.
     """
-    keep_inputs(str(output), *sources)
+    keep_inputs(output, *sources)
     left_out: Counter[str] = Counter()
     with ExitStack() as opened:
         documents: Iterable[Document]

@@ -26,6 +26,7 @@ from retrieve_rerank.cli.options import (
     stage_options,
     with_stage,
 )
+from retrieve_rerank.cli.outputs import keep_inputs
 from retrieve_rerank.cli.views.eval import print_evaluation
 from retrieve_rerank.cli.views.progress import share_of, show_progress
 from retrieve_rerank.cli.views.results import write_json
@@ -143,6 +144,7 @@ def command(
     )
     for path in (report, run_out / f"{FIRST_STAGE}.run" if run_out else None):
         if path is not None:
+            keep_inputs(path, data, queries, qrels, run, baseline)
             make_folder_for(path)
 
     def measured(path: Path) -> StageEvaluation:

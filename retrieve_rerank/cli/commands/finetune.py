@@ -252,7 +252,14 @@ def command(
     def run(judged: Any, name: str, segment: str = "", models: int = 1) -> None:
         """Train the model of a segment, or of all searches, in its share of the minutes."""
         today = with_promoted(settings.model_copy(update={"segment": segment}), address)
-        beside = training.with_replay(judged, replays, protected=protected, seed=seed)
+        its_base = base or default_base(today.stages, judged.queries.values())
+        beside = training.with_replay(
+            judged,
+            replays,
+            protected=protected,
+            template=chosen.trainer.template_for(its_base) if replays else None,
+            seed=seed,
+        )
         say_left_out(beside.left_out, told=judged.left_out)
         result = training.finetune(
             lambda: build_retriever(today),
@@ -267,7 +274,7 @@ def command(
             protected=protected,
             settings=replace(
                 chosen,
-                base=base or default_base(today.stages, beside.queries.values()),
+                base=its_base,
                 minutes=minutes and minutes / models,
             ),
             accept_changes=accept_changes,
@@ -281,7 +288,14 @@ def command(
     try:
         runs = settings.data_dir / "finetune" / name
         judged = read_judged(
-            data, groups, settings, runs, watch, query_model=query_model, dry_run=dry_run
+            data,
+            groups,
+            settings,
+            runs,
+            watch,
+            query_model=query_model,
+            dry_run=dry_run,
+            base=base,
         )
         say_division(judged)
         if field is None:

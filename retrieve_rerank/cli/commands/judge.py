@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from retrieve_rerank.cli.judgments import say_judges
 from retrieve_rerank.cli.options import (
     candidates_option,
     field_options,
@@ -17,7 +18,7 @@ from retrieve_rerank.cli.views.progress import share_of, show_progress
 from retrieve_rerank.cli.views.results import write_json
 from retrieve_rerank.cli.views.spending import agreement_lines, meter_lines, meters_as_json
 from retrieve_rerank.cli.views.terminal import say
-from retrieve_rerank.errors import InputError, ModelError, RetrieveRerankError
+from retrieve_rerank.errors import ModelError, RetrieveRerankError
 from retrieve_rerank.evaluation.files import (
     USER,
     make_folder_for,
@@ -26,6 +27,7 @@ from retrieve_rerank.evaluation.files import (
     read_query_field,
     write_text,
 )
+from retrieve_rerank.evaluation.judges import folder_judges, keep_others, read_people
 from retrieve_rerank.models.causal.language_models import load_language_model
 from retrieve_rerank.models.metered_model import MeteredModel
 from retrieve_rerank.models.metering import Meter
@@ -110,11 +112,12 @@ def command(
     """
     settings = load_settings(index=index, candidates=candidates, **fields)
     human: Qrels = {}
+    keep_others(output)
     if queries.is_dir():
-        texts, human = read_folder(queries, split=split)
-        texts = {id_: texts[id_] for id_ in human if id_ in texts}
-        if output.exists() and output.samefile(queries / "qrels" / f"{split}.tsv"):
-            raise InputError(f"{output} has people's judgments; name another file")
+        texts, judged_before = read_folder(queries, split=split)
+        texts = {id_: texts[id_] for id_ in judged_before if id_ in texts}
+        human = read_people(queries, split=split)
+        say_judges(folder_judges(queries, splits=[split]))
     else:
         texts = read_queries(queries)
     if limit is not None and limit < len(texts):

@@ -9,12 +9,14 @@ from typing import get_args
 
 import click
 
+from retrieve_rerank.cli.judgments import say_judges
 from retrieve_rerank.cli.options import (
     candidates_option,
     field_options,
     index_option,
     json_option,
 )
+from retrieve_rerank.cli.outputs import keep_inputs
 from retrieve_rerank.cli.spending import SpendingChoice, check_cost, spending_options
 from retrieve_rerank.cli.teachers import make_teachers
 from retrieve_rerank.cli.views.progress import share_of, show_progress
@@ -23,6 +25,7 @@ from retrieve_rerank.cli.views.spending import Meters, meter_lines, meters_as_js
 from retrieve_rerank.cli.views.terminal import say
 from retrieve_rerank.errors import ModelError, RetrieveRerankError
 from retrieve_rerank.evaluation.files import USER, read_folder, read_queries, read_query_field
+from retrieve_rerank.evaluation.judges import folder_judges
 from retrieve_rerank.registry import RERANKERS
 from retrieve_rerank.settings.build import build_retriever, locate
 from retrieve_rerank.settings.promoted import index_address, with_promoted
@@ -140,8 +143,8 @@ def command(
         raise click.UsageError("give --groups FILE, or --queries and the --index to search")
     if not names and rules is None:
         raise click.UsageError("give a --teacher, or --rules")
-    if groups is not None and output.exists() and output.samefile(groups):
-        raise click.UsageError("--output is the file of --groups; name another")
+    file = None if rules is None else rules.partition(".py:")[0]
+    keep_inputs(output, queries, groups, rules, file and f"{file}.py", *names)
     settings = load_settings(index=index, candidates=candidates, **fields)
     rule = load_rule(rules) if rules is not None else None
     spending = chosen_spending.open(settings)
@@ -207,6 +210,7 @@ def _search(
     texts: Mapping[str, str]
     if queries.is_dir():
         known, grades = read_folder(queries, split=split)
+        say_judges(folder_judges(queries, splits=[split]))
         texts = {id_: known[id_] for id_ in grades if id_ in known}
     else:
         texts = read_queries(queries)

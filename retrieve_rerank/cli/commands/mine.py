@@ -33,6 +33,7 @@ from retrieve_rerank.evaluation.files import USER, read_query_field
 from retrieve_rerank.settings.build import build_retriever
 from retrieve_rerank.settings.first_stage import FIRST_STAGES, FirstStage, with_first_stage
 from retrieve_rerank.settings.sources import load_settings
+from retrieve_rerank.text.template import Template
 from retrieve_rerank.training.judgments import TRAIN_SPLIT
 from retrieve_rerank.training.mining import (
     Margin,
@@ -154,6 +155,12 @@ from retrieve_rerank.training.queries import Cuts, read_cuts, without_spans
     "several times.",
 )
 @click.option(
+    "--template",
+    default=Template().pattern,
+    show_default=True,
+    help="What the model to be trained reads of a document, with its fields in braces.",
+)
+@click.option(
     "--filter",
     "conditions",
     metavar="CONDITION",
@@ -196,6 +203,7 @@ def command(
     veto_threshold: float | None,
     vetoed: Vetoed,
     exclude_same: tuple[str, ...],
+    template: str,
     conditions: tuple[str, ...],
     accept_changes: bool,
     exclude_self: bool,
@@ -282,6 +290,7 @@ def command(
             exclude_self=exclude_self,
             exact=exact,
             users=users,
+            template=Template(template),
         )
         known = len(judged.qrels) - mining.textless
         try:

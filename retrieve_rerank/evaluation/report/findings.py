@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from retrieve_rerank.evaluation.compare import Comparison
 from retrieve_rerank.evaluation.evaluate import Evaluation, StageEvaluation
-from retrieve_rerank.evaluation.files import by_models
+from retrieve_rerank.evaluation.judges import by_models
 
 Tone: TypeAlias = Literal["better", "worse", "even"]
 
