@@ -23,6 +23,7 @@ from benchmarks.judged import CHOOSING, Choice, choose
 from benchmarks.machine import describe, gemm_peak
 from benchmarks.quality import build
 from retrieve_rerank import Retriever
+from retrieve_rerank.base import Reranker
 from retrieve_rerank.connectors.embedded import EmbeddedConnector
 from retrieve_rerank.evaluation.compare import compare, deltas
 from retrieve_rerank.evaluation.evaluate import StageEvaluation
@@ -94,14 +95,11 @@ def main() -> None:
     print(f"{describe('openvino', 'torch')} · GEMM peak in GFLOP/s: {peaks}")
     for name in arguments.models:
         model = CrossEncoder(name)
-        depth = arguments.depth if arguments.test else max(DEPTHS)
         print(f"\n## {name}\n")
-        scored, ms = score_all(model, judged, depth)
         if arguments.test:
-            print_test(model, judged, scored, Stage(model, depth, arguments.weight))
+            print_test(judged, Stage(model, arguments.depth, arguments.weight))
         else:
-            print_choice(model, judged, scored)
-        print(f"\nScoring {depth} hits takes {ms:.0f} ms, the median over the collections' means.")
+            print_choice(model, judged)
 
 
 def load(data: Path, indexes: Path, choices: Mapping[str, Choice]) -> Iterator[Judged]:
@@ -115,23 +113,18 @@ def load(data: Path, indexes: Path, choices: Mapping[str, Choice]) -> Iterator[J
         yield Judged(name, found, len(some))
 
 
-def score_all(
-    model: CrossEncoder, judged: Sequence[Judged], depth: int
-) -> tuple[Mapping[str, ScoredCandidates], float]:
-    """Score the first hits of all queries; and the milliseconds that a query takes, typically."""
-    scored, times = {}, []
-    for each in judged:
-        started = time.perf_counter()
-        scored[each.name] = each.found.scored({"model": model}, depth=depth)
-        times.append(1000 * (time.perf_counter() - started) / each.queries)
-        print(f"{each.name}: {times[-1]:.0f} ms a query", file=sys.stderr, flush=True)
-    return scored, median(times)
+def score(model: Reranker, each: Judged, depth: int) -> tuple[ScoredCandidates, float]:
+    """Score the first hits of a collection's queries; and the milliseconds that a query takes."""
+    started = time.perf_counter()
+    scored = each.found.scored({"model": model}, depth=depth)
+    ms = 1000 * (time.perf_counter() - started) / each.queries
+    print(f"{each.name}: {ms:.0f} ms a query", file=sys.stderr, flush=True)
+    return scored, ms
 
 
-def print_choice(
-    model: CrossEncoder, judged: Sequence[Judged], scored: Mapping[str, ScoredCandidates]
-) -> None:
+def print_choice(model: CrossEncoder, judged: Sequence[Judged]) -> None:
     """Lay out what each depth and weight is worth, the ten best of them, and each set's own."""
+    scored = {each.name: score(model, each, max(DEPTHS))[0] for each in judged}
     before = {each.name: mean(evaluation(scored[each.name], None)) for each in judged}
     values: dict[tuple[int, float], dict[str, float]] = {}
     for each in judged:
@@ -147,31 +140,30 @@ def print_choice(
         print(f"| {label} | {cells} | {fmean(row.values()):.4f} |")
 
 
-def print_test(
-    model: CrossEncoder,
-    judged: Sequence[Judged],
-    scored: Mapping[str, ScoredCandidates],
-    stage: Stage,
-) -> None:
-    """Lay out the collections before and after, with the paired differences."""
+def print_test(judged: Sequence[Judged], stage: Stage) -> None:
+    """Lay out the collections before and after, with the paired differences, one by one."""
+    assert stage.depth is not None
     print(f"Depth {stage.depth}, weight {stage.weight:g}.\n")
     print(f"| nDCG@10 (queries) | {BEFORE} | with the model | difference (p) | 95 % |")
     print("|---|---:|---:|---:|---|")
-    gains = []
+    gains, times = [], []
     for each in judged:
-        its = scored[each.name]
+        its, ms = score(stage.reranker, each, stage.depth)
         before, after = evaluation(its, None), evaluation(its, stage)
-        [difference] = compare([after], before)
+        difference = next(d for d in compare([after], before) if d.measure == PRIMARY)
         low, high = interval(list(deltas(after, before, PRIMARY).values()))
         gains.append(difference.delta)
+        times.append(ms)
         print(
             f"| {each.name} ({each.queries}) | {mean(before):.4f} | {mean(after):.4f}"
-            f" | {difference.delta:+.4f} ({difference.p:.3f}) | {low:+.4f} to {high:+.4f} |"
+            f" | {difference.delta:+.4f} ({difference.p:.3f}) | {low:+.4f} to {high:+.4f} |",
+            flush=True,
         )
     better = sum(gain > 0 for gain in gains)
     print(
         f"\nBetter on {better} of {len(gains)}; {fmean(gains):+.4f} in the mean,"
-        f" {min(gains):+.4f} at worst."
+        f" {min(gains):+.4f} at worst. Scoring {stage.depth} hits takes {median(times):.0f} ms, the"
+        " median over the collections' means."
     )
 
 
