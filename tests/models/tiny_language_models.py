@@ -67,6 +67,11 @@ _CONFIGS: Mapping[str, Mapping[str, Any]] = {
         "sliding_window": 16,
         "final_logit_softcapping": 2.0,
     },
+    "lfm2": {  # whose convolutions remember the last tokens, in a memory of their own
+        **_SIZES,
+        "num_key_value_heads": 2,
+        "layer_types": ["conv", "full_attention"],
+    },
     "t5": {
         "d_model": 32,
         "d_kv": 8,
@@ -78,7 +83,7 @@ _CONFIGS: Mapping[str, Mapping[str, Any]] = {
         "pad_token_id": 0,
     },
 }
-CAUSAL = ("qwen3", "llama", "gemma2")
+CAUSAL = ("qwen3", "llama", "gemma2", "lfm2")
 
 
 def make_language_model(
