@@ -72,6 +72,13 @@ _CONFIGS: Mapping[str, Mapping[str, Any]] = {
         "num_key_value_heads": 2,
         "layer_types": ["conv", "full_attention"],
     },
+    "gpt2": {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "bos_token_id": 0,
+        "eos_token_id": 2,
+    },
     "t5": {
         "d_model": 32,
         "d_kv": 8,
