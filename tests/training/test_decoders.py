@@ -174,8 +174,8 @@ def test_as_much_is_read_in_training_as_when_a_list_is_asked_for(
     first_token: bool, bases: dict[str, str]
 ) -> None:
     """Where the answer is written, there is room for it; else all of the network's positions."""
-    changed = {"reranker": "llm-listwise", "prompt": "first" if first_token else "rank-vicuna"}
-    settings = replace(QUICK, **changed, loss="next-token", group_size=4)
+    prompt = "first" if first_token else "rank-vicuna"
+    settings = replace(QUICK, reranker="llm-listwise", prompt=prompt, group_size=4)
     objective = choose_objective("next-token", GROUPS, reranker="llm-listwise")
     network = open_network(bases["qwen3"], settings, objective)
     [sample] = network.read(LONG)
@@ -274,8 +274,7 @@ def test_every_head_of_a_layerwise_reranker_learns_and_is_served(tmp_path: Path)
     unlabelled, teacher = torch.full((1, 3), torch.nan), torch.tensor([[1.0, 0.0, float("nan")]])
     counts = objective.counts(unlabelled, teacher, {})
     for lower in (torch.zeros(1, 3), scores):
-        given = {"counts": counts, "lower": [lower]}
-        both = objective.loss(scores, {}, unlabelled, teacher, **given)
+        both = objective.loss(scores, {}, unlabelled, teacher, counts=counts, lower=[lower])
         for each in (scores, lower):
             both -= objective.loss(each, {}, unlabelled, teacher, counts=counts)
         shares = torch.tensor([0.75, 0.25])

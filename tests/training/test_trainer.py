@@ -346,10 +346,9 @@ def test_guards_stop_what_was_killed_where_they_would_have_stopped_it(
 def test_the_measure_of_what_was_trained_is_that_of_the_model() -> None:
     """Not the base's, which no training beat."""
     curve = [CurvePoint(step, None, m) for step, m in ((0, 0.9), (2, 0.5), (3, None), (4, 0.4))]
-    made = {"model": Path("model"), "steps": 4, "pairs_per_s": 1.0, "loss": "lce"}
-    trained = Trained(**made, curve=curve, description="")
+    trained = Trained(Path("model"), 4, curve, pairs_per_s=1.0, loss="lce", description="")
     assert (trained.best_step, trained.measure) == (2, 0.5)
-    assert Trained(**made, curve=[CurvePoint(4, 0.1)], description="").measure is None
+    assert replace(trained, curve=[CurvePoint(4, 0.1)]).measure is None
 
 
 def test_texts_without_a_label_are_none_of_the_dev_measure() -> None:
