@@ -6,6 +6,7 @@ nobody (RankingGPT's first stage: https://arxiv.org/abs/2311.16720, §3.1).
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
@@ -19,13 +20,14 @@ def text_pairs(
 ) -> Iterator[Group]:
     """Yield a group for each document: its title as the query, its text as the one positive.
 
-    A text that begins with its title loses it there, as there would be nothing to learn. `left_out`
-    counts documents without a title, with one that says nothing, or with too short a text.
+    A text that begins with its title loses it there, as there would be nothing to learn; "Car" is
+    no beginning of "Carbon footprints". `left_out` counts documents without a title, with one that
+    says nothing, or with too short a text.
     """
     why = Counter[str]() if left_out is None else left_out
     for document in documents:
         title = document.title.strip()
-        text = document.text.strip().removeprefix(title).lstrip()
+        text = _without(title, document.text.strip())
         if not title:
             why["document without a title"] += 1
         elif not Proposal("title", title, title).says_something:
@@ -34,3 +36,14 @@ def text_pairs(
             why[f"text of fewer than {LEAST_LEFT} words"] += 1
         else:
             yield Group(title, (GroupText(text, 1.0, document.id, "text pair"),))
+
+
+_WITHIN_WORD = re.compile(r"\w\w")
+
+
+def _without(title: str, text: str) -> str:
+    """Take the title off a text that begins with it and goes on with another word."""
+    at = len(title)
+    if not text.startswith(title) or _WITHIN_WORD.match(text[max(at - 1, 0) : at + 1]):
+        return text
+    return text[at:].lstrip()

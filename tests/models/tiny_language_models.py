@@ -67,6 +67,18 @@ _CONFIGS: Mapping[str, Mapping[str, Any]] = {
         "sliding_window": 16,
         "final_logit_softcapping": 2.0,
     },
+    "lfm2": {  # whose convolutions remember the last tokens, in a memory of their own
+        **_SIZES,
+        "num_key_value_heads": 2,
+        "layer_types": ["conv", "full_attention"],
+    },
+    "gpt2": {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "bos_token_id": 0,
+        "eos_token_id": 2,
+    },
     "t5": {
         "d_model": 32,
         "d_kv": 8,
@@ -78,7 +90,7 @@ _CONFIGS: Mapping[str, Mapping[str, Any]] = {
         "pad_token_id": 0,
     },
 }
-CAUSAL = ("qwen3", "llama", "gemma2")
+CAUSAL = ("qwen3", "llama", "gemma2", "lfm2")
 
 
 def make_language_model(

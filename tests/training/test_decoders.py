@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,15 @@ from transformers import ViTConfig, ViTModel
 
 from retrieve_rerank.base import Scorer
 from retrieve_rerank.errors import ConfigError, InputError, ModelError
+from retrieve_rerank.models.causal.torch_language_model import TorchLanguageModel
+from retrieve_rerank.models.causal.vocabulary_head import VocabularyHead
 from retrieve_rerank.registry import reranker_class
 from retrieve_rerank.rerankers.llm.scalar_head import ScalarHead
 from retrieve_rerank.training.groups import Group, GroupText
 from retrieve_rerank.training.trainers import Trained, TrainerSettings, train
-from retrieve_rerank.training.trainers.objective import choose_objective
+from retrieve_rerank.training.trainers.drawing import Steps
+from retrieve_rerank.training.trainers.network import Network
+from retrieve_rerank.training.trainers.objective import choose_groups, choose_objective
 from retrieve_rerank.training.trainers.opening import open_network
 from retrieve_rerank.types import Document, Hit
 from tests.models.tiny_language_models import DOCUMENTS, QUERY, make_language_model
@@ -89,6 +94,7 @@ def trained_and_scored(
         ("llama", {"prompt": "bge-reranker-gemma", "loss": {"lce": 1, "next-token": 0.5}}),
         ("qwen3", {"prompt": "qwen3-reranker", "loss": "bce", "max_tokens": 420}),
         ("t5", {"loss": "next-token"}),
+        ("t5", {"prompt": "rankt5", "loss": "lce"}),
         ("llama", {"reranker": "llm-scalar-head", "template": "{title}. {text}"}),
         ("head", {"prompt": {"query_format": "q: {}", "special_token": "</s>"}, "trainable": 1}),
         ("qwen3", {"reranker": "llm-query-likelihood", "loss": "next-token"}),
@@ -104,27 +110,49 @@ def test_what_is_trained_is_what_the_reranker_scores(
     assert recorded["template"] == changed.get("template", "{title} {text}")
 
 
+FEW_NAMES = {
+    "names": ["1", "0", "Yes", "No"],
+    "answers": ["1", "0", "Yes", "No"],
+    "first_token": True,
+    "document": "{name}) {document}",
+    "messages": ["Question: {query}\n{documents}\nAnswer:"],
+}
+LONG = Group(QUERY, tuple(replace(t, text=80 * (t.text + " ")) for t in GROUPS[0].texts[:3]))
+"""More than any of the networks reads."""
+
+
 @pytest.mark.parametrize(
     ("base", "changed"),
     [
         ("llama", {"reranker": "llm-pairwise"}),
         ("t5", {"reranker": "llm-pairwise", "loss": "next-token"}),
         ("qwen3", {"reranker": "llm-listwise", "loss": {"ranknet": 1, "next-token": 1}}),
+        ("qwen3", {"reranker": "llm-listwise", "loss": "lce", "max_tokens": 700}),
+        ("llama", {"reranker": "llm-listwise", "loss": "ranknet", "prompt": FEW_NAMES}),
     ],
 )
 def test_answers_that_were_trained_are_as_likely_when_they_are_asked_for(
     base: str, changed: dict[str, Any], bases: dict[str, str], tmp_path: Path
 ) -> None:
     settings = replace(QUICK, **changed)
+    opened: list[Network[Any]] = []
+
+    def opens(*args: Any, **given: Any) -> Network[Any]:
+        opened.append(open_network(*args, **given))
+        return opened[-1]
+
     trained = train(
-        GROUPS, base=bases[base], output=tmp_path / "run", settings=settings, evaluator=ordered
+        GROUPS,
+        base=bases[base],
+        output=tmp_path / "run",
+        settings=settings,
+        evaluator=ordered,
+        opens=opens,
     )
     loaded = load(trained)
-    objective = choose_objective(None, GROUPS, reranker=settings.reranker)
-    again = open_network(str(trained.model), replace(settings, loss=None), objective)
     with torch.no_grad():
-        scores = again.forward([again.read(GROUPS[0])]).scores[0].tolist()
-    texts = [text.text for text in GROUPS[0].texts]
+        scores = opened[0].forward([opened[0].read(LONG)]).scores[0].tolist()
+    texts = [text.text for text in LONG.texts]
     # the first of the questions that are asked in training, and all names of a list
     shown = texts if settings.reranker == "llm-listwise" else texts[:2]
     told = loaded.model.next_token_logits(
@@ -139,6 +167,73 @@ def test_answers_that_were_trained_are_as_likely_when_they_are_asked_for(
 def ordered(scorer: Scorer) -> float:
     assert sorted(scorer.score(QUERY, DOCUMENTS)) == [-5.0, -4.0, -3.0, -2.0, -1.0, 0.0]
     return 1.0
+
+
+@pytest.mark.parametrize("first_token", [True, False])
+def test_as_much_is_read_in_training_as_when_a_list_is_asked_for(
+    first_token: bool, bases: dict[str, str]
+) -> None:
+    """Where the answer is written, there is room for it; else all of the network's positions."""
+    prompt = "first" if first_token else "rank-vicuna"
+    settings = replace(QUICK, reranker="llm-listwise", prompt=prompt, group_size=4)
+    objective = choose_objective("next-token", GROUPS, reranker="llm-listwise")
+    network = open_network(bases["qwen3"], settings, objective)
+    [sample] = network.read(LONG)
+    assert len(sample.whole) <= 2048
+    asked: list[int] = []
+
+    class Told(TorchLanguageModel):
+        def _encode(self, *args: Any, **given: Any) -> Any:
+            encoded = super()._encode(*args, **given)
+            asked.extend(encoded[0].ids)
+            return encoded
+
+    scorer: Any = network.scorer()
+    scorer._comparer.model.__class__ = Told
+    scorer.score(LONG.query, [text.text for text in LONG.texts])
+    assert asked == sample.prompt
+
+
+def test_lists_are_learnt_from_ranks_and_grades_and_a_teacher() -> None:
+    def learnt(labels: Sequence[float | None], loss: str | None = None) -> int:
+        texts = tuple(
+            GroupText(f"t{n}", label, teacher_score=float(n)) for n, label in enumerate(labels)
+        )
+        groups = [Group("q", texts)]
+        objective = choose_objective(loss, groups, reranker="llm-listwise")
+        usable = choose_groups(groups, objective).groups
+        drawn = Steps(
+            usable,
+            steps=40,
+            batch_size=1,
+            group_size=3,
+            contrastive=objective.contrastive,
+            seed=1,
+        )
+        return len({text.text for step in range(40) for text in drawn[step][0].texts})
+
+    assert learnt([-1.0, -2.0, -3.0, -4.0]) == 4
+    assert learnt([3.0, 2.0, 1.0, 0.0]) == 4
+    assert learnt([None, None, None, None], "permutation") == 4
+    with pytest.raises(InputError, match="1 × group of equal labels"):
+        learnt([1.0, 1.0, 1.0, 1.0])
+    with pytest.raises(InputError, match="1 × group of equal labels"):
+        learnt([0.0, 0.0], "bce")
+
+
+def test_of_a_larger_group_the_texts_that_are_compared_differ_and_come_in_any_order(
+    bases: dict[str, str], tmp_path: Path
+) -> None:
+    """One text below five that are alike, and one above as many."""
+    for odd in (0.0, 2.0):
+        texts = tuple(GroupText(text, odd if n == 3 else 1.0) for n, text in enumerate(DOCUMENTS))
+        group = Group(QUERY, texts)
+        drawn = Steps([group], steps=30, batch_size=1, group_size=3, contrastive=False, seed=1)
+        labels = [[text.label for text in drawn[step][0].texts] for step in range(30)]
+        assert {each.index(odd) for each in labels} == {0, 1, 2}
+    settings = replace(QUICK, reranker="llm-pairwise", group_size=2)
+    trained = train([group], base=bases["llama"], output=tmp_path, settings=settings)
+    assert trained.steps == 4
 
 
 def test_every_head_of_a_layerwise_reranker_learns_and_is_served(tmp_path: Path) -> None:
@@ -174,6 +269,17 @@ def test_every_head_of_a_layerwise_reranker_learns_and_is_served(tmp_path: Path)
     counts = objective.counts(labels, None, {})
     found = objective.loss(scores, {}, labels, None, counts=counts, lower=[lower])
     assert found.item() == pytest.approx(math.log(4 / 3) + math.log(2) + math.log(2))
+    # So do texts without a label that a teacher has scored.
+    objective = choose_objective("kl", GROUPS)
+    unlabelled, teacher = torch.full((1, 3), torch.nan), torch.tensor([[1.0, 0.0, float("nan")]])
+    counts = objective.counts(unlabelled, teacher, {})
+    for lower in (torch.zeros(1, 3), scores):
+        both = objective.loss(scores, {}, unlabelled, teacher, counts=counts, lower=[lower])
+        for each in (scores, lower):
+            both -= objective.loss(each, {}, unlabelled, teacher, counts=counts)
+        shares = torch.tensor([0.75, 0.25])
+        wanted = -(shares * lower[0, :2].log_softmax(0)).sum()
+        assert both.item() == pytest.approx(wanted.item(), abs=1e-6)
 
 
 def test_a_list_is_learnt_by_heart(bases: dict[str, str], tmp_path: Path) -> None:
@@ -267,6 +373,26 @@ def test_a_layer_that_lora_names_must_be_there(bases: dict[str, str], tmp_path: 
         train(GROUPS, base=bases["llama"], output=tmp_path, settings=settings)
 
 
+def test_lora_goes_beside_the_layers_that_gpt_2_has_for_linear_ones(tmp_path: Path) -> None:
+    pytest.importorskip("peft")
+    base = make_language_model(tmp_path / "gpt2", "gpt2", positions=512, std=0.1)
+    settings = replace(QUICK, trainable="lora", lora_targets=("c_attn",), max_steps=1, warmup=0)
+    trained = train(GROUPS, base=str(base), output=tmp_path / "run", settings=settings)
+    before, after = (load_file(folder / "model.safetensors") for folder in (base, trained.model))
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {f"transformer.h.{n}.attn.c_attn.weight" for n in (0, 1)}
+
+
+def test_a_network_whose_logits_are_not_known_is_refused_before_it_is_trained(
+    bases: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = VocabularyHead._apply
+    monkeypatch.setattr(VocabularyHead, "_apply", lambda *args: known(*args) * 1.5)
+    for base in ("llama", "t5"):
+        with pytest.raises(ModelError, match="changes its logits in a way not known here"):
+            train(GROUPS, base=bases[base], output=tmp_path / "never", settings=QUICK)
+
+
 def test_bad_input_is_refused_with_words(bases: dict[str, str], tmp_path: Path) -> None:
     def refuse(message: str, base: str = "llama", **changed: Any) -> None:
         with pytest.raises((ConfigError, InputError, ModelError), match=message):
@@ -290,6 +416,10 @@ def test_bad_input_is_refused_with_words(bases: dict[str, str], tmp_path: Path) 
     refuse("'lce' is no loss|lce is no loss", reranker="llm-pairwise", loss="lce")
     refuse("do not differ in their first token", reranker="llm-pairwise", prompt="prp")
     refuse("remine is for scores of single texts", reranker="llm-pairwise", remine=True)
+    likelihood = {"reranker": "llm-query-likelihood"}
+    refuse("of which next-token learns nothing", **likelihood, loss="next-token", remine=True)
+    refuse("rankinggpt learns from the mean", **likelihood, prompt="upr", loss="rankinggpt")
+    refuse("rankinggpt learns from the mean", loss={"rankinggpt": 1, "lce": 1})
     refuse("trainable is 9 layers; the network has 2", trainable=9)
     same = {"messages": ["{query} {document}"], "yes": "yes", "no": "yes"}
     refuse("begin with the same token", prompt=same)

@@ -225,6 +225,29 @@ def test_only_differences_of_scores_count(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("labels", [[[0.9, 0.3, 0.3], [0.0, 1.0]], [[0.0, 1.0, 0.0], [0.5, 0.5]]])
+def test_the_least_that_is_told_of_a_loss_is_no_more_than_any_scores_leave(
+    name: str, labels: list[list[float]]
+) -> None:
+    part = Part(LOSSES[name], 0.5)
+    mixture, wanted = Mixture([part]), pad(labels)
+    least = mixture.least(wanted).item()
+    draw = torch.Generator().manual_seed(4)
+    for spread in (0.0, 0.3, 1.0, 4.0, 30.0):
+        scores = spread * torch.randn(2, 3, generator=draw)
+        assert mixture(scores, wanted).item() >= least - 1e-5
+
+
+def test_what_is_left_of_a_list_is_its_labels_entropy() -> None:
+    mixture = Mixture([Part(list_net)])
+    labels = pad([[LN3, 0.0]])
+    entropy = -0.75 * math.log(0.75) - 0.25 * math.log(0.25)
+    assert mixture.least(labels).item() == pytest.approx(entropy)
+    assert Mixture([Part(list_mle)]).least(pad([[1.0, 0.0, 0.0]])).item() == pytest.approx(LN2)
+    assert Mixture([Part(lce)]).least(labels).item() == 0.0
+
+
+@pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize("labels", [[0.0, 0.0, 0.0], [1.0], [math.nan, math.nan]])
 def test_a_group_that_teaches_nothing_leaves_the_loss_finite(
     name: str, labels: list[float]

@@ -160,6 +160,20 @@ def test_what_cannot_be_shared_is_refused(
     assert os.environ["ACCELERATE_USE_FSDP"] == "true"
 
 
+def test_losses_are_in_float32_whatever_accelerate_is_told(
+    bases: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {**SETTINGS, "max_steps": 2, "bf16": False}
+    runs = []
+    for precision in ("no", "bf16"):
+        monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", precision)
+        output = str(tmp_path / precision)
+        runs.append(
+            run({"base": bases["qwen3"], "output": output, "groups": 4, "settings": settings})
+        )
+    assert_alike(*runs)
+
+
 def test_accelerate_that_starts_one_process_on_cpus_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

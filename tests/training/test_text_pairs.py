@@ -38,6 +38,18 @@ def test_a_title_and_its_text_are_a_pair() -> None:
     }
 
 
+def test_a_title_is_taken_off_at_the_end_of_a_word_alone() -> None:
+    texts = {
+        "Car": f"Carbon fibres. {BODY}",
+        "Python 3": f"Python 3000. {BODY}",
+        "Wing?": f"Wing?{BODY}",
+        "Wings": f"Wings: {BODY}",
+    }
+    documents = [Document(title, text, {"title": title}) for title, text in texts.items()]
+    found = {group.query: group.texts[0].text for group in text_pairs(documents)}
+    assert found == {**texts, "Wing?": BODY, "Wings": f": {BODY}"}
+
+
 def test_questions_and_answers_in_a_file_become_pairs_in_the_shell(tmp_path: Path) -> None:
     rows = [
         {"id": 1, "question": "how fast is flutter?", "answer": BODY},

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,22 +23,25 @@ from retrieve_rerank.errors import ConfigError, InputError, ModelError
 from retrieve_rerank.models.loading import BUNDLED_RERANKER, load_encoder, load_pair_model
 from retrieve_rerank.rerankers.cross_encoder import CrossEncoder
 from retrieve_rerank.training.groups import Group, GroupText
+from retrieve_rerank.training.losses import pad
 from retrieve_rerank.training.token_encoder.network import MaxSimNetwork, open_max_sim
 from retrieve_rerank.training.trainers import (
     Progress,
     Trained,
     TrainerSettings,
+    group_ndcg,
     measure_speed,
     sweep,
     train,
     trainer,
 )
 from retrieve_rerank.training.trainers.base import load_base
-from retrieve_rerank.training.trainers.guards import Guards, Seen, Stopped
+from retrieve_rerank.training.trainers.guards import STUCK, Guards, Seen, Stopped
 from retrieve_rerank.training.trainers.hard_negatives import remine
 from retrieve_rerank.training.trainers.objective import choose_objective
 from retrieve_rerank.training.trainers.pair_network import PairNetwork
 from retrieve_rerank.training.trainers.processes import Processes
+from retrieve_rerank.training.trainers.result import CurvePoint
 from retrieve_rerank.training.trainers.sweep import work
 from tests.full_disk import full_from
 from tests.models.tiny import make_model
@@ -304,11 +307,81 @@ def test_a_loss_that_falls_from_far_above_equal_scores_is_learning() -> None:
             guards.see(step, Seen(loss=4.0, if_equal=3.466, spread=2.0))
 
 
-def test_guards_stop_a_training_that_goes_wrong(encoder: str, tmp_path: Path) -> None:
-    dead = make_model(tmp_path / "dead", "bert", labels=1)
+def test_a_loss_that_is_as_small_as_it_can_be_is_learnt() -> None:
+    labels = pad([[1.0] + [0.0] * 47])
+    objective = choose_objective("list-net", [])
+    equal = objective.loss_if_equal(labels, None, log_vocabulary=0)
+    least = objective.least_loss(labels, None)
+    assert STUCK * equal < least < equal, "which is more than most of the way from nothing learnt"
+    for share, learns in ((0.0, True), (0.5, True), (1.0, False)):
+        guards = Guards(steps=100, learning_rate=1e-4)
+        seen = Seen(least + share * (equal - least), equal, 1.0, least)
+        with nullcontext() if learns else pytest.raises(Stopped, match="nothing is learnt"):
+            for step in range(1, 101):
+                guards.see(step, seen)
+
+
+def make_dead(folder: Path) -> str:
+    """Make a cross-encoder that scores everything alike."""
+    dead = make_model(folder, "bert", labels=1)
     weights = load_file(dead / "model.safetensors")
     weights["classifier.weight"].zero_()
     save_file(weights, dead / "model.safetensors", metadata={"format": "pt"})
+    return str(dead)
+
+
+def test_guards_stop_what_was_killed_where_they_would_have_stopped_it(tmp_path: Path) -> None:
+    """After 25 steps, of which some were before it was killed."""
+    dead = make_dead(tmp_path / "dead")
+    settings = replace(QUICK, learning_rate=1e-12, max_steps=60, evaluate_every=10)
+
+    def stop(at: Progress) -> None:
+        if at.step == 15:
+            raise KeyboardInterrupt
+
+    def run(name: str, on_progress: Callable[[Progress], None] | None = None) -> Trained:
+        output = tmp_path / name
+        return train(
+            groups(20), base=dead, output=output, settings=settings, on_progress=on_progress
+        )
+
+    with pytest.raises(KeyboardInterrupt):
+        run("killed", stop)
+    killed, unbroken = run("killed"), run("unbroken")
+    assert "the scores collapsed" in str(unbroken.stopped)
+    assert (killed.stopped, killed.steps) == (unbroken.stopped, unbroken.steps)
+
+
+def test_the_measure_of_what_was_trained_is_that_of_the_model() -> None:
+    """Not the base's, which no training beat."""
+    curve = [CurvePoint(step, None, m) for step, m in ((0, 0.9), (2, 0.5), (3, None), (4, 0.4))]
+    trained = Trained(Path("model"), 4, curve, pairs_per_s=1.0, loss="lce", description="")
+    assert (trained.best_step, trained.measure) == (2, 0.5)
+    assert replace(trained, curve=[CurvePoint(4, 0.1)]).measure is None
+
+
+def test_texts_without_a_label_are_none_of_the_dev_measure() -> None:
+    class InOrder(Scorer):
+        name = "in order"
+
+        def score(self, query: str, texts: Sequence[str]) -> list[float]:
+            return [float(-n) for n, _ in enumerate(texts)]
+
+    texts = [GroupText("unjudged"), GroupText("positive", 1.0), GroupText("negative", 0.0)]
+    assert group_ndcg([Group("q", tuple(texts))])(InOrder()) == 1.0
+
+
+def test_prompts_of_groups_that_no_network_reads_are_told_of(encoder: str, tmp_path: Path) -> None:
+    told, *others = groups(4)
+    data = [replace(told, prompts={"query_prompt": "A: "}), *others]
+    settings = replace(QUICK, max_steps=1)
+    trained = train(data, base=encoder, output=tmp_path, settings=settings)
+    [warning] = trained.warnings
+    assert warning.startswith("prompts that 1 groups bring along")
+
+
+def test_guards_stop_a_training_that_goes_wrong(encoder: str, tmp_path: Path) -> None:
+    dead = make_dead(tmp_path / "dead")
 
     def stopped(name: str, base: str = encoder, **changed: Any) -> Trained:
         settings = replace(QUICK, **{"max_steps": 60, "evaluate_every": 10, **changed})
@@ -317,7 +390,7 @@ def test_guards_stop_a_training_that_goes_wrong(encoder: str, tmp_path: Path) ->
     nan = stopped("nan", learning_rate=1e25)
     diverged = stopped("diverged", learning_rate=1.0)
     stuck = stopped("stuck", learning_rate=1e-9)
-    collapsed = stopped("collapsed", base=str(dead), learning_rate=1e-12)
+    collapsed = stopped("collapsed", base=dead, learning_rate=1e-12)
     assert all(trained.failed for trained in (nan, diverged, stuck, collapsed))
     assert "became nan" in str(nan.stopped)
     assert "training diverged" in str(diverged.stopped)
@@ -410,6 +483,7 @@ def test_bad_settings_and_bases_are_refused(encoder: str, tmp_path: Path) -> Non
     refuse("gives each pair 3 labels", ModelError, base=str(several))
     refuse("leave one of them out; 'wider' goes with remine", remine=True, curriculum="harder")
     refuse("loss 'next-token' is for decoders", loss="next-token")
+    refuse("rankinggpt learns from the mean", loss="rankinggpt")
     refuse("reranker 'llm-yes-no' is for decoders", reranker="llm-yes-no")
     larger = make_model(tmp_path / "larger", "bert", labels=1)
     content = json.loads((larger / "tokenizer.json").read_text())
@@ -529,6 +603,9 @@ def test_speed_is_measured_and_the_best_learning_rate_found(encoder: str, tmp_pa
         for _ in range(2)
     )
     assert again == swept  # nothing was done twice
+    lists = replace(QUICK, reranker="llm-listwise")
+    with pytest.raises(ConfigError, match="llm-listwise orders texts and scores none alone"):
+        sweep(groups(8), base=encoder, output=tmp_path, evaluator=rates, steps=1, settings=lists)
     assert work(3) == (3 + 2 * 2, len(looks))
     assert swept.rounds == [{1e-4: 0.1, 1e-3: 0.3, 2e-3: 0.2}, {1e-3: 0.1, 2e-3: 0.4}]
     assert swept.settings == replace(QUICK, learning_rate=2e-3)

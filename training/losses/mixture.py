@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from retrieve_rerank.errors import ConfigError
+from retrieve_rerank.training.losses.least import least
 from retrieve_rerank.training.losses.terms import Loss
 
 
@@ -59,6 +60,13 @@ class Mixture:
         for i, part in enumerate(self.parts):
             terms = part.loss(scores, self._target(part, labels, teacher))
             total = total + part.weight * terms.mean(None if counts is None else counts[i])
+        return total
+
+    def least(self, labels: Tensor, teacher: Tensor | None = None) -> Tensor:
+        """Return the loss that the best scores would leave, a scalar."""
+        total = labels.new_zeros(())
+        for part in self.parts:
+            total = total + part.weight * least(part.loss, self._target(part, labels, teacher))
         return total
 
     def _target(self, part: Part, labels: Tensor, teacher: Tensor | None) -> Tensor:

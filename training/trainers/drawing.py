@@ -67,8 +67,8 @@ class Steps(Dataset[list[Group]]):
     def _at(self, step: int, group: Group) -> Group:
         """Return the group as the curriculum has it: its epochs are the steps, so that any number
         of rounds goes all the way."""
-        if self._curriculum is None or not group.negatives:
-            return group
+        if self._curriculum is None or not (group.positives and group.negatives):
+            return group  # which a curriculum is for; of labels below 0 all count
         wider = self._curriculum == "wider"
         negatives = len(group.negatives) if wider else self._group_size - 1
         [now] = for_epoch(
@@ -82,12 +82,14 @@ class Steps(Dataset[list[Group]]):
         places = list(range(len(texts)))
         if not self._whole:
             places = take(texts, self._group_size, contrastive=self._contrastive)
+            draw.shuffle(places)  # as what reads lists would learn where the positive stands
         return replace(group, texts=tuple(texts[place] for place in places))
 
 
 def take(texts: Sequence[GroupText], size: int, *, contrastive: bool) -> list[int]:
     """Return the places of the first `size` of some texts: one positive at least, and where the
-    loss is `contrastive` no other one while there are negatives."""
+    loss is `contrastive` no other one while there are negatives. Their labels differ where any do.
+    """
     places = list(range(len(texts)))
     if len(texts) <= size:
         return places
@@ -96,4 +98,8 @@ def take(texts: Sequence[GroupText], size: int, *, contrastive: bool) -> list[in
     rest = [place for place in places if place != first]
     if contrastive:
         rest.sort(key=lambda place: positive[place])
-    return [first, *rest[: size - 1]]
+    taken, left = [first, *rest[: size - 1]], rest[size - 1 :]
+    labels = {texts[place].label for place in taken}
+    if len(labels) == 1:
+        taken[-1] = next((place for place in left if texts[place].label not in labels), taken[-1])
+    return taken

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from retrieve_rerank.base import Scorer
 from retrieve_rerank.errors import InputError
@@ -13,9 +14,14 @@ from retrieve_rerank.training.groups import Group, GroupText
 def group_ndcg(groups: Sequence[Group], *, k: int = 10) -> Callable[[Scorer], float]:
     """Make an evaluator: the mean nDCG@k of the groups' own texts, gains the labels as in TREC.
 
-    Labels below 0 gain nothing. Raises InputError where no group has a positive and another text.
+    Labels below 0 gain nothing, and texts without a label are left out. Raises InputError where no
+    group has a positive and another text.
     """
-    judged = [group for group in groups if group.positives and group.tells_apart]
+    labelled = [
+        replace(group, texts=tuple(text for text in group.texts if text.label is not None))
+        for group in groups
+    ]
+    judged = [group for group in labelled if group.positives and group.tells_apart]
     if not judged:
         raise InputError("no group to measure on: expected some with a positive and a negative")
 

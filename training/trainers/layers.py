@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from torch.nn import Linear
+from transformers.pytorch_utils import Conv1D
 
 from retrieve_rerank.errors import ConfigError, MissingExtraError
 from retrieve_rerank.models.causal.pretrained import silent
@@ -90,11 +91,12 @@ def _with_lora(network: Any, settings: TrainerSettings) -> Any:
 
 
 def _check_targets(targets: Sequence[str], network: Any) -> None:
-    """Raise ConfigError where a target is none of the linear layers within the network."""
+    """Raise ConfigError where a target is none of the linear layers within the network, which are
+    Conv1D in GPT-2."""
     linear = {
         name.rpartition(".")[2]
         for name, module in network.named_modules()
-        if isinstance(module, Linear) and _LAYER.search(name)
+        if isinstance(module, Linear | Conv1D) and _LAYER.search(name)
     }
     unknown = [target for target in targets if target not in linear]
     if unknown:

@@ -67,6 +67,12 @@ class Network(ABC, Generic[S]):
     texts_alone: ClassVar[bool] = True
     """Whether a text has a score whatever the others of its group are."""
 
+    mean_log_p: bool = False
+    """Whether scores are means of tokens' log-probabilities."""
+
+    reads_all: bool = True
+    """Whether it reads all texts of a group, and not only those that a loss over tokens teaches."""
+
     def __init__(self, base: Base, settings: TrainerSettings) -> None:
         self.base = base
         self.device = torch.device(_device(settings.device))

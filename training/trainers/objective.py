@@ -37,6 +37,10 @@ _POINTWISE = (bce, mse)  # learn from a text alone
 _CONTRASTIVE = (lce, poly, rankinggpt)  # need a positive and a negative
 _FROM_TEACHERS = (kl, margin_mse, permutation)
 _BY_RERANKER = {"llm-pairwise": "bce", "llm-listwise": "next-token"}
+_COMPARED: Mapping[str, Literal["pairs", "lists"]] = {
+    "llm-pairwise": "pairs",
+    "llm-listwise": "lists",
+}
 _LISTS = "lists"  # how many there are, of which a lower head learns each from the last
 _CHECKED_AT_ONCE = 1024  # groups
 
@@ -48,8 +52,8 @@ class Objective:
     weights: Mapping[str, float]
     mixture: Mixture | None
     """Losses of scores; None where there are only losses over tokens."""
-    of_pairs: bool = False
-    """Whether they learn which of two texts is better, by labels of any scale."""
+    compared: Literal["pairs", "lists"] | None = None
+    """What they learn the order of, by labels of any scale; None where each text has a score."""
 
     @property
     def parts(self) -> Sequence[Part]:
@@ -69,6 +73,8 @@ class Objective:
     @property
     def contrastive(self) -> bool:
         """Whether all losses look at positives against negatives."""
+        if self.compared and self.token_losses:  # which learn the order of all texts
+            return False
         return all(part.loss in _CONTRASTIVE for part in self.parts)
 
     def counts(
@@ -98,7 +104,7 @@ class Objective:
         total = torch.zeros(())
         if self.mixture:
             total = self.mixture(scores, labels, teacher, counts=counts[""])
-            last = scores.detach().masked_fill(labels.isnan(), torch.nan)
+            last = scores.detach().masked_fill(~learnt(labels, teacher), torch.nan)
             for each in lower:
                 total = total + self.mixture(each, labels, teacher, counts=counts[""])
                 total = total + list_net(each, last).mean(counts[_LISTS])
@@ -121,8 +127,16 @@ class Objective:
             return of_tokens
         equal = torch.zeros_like(labels)
         of_scores = float(self.mixture(equal, labels, teacher))
-        of_lists = float(list_net(equal, equal.masked_fill(labels.isnan(), torch.nan)).mean())
+        lists = equal.masked_fill(~learnt(labels, teacher), torch.nan)
+        of_lists = float(list_net(equal, lists).mean())
         return of_tokens + of_scores + lower_heads * (of_scores + of_lists)
+
+    def least_loss(self, labels: Tensor, teacher: Tensor | None) -> float:
+        """Return what the best scores would leave of the losses that have a least value above 0.
+
+        Of what lower heads learn from the last one, and of tokens, nothing is known.
+        """
+        return float(self.mixture.least(labels, teacher)) if self.mixture else 0.0
 
     def __str__(self) -> str:
         if len(self.weights) == 1:
@@ -169,7 +183,7 @@ def choose_objective(
         parts.append(Part(found, weight, on))
     only_tokens = bool(weights) and not parts
     return Objective(
-        weights, None if only_tokens else Mixture(parts), of_pairs=reranker == "llm-pairwise"
+        weights, None if only_tokens else Mixture(parts), compared=_COMPARED.get(reranker or "")
     )
 
 
@@ -186,8 +200,7 @@ def choose_groups(groups: Sequence[Group], objective: Objective) -> Usable:
         if len(texts) < len(group.texts):
             left_out["text without a label"] += len(group.texts) - len(texts)
         kept = replace(group, texts=texts)
-        reasons = [_lacks(kept, part) for part in objective.parts]
-        reasons += ["group without a positive" if not kept.positives else None] * (not reasons)
+        reasons = [_lacks(kept, part, objective) for part in objective.parts or (None,)]
         if all(reasons):
             left_out[str(reasons[0])] += 1
         else:
@@ -205,7 +218,7 @@ def choose_groups(groups: Sequence[Group], objective: Objective) -> Usable:
             f"all texts have the label {labels.pop():g}, which leaves {objective} nothing to tell"
             " apart; expected relevant texts and others"
         )
-    if objective.mixture and not objective.of_pairs:
+    if objective.mixture and objective.compared != "pairs":
         for start in range(0, len(usable), _CHECKED_AT_ONCE):
             objective.mixture.counts(*targets(usable[start : start + _CHECKED_AT_ONCE], objective))
     return Usable(usable, left_out)
@@ -223,6 +236,11 @@ def targets(groups: Sequence[Group], objective: Objective) -> tuple[Tensor, Tens
     return labels, pad(scores)
 
 
+def learnt(labels: Tensor, teacher: Tensor | None) -> Tensor:
+    """Return where there are texts that something is learnt from; (groups, size)."""
+    return ~labels.isnan() if teacher is None else ~(labels.isnan() & teacher.isnan())
+
+
 def _by_labels(groups: Sequence[Group]) -> str:
     if not any(group.tells_apart for group in groups):
         return "bce"
@@ -237,11 +255,18 @@ def _has_target(text: GroupText, objective: Objective) -> bool:
     )
 
 
-def _lacks(group: Group, part: Part) -> str | None:
-    """Say what a loss needs and a group does not have; None where it can learn from it."""
-    if part.on == "teacher":
+def _lacks(group: Group, part: Part | None, objective: Objective) -> str | None:
+    """Say what a loss needs and a group does not have; None where it can learn from it.
+
+    No part stands for losses over tokens.
+    """
+    if part and part.on == "teacher":
         scores = {text.teacher_score for text in group.texts} - {None}
         return None if len(scores) > 1 else "group without different scores of a teacher"
+    if objective.compared and not group.tells_apart:
+        return "group of equal labels"
+    if part is None:
+        return None if objective.compared or group.positives else "group without a positive"
     if part.loss is points:
         return None if len(group.texts) == 1 else "group of several texts"
     if part.loss is bradley_terry:

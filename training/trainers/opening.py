@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from retrieve_rerank.errors import ConfigError, InputError
 from retrieve_rerank.models.checkpoints.folder import read_folder
 from retrieve_rerank.models.checkpoints.resolving import resolve
+from retrieve_rerank.training.losses import rankinggpt
 from retrieve_rerank.training.trainers.base import KINDS, load_base
 from retrieve_rerank.training.trainers.decoders import open_decoder
 from retrieve_rerank.training.trainers.network import Network
@@ -44,6 +45,23 @@ def open_network(
                 f" leave {setting} out, or name a decoder as base"
             )
     return PairNetwork(load_base(name, settings, users=users), settings)
+
+
+def check_goes_with(network: Network[Any], objective: Objective, settings: TrainerSettings) -> None:
+    """Raise ConfigError for a loss or a setting that the network's scores are of no use to."""
+    if any(part.loss is rankinggpt for part in objective.parts) and not network.mean_log_p:
+        raise ConfigError(
+            f"rankinggpt learns from the mean log-probability of the query's tokens, which"
+            f" {network.reranker} does not score by here; take lce, or llm-query-likelihood with a"
+            ' prompt whose aggregate is "mean"'
+        )
+    if settings.remine and not network.texts_alone:
+        raise ConfigError(f"remine is for scores of single texts; {network.reranker} compares them")
+    if settings.remine and not network.reads_all:
+        raise ConfigError(
+            f"remine chooses negatives, of which {objective} learns nothing with"
+            f" {network.reranker}: leave it out, or add a loss of scores"
+        )
 
 
 def without_unreadable(usable: Usable, network: Network[Any]) -> Usable:

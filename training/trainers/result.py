@@ -14,6 +14,14 @@ from retrieve_rerank.models.checkpoints.version_record import write_json
 from retrieve_rerank.registry import reranker_class
 
 
+def scorer_class(reranker: str) -> Any:
+    """Return the class of a reranker; raise ConfigError for one that only orders."""
+    kind = reranker_class(reranker)
+    if not issubclass(kind, Scorer):
+        raise ConfigError(f"{reranker} orders texts and scores none alone")
+    return kind
+
+
 @dataclass(frozen=True, slots=True)
 class CurvePoint:
     """A point of the learning curve."""
@@ -66,21 +74,18 @@ class Trained:
 
     @property
     def measure(self) -> float | None:
-        """The best dev measure; None where there was no evaluator."""
-        return max((p.measure for p in self.curve if p.measure is not None), default=None)
+        """The dev measure of the model, that of its best step; None where nobody looked then."""
+        return next((p.measure for p in self.curve if p.step == self.best_step), None)
 
     @property
     def best_step(self) -> int:
-        """The step with the best dev measure; the last one where there was no evaluator."""
+        """The step after which the dev measure was best; the last one where nobody looked."""
         looks = [p for p in self.curve if p.measure is not None and p.step > 0]
         return max(looks, key=lambda p: p.measure or 0.0).step if looks else self.steps
 
     def scorer(self, *, device: str = "auto") -> Scorer:
         """Load the model as what runs it; raise ConfigError for one that only orders."""
-        kind: Any = reranker_class(self.reranker)
-        if not issubclass(kind, Scorer):
-            raise ConfigError(f"{self.reranker} orders texts and scores none alone")
-        loaded: Scorer = kind(str(self.model), device=device)
+        loaded: Scorer = scorer_class(self.reranker)(str(self.model), device=device)
         return loaded
 
     def as_dict(self) -> dict[str, Any]:

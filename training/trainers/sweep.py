@@ -14,7 +14,7 @@ from retrieve_rerank.errors import ConfigError
 from retrieve_rerank.models.checkpoints.version_record import write_json
 from retrieve_rerank.training.groups import Group
 from retrieve_rerank.training.launching import alone
-from retrieve_rerank.training.trainers.result import Progress
+from retrieve_rerank.training.trainers.result import Progress, scorer_class
 from retrieve_rerank.training.trainers.settings import TrainerSettings
 from retrieve_rerank.training.trainers.training import train
 
@@ -51,6 +51,8 @@ def sweep(
     Raises as `train` does.
     """
     alone("a sweep")
+    if settings.reranker:
+        scorer_class(settings.reranker)  # which its runs are measured by
     if len(set(learning_rates)) < 2:
         raise ConfigError(f"a sweep needs two learning rates at least; got {learning_rates}")
     rounds: list[Mapping[float, float]] = []

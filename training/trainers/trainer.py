@@ -4,6 +4,7 @@ many forward passes as memory asks for.
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import shutil
@@ -22,6 +23,7 @@ from transformers import PrinterCallback, Trainer, set_seed
 from retrieve_rerank.base import Scorer
 from retrieve_rerank.errors import ConfigError, InputError, OutOfMemoryError
 from retrieve_rerank.models.causal.pretrained import said, silent
+from retrieve_rerank.models.checkpoints.version_record import write_json
 from retrieve_rerank.models.runtimes.torch import out_of_memory
 from retrieve_rerank.training.groups import Group
 from retrieve_rerank.training.trainers.arguments import MEASURE, arguments
@@ -30,7 +32,7 @@ from retrieve_rerank.training.trainers.guards import Guards, Seen
 from retrieve_rerank.training.trainers.hard_negatives import remine
 from retrieve_rerank.training.trainers.layers import parameter_groups
 from retrieve_rerank.training.trainers.network import Network, Outcome, TokenSequence
-from retrieve_rerank.training.trainers.objective import Objective
+from retrieve_rerank.training.trainers.objective import Objective, learnt
 from retrieve_rerank.training.trainers.passes import cut, passes
 from retrieve_rerank.training.trainers.processes import Processes, lost
 from retrieve_rerank.training.trainers.settings import TrainerSettings
@@ -143,7 +145,8 @@ class GroupTrainer(Trainer):
             log_vocabulary=network.log_vocabulary,
             lower_heads=network.lower_heads,
         )
-        seen = Seen(loss, equal, spread / spread_count if spread_count else None)
+        least = objective.least_loss(labels, teacher) * (1 + network.lower_heads)
+        seen = Seen(loss, equal, spread / spread_count if spread_count else None, least)
         self._guards.see(self.state.global_step + 1, seen)
         self.last_loss = loss
         return torch.tensor(loss, device=network.device)
@@ -208,7 +211,8 @@ class GroupTrainer(Trainer):
         loss = objective.loss(
             outcome.scores, outcome.tokens, labels, teacher, counts=counts, lower=outcome.lower
         )
-        spreads = _spreads(outcome.scores.detach(), labels) if objective.mixture else []
+        texts = learnt(labels, teacher)
+        spreads = _spreads(outcome.scores.detach(), texts) if objective.mixture else []
         return loss.to(self._network.device), torch.tensor(spreads)
 
     def _forward(self, groups: Sequence[Sequence[TokenSequence]]) -> Outcome:
@@ -244,6 +248,7 @@ class GroupTrainer(Trainer):
             super()._save_checkpoint(model, trial)
             wait()
             if first:
+                write_json(self._staging / name / _GUARDS, self._guards.state())
                 os.replace(self._staging / name, self._folder / name)
         except Exception as exc:  # safetensors, torch and Python each raise errors of their own
             if lost(exc):
@@ -264,6 +269,11 @@ class GroupTrainer(Trainer):
         wait()
         self._saved_at = time.monotonic()
         self._saving_s = self._saved_at - began
+
+    def remember(self, checkpoint: Path) -> None:
+        """Have the guards go on from a checkpoint, as training will."""
+        if (checkpoint / _GUARDS).is_file():  # which older ones lack
+            self._guards.remember(json.loads((checkpoint / _GUARDS).read_text(encoding="utf-8")))
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Save the whole weights, gathered where they are sharded; not the arguments, which would
@@ -288,14 +298,15 @@ def _look(evaluator: Callable[[Scorer], float], network: Network[Any]) -> Tensor
     return torch.tensor(evaluator(network.scorer()), dtype=torch.float64)
 
 
-def _spreads(scores: Tensor, labels: Tensor) -> list[float]:
+def _spreads(scores: Tensor, texts: Tensor) -> list[float]:
     """Return how far apart the scores of each group are that has several."""
-    texts = ~labels.isnan()
     rows = [row[there] for row, there in zip(scores, texts, strict=True)]
     return [float(row.max() - row.min()) for row in rows if len(row) > 1]
 
 
 STAGING = ".saving"
+
+_GUARDS = "guards.json"
 
 CHECKPOINT_S = 120.0
 """Seconds of training that a kill may cost at most, where looks at the dev measure are rarer."""

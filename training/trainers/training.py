@@ -24,7 +24,12 @@ from retrieve_rerank.training.trainers.drawing import Steps
 from retrieve_rerank.training.trainers.guards import Stopped
 from retrieve_rerank.training.trainers.network import Network
 from retrieve_rerank.training.trainers.objective import choose_groups, choose_objective
-from retrieve_rerank.training.trainers.opening import Opens, open_network, without_unreadable
+from retrieve_rerank.training.trainers.opening import (
+    Opens,
+    check_goes_with,
+    open_network,
+    without_unreadable,
+)
 from retrieve_rerank.training.trainers.processes import Processes, join, watched
 from retrieve_rerank.training.trainers.result import Progress, Trained
 from retrieve_rerank.training.trainers.saving import save_model
@@ -83,8 +88,7 @@ def train(
     _check_batch(settings.batch_size, processes)
     users = has_users(usable.groups)
     network = opens(base, settings, objective, users=users)
-    if settings.remine and not network.texts_alone:
-        raise ConfigError(f"remine is for scores of single texts; {network.reranker} compares them")
+    check_goes_with(network, objective, settings)
     usable = without_unreadable(usable, network)
     steps = settings.max_steps or math.ceil(
         settings.epochs * len(usable.groups) / settings.batch_size
@@ -128,7 +132,7 @@ def train(
         description=_description(network, trainer, processes),
         stopped=failure or out_of_patience(measured(history), settings.patience),
         failed=failure is not None,
-        warnings=[watcher.warning] if watcher.warning else [],
+        warnings=[*_unread(usable.groups), *([watcher.warning] if watcher.warning else [])],
         left_out=dict(usable.left_out),
     )
     if processes.first:
@@ -157,6 +161,8 @@ def _run(
     if last and _had_ended(last, settings):
         trainer.state = TrainerState.load_from_json(str(last / "trainer_state.json"))
         return None
+    if last:
+        trainer.remember(last)
     with quiet():
         try:
             trainer.train(resume_from_checkpoint=str(last) if last else None)
@@ -229,6 +235,17 @@ def _check_shared(file: Path, processes: Processes) -> None:
         f"process {processes.rank} of {processes.count} does not see {file}, which the first one"
         " wrote: output must be a folder that all machines share"
     )
+
+
+def _unread(groups: Sequence[Group]) -> list[str]:
+    """Say what of the groups no network reads."""
+    count = sum(bool(group.prompts) for group in groups)
+    if not count:
+        return []
+    return [
+        f"prompts that {count:,} groups bring along (prompt, query_prompt, passage_prompt) are not"
+        " trained with: the model reads one prompt for all queries, the setting `prompt`"
+    ]
 
 
 def _description(network: Network[Any], trainer: GroupTrainer, processes: Processes) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 T = TypeVar("T", Tensor, tuple[Tensor, Tensor])
@@ -15,7 +16,8 @@ class Door(nn.Module):
 
     DDP, FSDP and DeepSpeed prepare weights and gradients at the forward pass of what they wrap;
     networks here are called in ways of their own (without padding, state by state), all of which
-    happen inside. Weights that are sharded are whole there.
+    happen inside. Weights that are sharded are whole there. What computes in bfloat16 is the
+    network's to say: accelerate's mixed precision would have losses and output layers in it too.
     """
 
     def __init__(self, trained: Any) -> None:
@@ -27,4 +29,6 @@ class Door(nn.Module):
 
     def forward(self, function: Callable[[], T]) -> T:
         """Return what the function does: tensors, as what wraps this looks through them."""
-        return function()
+        device = next(self.trained.parameters()).device
+        with torch.autocast(device.type, enabled=False):
+            return function()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Sequence
 from contextlib import nullcontext
 from inspect import signature
@@ -10,18 +11,23 @@ from typing import Any
 
 import torch
 
-from retrieve_rerank.models.causal.last_layer import LastLayer
+from retrieve_rerank.models.causal.last_layer import LastLayer, nearly_equal
 from retrieve_rerank.models.runtimes.fitting import run_fitting
+
+logger = logging.getLogger(__name__)
 
 MIN_SHARED = 8
 """Tokens below which it costs more to copy what prompts share than to read it again."""
+
+_PROBE = ((1, 2, 3, 4, 5, 4, 3, 2, 5, 1), (1, 2, 3, 4, 5, 4, 3, 2, 4))  # in any vocabulary
 
 
 class CausalNetwork:
     """A decoder; many threads may call it at once.
 
     Sequences are padded on the right, where no token sees the padding, so that neither masks nor
-    positions need to be told: a real token's state is what it would be alone.
+    positions need to be told: a real token's state is what it would be alone. Where a network's
+    memory cannot be copied for several texts, as that of recurrent layers, prompts are read whole.
     """
 
     def __init__(self, decoder: Any, *, pad_id: int, budget: int) -> None:
@@ -33,6 +39,9 @@ class CausalNetwork:
         # Its name since transformers 5.24, in calls and in answers; the older one warns there.
         called = "cache" in signature(decoder.forward).parameters
         self._cache_name = "cache" if called else "past_key_values"
+        self._shares = self._can_share()
+        if not self._shares:
+            logger.info("%s reads what prompts share for each anew", type(decoder).__name__)
 
     def states(
         self, prompts: Sequence[Sequence[int]], continuations: Sequence[Sequence[int]]
@@ -54,7 +63,7 @@ class CausalNetwork:
 
     def _states(self, sequences: Sequence[list[int]], counts: Sequence[int]) -> list[torch.Tensor]:
         """Return the states of so many last tokens of each sequence."""
-        shared = _shared(sequences, counts)
+        shared = _shared(sequences, counts) if self._shares else 0
         found: list[torch.Tensor] = [torch.empty(0)] * len(sequences)
         with torch.inference_mode():
             cache = self._read(sequences[0][:shared]) if shared else None
@@ -75,6 +84,19 @@ class CausalNetwork:
             for index, state in run_fitting(lengths, run, budget=self._budget):
                 found[index] = state
         return found
+
+    def _can_share(self) -> bool:
+        """Whether states after a copied beginning are those of the whole."""
+        ends = [len(row) - 1 for row in _PROBE]
+        rows = range(len(_PROBE))
+        with torch.inference_mode():
+            expected = self._batch(_PROBE, None)[rows, ends]
+            try:
+                cache = self._read(_PROBE[0][:MIN_SHARED])
+                rest = self._batch([row[MIN_SHARED:] for row in _PROBE], cache)
+            except Exception:  # whatever a network's own code raises over a memory of its own kind
+                return False
+            return nearly_equal(rest[rows, [end - MIN_SHARED for end in ends]], expected)
 
     def _read(self, ids: Sequence[int]) -> Any:
         """Run what is shared; return its keys and values.

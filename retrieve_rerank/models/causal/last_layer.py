@@ -66,5 +66,10 @@ class LastLayer:
                     found = decoder(input_ids=ids, use_cache=False).last_hidden_state[rows, _ENDS]
             except RuntimeError:  # shapes that it does not bear
                 return False
-        rounding = 1e-4 if expected.dtype == torch.float32 else 3e-2
-        return bool((found - expected).abs().max() <= rounding * expected.abs().max())
+        return nearly_equal(found, expected)
+
+
+def nearly_equal(found: torch.Tensor, expected: torch.Tensor) -> bool:
+    """Whether states differ by no more than the rounding of their type."""
+    rounding = 1e-4 if expected.dtype == torch.float32 else 3e-2
+    return bool((found - expected).abs().max() <= rounding * expected.abs().max())

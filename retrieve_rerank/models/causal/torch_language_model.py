@@ -63,7 +63,7 @@ class TorchLanguageModel:
             if self._seq2seq
             else CausalNetwork(network.get_decoder(), pad_id=tokenizer.pad_id, budget=budget)
         )
-        self._check()
+        self._head.check(network, tokenizer.pad_id)
 
     def __repr__(self) -> str:
         device, dtype = self._network.device, str(self._network.dtype).removeprefix("torch.")
@@ -170,17 +170,6 @@ class TorchLanguageModel:
     def _until_stop(self, ids: list[int]) -> list[int]:
         ends = [place for place, token in enumerate(ids) if token in self._stops]
         return ids[: ends[0]] if ends else ids
-
-    def _check(self) -> None:
-        """See that our output layer is the network's."""
-        ids = [self.tokenizer.pad_id]
-        with torch.inference_mode():
-            inputs = {"input_ids": torch.tensor([ids], device=self._network.device)}
-            if self._seq2seq:
-                start = self._network.config.decoder_start_token_id
-                inputs["decoder_input_ids"] = torch.tensor([[start]], device=self._network.device)
-            expected = self._network(**inputs).logits[0, -1]
-            self._head.check(self._states.states([ids], [ids])[0][0], expected)
 
 
 def load_language_model(

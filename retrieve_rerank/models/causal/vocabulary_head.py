@@ -63,15 +63,25 @@ class VocabularyHead:
         """Return all log-probabilities; (n, hidden) to (n, vocabulary)."""
         return self._apply(states, self._weight, self._bias).log_softmax(dim=-1)
 
-    def check(self, state: torch.Tensor, expected: torch.Tensor) -> None:
-        """Raise ModelError unless `state` (hidden,) gives the network's own logits (vocabulary,).
+    def check(self, network: Any, token: int) -> None:
+        """Raise ModelError unless the states after a token give the network's own logits.
 
         So that a model that does more to its logits than is known here is refused, not misread.
         """
-        found = self._apply(state[None], self._weight, self._bias)[0]
+        read: dict[str, Any] = {"input_ids": torch.tensor([[token]], device=network.device)}
+        with torch.no_grad():
+            asked = read
+            if getattr(network.config, "is_encoder_decoder", False):
+                start = torch.tensor([[network.config.decoder_start_token_id]])
+                encoded = network.get_encoder()(**read).last_hidden_state
+                read = {**read, "decoder_input_ids": start.to(network.device)}
+                asked = {"input_ids": read["decoder_input_ids"], "encoder_hidden_states": encoded}
+            expected = network(**read, use_cache=False).logits[0]
+            states = network.get_decoder()(**asked, use_cache=False).last_hidden_state[0]
+            found = self._apply(states, self._weight, self._bias)
         spread = (expected.max() - expected.min()).item() or 1.0
         if (found - expected.float()).abs().max().item() > 0.05 * spread:
-            raise ModelError("this kind of model changes its logits in a way not known here")
+            raise ModelError(f"{type(network).__name__} changes its logits in a way not known here")
 
     def _apply(
         self, states: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None

@@ -35,6 +35,11 @@ _NAME_TOKENS = 8
 """Room for one name in a list: "[12] > " is at most six tokens in common vocabularies."""
 
 
+def room_to_order(count: int) -> int:
+    """Return how many tokens are kept for so many documents in order, where that is written."""
+    return _NAME_TOKENS * (count + 1)
+
+
 class Comparer(Reranker):
     """A reranker that compares documents with one another.
 
@@ -148,7 +153,7 @@ class Questions:
         if by_first_token:
             [row] = self._log_likelihoods([group])
             return sorted(group, key=lambda item: -row[group.index(item)])
-        room = _NAME_TOKENS * (len(group) + 1)
+        room = room_to_order(len(group))
         [answer] = self._ask(
             [group], lambda asked: self._model.generate(list(asked), max_new_tokens=room)
         )

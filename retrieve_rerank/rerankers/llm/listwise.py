@@ -14,6 +14,9 @@ from retrieve_rerank.rerankers.llm.published_comparisons import LISTWISE
 from retrieve_rerank.rerankers.llm.sorting import above_the_rest, windows
 from retrieve_rerank.text.template import Template
 
+WINDOW = 20
+"""Documents that are ordered at once, as in RankGPT."""
+
 
 class Listwise(Comparer):
     """Order documents by windows of them, from the bottom of the ranking to its top.
@@ -33,8 +36,8 @@ class Listwise(Comparer):
         model: LanguageModel | str,
         *,
         prompt: ComparisonPrompt | Mapping[str, Any] | Path | str | None = None,
-        window: int = 20,
-        step: int = 10,
+        window: int | None = None,
+        step: int | None = None,
         passes: int = 1,
         template: Template | str | None = None,
         device: str = "auto",
@@ -43,8 +46,9 @@ class Listwise(Comparer):
         """`prompt` is one of LISTWISE, a file, or what a file would hold; None is the one that
         the model was trained with, where that is known, else "rank-zephyr".
 
-        Each window starts `step` places above the one before; further `passes` go on with the
-        order that the last one left, unless it changed nothing.
+        A `window` is 20 documents unless told otherwise, or as many as the prompt has names for;
+        each starts `step` places above the one before, half a window. Further `passes` go on with
+        the order that the last one left, unless it changed nothing.
         """
         super().__init__(
             model,
@@ -54,8 +58,10 @@ class Listwise(Comparer):
             max_tokens=max_tokens,
         )
         most = self.prompt.most
+        window = min(WINDOW, most) if window is None else window
         if not 2 <= window <= most:
             raise InputError(f"window must lie between 2 and {most} documents; got {window}")
+        step = window // 2 if step is None else step
         if not 1 <= step < window:
             raise InputError(f"step must lie between 1 and {window - 1} documents; got {step}")
         if passes < 1:

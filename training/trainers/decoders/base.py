@@ -18,6 +18,7 @@ from transformers import (
 from retrieve_rerank.errors import ConfigError, ModelError
 from retrieve_rerank.models.causal.checkpoints import most_tokens
 from retrieve_rerank.models.causal.pretrained import load_pretrained, loading, silent
+from retrieve_rerank.models.causal.vocabulary_head import VocabularyHead
 from retrieve_rerank.models.checkpoints.folder import SETTINGS_FILE, ModelFolder, read_folder
 from retrieve_rerank.models.loading import Checkpoint
 from retrieve_rerank.models.tokenizers.prompts import PromptTokenizer
@@ -36,8 +37,8 @@ def load_decoder(
     """Load a decoder or an encoder-decoder in float32, with a linear head of one output or none.
 
     A head that the checkpoint lacks is a new one. `max_tokens` is what the prompt's authors read,
-    where the settings say nothing. Raises ModelError for networks of other kinds, and InputError
-    for more tokens than the network has positions for.
+    where the settings say nothing. Raises ModelError for networks of other kinds or of unknown
+    logits, and InputError for more tokens than the network has positions for.
     """
     name, path = checkpoint.name, checkpoint.folder.path
     architecture = checkpoint.folder.architecture
@@ -79,6 +80,8 @@ def load_decoder(
             " directions; as a cross-encoder, training takes BERT, RoBERTa, XLM-RoBERTa and"
             " ModernBERT"
         )
+    if not head:
+        VocabularyHead(network).check(network.eval(), 1)  # a token of any vocabulary
     folder = folder_of(checkpoint, network, settings, max_tokens=max_tokens)
     return Base(name, folder, network, bool(head and found["missing_keys"]))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import permutations
 from typing import Any, ClassVar
 
@@ -15,7 +16,7 @@ from retrieve_rerank.errors import ConfigError, InputError
 from retrieve_rerank.models.causal.torch_language_model import TorchLanguageModel
 from retrieve_rerank.models.loading import Checkpoint
 from retrieve_rerank.models.tokenizers.prompts import PromptTokens
-from retrieve_rerank.rerankers.llm.comparer import Comparer
+from retrieve_rerank.rerankers.llm.comparer import Comparer, room_to_order
 from retrieve_rerank.rerankers.llm.comparison_prompts import ComparisonPrompt, load_prompt
 from retrieve_rerank.rerankers.llm.listwise import Listwise
 from retrieve_rerank.rerankers.llm.pairwise import Pairwise
@@ -30,9 +31,6 @@ from retrieve_rerank.training.trainers.decoders.samples import Sample
 from retrieve_rerank.training.trainers.objective import Objective
 from retrieve_rerank.training.trainers.settings import TrainerSettings
 from retrieve_rerank.types import Document, Hit
-
-ANSWER_TOKENS = 8
-"""For each text of a list, as the reranker leaves room for: "[12] > " is six at most."""
 
 
 class ComparisonNetwork(PromptNetwork):
@@ -51,10 +49,6 @@ class ComparisonNetwork(PromptNetwork):
             return self.plain
         return load_prompt(wanted, known, model=name, choices=self.comparer.chooses)
 
-    def lacks(self, group: Group) -> str | None:
-        """Say where there is nothing to compare, or no room for it."""
-        return super().lacks(group) if group.tells_apart else "group of equal labels"
-
     def scorer(self) -> Scorer:
         """Make a `Scorer` of the places that the reranker gives, as the network is now."""
         if self._scorer is None:
@@ -68,12 +62,12 @@ class ComparisonNetwork(PromptNetwork):
         """Tokenise a question about some texts, up to where the answer begins."""
         return self.tokenizer.encode(
             [self.prompt.render(query, [readable(text.text) for text in texts])],
-            max_tokens=self.max_tokens - (0 if self.seq2seq else self.room()),
+            max_tokens=self.max_tokens - (0 if self.seq2seq else self.room(len(texts))),
             ended=self.seq2seq,
         )[0]
 
-    def room(self) -> int:
-        """Return how many tokens the answer takes at most, beyond the one that is predicted."""
+    def room(self, count: int) -> int:
+        """Return how many tokens the reranker keeps for its answer about so many texts."""
         return 0
 
 
@@ -154,8 +148,10 @@ class ListwiseNetwork(ComparisonNetwork):
                 f"group_size is {settings.group_size}; the prompt has names for {self.prompt.most}"
             )
         self.together = settings.group_size
+        self._most = self.max_tokens
         if self.prompt.first_token:
             self.first_tokens(self.prompt.answers[: self.together])  # which must differ
+            self._make_room()
 
     def read(self, group: Group) -> list[Sample]:
         """Tokenise the question about all texts, in their order, and the answer."""
@@ -164,6 +160,11 @@ class ListwiseNetwork(ComparisonNetwork):
         best_first = sorted(range(len(texts)), key=lambda place: -(texts[place].label or 0.0))
         order = [names[place] for place in best_first]
         encoded = self.encode(readable(group.query), texts)
+        # An order by a teacher's scores alone is none that could be written.
+        taught = bool(self._token_losses) and all(text.label is not None for text in texts)
+        if prompt.first_token and not taught:
+            words = self.first_tokens(prompt.answers[: len(texts)])
+            return [Sample(encoded.ids, [words[0]], False, encoded.truncated, words)]
         if prompt.first_token:
             words = self.first_tokens(prompt.answers[: len(texts)])
             joint = "] > [" if prompt.messages[-1][1].endswith("[") else " > "
@@ -174,12 +175,11 @@ class ListwiseNetwork(ComparisonNetwork):
             answer = self.tokenizer.tokens(" > ".join(f"[{name}]" for name in order))
         answer = [*answer, *self.tokenizer.end]
         length = len(encoded.ids) + len(answer)
-        if not self.seq2seq and length > self.max_tokens:
+        if not self.seq2seq and length > self._most:
             raise InputError(
                 f"{len(texts)} texts and their order have {length:,} tokens;"
-                f" the model reads {self.max_tokens:,}: lower group_size, or raise max_tokens"
+                f" the model reads {self._most:,}: lower group_size, or raise max_tokens"
             )
-        taught = bool(self._token_losses)
         return [Sample(encoded.ids, answer, taught, encoded.truncated, words)]
 
     def score(self, samples: Sequence[Sample], states: Sequence[Tensor]) -> Sequence[Tensor]:
@@ -190,9 +190,21 @@ class ListwiseNetwork(ComparisonNetwork):
             for sample, each in zip(samples, states, strict=True)
         ]
 
-    def room(self) -> int:
-        """Return how many tokens the answer takes at most."""
-        return ANSWER_TOKENS * self.together
+    def room(self, count: int) -> int:
+        """Return what the written order takes; of one that its first token tells, none is."""
+        return 0 if self.prompt.first_token else room_to_order(count)
+
+    def _make_room(self) -> None:
+        """Let the order that is learnt stand after prompts of all tokens that the reranker reads,
+        which writes none: beyond the network's positions there is no room, and prompts are shorter.
+        """
+        room = room_to_order(self.together) if self._token_losses else 0
+        config = self.network.config.get_text_config()
+        positions = getattr(config, "max_position_embeddings", None) or self.max_tokens + room
+        self.max_tokens = min(self.max_tokens, positions - room)
+        self._most = self.max_tokens + room
+        folder = replace(self.base.folder, max_tokens=self.max_tokens)
+        self.base = replace(self.base, folder=folder)
 
     def _check_losses(self, objective: Objective) -> None:
         super()._check_losses(objective)

@@ -155,6 +155,13 @@ class LikelihoodNetwork(PointwiseNetwork[LikelihoodPrompt]):
     known = LIKELIHOOD
     plain = LIKELIHOOD["rankinggpt"]
 
+    def __init__(
+        self, checkpoint: Checkpoint, settings: TrainerSettings, objective: Objective
+    ) -> None:
+        super().__init__(checkpoint, settings, objective)
+        self.mean_log_p = self.prompt.aggregate == "mean"
+        self.reads_all = self._scored
+
     def encode(self, query: str, prompts: Sequence[Prompt]) -> list[PromptTokens]:
         """Tokenise prompts and the query after them."""
         if not self.seq2seq:
