@@ -89,7 +89,7 @@ def test_a_call_can_set_what_a_search_takes(museum: Retriever) -> None:
     assert len(searches.invoke(QUERY, filter={})) == 3
     assert len(searches.invoke(QUERY, filter={}, k=1, deadline_s=30.0)) == 1
     assert ids(searches.batch(["tickets", "tram"], filter={"year": 2021})[1]) == ["price"]
-    with pytest.raises(InputError, match="deadline_s must be above 0; got -1"):
+    with pytest.raises(InputError, match="deadline_s must be above 0, and finite; got -1"):
         searches.invoke(QUERY, deadline_s=-1)
     with pytest.raises(InputError, match="k must be a whole number, at least 1; got 0"):
         searches.invoke(QUERY, k=0)

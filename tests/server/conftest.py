@@ -42,8 +42,11 @@ class Running:
 
     def until_ready(self) -> None:
         for _ in range(600):
-            if self.client.get("/ready").status_code == 200:
-                return
+            try:
+                if self.client.get("/ready").status_code == 200:
+                    return
+            except httpx.ConnectError:  # its address is taken before it listens there
+                pass
             time.sleep(0.05)
         raise AssertionError("not ready within 30 s")
 
