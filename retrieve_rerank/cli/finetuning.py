@@ -15,6 +15,7 @@ import click
 
 from retrieve_rerank.cli.judgments import say_judges
 from retrieve_rerank.cli.new_index import is_foreign
+from retrieve_rerank.cli.options import NumberRange
 from retrieve_rerank.cli.spending import SpendingChoice
 from retrieve_rerank.cli.views.terminal import say
 from retrieve_rerank.cli.written_queries import write_by_model
@@ -67,6 +68,34 @@ def held_out_options(command: Command) -> Command:
         command = click.option(
             name, type=click.IntRange(min=2), default=count, show_default=True, help=what
         )(command)
+    return command
+
+
+def gate_options(command: Command) -> Command:
+    """Add the options that say what a model must be for it to be promoted."""
+    for option in (
+        click.option(
+            "--accept-generated",
+            is_flag=True,
+            help="Promote what is better on queries made from the documents, too.",
+        ),
+        click.option(
+            "--max-p95-ms",
+            type=NumberRange(min=0, min_open=True),
+            help="Milliseconds that 95 of 100 searches may take: the model reranks no more hits "
+            "than fit into them, and is not promoted where searches of the held-out queries take "
+            "longer.",
+        ),
+        click.option(
+            "--min-gain",
+            type=NumberRange(min=0),
+            default=0.0,
+            show_default=True,
+            help="Gain in nDCG@10 that must be exceeded, at the lower end of its 95 % interval, "
+            "for the model to be promoted.",
+        ),
+    ):
+        command = option(command)
     return command
 
 

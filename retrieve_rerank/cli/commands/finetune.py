@@ -13,6 +13,7 @@ import click
 
 from retrieve_rerank.cli.finetuning import (
     default_base,
+    gate_options,
     held_out_options,
     load_training,
     model_name,
@@ -133,26 +134,8 @@ from retrieve_rerank.training.launching import alone
     help="How many hits the model may rerank at most.",
 )
 @held_out_options
-@click.option(
-    "--min-gain",
-    type=NumberRange(min=0),
-    default=0.0,
-    show_default=True,
-    help="Gain in nDCG@10 that must be exceeded, at the lower end of its 95 % interval, for the "
-    "model to be promoted.",
-)
-@click.option(
-    "--max-p95-ms",
-    type=NumberRange(min=0, min_open=True),
-    help="Milliseconds that 95 of 100 searches may take: the model reranks no more hits than fit "
-    "into them, and is not promoted where searches of the held-out queries take longer.",
-)
+@gate_options
 @click.option("--seed", type=int, default=13, show_default=True, help="What chance draws by.")
-@click.option(
-    "--accept-generated",
-    is_flag=True,
-    help="Promote what is better on queries made from the documents, too.",
-)
 @exclude_self_option
 @click.option(
     "--accept-changes",

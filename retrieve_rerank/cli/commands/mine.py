@@ -15,6 +15,7 @@ from retrieve_rerank.cli.judgments import (
     read_judgments,
     say_judges,
 )
+from retrieve_rerank.cli.mining_rules import rule_options
 from retrieve_rerank.cli.options import (
     NumberRange,
     candidates_option,
@@ -36,7 +37,6 @@ from retrieve_rerank.settings.sources import load_settings
 from retrieve_rerank.text.template import Template
 from retrieve_rerank.training.judgments import TRAIN_SPLIT
 from retrieve_rerank.training.mining import (
-    Margin,
     Mining,
     Rules,
     Sampling,
@@ -45,7 +45,6 @@ from retrieve_rerank.training.mining import (
     measure_overlap,
     mine_to_file,
 )
-from retrieve_rerank.training.mining.rules import DEFAULT_MARGIN, DEFAULT_RULES
 from retrieve_rerank.training.mining.scores import SERVED, named_scorer
 from retrieve_rerank.training.mining.to_file import describe, recorded_settings
 from retrieve_rerank.training.mining.veto import QUERIES, SHARE, Vetoed
@@ -92,29 +91,7 @@ from retrieve_rerank.training.queries import Cuts, read_cuts, without_spans
     "ranking.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="What chance draws by.")
-@click.option(
-    "--first-rank",
-    type=click.IntRange(min=1),
-    default=DEFAULT_RULES.first_rank,
-    show_default=True,
-    help="Leave out the ranks above it, where false negatives stand.",
-)
-@click.option("--last-rank", type=click.IntRange(min=1), help="Leave out the ranks below it.")
-@click.option("--min-score", type=NumberRange(), help="Lowest score of a negative.")
-@click.option("--max-score", type=NumberRange(), help="Highest score of a negative.")
-@click.option(
-    "--relative-margin",
-    type=NumberRange(0, 1, min_open=True),
-    help="Highest share of the lowest positive's score that a negative may score.  "
-    f"[default: {DEFAULT_MARGIN.relative}, where there are cosines and no other rule of scores]",
-)
-@click.option(
-    "--absolute-margin",
-    type=NumberRange(min=0),
-    help="How much less than the lowest positive a negative scores at least; with "
-    "--relative-margin, where the positive's score is 0 or below.",
-)
-@click.option("--no-margin", is_flag=True, help="Keep no margin to the positive's score.")
+@rule_options
 @click.option(
     "--scorer",
     metavar="MODEL",
@@ -145,14 +122,6 @@ from retrieve_rerank.training.queries import Cuts, read_cuts, without_spans
     show_default=True,
     help="What becomes of them: left out; kept with their probability of relevance as label; or "
     "made positives.",
-)
-@click.option(
-    "--exclude-same",
-    "exclude_same",
-    metavar="FIELD",
-    multiple=True,
-    help="Leave out what has the same value there as a positive, such as title; can be given "
-    "several times.",
 )
 @click.option(
     "--template",
@@ -190,19 +159,12 @@ def command(
     negatives: int,
     sampling: Sampling,
     seed: int,
-    first_rank: int,
-    last_rank: int | None,
-    min_score: float | None,
-    max_score: float | None,
-    relative_margin: float | None,
-    absolute_margin: float | None,
-    no_margin: bool,
+    rules: Rules,
     scorer: str | None,
     veto: str | None,
     veto_share: float,
     veto_threshold: float | None,
     vetoed: Vetoed,
-    exclude_same: tuple[str, ...],
     template: str,
     conditions: tuple[str, ...],
     accept_changes: bool,
@@ -225,16 +187,6 @@ def command(
     """
     if exact and method != "dense":
         raise click.UsageError("--exact compares vectors; it needs --method dense")
-    margins = (relative_margin, absolute_margin)
-    others = (scorer, veto, min_score, max_score)
-    margin: Margin | None = None
-    if margins != (None, None):
-        if no_margin:
-            raise click.UsageError("--no-margin and a margin exclude each other")
-        margin = Margin(relative_margin, absolute_margin or 0.0)
-    elif not no_margin and not any(each is not None for each in others):
-        margin = DEFAULT_MARGIN
-    rules = Rules(first_rank, last_rank, min_score, max_score, margin, exclude_same)
     filter = parse_filters(conditions) or None
     judged = read_judgments(
         data=data, split=split, queries=queries, qrels=qrels, limit=limit, texts_needed=True
