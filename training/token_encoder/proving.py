@@ -15,7 +15,6 @@ from retrieve_rerank.pipeline.retriever import Retriever
 from retrieve_rerank.rerankers.database import DatabaseMaxSim
 from retrieve_rerank.training.finetuning.data import SplitJudgments
 from retrieve_rerank.training.finetuning.result import Watch
-from retrieve_rerank.training.queries import without_spans
 from retrieve_rerank.training.queries.cut_search import CutConnector
 from retrieve_rerank.training.token_encoder.proof import TODAY, TRAINED, GainVerdict, judge_gain
 from retrieve_rerank.training.token_encoder.settings import EncoderSettings
@@ -41,31 +40,44 @@ def prove(
 ) -> tuple[GainVerdict, int]:
     """Compare a trained model with the tensors of the index, which `encoder` has made.
 
-    Also returns how many bytes of the model's tokens are kept in `folder`, where a call that was
-    stopped goes on. Raises as `measure_served` and `judge_gain` do.
+    Queries that were cut out of documents are asked of texts without them, and of the tensors that
+    both make of these: the index's own hold what was cut out of documents of the same title too.
+
+    Also returns how many bytes of tokens are kept in `folder`, where a call that was stopped goes
+    on. Raises as `measure_served` and `judge_gain` do.
     """
     cut = CutConnector(connector, judged.queries, judged.cuts) if judged.cuts.of else connector
-    after = TensorRanking(
-        cut,
-        judged,
-        load_encoder(str(model)),
-        folder,
-        candidates=settings.candidates,
-        pooling_factor=settings.pooling_factor,
-        dtype=settings.dtype,
-        watch=watch,
-    )
+
+    def ranking(maker: TextEncoder) -> TensorRanking:
+        return TensorRanking(
+            cut,
+            judged,
+            maker,
+            folder,
+            candidates=settings.candidates,
+            pooling_factor=settings.pooling_factor,
+            dtype=settings.dtype,
+            watch=watch,
+        )
+
+    def measure(name: str, made: TensorRanking) -> Measured:
+        made.encode(test, texts)
+        with watch.progress(f"measuring, {name}", len(test), "searches") as advance:
+            return made.measure(name, None, test, texts, on_progress=advance)
+
     test = judged.test
-    with closing(after):
+    kept = 0
+    with closing(ranking(load_encoder(str(model)))) as after:
         texts = texts_of(after.search(test, "held-out"))
-        with watch.progress(f"measuring, {TODAY}", len(test), "searches") as advance:
-            today = measure_served(
-                connector, judged, encoder, texts, settings=settings, on_progress=advance
-            )
-        after.encode(test, texts)
-        with watch.progress(f"measuring, {TRAINED}", len(test), "searches") as advance:
-            found = after.measure(TRAINED, None, test, texts, on_progress=advance)
-        return judge_gain(today, found), after.cache_bytes
+        if judged.cuts.of:
+            with closing(ranking(encoder)) as before:
+                today, kept = measure(TODAY, before), before.cache_bytes
+        else:
+            with watch.progress(f"measuring, {TODAY}", len(test), "searches") as advance:
+                today = measure_served(
+                    connector, judged, encoder, texts, settings=settings, on_progress=advance
+                )
+        return judge_gain(today, measure(TRAINED, after)), kept + after.cache_bytes
 
 
 def measure_served(
@@ -85,7 +97,6 @@ def measure_served(
     if not isinstance(connector, TensorConnector):
         raise ConfigError(f"{connector.schema().location} has no token tensors to be compared with")
     served = Retriever(connector, DatabaseMaxSim(connector), candidates=settings.candidates)
-    served = without_spans(served, judged.queries, judged.cuts)
     first, last = both_stages(served, judged.queries, judged.test, on_progress=on_progress)
     each = token_bytes(encoder.token_dimension, settings.dtype)
     read = encoder.tokenize_documents(texts)
