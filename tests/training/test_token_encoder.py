@@ -17,17 +17,25 @@ pytest.importorskip("sentence_transformers", reason="needs the extra 'train'")
 import torch
 from sentence_transformers import SentenceTransformer
 
+from retrieve_rerank import Document
 from retrieve_rerank.base import Scorer
+from retrieve_rerank.connectors.embedded import EmbeddedConnector
 from retrieve_rerank.connectors.tensors import pack
 from retrieve_rerank.connectors.tensors import score as stored_scores
 from retrieve_rerank.errors import ConfigError
+from retrieve_rerank.models.checkpoints.resolving import resolve
 from retrieve_rerank.models.encoders.pooling import unit_rows
 from retrieve_rerank.models.encoders.token_pooling import pool_tokens
-from retrieve_rerank.models.loading import load_encoder
+from retrieve_rerank.models.loading import DEFAULT_ENCODER, load_encoder
+from retrieve_rerank.training.finetuning.data import SplitJudgments
+from retrieve_rerank.training.finetuning.result import Watch
 from retrieve_rerank.training.groups import Group, GroupText
+from retrieve_rerank.training.queries import Cuts
+from retrieve_rerank.training.queries.cuts import Cut
 from retrieve_rerank.training.token_encoder.network import MaxSimNetwork, open_max_sim
 from retrieve_rerank.training.token_encoder.plan import Speed, make_plan
 from retrieve_rerank.training.token_encoder.proof import judge_gain
+from retrieve_rerank.training.token_encoder.proving import prove
 from retrieve_rerank.training.token_encoder.settings import EncoderSettings
 from retrieve_rerank.training.token_projection.max_sim import TEMPERATURE
 from retrieve_rerank.training.token_projection.proof import Measured
@@ -238,6 +246,39 @@ def test_training_beats_its_start_and_broken_off_goes_on_to_the_same_weights(
     assert again.curve == whole.curve
     for file in ("model.safetensors", "2_Dense/model.safetensors"):
         assert (again.model / file).read_bytes() == (whole.model / file).read_bytes()
+
+
+def test_an_encoder_is_as_good_as_itself_on_queries_cut_out_of_titles(tmp_path: Path) -> None:
+    """Several documents share each title, which neither side may read."""
+    about = ("wing flutter", "refunds of goods", "bread ovens", "heart valves")
+    documents = [
+        Document(f"{topic} {n}", f"Answer {n} is long, and says {n * 'much '}.", {"title": topic})
+        for topic in about
+        for n in range(3)
+    ]
+    encoder = load_encoder(DEFAULT_ENCODER)
+    queries = {topic: topic for topic in about}
+    judged = SplitJudgments(
+        queries,
+        {},
+        {},
+        {},
+        {topic: {f"{topic} {n}": 1 for n in range(3)} for topic in about},
+        cuts=Cuts({f"{topic} 0": {topic: Cut("title", topic)} for topic in about}, generated=True),
+    )
+    with EmbeddedConnector.create(str(tmp_path / "index"), encoder=encoder) as connector:
+        connector.index(documents)
+        verdict, _ = prove(
+            resolve(DEFAULT_ENCODER),
+            connector,
+            judged,
+            encoder,
+            tmp_path / "kept",
+            settings=EncoderSettings(base=DEFAULT_ENCODER),
+            watch=Watch(),
+        )
+    today, trained = verdict.systems
+    assert today.scores == pytest.approx(trained.scores)
 
 
 def measured(name: str, scores: Sequence[float]) -> Measured:
