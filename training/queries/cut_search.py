@@ -47,11 +47,10 @@ def without_spans(retriever: Retriever, queries: Mapping[str, str], cuts: Cuts) 
     if not cuts.of:
         return retriever
     search = CutConnector(retriever.connector, queries, cuts)
-    of_text = {queries[id_]: of for id_, of in search.cuts.items() if id_ in queries}
     return Retriever(
         search,
         *(
-            replace(stage, reranker=CutMaxSim(stage.reranker.connector, of_text))
+            replace(stage, reranker=CutMaxSim(stage.reranker.connector, search.cut_hits))
             if isinstance(stage.reranker, DatabaseMaxSim)
             else stage
             for stage in retriever.stages
@@ -70,6 +69,8 @@ class CutConnector(Connector):
         self._ids = {text: id_ for id_, text in queries.items()}
         self._words = _Words(connector, queries.values())
         self._spans = cuts.of
+        self.cut_hits: dict[str, frozenset[str]] = {}
+        """Query -> ids of the hits that a span was cut out of, when it was last searched for."""
         self.cuts: dict[str, dict[str, Cut]] = {}
         """Query id -> document id -> what is cut; not of queries whose documents stay whole."""
         for document, of in cuts.of.items():
@@ -108,6 +109,7 @@ class CutConnector(Connector):
             else:
                 left = without_like(hit.document, any_cut.source, query_id=query_id)
                 others.append(replace(hit, document=left))
+        self.cut_hits[query] = frozenset(hit.document.id for hit in moved)
         placed = _placed(others, moved)[:top_k]
         return Candidates(placed, notes=getattr(hits, "notes", ()))
 

@@ -40,8 +40,8 @@ def prove(
 ) -> tuple[GainVerdict, int]:
     """Compare a trained model with the tensors of the index, which `encoder` has made.
 
-    Queries that were cut out of documents are asked of texts without them, and of the tensors that
-    both make of these: the index's own hold what was cut out of documents of the same title too.
+    Queries that were cut out of documents are asked of the tensors that both make of texts without
+    spans like them, which the index's own tensors of all other documents hold.
 
     Also returns how many bytes of tokens are kept in `folder`, where a call that was stopped goes
     on. Raises as `measure_served` and `judge_gain` do.
